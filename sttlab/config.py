@@ -1,0 +1,188 @@
+"""Settings: frozen, checked when made, to and from TOML."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from sttlab.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def _number(default: float | None, unit: str, low: float, high: float, doc: str) -> Any:
+    """Declare a numeric setting; its bounds serve the check, the sliders and the documentation."""
+    return field(default=default, metadata={"unit": unit, "min": low, "max": high, "doc": doc})
+
+
+def _check_numbers(config: Any) -> None:
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if "min" not in f.metadata or (value is None and f.default is None):
+            continue
+        unit, low, high = (f.metadata[k] for k in ("unit", "min", "max"))
+        bounds = f"between {low:g} and {high:g} {unit}"
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ConfigError(f"{f.name} must be a number {bounds}, not {value!r}")
+        if not math.isfinite(value) or not low <= value <= high:
+            raise ConfigError(f"{f.name} must be {bounds}, not {value:g} {unit}")
+        object.__setattr__(config, f.name, float(value))
+
+
+@dataclass(frozen=True, kw_only=True)
+class VadConfig:
+    """What decides where an utterance begins and ends.
+
+    The onset threshold is ``threshold_dbfs`` if that is set, else ``margin_db`` above the noise
+    floor. Speech ends below the offset threshold, ``hysteresis_db`` under the onset threshold.
+
+    Raises
+    ------
+    ConfigError
+        If a value is not a number within its bounds.
+
+    Examples
+    --------
+    >>> VadConfig(silence_timeout_s=0.9).silence_timeout_s
+    0.9
+    >>> VadConfig(silence_timeout_s=99)
+    Traceback (most recent call last):
+    ...
+    sttlab.errors.ConfigError: silence_timeout_s must be between 0.1 and 10 s, not 99 s
+    """
+
+    threshold_dbfs: float | None = _number(
+        None, "dBFS", -100, 0, "level at which speech begins; unset, the noise floor decides"
+    )
+    margin_db: float = _number(
+        10.0, "dB", 1, 60, "how far above the noise floor speech begins, if threshold_dbfs is unset"
+    )
+    hysteresis_db: float = _number(
+        4.0, "dB", 0, 30, "how far under the level where speech begins it ends"
+    )
+    min_speech_s: float = _number(0.1, "s", 0, 2, "shorter sounds are not speech")
+    silence_timeout_s: float = _number(0.6, "s", 0.1, 10, "silence that ends an utterance")
+    pre_roll_s: float = _number(0.3, "s", 0, 2, "sound kept from before the onset")
+    max_utterance_s: float = _number(
+        28.0, "s", 2, 30, "longer speech is cut at the quietest moment of its last seconds"
+    )
+
+    def __post_init__(self) -> None:
+        _check_numbers(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranscribeConfig:
+    """What turns an utterance into text.
+
+    Attributes
+    ----------
+    model : str
+        A name ("tiny.en", "base", ...) or the path of a checkpoint.
+    engine : "whisper" or "faster-whisper"
+    language : str or None
+        ISO 639-1 code ("en", "de", ...); None lets the model decide for each utterance.
+    task : "transcribe" or "translate" (into English)
+    initial_prompt : str or None
+        Words the model should expect: names, jargon, style.
+    device : "cpu", "cuda", "mps" or None
+        None takes the fastest that works.
+
+    Raises
+    ------
+    ConfigError
+        If a value is of the wrong type or not among those allowed.
+    """
+
+    model: str = "tiny.en"
+    engine: Literal["whisper", "faster-whisper"] = "whisper"
+    language: str | None = None
+    task: Literal["transcribe", "translate"] = "transcribe"
+    initial_prompt: str | None = None
+    device: Literal["cpu", "cuda", "mps"] | None = None
+
+    def __post_init__(self) -> None:
+        allowed = {
+            "engine": ("whisper", "faster-whisper"),
+            "task": ("transcribe", "translate"),
+            "device": (None, "cpu", "cuda", "mps"),
+        }
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                words = ", ".join(v for v in values if v)
+                raise ConfigError(f"{name} must be one of {words}, not {getattr(self, name)!r}")
+        if not isinstance(self.model, str) or not self.model:
+            raise ConfigError(f"model must be a name or a path, not {self.model!r}")
+        for name in ("language", "initial_prompt"):
+            if not isinstance(getattr(self, name), str | None):
+                raise ConfigError(f"{name} must be text, not {getattr(self, name)!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything a session is told: a TOML file with the tables ``[vad]`` and ``[transcribe]``."""
+
+    vad: VadConfig = field(default_factory=VadConfig)
+    transcribe: TranscribeConfig = field(default_factory=TranscribeConfig)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Config:
+        """Read a settings file.
+
+        Raises
+        ------
+        ConfigError
+            If the file is missing, is not TOML, or holds an unknown or impossible setting.
+        """
+        try:
+            tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"cannot read settings {path}: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"settings {path} are not valid TOML: {error}") from error
+        try:
+            parts: Any = {f.name: f.default_factory for f in fields(cls)}
+            _refuse_unknown(tables, parts)
+            return cls(**{name: from_dict(parts[name], tables[name]) for name in tables})
+        except ConfigError as error:
+            raise ConfigError(f"settings {path}: {error}") from error
+
+    def save(self, path: str | Path) -> None:
+        """Write a settings file that `load` reads back to an equal object."""
+        import tomli_w
+
+        tables = {
+            name: {key: value for key, value in table.items() if value is not None}
+            for name, table in asdict(self).items()
+        }
+        Path(path).write_text(tomli_w.dumps(tables), encoding="utf-8")
+
+
+def from_dict(cls: type[Any], values: object) -> Any:
+    """Make a config from a mapping, as a file, a slider or a socket message holds it.
+
+    Raises
+    ------
+    ConfigError
+        If `values` is no mapping, a name is unknown, or a value is refused.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{cls.__name__} needs names and values, not {values!r}")
+    _refuse_unknown(values, [f.name for f in fields(cls)])
+    return cls(**values)
+
+
+def _refuse_unknown(given: Mapping[str, object], known: Any) -> None:
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), list(known), n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            raise ConfigError(f"unknown setting {name!r}; {hint}")

@@ -1,0 +1,71 @@
+"""The error tree.
+
+SttlabError
+├── ConfigError (also ValueError)    a setting out of its bounds, an unreadable settings file
+├── MissingExtra (also ImportError)  an optional package is not installed
+├── SourceError
+│   ├── DeviceUnavailable            no PortAudio, no such device, a rate or a permission refused
+│   └── DecodeError                  a file that is not audio, or is broken
+├── ModelError
+│   ├── ModelNotFound                no weights under that name, and how to get them
+│   └── TranscribeError              the engine failed on one utterance
+├── SessionError                     a session used in the wrong state, or a listener that fell behind
+└── ServerError                      a port taken, a server that did not come up
+
+Every message says what happened, with which value, and what to do.
+"""
+
+
+class SttlabError(Exception):
+    """Root of everything sttlab raises on purpose."""
+
+
+class ConfigError(SttlabError, ValueError):
+    """A setting is unknown, of the wrong type or out of its bounds."""
+
+
+class MissingExtra(SttlabError, ImportError):
+    """An optional package is needed and not installed.
+
+    Parameters
+    ----------
+    package : str
+        The module that could not be imported.
+    extra : str
+        The extra of sttlab that brings it.
+    """
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed: pip install 'sttlab[{extra}]'")
+
+
+class SourceError(SttlabError):
+    """Sound could not be had."""
+
+
+class DeviceUnavailable(SourceError):
+    """A microphone could not be found or opened."""
+
+
+class DecodeError(SourceError):
+    """A file holds no audio that can be decoded."""
+
+
+class ModelError(SttlabError):
+    """A speech-to-text model could not be had or did not work."""
+
+
+class ModelNotFound(ModelError):
+    """No weights of that name are here, and none could be fetched."""
+
+
+class TranscribeError(ModelError):
+    """The engine failed on one utterance; the next may work."""
+
+
+class SessionError(SttlabError):
+    """A session was used in the wrong state, or a listener fell too far behind."""
+
+
+class ServerError(SttlabError):
+    """The server could not be started or stopped."""

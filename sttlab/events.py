@@ -1,0 +1,240 @@
+"""What a session says: one frozen dataclass per event. Times are seconds from the stream's start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sttlab.audio import SAMPLE_RATE, level_dbfs
+from sttlab.config import VadConfig
+
+EndReason = Literal["silence", "longest", "interrupted", "end"]
+"""Why an utterance ended: silence timeout, longest utterance, lost sound, end of the stream."""
+
+State = Literal["listening", "speech", "pause"]
+"""Of the endpointer: no utterance open, someone speaks, silence not yet as long as the timeout."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that happened in a session."""
+
+    kind: ClassVar[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level(Event):
+    """One frame's level, what it was compared with, and what came of it.
+
+    ``score`` and ``threshold`` are in dBFS for the energy detector and a probability for Silero.
+    """
+
+    kind: ClassVar[str] = "level"
+    time_s: float
+    level_dbfs: float
+    score: float
+    threshold: float
+    state: State
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechStarted(Event):
+    """Speech long enough to count has begun, at ``start_s`` (its onset, pre-roll not included)."""
+
+    kind: ClassVar[str] = "speech_started"
+    utterance_id: int
+    start_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechDiscarded(Event):
+    """A sound crossed the threshold for less than the minimum speech."""
+
+    kind: ClassVar[str] = "speech_discarded"
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Utterance(Event):
+    """One endpointed stretch of speech.
+
+    Attributes
+    ----------
+    utterance_id : int
+        Counts from 0 in each stream.
+    start_sample : int
+        Where `samples` begin in the stream, pre-roll included.
+    samples : ndarray, shape (n,), float32, read-only
+        Mono at ``SAMPLE_RATE``.
+    onset_sample, speech_end_sample : int
+        Where speech itself begins and ends, as positions in the stream.
+    decided_sample : int
+        Where in the stream it was decided that the utterance had ended.
+    reason : EndReason
+    """
+
+    kind: ClassVar[str] = "utterance"
+    utterance_id: int
+    start_sample: int
+    samples: NDArray[np.float32] = field(repr=False)
+    onset_sample: int
+    speech_end_sample: int
+    decided_sample: int
+    reason: EndReason
+
+    @property
+    def end_sample(self) -> int:
+        """Where `samples` end in the stream."""
+        return self.start_sample + len(self.samples)
+
+    @property
+    def start_s(self) -> float:
+        """Where `samples` begin, in seconds."""
+        return self.start_sample / SAMPLE_RATE
+
+    @property
+    def end_s(self) -> float:
+        """Where `samples` end, in seconds."""
+        return self.end_sample / SAMPLE_RATE
+
+    @property
+    def duration_s(self) -> float:
+        """Length of `samples` in seconds."""
+        return len(self.samples) / SAMPLE_RATE
+
+    @property
+    def level_dbfs(self) -> float:
+        """RMS level of `samples`."""
+        return level_dbfs(self.samples)
+
+    def _repr_html_(self) -> str:
+        from sttlab.audio import player_html
+
+        caption = f"utterance {self.utterance_id}: {self.start_s:.2f} to {self.end_s:.2f} s, "
+        return player_html(self.samples, caption + f"{self.level_dbfs:.0f} dBFS, {self.reason}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A part of a transcript, in seconds from the stream's start; `confidence` in 0..1."""
+
+    start_s: float
+    end_s: float
+    text: str
+    confidence: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transcript(Event):
+    """The final text of one utterance.
+
+    Attributes
+    ----------
+    confidence : float in 0..1
+        See `transcribe.base.confidence`.
+    pause_s : float
+        From the end of speech to the decision that the utterance had ended, in stream time.
+    queue_s, decode_s : float
+        Wall time from that decision until the engine took the utterance, and that it took.
+    delay_s : float
+        Wall time from the end of speech to this event.
+    """
+
+    kind: ClassVar[str] = "transcript"
+    utterance_id: int
+    text: str
+    start_s: float
+    end_s: float
+    language: str
+    language_probability: float
+    confidence: float
+    segments: tuple[Segment, ...]
+    pause_s: float
+    queue_s: float
+    decode_s: float
+    delay_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suppressed(Event):
+    """Text that the engine invented, most likely, and why it was held back."""
+
+    kind: ClassVar[str] = "suppressed"
+    utterance_id: int
+    text: str
+    reason: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranscriptionFailed(Event):
+    """The engine failed on one utterance."""
+
+    kind: ClassVar[str] = "transcription_failed"
+    utterance_id: int
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigChanged(Event):
+    """New settings are in force from ``time_s`` on."""
+
+    kind: ClassVar[str] = "config_changed"
+    time_s: float
+    config: VadConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplesLost(Event):
+    """Sound was lost just before ``time_s``; stream time has moved on by as much."""
+
+    kind: ClassVar[str] = "samples_lost"
+    time_s: float
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceLost(Event):
+    """The microphone vanished; sttlab keeps trying to open it again."""
+
+    kind: ClassVar[str] = "device_lost"
+    device: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceRestored(Event):
+    """The microphone is back."""
+
+    kind: ClassVar[str] = "device_restored"
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceSilent(Event):
+    """The microphone delivers nothing but zeros: most often a permission the system withheld."""
+
+    kind: ClassVar[str] = "device_silent"
+    device: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceEnded(Event):
+    """The source has no more sound; what was open has been emitted."""
+
+    kind: ClassVar[str] = "source_ended"
+    time_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionFailed(Event):
+    """A worker of the session failed; the session has stopped."""
+
+    kind: ClassVar[str] = "session_failed"
+    message: str
