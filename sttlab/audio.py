@@ -23,12 +23,13 @@ def level_dbfs(samples: NDArray[np.float32]) -> float:
     """RMS level of `samples` in dBFS; FLOOR_DBFS when there are none."""
     if len(samples) == 0:
         return FLOOR_DBFS
-    return float(to_dbfs(np.mean(np.square(samples, dtype=np.float64))))
+    return float(to_dbfs(np.square(samples, dtype=np.float64).mean(keepdims=True))[0])
 
 
 def to_pcm16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
     """Turn samples in -1..1 into 16-bit integers, clipping what is louder."""
-    return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+    scaled = np.rint(samples * np.float32(32768.0))
+    return np.clip(scaled, -32768, 32767).astype(np.int16, copy=False)
 
 
 def from_pcm16(data: bytes | NDArray[np.int16]) -> NDArray[np.float32]:

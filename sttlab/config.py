@@ -20,7 +20,9 @@ else:
 
 def _number(default: float | None, unit: str, low: float, high: float, doc: str) -> Any:
     """Declare a numeric setting; its bounds serve the check, the sliders and the documentation."""
-    return field(default=default, metadata={"unit": unit, "min": low, "max": high, "doc": doc})
+    return field(
+        default=default, metadata={"unit": unit, "min": low, "max": high, "doc": doc}
+    )
 
 
 def _check_numbers(config: Any) -> None:
@@ -60,19 +62,33 @@ class VadConfig:
     """
 
     threshold_dbfs: float | None = _number(
-        None, "dBFS", -100, 0, "level at which speech begins; unset, the noise floor decides"
+        None,
+        "dBFS",
+        -100,
+        0,
+        "level at which speech begins; unset, the noise floor decides",
     )
     margin_db: float = _number(
-        10.0, "dB", 1, 60, "how far above the noise floor speech begins, if threshold_dbfs is unset"
+        10.0,
+        "dB",
+        1,
+        60,
+        "how far above the noise floor speech begins, if threshold_dbfs is unset",
     )
     hysteresis_db: float = _number(
         4.0, "dB", 0, 30, "how far under the level where speech begins it ends"
     )
     min_speech_s: float = _number(0.1, "s", 0, 2, "shorter sounds are not speech")
-    silence_timeout_s: float = _number(0.6, "s", 0.1, 10, "silence that ends an utterance")
+    silence_timeout_s: float = _number(
+        0.6, "s", 0.1, 10, "silence that ends an utterance"
+    )
     pre_roll_s: float = _number(0.3, "s", 0, 2, "sound kept from before the onset")
     max_utterance_s: float = _number(
-        28.0, "s", 2, 30, "longer speech is cut at the quietest moment of its last seconds"
+        28.0,
+        "s",
+        2,
+        30,
+        "longer speech is cut at the quietest moment of its last seconds",
     )
 
     def __post_init__(self) -> None:
@@ -118,7 +134,9 @@ class TranscribeConfig:
         for name, values in allowed.items():
             if getattr(self, name) not in values:
                 words = ", ".join(v for v in values if v)
-                raise ConfigError(f"{name} must be one of {words}, not {getattr(self, name)!r}")
+                raise ConfigError(
+                    f"{name} must be one of {words}, not {getattr(self, name)!r}"
+                )
         if not isinstance(self.model, str) or not self.model:
             raise ConfigError(f"model must be a name or a path, not {self.model!r}")
         for name in ("language", "initial_prompt"):
@@ -145,13 +163,17 @@ class Config:
         try:
             tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
-            raise ConfigError(f"cannot read settings {path}: {error.strerror}") from error
+            raise ConfigError(
+                f"cannot read settings {path}: {error.strerror}"
+            ) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"settings {path} are not valid TOML: {error}") from error
         try:
             parts: Any = {f.name: f.default_factory for f in fields(cls)}
             _refuse_unknown(tables, parts)
-            return cls(**{name: from_dict(parts[name], tables[name]) for name in tables})
+            return cls(
+                **{name: from_dict(parts[name], tables[name]) for name in tables}
+            )
         except ConfigError as error:
             raise ConfigError(f"settings {path}: {error}") from error
 
@@ -184,5 +206,7 @@ def _refuse_unknown(given: Mapping[str, object], known: Any) -> None:
     for name in given:
         if name not in known:
             near = difflib.get_close_matches(str(name), list(known), n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            hint = (
+                f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            )
             raise ConfigError(f"unknown setting {name!r}; {hint}")

@@ -60,7 +60,9 @@ class Transcriber(Protocol):
             If the weights are not to be had or do not load, with the remedy.
         """
 
-    def transcribe(self, samples: NDArray[np.generic], sample_rate: int = 16000) -> Transcription:
+    def transcribe(
+        self, samples: NDArray[np.generic], sample_rate: int = 16000
+    ) -> Transcription:
         """Turn one utterance into text. Blocks; loads first if need be.
 
         Parameters

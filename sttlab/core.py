@@ -1,0 +1,227 @@
+"""StreamCore: sound in, events out. No thread, no clock, no queue; time is a sample's position."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sttlab.audio import SAMPLE_RATE
+from sttlab.capture.base import Block
+from sttlab.config import VadConfig
+from sttlab.endpoint import (
+    CUT,
+    DISCARDED,
+    ENDED,
+    LISTENING,
+    PAUSE,
+    SPEAKING,
+    STARTED,
+    TIMED_OUT,
+    Decision,
+    Endpointer,
+    limits,
+)
+from sttlab.events import (
+    ConfigChanged,
+    EndReason,
+    Event,
+    Level,
+    SamplesLost,
+    SpeechDiscarded,
+    SpeechStarted,
+    State,
+    Utterance,
+)
+from sttlab.vad.base import Activity
+from sttlab.vad.energy import EnergyVad
+
+KEPT_SAMPLES = 2 * SAMPLE_RATE  # the longest pre-roll, so that a new setting finds its sound
+
+_STATES: dict[int, State] = {SPEAKING: "speech", PAUSE: "pause"}
+_REASONS: dict[int, EndReason] = {TIMED_OUT: "silence", CUT: "longest", ENDED: "end"}
+
+
+class Sound(Protocol):
+    """Anything that holds mono samples at SAMPLE_RATE, such as a `Recording`."""
+
+    @property
+    def samples(self) -> NDArray[np.float32]:
+        """Mono, at SAMPLE_RATE, shape (n,)."""
+
+
+class StreamCore:
+    """One stream's detector, endpointer and recent sound.
+
+    The same samples give the same events, however they are cut into blocks. Not thread-safe.
+
+    Parameters
+    ----------
+    config : VadConfig
+    levels : bool
+        Whether to emit a `Level` for each frame.
+    """
+
+    def __init__(self, config: VadConfig, *, levels: bool = True) -> None:
+        self.config = config
+        self.position = 0  # samples so far, lost ones included
+        self._levels = levels
+        self._next_id = 0
+        self._detector = EnergyVad(config)
+        self._frame_samples = self._detector.frame_samples
+        self._begin_at(0)
+
+    def _begin_at(self, position: int) -> None:
+        """Start a new run of frames, none of them before `position`."""
+        self._origin = position
+        self.position = position
+        self._endpointer = Endpointer(limits(self.config, self._frame_samples))
+        self._pending = np.empty(0, np.float32)
+        self._recent: deque[tuple[int, NDArray[np.float32]]] = deque()
+
+    def update(self, config: VadConfig) -> ConfigChanged:
+        """Use other settings from the next frame on. Nothing heard so far is lost."""
+        self.config = config
+        self._detector.config = config
+        self._endpointer.limits = limits(config, self._frame_samples)
+        return ConfigChanged(time_s=self.position / SAMPLE_RATE, config=config)
+
+    def feed(self, block: Block) -> list[Event]:
+        """Take the next block and say what it brought."""
+        events: list[Event] = []
+        if block.lost_samples:
+            events += self._skip(block.lost_samples)
+        if len(block.samples):
+            events += self._take(np.nan_to_num(block.samples, posinf=0.0, neginf=0.0))
+        return events
+
+    def flush(self, reason: EndReason = "end") -> list[Event]:
+        """End the open utterance and emit it. The stream may go on."""
+        events: list[Event] = []
+        if len(self._pending):
+            frame = np.zeros(self._frame_samples, np.float32)
+            frame[: len(self._pending)] = self._pending
+            events += self._decide(frame[np.newaxis])
+        decision = self._endpointer.flush()
+        if decision:
+            events.append(self._utterance(decision, reason))
+        if len(self._pending):
+            self._begin_at(self.position)
+        return events
+
+    def _skip(self, lost: int) -> list[Event]:
+        """Pass over lost samples: as silence, or as an end if they last as long as the timeout."""
+        events: list[Event] = []
+        if lost < self.config.silence_timeout_s * SAMPLE_RATE:
+            events += self._take(np.zeros(lost, np.float32))
+        else:
+            events += self.flush("interrupted")
+            self._begin_at(self.position + lost)
+        events.append(SamplesLost(time_s=self.position / SAMPLE_RATE, count=lost))
+        return events
+
+    def _take(self, samples: NDArray[np.float32]) -> list[Event]:
+        self._recent.append((self.position, samples))
+        self.position += len(samples)
+        pending = np.concatenate([self._pending, samples])
+        count = len(pending) // self._frame_samples
+        self._pending = pending[count * self._frame_samples :]
+        if not count:
+            return []
+        frames = pending[: count * self._frame_samples].reshape(count, self._frame_samples)
+        events = self._decide(frames)
+        self._forget()
+        return events
+
+    def _decide(self, frames: NDArray[np.float32]) -> list[Event]:
+        first = self._endpointer.state.frame
+        activity = self._detector.process(frames)
+        decisions, phases = self._endpointer.push(activity)
+        events: list[Event] = []
+        traced = 0
+        for decision in decisions:
+            events += self._trace(activity, phases, first, traced, decision.at - first)
+            traced = decision.at - first
+            events.append(self._event(decision))
+        return events + self._trace(activity, phases, first, traced, len(frames))
+
+    def _trace(
+        self, activity: Activity, phases: list[int], first: int, start: int, stop: int
+    ) -> list[Level]:
+        if not self._levels:
+            return []
+        return [
+            Level(
+                time_s=self._sample(first + i) / SAMPLE_RATE,
+                level_dbfs=float(activity.level_dbfs[i]),
+                score=float(activity.score[i]),
+                threshold=float(activity.onset[i]),
+                state=_STATES.get(phases[i], "listening"),
+            )
+            for i in range(start, stop)
+        ]
+
+    def _event(self, decision: Decision) -> Event:
+        if decision.what == STARTED:
+            start_s = self._sample(decision.onset) / SAMPLE_RATE
+            return SpeechStarted(utterance_id=self._next_id, start_s=start_s)
+        if decision.what == DISCARDED:
+            return SpeechDiscarded(
+                start_s=self._sample(decision.onset) / SAMPLE_RATE,
+                end_s=self._sample(decision.end) / SAMPLE_RATE,
+            )
+        return self._utterance(decision, _REASONS[decision.what])
+
+    def _utterance(self, decision: Decision, reason: EndReason) -> Utterance:
+        start = self._sample(decision.begin)
+        samples = self._between(start, min(self._sample(decision.stop), self.position))
+        samples.flags.writeable = False
+        self._next_id += 1
+        return Utterance(
+            utterance_id=self._next_id - 1,
+            start_sample=start,
+            samples=samples,
+            onset_sample=self._sample(decision.onset),
+            speech_end_sample=min(self._sample(decision.end), self.position),
+            decided_sample=min(self._sample(decision.at), self.position),
+            reason=reason,
+        )
+
+    def _sample(self, frame: int) -> int:
+        return self._origin + frame * self._frame_samples
+
+    def _between(self, start: int, stop: int) -> NDArray[np.float32]:
+        parts = [
+            samples[max(start - at, 0) : stop - at]
+            for at, samples in self._recent
+            if at < stop and at + len(samples) > start
+        ]
+        return np.concatenate(parts)
+
+    def _forget(self) -> None:
+        """Drop sound that no utterance can need any more."""
+        keep = self.position - KEPT_SAMPLES
+        if self._endpointer.state.phase != LISTENING:
+            keep = min(keep, self._sample(self._endpointer.state.begin))
+        while self._recent and self._recent[0][0] + len(self._recent[0][1]) <= keep:
+            self._recent.popleft()
+
+
+def segment(sound: Sound, config: VadConfig | None = None) -> list[Utterance]:
+    """Find the utterances of a whole recording, exactly as the live path would.
+
+    Parameters
+    ----------
+    sound : Recording
+        Mono samples at SAMPLE_RATE.
+    config : VadConfig, optional
+
+    Returns
+    -------
+    list of Utterance, in order
+    """
+    core = StreamCore(config or VadConfig(), levels=False)
+    events = core.feed(Block(sound.samples)) + core.flush()
+    return [event for event in events if isinstance(event, Utterance)]

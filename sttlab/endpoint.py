@@ -1,0 +1,207 @@
+"""From frames to utterances: where speech begins, and when it is over.
+
+Everything is counted in frames from the stream's start. `advance` is plain arithmetic on integers,
+so that it runs as it stands and, compiled, over thousands of settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from sttlab.audio import SAMPLE_RATE
+from sttlab.config import VadConfig
+from sttlab.vad.base import Activity
+
+SILENCE, BETWEEN, SPEECH = (
+    0,
+    1,
+    2,
+)  # marks: below offset, between the thresholds, at or above onset
+LISTENING, CANDIDATE, SPEAKING, PAUSE = 0, 1, 2, 3  # phases
+STARTED, DISCARDED, TIMED_OUT, CUT, ENDED = 0, 1, 2, 3, 4  # decisions
+
+POST_ROLL_S = 0.3  # kept after speech: the last consonant is often quieter than the threshold
+CUT_WINDOW_S = 5.0  # of the longest utterance, where the quietest moment is looked for
+MOMENT_S = 0.2  # longer than the closure of a consonant
+
+
+class Limits(NamedTuple):
+    """What `advance` is told, in frames."""
+
+    min_speech: int
+    timeout: int
+    pre_roll: int
+    post_roll: int
+    longest: int
+    cut_window: int
+    moment: int
+
+
+class State(NamedTuple):
+    """What `advance` knows between two calls, in frames from the stream's start."""
+
+    frame: int = 0  # the next one
+    phase: int = LISTENING
+    onset: int = 0  # of the open utterance
+    begin: int = 0  # of its sound, pre-roll included
+    speech: int = 0  # frames of speech in it
+    end: int = 0  # of the last speech in it
+    taken: int = 0  # sound before this belongs to earlier utterances
+    quietest: float = np.inf
+    quietest_at: int = -1
+
+
+class Decision(NamedTuple):
+    """Something decided at frame `at`; the sound is `begin` to `stop`, speech `onset` to `end`."""
+
+    what: int
+    at: int
+    begin: int
+    onset: int
+    end: int
+    stop: int
+
+
+def limits(config: VadConfig, frame_samples: int) -> Limits:
+    """Count a config's seconds in frames, never under one where nothing less makes sense."""
+
+    def frames(seconds: float) -> int:
+        return round(seconds * SAMPLE_RATE / frame_samples)
+
+    timeout = max(1, frames(config.silence_timeout_s))
+    return Limits(
+        min_speech=max(1, frames(config.min_speech_s)),
+        timeout=timeout,
+        pre_roll=frames(config.pre_roll_s),
+        post_roll=min(timeout, frames(POST_ROLL_S)),
+        longest=frames(config.max_utterance_s),
+        cut_window=frames(min(CUT_WINDOW_S, config.max_utterance_s / 2)),
+        moment=max(1, frames(MOMENT_S)),
+    )
+
+
+def advance(
+    marks: Sequence[int], peaks: Sequence[float], state: State, limits: Limits
+) -> tuple[list[Decision], list[int], State]:
+    """Take the next frames.
+
+    A sound becomes an utterance once it holds `min_speech` frames of speech with no gap as long
+    as that; it ends after `timeout` frames without speech. An utterance of `longest` frames is cut
+    at the quietest moment of its last `cut_window`, and the next goes on from there.
+
+    Parameters
+    ----------
+    marks : sequence of SILENCE, BETWEEN or SPEECH
+        BETWEEN continues speech and doesn't begin it.
+    peaks : sequence of float
+        The highest level of the `moment` frames that end with each frame.
+
+    Returns
+    -------
+    decisions : list of Decision
+    phases : list of int
+        The phase after each frame.
+    state : State
+    """
+    frame, phase, onset, begin, speech, end, taken, quietest, quietest_at = state
+    decisions = []
+    phases = []
+    for i in range(len(marks)):
+        at = frame + 1
+        if marks[i] == SPEECH or (
+            marks[i] == BETWEEN and (phase == SPEAKING or (phase == CANDIDATE and end == frame))
+        ):
+            if phase == LISTENING:
+                phase, onset, speech = CANDIDATE, frame, 0
+                begin = max(frame - limits.pre_roll, taken)
+                quietest, quietest_at = np.inf, -1
+            speech, end = speech + 1, at
+            if phase == PAUSE:
+                phase = SPEAKING
+            if phase == CANDIDATE and speech >= limits.min_speech:
+                phase = SPEAKING
+                decisions.append(Decision(STARTED, at, begin, onset, end, at))
+        elif phase == CANDIDATE:
+            if at - end >= limits.min_speech:
+                phase = LISTENING
+                decisions.append(Decision(DISCARDED, at, begin, onset, end, end))
+        elif phase != LISTENING:
+            phase = PAUSE
+            if at - end >= limits.timeout:
+                phase, taken = LISTENING, min(end + limits.post_roll, at)
+                decisions.append(Decision(TIMED_OUT, at, begin, onset, end, taken))
+        if phase >= SPEAKING and at - begin > limits.longest - limits.cut_window:
+            if peaks[i] <= quietest:
+                quietest, quietest_at = peaks[i], at - limits.moment // 2
+            if at - begin >= limits.longest:
+                taken = quietest_at if quietest_at > begin else at
+                decisions.append(Decision(CUT, at, begin, onset, min(end, taken), taken))
+                begin, onset = taken, taken
+                quietest, quietest_at = np.inf, -1
+                if end <= taken:
+                    phase = LISTENING
+                else:
+                    decisions.append(Decision(STARTED, at, begin, onset, end, at))
+        phases.append(phase)
+        frame = at
+    state = State(frame, phase, onset, begin, speech, end, taken, quietest, quietest_at)
+    return decisions, phases, state
+
+
+class Endpointer:
+    """`advance` with its memory, for one stream without gaps.
+
+    Parameters
+    ----------
+    limits : Limits
+        May be replaced between two calls of `push`.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.state = State()
+        self._levels = np.empty(0)
+
+    def push(self, activity: Activity) -> tuple[list[Decision], list[int]]:
+        """Take the next n frames.
+
+        Returns
+        -------
+        decisions : list of Decision
+        phases : list of int, length n
+            The phase after each frame.
+        """
+        levels = np.concatenate([self._levels, activity.level_dbfs])
+        peaks = moment_peaks(levels, self.limits.moment)[len(self._levels) :]
+        self._levels = levels[-self.limits.moment :]
+        decisions, phases, self.state = advance(
+            mark(activity).tolist(), peaks.tolist(), self.state, self.limits
+        )
+        return decisions, phases
+
+    def flush(self) -> Decision | None:
+        """End what is open: the utterance, or None if there is none."""
+        state = self.state
+        stop = min(state.end + self.limits.post_roll, state.frame)
+        self.state = State(frame=state.frame, taken=stop)
+        if state.phase < SPEAKING:
+            return None
+        return Decision(ENDED, state.frame, state.begin, state.onset, state.end, stop)
+
+
+def mark(activity: Activity) -> NDArray[np.int8]:
+    """Compare scores with both thresholds: SILENCE, BETWEEN or SPEECH for each frame."""
+    reached = (activity.score >= activity.offset).astype(np.int8)
+    return reached + (activity.score >= np.maximum(activity.onset, activity.offset))
+
+
+def moment_peaks(levels: NDArray[np.float64], moment: int) -> NDArray[np.float64]:
+    """Give the highest of the last `moment` levels at each frame."""
+    padded = np.concatenate([np.full(moment - 1, -np.inf), levels])
+    peaks: NDArray[np.float64] = sliding_window_view(padded, moment).max(axis=1)
+    return peaks

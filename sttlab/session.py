@@ -1,0 +1,677 @@
+"""The live pipeline; the only place that starts pipeline threads.
+
+| thread | runs | owns |
+| --- | --- | --- |
+| sttlab-dsp | `_capture` | the source and the StreamCore |
+| sttlab-asr | `AsrWorker._run` | the transcriber |
+
+Callbacks of `Session.subscribe` run on these two and must not block.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sttlab.audio import SAMPLE_RATE
+from sttlab.capture.base import AudioSource, Block
+from sttlab.config import TranscribeConfig, VadConfig
+from sttlab.core import StreamCore
+from sttlab.errors import ModelError, SessionError, SttlabError, TranscribeError
+from sttlab.events import (
+    DeviceLost,
+    Event,
+    Level,
+    SamplesLost,
+    SessionFailed,
+    SourceEnded,
+    Suppressed,
+    Transcript,
+    TranscriptionFailed,
+    Utterance,
+)
+from sttlab.transcribe import make_transcriber
+from sttlab.transcribe.base import Transcriber, Transcription
+
+log = logging.getLogger(__name__)
+
+READ_S = 0.1  # the longest that a stop or new settings wait for the source
+STALL_S = 2.0  # without sound for so long, open speech is over
+LAST_BLOCKS = 16  # read after a stop: what the source had heard before
+LANE_JOBS = 8  # utterances of one session that may wait for the engine
+HISTORY = 10_000  # transcripts kept by a session
+LISTENER_EVENTS = 2_000  # that `Session.events` holds for a reader
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One utterance on its way through the engine.
+
+    `done` is called on the worker's thread with the answer, or the error, and the seconds that
+    the engine took.
+    """
+
+    samples: NDArray[np.float32]
+    done: Callable[[Transcription | TranscribeError, float], None]
+
+
+class AsrWorker:
+    """One thread that owns one transcriber and serves any number of sessions, in turn.
+
+    Parameters
+    ----------
+    transcriber : Transcriber
+    clock : callable
+        Wall time in seconds, for figures only.
+    """
+
+    def __init__(
+        self, transcriber: Transcriber, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.transcriber = transcriber
+        self._clock = clock
+        self._lanes: dict[object, deque[Job]] = {}  # each bounded by LANE_JOBS; `submit` waits
+        self._changed = threading.Condition()
+        self._ready = threading.Event()
+        self._stopping = False
+        self._error: ModelError | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, wait: bool = True) -> None:
+        """Start the thread, which loads and warms up the model. Does nothing when running.
+
+        Parameters
+        ----------
+        wait : bool
+            Return when the model is ready; otherwise at once, for `wait_ready` later.
+
+        Raises
+        ------
+        ModelError
+            If the model can't be had.
+        """
+        if self._thread is None:
+            self._stopping = False
+            self._error = None
+            self._ready.clear()
+            self._thread = threading.Thread(target=self._run, name="sttlab-asr", daemon=True)
+            self._thread.start()
+        if wait:
+            self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Wait until the model is loaded. Raises ModelError if it can't be had."""
+        self._ready.wait()
+        if self._error:
+            raise self._error
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model is loaded and the thread takes utterances."""
+        return self._ready.is_set() and self._error is None
+
+    def submit(self, owner: object, job: Job, give_up: Callable[[], bool]) -> bool:
+        """Queue a job in its owner's lane. Waits while the lane is full, until `give_up()`."""
+        with self._changed:
+            lane = self._lanes.setdefault(owner, deque())
+            while len(lane) >= LANE_JOBS and not (self._stopping or self._error):
+                if give_up():
+                    return False
+                self._changed.wait(READ_S)
+            if self._stopping or self._error:
+                return False
+            lane.append(job)
+            self._changed.notify_all()
+            return True
+
+    def forget(self, owner: object) -> list[Job]:
+        """Take back what an owner still has waiting."""
+        with self._changed:
+            return list(self._lanes.pop(owner, ()))
+
+    def stop(self, timeout_s: float = 10.0) -> bool:
+        """Finish what is queued, end the thread, and say whether it ended in time."""
+        self._request_stop()
+        thread = self._thread
+        if thread is None:
+            return True
+        thread.join(timeout_s)
+        if thread.is_alive():
+            log.warning("the engine is still busy after %.0f s; its thread is left", timeout_s)
+            return False
+        self._thread = None
+        return True
+
+    def _request_stop(self) -> None:
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        try:
+            self.transcriber.load()
+        except ModelError as error:
+            self._error = error
+        except Exception as error:
+            log.exception("loading %s failed", self.transcriber.name)
+            self._error = ModelError(f"{self.transcriber.name} could not be loaded: {error}")
+        self._ready.set()
+        while (job := self._next()) is not None:
+            started = self._clock()
+            answer: Transcription | TranscribeError
+            try:
+                answer = self.transcriber.transcribe(job.samples)
+            except TranscribeError as error:
+                answer = error
+            except Exception as error:
+                log.exception("%s failed on an utterance", self.transcriber.name)
+                answer = TranscribeError(f"{self.transcriber.name} failed: {error}")
+            job.done(answer, self._clock() - started)
+            del job, answer  # lest an idle worker keeps a session alive
+
+    def _next(self) -> Job | None:
+        with self._changed:
+            while True:
+                for owner, lane in self._lanes.items():
+                    if lane:
+                        self._lanes[owner] = self._lanes.pop(owner)  # to the end: fair
+                        self._changed.notify_all()
+                        return lane.popleft()
+                if self._stopping or self._error:
+                    return None
+                self._changed.wait()
+
+    def __enter__(self) -> AsrWorker:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionStats:
+    """A session's figures since its start.
+
+    Attributes
+    ----------
+    audio_s : float
+        Stream time, lost samples included.
+    lost_samples : int
+    utterances, queued_utterances, transcripts, suppressed, failed : int
+    decode_s : float
+        Wall time that the engine took.
+    rtf : float
+        `decode_s` over the length of the utterances decoded; 0 before the first.
+    """
+
+    audio_s: float
+    lost_samples: int
+    utterances: int
+    queued_utterances: int
+    transcripts: int
+    suppressed: int
+    failed: int
+    decode_s: float
+    rtf: float
+
+
+class EventStream:
+    """What `Session.events` gives: an iterator that ends when the session stops."""
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque()  # bounded by LISTENER_EVENTS; Levels are dropped first
+        self._changed = threading.Condition()
+        self._closed = False
+        self._behind = False
+
+    def put(self, event: Event) -> None:
+        """Take an event; never blocks."""
+        with self._changed:
+            full = len(self._events) >= LISTENER_EVENTS
+            if self._closed or (isinstance(event, Level) and len(self._events) > 100):
+                return
+            if full:
+                self._behind = self._closed = True
+            else:
+                self._events.append(event)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """End the stream once what is in it has been read."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    def __iter__(self) -> Iterator[Event]:
+        return self
+
+    def __next__(self) -> Event:
+        with self._changed:
+            self._changed.wait_for(lambda: self._events or self._closed)
+            if self._events:
+                return self._events.popleft()
+        if self._behind:
+            raise SessionError(
+                f"this reader fell {LISTENER_EVENTS} events behind; read events() faster, "
+                "or call it again"
+            )
+        raise StopIteration
+
+
+class Session:
+    """Sound in, text out, live.
+
+    Parameters
+    ----------
+    source : AudioSource
+    vad : VadConfig, optional
+    model : str, TranscribeConfig, Transcriber or AsrWorker
+        A model's name; or all about it; or an engine; or a worker that other sessions share.
+    clock : callable
+        Wall time in seconds, for latency figures and to notice a stalled source.
+
+    Examples
+    --------
+    >>> with Session(FileSource("talk.wav", speed=None)) as session:  # doctest: +SKIP
+    ...     session.wait()
+    ...     print(session.history[0].text)
+    """
+
+    def __init__(
+        self,
+        source: AudioSource,
+        *,
+        vad: VadConfig | None = None,
+        model: str | TranscribeConfig | Transcriber | AsrWorker = "tiny.en",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._owns_worker = not isinstance(model, AsrWorker)
+        self.worker = model if isinstance(model, AsrWorker) else _make_worker(model, clock)
+        self.source = source
+        self.error: SttlabError | None = None
+        self._config = vad or VadConfig()
+        self._clock = clock
+        self._callbacks: tuple[Callable[[Event], None], ...] = ()
+        self._streams: tuple[EventStream, ...] = ()
+        self._lifecycle = threading.Lock()
+        self._state = threading.Condition()  # guards the counts and the history
+        self._history: deque[Transcript] = deque(maxlen=HISTORY)
+        self._stopping = threading.Event()
+        self._abandoned = threading.Event()
+        self._dsp: threading.Thread | None = None
+        if self._owns_worker:
+            weakref.finalize(self, AsrWorker._request_stop, self.worker)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._core = StreamCore(self._config)
+        self._heard_at = self._clock()
+        self._counts = dict.fromkeys(
+            ("lost_samples", "utterances", "transcripts", "suppressed", "failed"), 0
+        )
+        self._decode_s = 0.0
+        self._decoded_s = 0.0
+        self._open = 0
+        self._ended = False
+
+    # -- from any thread ----------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Open the source, start the threads and wait for the model. Does nothing when running.
+
+        Sound that comes while the model loads waits for it.
+
+        Raises
+        ------
+        SourceError
+            If there is no sound to be had.
+        ModelError
+            If the model can't be had.
+        """
+        with self._lifecycle:
+            if self._dsp is not None:
+                return
+            self.source.open()
+            self._reset()
+            self.error = None
+            self._stopping.clear()
+            self._abandoned.clear()
+            self.worker.start(wait=False)
+            self._dsp = threading.Thread(
+                target=_capture,
+                args=(weakref.ref(self), self.source, self._stopping),
+                name="sttlab-dsp",
+                daemon=True,
+            )
+            self._dsp.start()
+            try:
+                self.worker.wait_ready()
+            except ModelError:
+                self._stop(timeout_s=5.0)
+                raise
+
+    def stop(self, timeout_s: float = 30.0) -> None:
+        """Stop capture, transcribe what was said before, and end the threads.
+
+        Parameters
+        ----------
+        timeout_s : float
+            How long the engine may take for what waits; what it doesn't manage is reported as
+            `TranscriptionFailed`.
+        """
+        if threading.current_thread().name in ("sttlab-dsp", "sttlab-asr"):
+            raise SessionError("stop was called from a callback of the session; use another thread")
+        with self._lifecycle:
+            if self._dsp is not None:
+                self._stop(timeout_s)
+
+    def _stop(self, timeout_s: float) -> None:
+        deadline = self._clock() + timeout_s
+        self._stopping.set()
+        assert self._dsp is not None
+        self._dsp.join(timeout_s)
+        if self._dsp.is_alive():
+            log.warning("%s did not let go within %.0f s", self.source.name, timeout_s)
+        with self._state:
+            self._state.wait_for(
+                lambda: self._open == 0 or not self.worker.ready, max(0, deadline - self._clock())
+            )
+        self._abandoned.set()
+        for job in self.worker.forget(self):
+            job.done(TranscribeError(f"stopped after {timeout_s:g} s, before its turn"), 0.0)
+        if self._owns_worker:
+            self.worker.stop(max(1.0, deadline - self._clock()))
+        self._dsp = None
+        with self._state:
+            streams, self._streams = self._streams, ()
+        for stream in streams:
+            stream.close()
+
+    @property
+    def running(self) -> bool:
+        """Whether the session was started and not stopped; a source that ended doesn't stop it."""
+        return self._dsp is not None
+
+    @property
+    def config(self) -> VadConfig:
+        """The settings last submitted."""
+        return self._config
+
+    def update(self, config: VadConfig | None = None, **changes: Any) -> VadConfig:
+        """Submit new settings, which apply from the next frame on and come back as an event.
+
+        Parameters
+        ----------
+        config : VadConfig, optional
+            All settings at once.
+        **changes
+            Single fields of VadConfig.
+
+        Raises
+        ------
+        ConfigError
+            If a value is out of bounds; the old settings stay.
+        """
+        with self._state:
+            try:
+                self._config = replace(config or self._config, **changes)
+            except TypeError:
+                from sttlab.config import from_dict
+
+                from_dict(VadConfig, changes)
+                raise
+            return self._config
+
+    def subscribe(self, callback: Callable[[Event], None]) -> Callable[[], None]:
+        """Have every event given to `callback`, on a pipeline thread, where it must not block.
+
+        Returns
+        -------
+        callable
+            Ends the subscription. A callback that raises is logged and ends it too.
+        """
+        with self._state:
+            self._callbacks = (*self._callbacks, callback)
+        return partial(self._unsubscribe, callback)
+
+    def _unsubscribe(self, callback: Callable[[Event], None]) -> None:
+        with self._state:
+            self._callbacks = tuple(c for c in self._callbacks if c != callback)
+
+    def events(self) -> EventStream:
+        """Iterate over events from now until the session stops; blocks while there are none.
+
+        Raises
+        ------
+        SessionError
+            While iterating, if the reader fell too far behind.
+        """
+        stream = EventStream()
+        with self._state:
+            if self._dsp is None:
+                stream.close()
+            else:
+                self._streams = (*self._streams, stream)
+        return stream
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until the source has ended and all is transcribed, or the session has failed."""
+        with self._state:
+            return self._state.wait_for(lambda: self._ended and self._open == 0, timeout_s)
+
+    @property
+    def history(self) -> tuple[Transcript, ...]:
+        """The transcripts so far, of earlier starts too, oldest first."""
+        with self._state:
+            return tuple(self._history)
+
+    @property
+    def stats(self) -> SessionStats:
+        """The figures as they stand."""
+        with self._state:
+            return SessionStats(
+                audio_s=self._core.position / SAMPLE_RATE,
+                queued_utterances=self._open,
+                decode_s=self._decode_s,
+                rtf=self._decode_s / self._decoded_s if self._decoded_s else 0.0,
+                **self._counts,
+            )
+
+    # -- on sttlab-dsp ------------------------------------------------------------------------
+
+    def _take(self, block: Block) -> None:
+        if self._core.config is not self._config:
+            self._emit(self._core.update(self._config))
+        for event in block.events:
+            self._emit(event)
+            if isinstance(event, DeviceLost):
+                self._handle(self._core.flush("interrupted"))
+        now = self._clock()
+        if len(block.samples) or block.lost_samples:
+            self._heard_at = now
+        elif now - self._heard_at > STALL_S:
+            self._handle(self._core.flush("interrupted"))
+        self._handle(self._core.feed(block))
+
+    def _finish(self, ended: bool) -> None:
+        self._handle(self._core.flush())
+        if ended:
+            self._emit(SourceEnded(time_s=self._core.position / SAMPLE_RATE))
+
+    def _fail(self, error: SttlabError) -> None:
+        self.error = error
+        self._emit(SessionFailed(message=str(error)))
+
+    def _handle(self, events: list[Event]) -> None:
+        for event in events:
+            self._emit(event)
+            if isinstance(event, Utterance):
+                self._submit(event)
+            elif isinstance(event, SamplesLost):
+                with self._state:
+                    self._counts["lost_samples"] += event.count
+
+    def _submit(self, utterance: Utterance) -> None:
+        ended_at = (
+            self._heard_at - (self._core.position - utterance.speech_end_sample) / SAMPLE_RATE
+        )
+        done = partial(self._answer, utterance, ended_at, self._clock())
+        with self._state:
+            self._open += 1
+            self._counts["utterances"] += 1
+        if not self.worker.submit(self, Job(utterance.samples, done), self._abandoned.is_set):
+            done(TranscribeError("the session stopped before the engine had time for it"), 0.0)
+
+    # -- on sttlab-asr ------------------------------------------------------------------------
+
+    def _answer(
+        self,
+        utterance: Utterance,
+        ended_at: float,
+        decided_at: float,
+        answer: Transcription | TranscribeError,
+        decode_s: float,
+    ) -> None:
+        now = self._clock()
+        number = utterance.utterance_id
+        events: list[Event] = []
+        if isinstance(answer, TranscribeError):
+            events.append(TranscriptionFailed(utterance_id=number, message=str(answer)))
+        else:
+            start_s = utterance.start_s
+            if answer.text:
+                events.append(
+                    Transcript(
+                        utterance_id=number,
+                        text=answer.text,
+                        start_s=start_s,
+                        end_s=utterance.end_s,
+                        language=answer.language,
+                        language_probability=answer.language_probability,
+                        confidence=answer.confidence,
+                        segments=tuple(
+                            replace(s, start_s=s.start_s + start_s, end_s=s.end_s + start_s)
+                            for s in answer.segments
+                        ),
+                        pause_s=(utterance.decided_sample - utterance.speech_end_sample)
+                        / SAMPLE_RATE,
+                        queue_s=now - decode_s - decided_at,
+                        decode_s=decode_s,
+                        delay_s=now - ended_at,
+                    )
+                )
+            events += [
+                Suppressed(
+                    utterance_id=number,
+                    text=s.text,
+                    reason=s.reason,
+                    start_s=s.start_s + start_s,
+                    end_s=s.end_s + start_s,
+                )
+                for s in answer.suppressed
+            ]
+        for event in events:
+            self._count(event)
+            self._emit(event)
+        with self._state:
+            self._decode_s += decode_s
+            self._decoded_s += utterance.duration_s
+            self._open -= 1
+            self._state.notify_all()
+
+    def _count(self, event: Event) -> None:
+        with self._state:
+            if isinstance(event, Transcript):
+                self._history.append(event)
+            self._counts[_COUNTED[type(event)]] += 1
+
+    # -- on both ------------------------------------------------------------------------------
+
+    def _emit(self, event: Event) -> None:
+        for stream in self._streams:
+            stream.put(event)
+        for callback in self._callbacks:
+            try:
+                callback(event)
+            except Exception:
+                log.exception("a callback failed on %s and gets no more events", event.kind)
+                self._unsubscribe(callback)
+
+    def __enter__(self) -> Session:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        state = "running" if self.running else "stopped"
+        engine = self.worker.transcriber.name
+        return f"<Session {state}: {self.source.name} -> {engine}, {len(self.history)} transcripts>"
+
+
+def _make_worker(
+    model: str | TranscribeConfig | Transcriber, clock: Callable[[], float]
+) -> AsrWorker:
+    if isinstance(model, str):
+        model = TranscribeConfig(model=model)
+    if isinstance(model, TranscribeConfig):
+        model = make_transcriber(model)
+    return AsrWorker(model, clock=clock)
+
+
+_COUNTED = {Transcript: "transcripts", Suppressed: "suppressed", TranscriptionFailed: "failed"}
+
+
+def _capture(
+    session_ref: weakref.ref[Session], source: AudioSource, stopping: threading.Event
+) -> None:
+    """Run `sttlab-dsp`: read the source until it ends, the session stops or nobody holds it."""
+    ended = False
+    try:
+        last_blocks = LAST_BLOCKS
+        while last_blocks and not ended:
+            stop = stopping.is_set()
+            block = source.read(0 if stop else READ_S)
+            session = session_ref()
+            if session is None:
+                return
+            if block is None:
+                ended = True
+            else:
+                session._take(block)
+                if stop:
+                    last_blocks = last_blocks - 1 if len(block.samples) else 0
+            del session
+        if (session := session_ref()) is not None:
+            session._finish(ended)
+    except Exception as error:
+        if (session := session_ref()) is not None:
+            known = isinstance(error, SttlabError)
+            if not known:
+                log.exception("capture from %s failed", source.name)
+            session._finish(ended=False)
+            session._fail(error if isinstance(error, SttlabError) else SessionError(str(error)))
+    finally:
+        source.close()
+        if (session := session_ref()) is not None:
+            with session._state:
+                session._ended = True
+                session._state.notify_all()
