@@ -91,7 +91,7 @@ def advance(
     """Take the next frames.
 
     A sound becomes an utterance once it holds `min_speech` frames of speech with no gap as long
-    as that; it ends after `timeout` frames without speech. An utterance of `longest` frames is cut
+    as that (or the timeout); it ends after `timeout` frames without speech. An utterance of `longest` frames is cut
     at the quietest moment of its last `cut_window`, and the next goes on from there.
 
     Parameters
@@ -127,7 +127,7 @@ def advance(
                 phase = SPEAKING
                 decisions.append(Decision(STARTED, at, begin, onset, end, at))
         elif phase == CANDIDATE:
-            if at - end >= limits.min_speech:
+            if at - end >= min(limits.min_speech, limits.timeout):
                 phase = LISTENING
                 decisions.append(Decision(DISCARDED, at, begin, onset, end, end))
         elif phase != LISTENING:
@@ -136,7 +136,7 @@ def advance(
                 phase, taken = LISTENING, min(end + limits.post_roll, at)
                 decisions.append(Decision(TIMED_OUT, at, begin, onset, end, taken))
         if phase >= SPEAKING and at - begin > limits.longest - limits.cut_window:
-            if peaks[i] <= quietest:
+            if peaks[i] < quietest:
                 quietest, quietest_at = peaks[i], at - limits.moment // 2
             if at - begin >= limits.longest:
                 taken = quietest_at if quietest_at > begin else at
@@ -202,6 +202,6 @@ def mark(activity: Activity) -> NDArray[np.int8]:
 
 def moment_peaks(levels: NDArray[np.float64], moment: int) -> NDArray[np.float64]:
     """Give the highest of the last `moment` levels at each frame."""
-    padded = np.concatenate([np.full(moment - 1, -np.inf), levels])
-    peaks: NDArray[np.float64] = sliding_window_view(padded, moment).max(axis=1)
+    padded = np.concatenate([np.full(moment, -np.inf), levels])
+    peaks: NDArray[np.float64] = sliding_window_view(padded, moment)[1:].max(axis=1)
     return peaks

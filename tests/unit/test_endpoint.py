@@ -1,0 +1,191 @@
+"""The endpointer, spelled out: one character a frame in, one character a frame out.
+
+In: ``#`` at or above the onset threshold, ``+`` between the thresholds, ``.`` below both.
+Out: ``S`` speech has started, ``x`` too short and dropped, ``U`` over by silence, ``C`` cut because
+too long (``c`` where the next one starts at once), ``-`` nothing.
+"""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sttlab.config import VadConfig
+from sttlab.endpoint import (
+    CUT,
+    DISCARDED,
+    STARTED,
+    TIMED_OUT,
+    Decision,
+    Endpointer,
+    Limits,
+    State,
+    advance,
+    limits,
+    moment_peaks,
+)
+from sttlab.vad.base import Activity
+
+LIMITS = Limits(
+    min_speech=1, timeout=3, pre_roll=2, post_roll=1, longest=1000, cut_window=500, moment=1
+)
+SIGNS = {STARTED: "S", DISCARDED: "x", TIMED_OUT: "U", CUT: "C"}
+
+
+def decide(marks: str, peaks=None, **changes) -> tuple[str, list[Decision], State]:
+    numbers = [".+#".index(mark) for mark in marks]
+    decisions, _, state = advance(
+        numbers, peaks or [0.0] * len(marks), State(), LIMITS._replace(**changes)
+    )
+    signs = ["-"] * len(marks)
+    for decision in decisions:
+        at = decision.at - 1
+        signs[at] = "c" if signs[at] == "C" else SIGNS[decision.what]
+    return "".join(signs), decisions, state
+
+
+@pytest.mark.parametrize(
+    ("changes", "marks", "signs"),
+    [
+        ({}, "...####+......", "---S------U---"),
+        ({"timeout": 2}, "...####+......", "---S-----U----"),
+        ({"min_speech": 2}, "....####+.......", "-----S-----U----"),
+        # between the thresholds nothing begins, and what has ended does not go on
+        ({}, "..+++++..", "---------"),
+        ({}, "..#+++++.....", "--S-------U--"),
+        ({}, "..#.+++......", "--S--U-------"),
+        # a gap one frame shorter than the timeout joins, one as long parts
+        ({}, "#..#...", "S-----U"),
+        ({}, "#...#...", "S--US--U"),
+        # minimum speech: short sounds are dropped, in a gap as long as the minimum
+        ({"min_speech": 3}, "##....", "----x-"),
+        ({"min_speech": 3}, "##..#...", "----S--U"),
+        ({"min_speech": 3}, "#.#.#.#....", "----S----U-"),
+        ({"min_speech": 3}, "#...#...#...", "---x---x---x"),
+        # once speech is speech, a short sound holds it open
+        ({"min_speech": 3}, "###..#..#...", "--S--------U"),
+        # a timeout of one frame
+        ({"timeout": 1}, "##.##.", "S-US-U"),
+        # nothing at all
+        ({}, "", ""),
+        ({}, "....", "----"),
+    ],
+)
+def test_when_it_decides(changes, marks, signs):
+    assert decide(marks, **changes)[0] == signs
+
+
+def test_sound_holds_pre_roll_and_post_roll():
+    _, decisions, _ = decide(".....###.....")
+    assert decisions[-1] == Decision(TIMED_OUT, at=11, begin=3, onset=5, end=8, stop=9)
+
+
+def test_sound_never_overlaps_the_one_before():
+    _, decisions, _ = decide("##...##...", pre_roll=9, post_roll=2)
+    first, second = (d for d in decisions if d.what == TIMED_OUT)
+    assert first.stop == second.begin == 4
+
+
+def test_cut_at_the_quietest_moment_and_goes_on():
+    peaks = [9.0] * 20
+    peaks[6] = 1.0
+    signs, decisions, state = decide("#" * 20, peaks, longest=10, cut_window=5)
+    assert signs == "S--------c------c---"
+    first, second = (d for d in decisions if d.what == CUT)
+    assert (first.begin, first.stop, second.begin, second.stop) == (0, 7, 7, 13)
+    assert state.begin == second.stop
+
+
+def test_cut_in_a_pause_leaves_no_speech_behind():
+    peaks = [9.0] * 6 + [1.0] * 4
+    signs, _, state = decide("######....", peaks, longest=10, cut_window=5, timeout=9)
+    assert signs == "S--------C"
+    assert state.phase == 0
+
+
+def test_a_shorter_longest_cuts_at_the_next_frame():
+    _, _, state = advance([2] * 20, [0.0] * 20, State(), LIMITS)
+    decisions, _, state = advance([2], [0.0], state, LIMITS._replace(longest=10, cut_window=5))
+    assert [d.what for d in decisions] == [CUT]
+    assert decisions[0].stop == 21
+
+
+def test_limits_count_frames():
+    assert limits(VadConfig(silence_timeout_s=0.6, pre_roll_s=0.3), 320) == Limits(
+        min_speech=5, timeout=30, pre_roll=15, post_roll=15, longest=1400, cut_window=250, moment=10
+    )
+    assert limits(VadConfig(min_speech_s=0.0, silence_timeout_s=0.1), 4000).timeout == 1
+
+
+def test_moment_peaks_look_back_only():
+    peaks = moment_peaks(np.array([1.0, 5.0, 2.0, 0.0, 0.0]), 3)
+    assert peaks.tolist() == [1, 5, 5, 5, 2]
+
+
+def activity(levels) -> Activity:
+    array = np.asarray(levels, float)
+    return Activity(array, array, np.full(len(array), -30.0), np.full(len(array), -36.0))
+
+
+levels = st.lists(st.sampled_from([-90.0, -50.0, -33.0, -20.0, -10.0]), max_size=300)
+configs = st.builds(
+    Limits,
+    min_speech=st.integers(1, 8),
+    timeout=st.integers(1, 12),
+    pre_roll=st.integers(0, 10),
+    post_roll=st.just(1),
+    longest=st.integers(20, 60),
+    cut_window=st.integers(1, 20),
+    moment=st.integers(1, 5),
+)
+
+
+def spans(limits: Limits, *parts) -> list[Decision]:
+    endpointer = Endpointer(limits)
+    decisions = [d for part in parts for d in endpointer.push(activity(part))[0]]
+    last = endpointer.flush()
+    return decisions + [last] * (last is not None)
+
+
+@given(levels, configs, st.lists(st.integers(0, 300), max_size=5))
+def test_any_split_decides_the_same(levels, limits, cuts):
+    cuts = sorted({min(cut, len(levels)) for cut in cuts} | {0, len(levels)})
+    parts = [levels[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    assert spans(limits, *parts) == spans(limits, levels)
+
+
+@given(levels, configs)
+def test_bounds_are_ordered_and_never_overlap(levels, limits):
+    taken = 0
+    for d in spans(limits, levels):
+        if d.what in (STARTED, DISCARDED):
+            continue
+        assert taken <= d.begin <= d.onset <= d.end <= d.stop <= d.at <= len(levels)
+        assert d.begin < d.stop
+        assert d.stop - d.begin <= limits.longest
+        taken = d.stop
+
+
+@given(levels, configs)
+def test_no_loud_frame_is_lost(levels, limits):
+    """With a minimum of one frame, every frame of speech is inside an utterance."""
+    kept = np.zeros(len(levels), bool)
+    for d in spans(limits._replace(min_speech=1), levels):
+        if d.what not in (STARTED, DISCARDED):
+            kept[d.begin : d.stop] = True
+    assert all(kept[i] for i, level in enumerate(levels) if level >= -30)
+
+
+@given(levels, configs)
+def test_louder_never_loses_speech(levels, limits):
+    limits = limits._replace(longest=10_000)
+    quiet, loud = (
+        {
+            frame
+            for d in spans(limits, [level + gain for level in levels])
+            if d.what not in (STARTED, DISCARDED)
+            for frame in range(d.onset, d.end)
+        }
+        for gain in (0.0, 6.0)
+    )
+    assert quiet <= loud
