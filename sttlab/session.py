@@ -297,6 +297,7 @@ class Session:
         model: str | TranscribeConfig | Transcriber | AsrWorker = "tiny.en",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._lane = object()  # in the worker's hands, who must not hold the session itself
         self._owns_worker = not isinstance(model, AsrWorker)
         self.worker = model if isinstance(model, AsrWorker) else _make_worker(model, clock)
         self.source = source
@@ -389,7 +390,7 @@ class Session:
                 lambda: self._open == 0 or not self.worker.ready, max(0, deadline - self._clock())
             )
         self._abandoned.set()
-        for job in self.worker.forget(self):
+        for job in self.worker.forget(self._lane):
             job.done(TranscribeError(f"stopped after {timeout_s:g} s, before its turn"), 0.0)
         if self._owns_worker:
             self.worker.stop(max(1.0, deadline - self._clock()))
@@ -531,7 +532,7 @@ class Session:
         with self._state:
             self._open += 1
             self._counts["utterances"] += 1
-        if not self.worker.submit(self, Job(utterance.samples, done), self._abandoned.is_set):
+        if not self.worker.submit(self._lane, Job(utterance.samples, done), self._abandoned.is_set):
             done(TranscribeError("the session stopped before the engine had time for it"), 0.0)
 
     # -- on sttlab-asr ------------------------------------------------------------------------

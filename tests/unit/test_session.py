@@ -1,0 +1,410 @@
+"""The live pipeline's manners, with an engine that answers by counting samples."""
+
+import gc
+import threading
+import weakref
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from sttlab.audio import SAMPLE_RATE
+from sttlab.capture.base import Block
+from sttlab.config import VadConfig
+from sttlab.errors import (
+    ConfigError,
+    DeviceUnavailable,
+    ModelNotFound,
+    SessionError,
+    SourceError,
+    TranscribeError,
+)
+from sttlab.events import (
+    ConfigChanged,
+    DeviceLost,
+    Level,
+    SessionFailed,
+    SourceEnded,
+    SpeechStarted,
+    Suppressed,
+    Transcript,
+    TranscriptionFailed,
+    Utterance,
+)
+from sttlab.session import LANE_JOBS, LISTENER_EVENTS, AsrWorker, EventStream, Session
+from sttlab.transcribe.base import Suppression, Transcription
+
+VAD = VadConfig(threshold_dbfs=-40, silence_timeout_s=0.2, pre_roll_s=0.0)
+WAIT_S = 10
+
+
+def speech(count: int, *, seconds: float = 0.4) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    loud = rng.standard_normal(round(seconds * SAMPLE_RATE)).astype(np.float32) * 0.1
+    return np.tile(np.concatenate([loud, np.zeros(round(0.4 * SAMPLE_RATE), np.float32)]), count)
+
+
+class Blocks:
+    """A source that gives what it was made with, then waits to be told to go on, or ends."""
+
+    name = "blocks"
+
+    def __init__(self, *blocks, then_wait: bool = False):
+        self.blocks = blocks
+        self.then_wait = then_wait
+        self.opened = self.closed = 0
+        self.drained = threading.Event()
+
+    def open(self):
+        self.opened += 1
+        self.left = list(self.blocks)
+        self.drained.clear()
+
+    def read(self, timeout_s):
+        if self.left:
+            block = self.left.pop(0)
+            if isinstance(block, Exception):
+                raise block
+            return block if isinstance(block, Block) else Block(block)
+        self.drained.set()
+        if not self.then_wait:
+            return None
+        threading.Event().wait(min(timeout_s, 0.01))
+        return Block(np.zeros(0, np.float32))
+
+    def close(self):
+        self.closed += 1
+
+
+class Counting:
+    """An engine whose text is the utterance's length; it may be told to wait, or to fail."""
+
+    name = "counting"
+
+    def __init__(self, *, load_error=None, answer=None):
+        self.load_error = load_error
+        self.answer = answer
+        self.loads = 0
+        self.threads = set()
+        self.go = threading.Event()
+        self.go.set()
+        self.taken = threading.Semaphore(0)
+
+    def load(self):
+        self.loads += 1
+        if self.load_error:
+            raise self.load_error
+
+    def transcribe(self, samples, sample_rate=SAMPLE_RATE):
+        self.threads.add(threading.current_thread().name)
+        self.taken.release()
+        assert self.go.wait(WAIT_S)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer or Transcription(
+            text=str(len(samples)),
+            segments=(),
+            suppressed=(),
+            language="en",
+            language_probability=1.0,
+            confidence=1.0,
+        )
+
+    def close(self):
+        pass
+
+
+def collect(session):
+    events = []
+    session.subscribe(events.append)
+    return events
+
+
+def kinds(events):
+    return Counter(type(event) for event in events)
+
+
+def test_words_in_words_out():
+    session = Session(Blocks(speech(3)), vad=VAD, model=(engine := Counting()))
+    events = collect(session)
+    with session:
+        assert session.wait(WAIT_S)
+    found = kinds(events)
+    assert found[Utterance] == found[Transcript] == found[SpeechStarted] == 3
+    assert found[SourceEnded] == 1
+    assert [t.start_s for t in session.history] == pytest.approx([0.0, 0.8, 1.6])
+    assert session.history[0].pause_s == pytest.approx(0.2)
+    assert engine.threads == {"sttlab-asr"}
+    assert session.stats.transcripts == 3
+    assert session.stats.audio_s == pytest.approx(2.4)
+
+
+def test_stop_transcribes_what_was_said_before():
+    source = Blocks(speech(2), speech(1)[:4000], then_wait=True)
+    session = Session(source, vad=VAD, model=Counting())
+    session.start()
+    assert source.drained.wait(WAIT_S)
+    session.stop()
+    assert [t.text for t in session.history][-1] == "4000"
+    assert len(session.history) == 3
+    assert source.closed == 1
+    assert not session.running
+
+
+def test_start_and_stop_again_and_again():
+    session = Session(source := Blocks(speech(1), then_wait=True), vad=VAD, model=Counting())
+    before = threading.active_count()
+    for round_number in range(1, 51):
+        session.start()
+        session.start()
+        assert source.drained.wait(WAIT_S)
+        session.stop()
+        session.stop()
+        assert threading.active_count() == before
+        assert source.opened == source.closed == len(session.history) == round_number
+
+
+def test_a_source_that_does_not_open_raises_in_the_caller():
+    class Missing(Blocks):
+        def open(self):
+            raise DeviceUnavailable("no microphone: plug one in")
+
+    session = Session(Missing(), vad=VAD, model=Counting())
+    with pytest.raises(DeviceUnavailable, match="plug one in"):
+        session.start()
+    assert not session.running
+
+
+def test_a_model_that_does_not_load_raises_in_the_caller():
+    source = Blocks(*[speech(1)] * (LANE_JOBS + 5), then_wait=True)
+    session = Session(source, vad=VAD, model=Counting(load_error=ModelNotFound("no weights")))
+    with pytest.raises(ModelNotFound, match="no weights"):
+        session.start()
+    assert not session.running
+    assert source.closed == 1
+
+
+def test_a_source_that_breaks_stops_with_an_event_and_keeps_the_words():
+    session = Session(Blocks(speech(1)[:6000], SourceError("cable cut")), vad=VAD, model=Counting())
+    events = collect(session)
+    with session:
+        assert session.wait(WAIT_S)
+    assert [t.text for t in session.history] == ["6000"]
+    assert [e.message for e in events if isinstance(e, SessionFailed)] == ["cable cut"]
+    assert str(session.error) == "cable cut"
+
+
+@pytest.mark.parametrize("error", [TranscribeError("not audio"), ZeroDivisionError("oops")])
+def test_an_utterance_that_fails_is_said_and_the_next_goes_on(error):
+    engine = Counting(answer=error)
+    session = Session(Blocks(speech(2)), vad=VAD, model=engine)
+    events = collect(session)
+    with session:
+        assert session.wait(WAIT_S)
+    failed = [e for e in events if isinstance(e, TranscriptionFailed)]
+    assert [e.utterance_id for e in failed] == [0, 1]
+    assert str(error) in failed[0].message
+    assert session.stats.failed == 2
+
+
+def test_suppressed_text_is_an_event_in_stream_time():
+    held_back = Suppression(text="Thank you.", reason="no speech", start_s=0.1, end_s=0.3)
+    answer = Transcription(
+        text="",
+        segments=(),
+        suppressed=(held_back,),
+        language="en",
+        language_probability=1.0,
+        confidence=0.0,
+    )
+    session = Session(Blocks(speech(2)), vad=VAD, model=Counting(answer=answer))
+    events = collect(session)
+    with session:
+        assert session.wait(WAIT_S)
+    held = [e for e in events if isinstance(e, Suppressed)]
+    assert [(e.text, e.reason) for e in held] == [("Thank you.", "no speech")] * 2
+    assert held[1].start_s == pytest.approx(0.8 + 0.1)
+    assert not session.history
+
+
+def test_a_busy_engine_makes_a_file_wait_and_loses_nothing():
+    engine = Counting()
+    engine.go.clear()
+    count = LANE_JOBS * 3
+    session = Session(Blocks(*[speech(1)] * count), vad=VAD, model=engine)
+    session.start()
+    assert engine.taken.acquire(timeout=WAIT_S)
+    engine.go.set()
+    assert session.wait(WAIT_S)
+    session.stop()
+    assert len(session.history) == count
+
+
+def test_an_engine_that_hangs_does_not_hang_stop():
+    engine = Counting()
+    engine.go.clear()
+    session = Session(source := Blocks(speech(3), then_wait=True), vad=VAD, model=engine)
+    events = collect(session)
+    session.start()
+    assert engine.taken.acquire(timeout=WAIT_S)
+    assert source.drained.wait(WAIT_S)
+    session.stop(timeout_s=0.1)
+    assert kinds(events)[TranscriptionFailed] == 2
+    engine.go.set()
+    assert session.worker.stop(WAIT_S)
+
+
+def test_settings_apply_while_running_and_come_back():
+    source = Blocks(speech(1), then_wait=True)
+    session = Session(source, vad=VAD, model=Counting())
+    changed = threading.Event()
+    got = []
+
+    def note(event):
+        if isinstance(event, ConfigChanged):
+            got.append(event.config)
+            changed.set()
+
+    session.subscribe(note)
+    with session:
+        new = session.update(silence_timeout_s=0.9)
+        assert changed.wait(WAIT_S)
+    assert got[-1] == new == session.config
+    assert new == VadConfig(threshold_dbfs=-40, silence_timeout_s=0.9, pre_roll_s=0.0)
+
+
+@pytest.mark.parametrize("bad", [{"silence_timeout_s": 99}, {"silence_timout_s": 1}])
+def test_bad_settings_are_refused_and_the_old_stay(bad):
+    session = Session(Blocks(), vad=VAD, model=Counting())
+    with pytest.raises(ConfigError, match="silence_timeout_s"):
+        session.update(**bad)
+    assert session.config == VAD
+
+
+def test_events_end_when_the_session_stops():
+    engine = Counting()
+    engine.go.clear()
+    session = Session(Blocks(speech(2)), vad=VAD, model=engine)
+    session.start()
+    stream = session.events()
+    engine.go.set()
+    assert session.wait(WAIT_S)
+    session.stop()
+    assert kinds(stream)[Transcript] == 2
+    assert list(session.events()) == []
+
+
+def test_a_slow_reader_loses_levels_first_and_is_told_in_the_end():
+    stream = EventStream()
+    level = Level(time_s=0, level_dbfs=-50, score=-50, threshold=-40, state="listening")
+    for _ in range(LISTENER_EVENTS):
+        stream.put(level)
+    ended = SourceEnded(time_s=1)
+    for _ in range(LISTENER_EVENTS):
+        stream.put(ended)
+    with pytest.raises(SessionError, match="behind"):
+        for _ in stream:
+            pass
+
+
+def test_a_callback_that_raises_is_dropped_and_the_others_go_on(caplog):
+    session = Session(Blocks(speech(2)), vad=VAD, model=Counting())
+    session.subscribe(lambda event: 1 / 0)
+    events = collect(session)
+    with session:
+        assert session.wait(WAIT_S)
+    assert kinds(events)[Transcript] == 2
+    assert caplog.text.count("ZeroDivisionError") == 1
+
+
+def test_stop_from_a_callback_is_refused():
+    session = Session(Blocks(speech(1)), vad=VAD, model=Counting())
+    errors = []
+
+    def stop(event):
+        try:
+            session.stop()
+        except SessionError as error:
+            errors.append(error)
+
+    session.subscribe(stop)
+    with session:
+        assert session.wait(WAIT_S)
+    assert "another thread" in str(errors[0])
+
+
+def test_a_lost_device_ends_the_utterance():
+    lost = DeviceLost(device="mic", message="unplugged")
+    blocks = [speech(1)[:6000], Block(np.zeros(0, np.float32), events=(lost,))]
+    session = Session(Blocks(*blocks), vad=VAD, model=Counting())
+    events = collect(session)
+    with session:
+        assert session.wait(WAIT_S)
+    assert [e.reason for e in events if isinstance(e, Utterance)] == ["interrupted"]
+    assert kinds(events)[DeviceLost] == 1
+
+
+def test_a_source_that_stalls_ends_the_utterance():
+    class Clock:
+        now = 0.0
+
+        def __call__(self):
+            Clock.now += 1.0
+            return Clock.now
+
+    session = Session(
+        Blocks(speech(1)[:6000], then_wait=True), vad=VAD, model=Counting(), clock=Clock()
+    )
+    got = threading.Event()
+    session.subscribe(lambda e: got.set() if isinstance(e, Transcript) else None)
+    with session:
+        assert got.wait(WAIT_S)
+    assert session.history[0].text == "6000"
+
+
+def test_sessions_share_one_worker():
+    with AsrWorker(engine := Counting()) as worker:
+        sessions = [Session(Blocks(speech(3)), vad=VAD, model=worker) for _ in range(4)]
+        for session in sessions:
+            session.start()
+        for session in sessions:
+            assert session.wait(WAIT_S)
+            session.stop()
+            assert len(session.history) == 3
+        assert worker.ready
+        assert engine.loads == 1
+
+
+def test_the_worker_takes_sessions_in_turn():
+    order = []
+    with AsrWorker(engine := Counting()) as worker:
+        engine.go.clear()
+
+        def job(name):
+            from sttlab.session import Job
+
+            return Job(np.zeros(1, np.float32), lambda answer, seconds: order.append(name))
+
+        worker.submit("first", job("first"), lambda: True)
+        assert engine.taken.acquire(timeout=WAIT_S)
+        for name in "aaabb":
+            worker.submit(name, job(name), lambda: True)
+        engine.go.set()
+    assert "".join(order[1:]) == "ababa"
+
+
+def test_a_session_that_nobody_holds_stops():
+    source = Blocks(speech(1), then_wait=True)
+    session = Session(source, vad=VAD, model=Counting())
+    session.start()
+    assert source.drained.wait(WAIT_S)
+    threads = [t for t in threading.enumerate() if t.name.startswith("sttlab-")]
+    assert len(threads) == 2
+    gone = weakref.ref(session)
+    del session
+    gc.collect()
+    for thread in threads:
+        thread.join(WAIT_S)
+        assert not thread.is_alive()
+    assert gone() is None
+    assert source.closed == 1
