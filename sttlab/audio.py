@@ -29,13 +29,15 @@ def level_dbfs(samples: NDArray[np.float32]) -> float:
 def to_pcm16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
     """Turn samples in -1..1 into 16-bit integers, clipping what is louder."""
     scaled = np.rint(samples * np.float32(32768.0))
-    return np.clip(scaled, -32768, 32767).astype(np.int16, copy=False)
+    pcm: NDArray[np.int16] = np.clip(scaled, -32768, 32767).astype(np.int16)
+    return pcm
 
 
 def from_pcm16(data: bytes | NDArray[np.int16]) -> NDArray[np.float32]:
     """Turn little-endian 16-bit samples into float32 in -1..1."""
     ints = np.frombuffer(data, "<i2") if isinstance(data, bytes) else data
-    return ints.astype(np.float32) / np.float32(32768.0)
+    samples: NDArray[np.float32] = ints.astype(np.float32) * np.float32(2**-15)
+    return samples
 
 
 def wav_bytes(samples: NDArray[np.float32], sample_rate: int = SAMPLE_RATE) -> bytes:

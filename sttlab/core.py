@@ -17,6 +17,7 @@ from sttlab.endpoint import (
     ENDED,
     LISTENING,
     PAUSE,
+    PAUSED,
     SPEAKING,
     STARTED,
     TIMED_OUT,
@@ -31,6 +32,7 @@ from sttlab.events import (
     Level,
     SamplesLost,
     SpeechDiscarded,
+    SpeechPaused,
     SpeechStarted,
     State,
     Utterance,
@@ -107,9 +109,18 @@ class StreamCore:
         decision = self._endpointer.flush()
         if decision:
             events.append(self._utterance(decision, reason))
+            self._next_id += 1
         if len(self._pending):
             self._begin_at(self.position)
         return events
+
+    def unfinished(self) -> Utterance | None:
+        """Give the utterance that is going on, as far as it has come; None if there is none."""
+        state = self._endpointer.state
+        if state.phase < SPEAKING:
+            return None
+        now = Decision(ENDED, state.frame, state.begin, state.onset, state.end, state.frame)
+        return self._utterance(now, "end")
 
     def _skip(self, lost: int) -> list[Event]:
         """Pass over lost samples: as silence, or as an end if they last as long as the timeout."""
@@ -172,15 +183,18 @@ class StreamCore:
                 start_s=self._sample(decision.onset) / SAMPLE_RATE,
                 end_s=self._sample(decision.end) / SAMPLE_RATE,
             )
-        return self._utterance(decision, _REASONS[decision.what])
+        if decision.what == PAUSED:
+            return SpeechPaused(utterance=self._utterance(decision, "silence"))
+        utterance = self._utterance(decision, _REASONS[decision.what])
+        self._next_id += 1
+        return utterance
 
     def _utterance(self, decision: Decision, reason: EndReason) -> Utterance:
         start = self._sample(decision.begin)
         samples = self._between(start, min(self._sample(decision.stop), self.position))
         samples.flags.writeable = False
-        self._next_id += 1
         return Utterance(
-            utterance_id=self._next_id - 1,
+            utterance_id=self._next_id,
             start_sample=start,
             samples=samples,
             onset_sample=self._sample(decision.onset),

@@ -23,7 +23,7 @@ SILENCE, BETWEEN, SPEECH = (
     2,
 )  # marks: below offset, between the thresholds, at or above onset
 LISTENING, CANDIDATE, SPEAKING, PAUSE = 0, 1, 2, 3  # phases
-STARTED, DISCARDED, TIMED_OUT, CUT, ENDED = 0, 1, 2, 3, 4  # decisions
+STARTED, DISCARDED, TIMED_OUT, CUT, ENDED, PAUSED = 0, 1, 2, 3, 4, 5  # decisions
 
 POST_ROLL_S = 0.3  # kept after speech: the last consonant is often quieter than the threshold
 CUT_WINDOW_S = 5.0  # of the longest utterance, where the quietest moment is looked for
@@ -92,7 +92,9 @@ def advance(
 
     A sound becomes an utterance once it holds `min_speech` frames of speech with no gap as long
     as that (or the timeout); it ends after `timeout` frames without speech. An utterance of `longest` frames is cut
-    at the quietest moment of its last `cut_window`, and the next goes on from there.
+    at the quietest moment of its last `cut_window`, and the next goes on from there. PAUSED says
+    that `post_roll` has passed without speech: what is open holds all the sound that it will hold
+    if nobody goes on speaking.
 
     Parameters
     ----------
@@ -132,6 +134,8 @@ def advance(
                 decisions.append(Decision(DISCARDED, at, begin, onset, end, end))
         elif phase != LISTENING:
             phase = PAUSE
+            if at - end == limits.post_roll < limits.timeout:
+                decisions.append(Decision(PAUSED, at, begin, onset, end, at))
             if at - end >= limits.timeout:
                 phase, taken = LISTENING, min(end + limits.post_roll, at)
                 decisions.append(Decision(TIMED_OUT, at, begin, onset, end, taken))

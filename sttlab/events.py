@@ -122,6 +122,14 @@ class Utterance(Event):
         )
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SpeechPaused(Event):
+    """Silence in an utterance: how it will be, unless speech goes on before the timeout."""
+
+    kind: ClassVar[str] = "speech_paused"
+    utterance: Utterance
+
+
 @dataclass(frozen=True, kw_only=True)
 class Segment:
     """A part of a transcript, in seconds from the stream's start; `confidence` in 0..1."""
@@ -130,6 +138,24 @@ class Segment:
     end_s: float
     text: str
     confidence: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partial(Event):
+    """The text of an utterance that is still going on.
+
+    Attributes
+    ----------
+    text : str
+        All of it so far; may change.
+    stable : str
+        The beginning of `text` that two hypotheses in a row agree on; later partials keep it.
+    """
+
+    kind: ClassVar[str] = "partial"
+    utterance_id: int
+    text: str
+    stable: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,10 +168,15 @@ class Transcript(Event):
         See `transcribe.base.confidence`.
     pause_s : float
         From the end of speech to the decision that the utterance had ended, in stream time.
+    capture_s : float
+        Wall time by which that decision came later: sound is delivered and judged in blocks.
     queue_s, decode_s : float
-        Wall time from that decision until the engine took the utterance, and that it took.
+        Wall time after the decision until the engine took the utterance, and that it then took.
+        Both are 0 if the engine had begun in the pause and was done.
     delay_s : float
-        Wall time from the end of speech to this event.
+        Wall time from the end of speech to this event: the sum of the four.
+    engine_s : float
+        Wall time that the engine took, whenever that was.
     """
 
     kind: ClassVar[str] = "transcript"
@@ -158,9 +189,11 @@ class Transcript(Event):
     confidence: float
     segments: tuple[Segment, ...]
     pause_s: float
+    capture_s: float
     queue_s: float
     decode_s: float
     delay_s: float
+    engine_s: float
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,9 +17,10 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,15 +37,19 @@ from sttlab.events import (
     SamplesLost,
     SessionFailed,
     SourceEnded,
+    SpeechPaused,
     Suppressed,
     Transcript,
     TranscriptionFailed,
     Utterance,
 )
 from sttlab.transcribe import make_transcriber
-from sttlab.transcribe.base import Transcriber, Transcription
+from sttlab.transcribe.base import Cancelled, Transcriber, Transcription
+from sttlab.transcribe.drafts import Drafts
 
 log = logging.getLogger(__name__)
+
+Answer: TypeAlias = Transcription | TranscribeError
 
 READ_S = 0.1  # the longest that a stop or new settings wait for the source
 STALL_S = 2.0  # without sound for so long, open speech is over
@@ -54,16 +59,37 @@ HISTORY = 10_000  # transcripts kept by a session
 LISTENER_EVENTS = 2_000  # that `Session.events` holds for a reader
 
 
-@dataclass(frozen=True, eq=False)
-class Job:
-    """One utterance on its way through the engine.
+class Priority(IntEnum):
+    """What the engine does first."""
 
-    `done` is called on the worker's thread with the answer, or the error, and the seconds that
-    the engine took.
+    FINAL = 0
+    GUESS = 1  # speech has paused; if it doesn't go on, this is the final text
+    PARTIAL = 2  # dropped as soon as anything else comes
+
+
+class Job:
+    """Sound on its way through the engine.
+
+    Parameters
+    ----------
+    samples : ndarray, shape (n,), float32
+    priority : Priority
+        May be raised while it waits.
+    done : callable
+        Called on the worker's thread with the answer, or the error, and the seconds that the
+        engine took; not called for a job that was cancelled.
     """
 
-    samples: NDArray[np.float32]
-    done: Callable[[Transcription | TranscribeError, float], None]
+    def __init__(
+        self,
+        samples: NDArray[np.float32],
+        priority: Priority,
+        done: Callable[[Answer, float], None],
+    ) -> None:
+        self.samples = samples
+        self.priority = priority
+        self.done = done
+        self.cancelled = threading.Event()
 
 
 class AsrWorker:
@@ -82,6 +108,7 @@ class AsrWorker:
         self.transcriber = transcriber
         self._clock = clock
         self._lanes: dict[object, deque[Job]] = {}  # each bounded by LANE_JOBS; `submit` waits
+        self._current: Job | None = None
         self._changed = threading.Condition()
         self._ready = threading.Event()
         self._stopping = False
@@ -132,6 +159,9 @@ class AsrWorker:
             if self._stopping or self._error:
                 return False
             lane.append(job)
+            current = self._current
+            if current and current.priority == Priority.PARTIAL > job.priority:
+                current.cancelled.set()
             self._changed.notify_all()
             return True
 
@@ -169,28 +199,41 @@ class AsrWorker:
         self._ready.set()
         while (job := self._next()) is not None:
             started = self._clock()
-            answer: Transcription | TranscribeError
+            answer: Answer | None = None
             try:
-                answer = self.transcriber.transcribe(job.samples)
+                answer = self.transcriber.transcribe(job.samples, cancelled=job.cancelled.is_set)
+            except Cancelled:
+                pass
             except TranscribeError as error:
                 answer = error
             except Exception as error:
                 log.exception("%s failed on an utterance", self.transcriber.name)
                 answer = TranscribeError(f"{self.transcriber.name} failed: {error}")
-            job.done(answer, self._clock() - started)
+            if answer is not None:
+                job.done(answer, self._clock() - started)
+            self._current = None
             del job, answer  # lest an idle worker keeps a session alive
 
     def _next(self) -> Job | None:
         with self._changed:
             while True:
+                first: tuple[object, Job] | None = None
                 for owner, lane in self._lanes.items():
-                    if lane:
-                        self._lanes[owner] = self._lanes.pop(owner)  # to the end: fair
-                        self._changed.notify_all()
-                        return lane.popleft()
-                if self._stopping or self._error:
+                    for job in lane:
+                        if first is None or job.priority < first[1].priority:
+                            first = owner, job
+                if first is not None:
+                    owner, job = first
+                    self._lanes[owner].remove(job)
+                    self._lanes[owner] = self._lanes.pop(owner)  # to the end: fair
+                    self._changed.notify_all()
+                    if not job.cancelled.is_set():
+                        self._current = job
+                        return job
+                elif self._stopping or self._error:
                     return None
-                self._changed.wait()
+                else:
+                    self._changed.wait()
 
     def __enter__(self) -> AsrWorker:
         self.start()
@@ -198,6 +241,16 @@ class AsrWorker:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+@dataclass(eq=False)
+class _Guess:
+    """An utterance transcribed in its pause, before it is known to be over."""
+
+    utterance: Utterance
+    job: Job | None = None
+    answer: tuple[Answer, float] | None = None
+    finish: Callable[[Answer, float], None] | None = None  # set once it is known to be over
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,6 +332,8 @@ class Session:
     vad : VadConfig, optional
     model : str, TranscribeConfig, Transcriber or AsrWorker
         A model's name; or all about it; or an engine; or a worker that other sessions share.
+    partials : bool
+        Whether to emit `Partial` while someone speaks. May be set while running.
     clock : callable
         Wall time in seconds, for latency figures and to notice a stalled source.
 
@@ -295,12 +350,14 @@ class Session:
         *,
         vad: VadConfig | None = None,
         model: str | TranscribeConfig | Transcriber | AsrWorker = "tiny.en",
+        partials: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lane = object()  # in the worker's hands, who must not hold the session itself
         self._owns_worker = not isinstance(model, AsrWorker)
         self.worker = model if isinstance(model, AsrWorker) else _make_worker(model, clock)
         self.source = source
+        self.partials = partials
         self.error: SttlabError | None = None
         self._config = vad or VadConfig()
         self._clock = clock
@@ -326,6 +383,8 @@ class Session:
         self._decoded_s = 0.0
         self._open = 0
         self._ended = False
+        self._guess: _Guess | None = None
+        self._drafts = Drafts()
 
     # -- from any thread ----------------------------------------------------------------------
 
@@ -517,69 +576,106 @@ class Session:
 
     def _handle(self, events: list[Event]) -> None:
         for event in events:
+            if isinstance(event, SpeechPaused):
+                self._speculate(event.utterance)
+                continue
             self._emit(event)
             if isinstance(event, Utterance):
                 self._submit(event)
             elif isinstance(event, SamplesLost):
                 with self._state:
                     self._counts["lost_samples"] += event.count
+            elif isinstance(event, Level) and event.state == "speech":
+                self._drop_guess()
+        if self.partials and self._drafts.due(self._clock()):
+            self._draft()
+
+    def _speculate(self, utterance: Utterance) -> None:
+        """Have the engine begin in the pause, so that the text is there when the pause is over."""
+        guess = _Guess(utterance)
+        guess.job = Job(utterance.samples, Priority.GUESS, partial(self._guessed, guess))
+        self._guess = guess
+        self.worker.submit(self._lane, guess.job, lambda: True)
+
+    def _drop_guess(self) -> None:
+        if self._guess and self._guess.job:
+            self._guess.job.cancelled.set()
+        self._guess = None
+
+    def _draft(self) -> None:
+        """Have the engine look at what was said so far."""
+        utterance = self._core.unfinished()
+        if utterance is None or self._guess:
+            return
+        self._drafts.asked(self._clock())
+        done = partial(self._drafted, utterance.utterance_id)
+        self.worker.submit(self._lane, Job(utterance.samples, Priority.PARTIAL, done), lambda: True)
 
     def _submit(self, utterance: Utterance) -> None:
-        ended_at = (
-            self._heard_at - (self._core.position - utterance.speech_end_sample) / SAMPLE_RATE
-        )
-        done = partial(self._answer, utterance, ended_at, self._clock())
+        late_s = (self._core.position - utterance.decided_sample) / SAMPLE_RATE
+        finish = partial(self._answer, utterance, self._heard_at - late_s, self._clock())
         with self._state:
             self._open += 1
             self._counts["utterances"] += 1
-        if not self.worker.submit(self._lane, Job(utterance.samples, done), self._abandoned.is_set):
-            done(TranscribeError("the session stopped before the engine had time for it"), 0.0)
+        guess = self._guess
+        if guess and guess.job and _same_sound(guess.utterance, utterance):
+            self._guess = None
+            with self._state:
+                guess.finish = finish
+                guess.job.priority = Priority.FINAL
+                answer = guess.answer
+            if answer:
+                finish(*answer)
+            return
+        self._drop_guess()
+        job = Job(utterance.samples, Priority.FINAL, finish)
+        if not self.worker.submit(self._lane, job, self._abandoned.is_set):
+            finish(TranscribeError("the session stopped before the engine had time for it"), 0.0)
 
     # -- on sttlab-asr ------------------------------------------------------------------------
+
+    def _guessed(self, guess: _Guess, answer: Answer, engine_s: float) -> None:
+        with self._state:
+            guess.answer = answer, engine_s
+            finish = guess.finish
+        if finish:
+            finish(answer, engine_s)
+        elif self.partials and guess is self._guess:
+            self._drafted(guess.utterance.utterance_id, answer, engine_s)
+
+    def _drafted(self, utterance_id: int, answer: Answer, engine_s: float) -> None:
+        if isinstance(answer, Transcription):
+            draft = self._drafts.add(utterance_id, answer.text, engine_s)
+            if draft:
+                self._emit(draft)
 
     def _answer(
         self,
         utterance: Utterance,
-        ended_at: float,
+        arrived_at: float,
         decided_at: float,
-        answer: Transcription | TranscribeError,
-        decode_s: float,
+        answer: Answer,
+        engine_s: float,
     ) -> None:
-        now = self._clock()
-        number = utterance.utterance_id
+        """Say what became of an utterance whose last sound arrived at `arrived_at`, wall time."""
         events: list[Event] = []
         if isinstance(answer, TranscribeError):
-            events.append(TranscriptionFailed(utterance_id=number, message=str(answer)))
+            events.append(
+                TranscriptionFailed(utterance_id=utterance.utterance_id, message=str(answer))
+            )
         else:
-            start_s = utterance.start_s
             if answer.text:
+                waited_s = self._clock() - decided_at
                 events.append(
-                    Transcript(
-                        utterance_id=number,
-                        text=answer.text,
-                        start_s=start_s,
-                        end_s=utterance.end_s,
-                        language=answer.language,
-                        language_probability=answer.language_probability,
-                        confidence=answer.confidence,
-                        segments=tuple(
-                            replace(s, start_s=s.start_s + start_s, end_s=s.end_s + start_s)
-                            for s in answer.segments
-                        ),
-                        pause_s=(utterance.decided_sample - utterance.speech_end_sample)
-                        / SAMPLE_RATE,
-                        queue_s=now - decode_s - decided_at,
-                        decode_s=decode_s,
-                        delay_s=now - ended_at,
-                    )
+                    _transcript(utterance, answer, decided_at - arrived_at, waited_s, engine_s)
                 )
             events += [
                 Suppressed(
-                    utterance_id=number,
+                    utterance_id=utterance.utterance_id,
                     text=s.text,
                     reason=s.reason,
-                    start_s=s.start_s + start_s,
-                    end_s=s.end_s + start_s,
+                    start_s=s.start_s + utterance.start_s,
+                    end_s=s.end_s + utterance.start_s,
                 )
                 for s in answer.suppressed
             ]
@@ -587,7 +683,7 @@ class Session:
             self._count(event)
             self._emit(event)
         with self._state:
-            self._decode_s += decode_s
+            self._decode_s += engine_s
             self._decoded_s += utterance.duration_s
             self._open -= 1
             self._state.notify_all()
@@ -626,6 +722,37 @@ class Session:
         state = "running" if self.running else "stopped"
         engine = self.worker.transcriber.name
         return f"<Session {state}: {self.source.name} -> {engine}, {len(self.history)} transcripts>"
+
+
+def _transcript(
+    utterance: Utterance, answer: Transcription, capture_s: float, waited_s: float, engine_s: float
+) -> Transcript:
+    start_s = utterance.start_s
+    pause_s = (utterance.decided_sample - utterance.speech_end_sample) / SAMPLE_RATE
+    decode_s = min(engine_s, waited_s)
+    return Transcript(
+        utterance_id=utterance.utterance_id,
+        text=answer.text,
+        start_s=start_s,
+        end_s=utterance.end_s,
+        language=answer.language,
+        language_probability=answer.language_probability,
+        confidence=answer.confidence,
+        segments=tuple(
+            replace(s, start_s=s.start_s + start_s, end_s=s.end_s + start_s)
+            for s in answer.segments
+        ),
+        pause_s=pause_s,
+        capture_s=capture_s,
+        queue_s=waited_s - decode_s,
+        decode_s=decode_s,
+        delay_s=pause_s + capture_s + waited_s,
+        engine_s=engine_s,
+    )
+
+
+def _same_sound(one: Utterance, other: Utterance) -> bool:
+    return (one.start_sample, one.end_sample) == (other.start_sample, other.end_sample)
 
 
 def _make_worker(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,6 +45,15 @@ class Transcription:
     confidence: float
 
 
+class Cancelled(Exception):
+    """Raised by `Transcriber.transcribe` soon after its `cancelled` has said so."""
+
+
+def never() -> bool:
+    """Say that a transcription is not cancelled."""
+    return False
+
+
 class Transcriber(Protocol):
     """A speech-to-text engine. Made cheaply, loaded once, used by one thread at a time."""
 
@@ -61,7 +71,11 @@ class Transcriber(Protocol):
         """
 
     def transcribe(
-        self, samples: NDArray[np.generic], sample_rate: int = 16000
+        self,
+        samples: NDArray[np.generic],
+        sample_rate: int = 16000,
+        *,
+        cancelled: Callable[[], bool] = never,
     ) -> Transcription:
         """Turn one utterance into text. Blocks; loads first if need be.
 
@@ -69,9 +83,13 @@ class Transcriber(Protocol):
         ----------
         samples : ndarray, shape (n,) or (n, channels) or (channels, n), any real dtype
         sample_rate : int, Hz
+        cancelled : callable
+            Asked before each step; once it says True, the work is dropped.
 
         Raises
         ------
+        Cancelled
+            If `cancelled` said so.
         TranscribeError
             If the engine fails, or `samples` is not something that can be heard.
         """

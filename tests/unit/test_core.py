@@ -1,5 +1,6 @@
 """StreamCore: the same samples give the same events, and nothing said is lost."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,6 +17,7 @@ from sttlab.events import (
     Level,
     SamplesLost,
     SpeechDiscarded,
+    SpeechPaused,
     SpeechStarted,
     Utterance,
 )
@@ -38,6 +40,8 @@ def facts(events) -> list[tuple]:
     """Events as values that compare, samples included."""
     out = []
     for event in events:
+        if isinstance(event, SpeechPaused):
+            event = event.utterance
         values = {**vars(event)}
         if isinstance(event, Utterance):
             values["samples"] = event.samples.tobytes()
@@ -96,6 +100,17 @@ def test_an_utterance_equals_the_samples_at_its_position(parts):
         assert taken <= u.start_sample <= u.onset_sample <= u.speech_end_sample <= len(samples)
         assert u.duration_s <= CONFIG.max_utterance_s
         taken = u.end_sample
+
+
+def test_a_pause_foretells_the_utterance_exactly():
+    config = replace(CONFIG, silence_timeout_s=0.6, max_utterance_s=10)
+    events = run(sound((0.5, -70), (1, -20), (0.5, -70), (1, -20), (1, -70)), config=config)
+    pauses = [e.utterance for e in events if isinstance(e, SpeechPaused)]
+    (utterance,) = utterances(events)
+    assert [u.utterance_id for u in pauses] == [0, 0]
+    assert np.array_equal(pauses[1].samples, utterance.samples)
+    assert pauses[1].decided_sample < utterance.decided_sample
+    assert len(pauses[0].samples) < len(utterance.samples)
 
 
 @settings(max_examples=40, deadline=None)

@@ -14,6 +14,8 @@ from sttlab.config import VadConfig
 from sttlab.endpoint import (
     CUT,
     DISCARDED,
+    ENDED,
+    PAUSED,
     STARTED,
     TIMED_OUT,
     Decision,
@@ -29,6 +31,7 @@ from sttlab.vad.base import Activity
 LIMITS = Limits(
     min_speech=1, timeout=3, pre_roll=2, post_roll=1, longest=1000, cut_window=500, moment=1
 )
+ENDINGS = (TIMED_OUT, CUT, ENDED)
 SIGNS = {STARTED: "S", DISCARDED: "x", TIMED_OUT: "U", CUT: "C"}
 
 
@@ -39,6 +42,8 @@ def decide(marks: str, peaks=None, **changes) -> tuple[str, list[Decision], Stat
     )
     signs = ["-"] * len(marks)
     for decision in decisions:
+        if decision.what == PAUSED:
+            continue
         at = decision.at - 1
         signs[at] = "c" if signs[at] == "C" else SIGNS[decision.what]
     return "".join(signs), decisions, state
@@ -78,6 +83,14 @@ def test_when_it_decides(changes, marks, signs):
 def test_sound_holds_pre_roll_and_post_roll():
     _, decisions, _ = decide(".....###.....")
     assert decisions[-1] == Decision(TIMED_OUT, at=11, begin=3, onset=5, end=8, stop=9)
+
+
+def test_a_pause_foretells_the_sound_of_an_utterance_that_ends():
+    _, decisions, _ = decide("..##.##.....", post_roll=2)
+    paused = [d for d in decisions if d.what == PAUSED]
+    ended = [d for d in decisions if d.what == TIMED_OUT]
+    assert [(d.at, d.begin, d.stop) for d in paused] == [(9, 0, 9)]
+    assert [(d.begin, d.stop) for d in ended] == [(0, 9)]
 
 
 def test_sound_never_overlaps_the_one_before():
@@ -158,7 +171,7 @@ def test_any_split_decides_the_same(levels, limits, cuts):
 def test_bounds_are_ordered_and_never_overlap(levels, limits):
     taken = 0
     for d in spans(limits, levels):
-        if d.what in (STARTED, DISCARDED):
+        if d.what not in ENDINGS:
             continue
         assert taken <= d.begin <= d.onset <= d.end <= d.stop <= d.at <= len(levels)
         assert d.begin < d.stop
@@ -171,7 +184,7 @@ def test_no_loud_frame_is_lost(levels, limits):
     """With a minimum of one frame, every frame of speech is inside an utterance."""
     kept = np.zeros(len(levels), bool)
     for d in spans(limits._replace(min_speech=1), levels):
-        if d.what not in (STARTED, DISCARDED):
+        if d.what in ENDINGS:
             kept[d.begin : d.stop] = True
     assert all(kept[i] for i, level in enumerate(levels) if level >= -30)
 
@@ -183,7 +196,7 @@ def test_louder_never_loses_speech(levels, limits):
         {
             frame
             for d in spans(limits, [level + gain for level in levels])
-            if d.what not in (STARTED, DISCARDED)
+            if d.what in ENDINGS
             for frame in range(d.onset, d.end)
         }
         for gain in (0.0, 6.0)

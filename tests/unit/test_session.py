@@ -23,6 +23,7 @@ from sttlab.events import (
     ConfigChanged,
     DeviceLost,
     Level,
+    Partial,
     SessionFailed,
     SourceEnded,
     SpeechStarted,
@@ -31,8 +32,16 @@ from sttlab.events import (
     TranscriptionFailed,
     Utterance,
 )
-from sttlab.session import LANE_JOBS, LISTENER_EVENTS, AsrWorker, EventStream, Session
-from sttlab.transcribe.base import Suppression, Transcription
+from sttlab.session import (
+    LANE_JOBS,
+    LISTENER_EVENTS,
+    AsrWorker,
+    EventStream,
+    Job,
+    Priority,
+    Session,
+)
+from sttlab.transcribe.base import Cancelled, Suppression, Transcription, never
 
 VAD = VadConfig(threshold_dbfs=-40, silence_timeout_s=0.2, pre_roll_s=0.0)
 WAIT_S = 10
@@ -86,6 +95,7 @@ class Counting:
         self.answer = answer
         self.loads = 0
         self.threads = set()
+        self.lengths = []
         self.go = threading.Event()
         self.go.set()
         self.taken = threading.Semaphore(0)
@@ -95,10 +105,13 @@ class Counting:
         if self.load_error:
             raise self.load_error
 
-    def transcribe(self, samples, sample_rate=SAMPLE_RATE):
+    def transcribe(self, samples, sample_rate=SAMPLE_RATE, *, cancelled=never):
+        self.lengths.append(len(samples))
         self.threads.add(threading.current_thread().name)
         self.taken.release()
         assert self.go.wait(WAIT_S)
+        if cancelled():
+            raise Cancelled
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer or Transcription(
@@ -362,6 +375,93 @@ def test_a_source_that_stalls_ends_the_utterance():
     assert session.history[0].text == "6000"
 
 
+PAUSING = VadConfig(threshold_dbfs=-40, silence_timeout_s=0.6, pre_roll_s=0.0)
+
+
+def test_the_engine_begins_in_the_pause_and_is_asked_once():
+    """What it heard in the pause is what it would have heard in the end, so that is the answer."""
+    engine = Counting()
+    source = Blocks(speech(1), np.zeros(8000, np.float32), then_wait=True)
+    session = Session(source, vad=PAUSING, model=engine)
+    events = collect(session)
+    with session:
+        assert engine.taken.acquire(timeout=WAIT_S)
+        assert source.drained.wait(WAIT_S)
+    (utterance,) = (e for e in events if isinstance(e, Utterance))
+    assert engine.lengths == [len(utterance.samples)]
+    assert [t.text for t in session.history] == [str(len(utterance.samples))]
+    assert session.history[0].engine_s >= session.history[0].decode_s
+
+
+def test_speech_that_goes_on_again_and_again_sends_no_text_too_early():
+    """Pauses just short of the timeout: each starts a guess, and none of them gets out."""
+    loud = speech(1, seconds=0.3)[:4800]
+    pause = np.zeros(round(0.58 * SAMPLE_RATE), np.float32)
+    parts = [part for _ in range(6) for part in (loud, pause)]
+    engine = Counting()
+
+    class OneByOne(Blocks):
+        def read(self, timeout_s):
+            if len(self.left) < len(self.blocks) and len(self.left) % 2 == 0 and self.left:
+                assert engine.taken.acquire(timeout=WAIT_S)  # the guess of this pause has begun
+            return super().read(timeout_s)
+
+    session = Session(OneByOne(*parts), vad=PAUSING, model=engine)
+    events = collect(session)
+    with session:
+        assert session.wait(WAIT_S)
+    (utterance,) = (e for e in events if isinstance(e, Utterance))
+    assert [t.text for t in session.history] == [str(len(utterance.samples))]
+    assert len(engine.lengths) == 6
+    assert session.stats.queued_utterances == 0
+
+
+def test_a_guess_that_is_not_done_becomes_the_answer_when_it_is():
+    engine = Counting()
+    engine.go.clear()
+    source = Blocks(speech(1), np.zeros(8000, np.float32), then_wait=True)
+    session = Session(source, vad=PAUSING, model=engine)
+    session.start()
+    assert source.drained.wait(WAIT_S)
+    assert engine.taken.acquire(timeout=WAIT_S)
+    engine.go.set()
+    session.stop()
+    assert len(session.history) == len(engine.lengths) == 1
+
+
+def test_partials_only_for_those_who_ask():
+    def run(partials):
+        session = Session(
+            Blocks(*[speech(1, seconds=2)[i : i + 1600] for i in range(0, 38400, 1600)]),
+            vad=VAD,
+            model=Counting(),
+            partials=partials,
+        )
+        events = collect(session)
+        with session:
+            assert session.wait(WAIT_S)
+        return kinds(events)
+
+    assert run(False)[Partial] == 0
+    with_partials = run(True)
+    assert with_partials[Partial] >= 1
+    assert with_partials[Transcript] == 1
+
+
+def test_a_partial_never_holds_up_a_final():
+    done = []
+    with AsrWorker(engine := Counting()) as worker:
+        engine.go.clear()
+        drafts = Job(np.zeros(1, np.float32), Priority.PARTIAL, lambda *_: done.append("partial"))
+        final = Job(np.zeros(2, np.float32), Priority.FINAL, lambda *_: done.append("final"))
+        worker.submit("a", drafts, lambda: True)
+        assert engine.taken.acquire(timeout=WAIT_S)
+        worker.submit("b", final, lambda: True)
+        assert drafts.cancelled.is_set()
+        engine.go.set()
+    assert done == ["final"]
+
+
 def test_sessions_share_one_worker():
     with AsrWorker(engine := Counting()) as worker:
         sessions = [Session(Blocks(speech(3)), vad=VAD, model=worker) for _ in range(4)]
@@ -381,9 +481,8 @@ def test_the_worker_takes_sessions_in_turn():
         engine.go.clear()
 
         def job(name):
-            from sttlab.session import Job
-
-            return Job(np.zeros(1, np.float32), lambda answer, seconds: order.append(name))
+            done = lambda answer, seconds: order.append(name)  # noqa: E731
+            return Job(np.zeros(1, np.float32), Priority.FINAL, done)
 
         worker.submit("first", job("first"), lambda: True)
         assert engine.taken.acquire(timeout=WAIT_S)
