@@ -90,11 +90,11 @@ def advance(
 ) -> tuple[list[Decision], list[int], State]:
     """Take the next frames.
 
-    A sound becomes an utterance once it holds `min_speech` frames of speech with no gap as long
-    as that (or the timeout); it ends after `timeout` frames without speech. An utterance of `longest` frames is cut
-    at the quietest moment of its last `cut_window`, and the next goes on from there. PAUSED says
-    that `post_roll` has passed without speech: what is open holds all the sound that it will hold
-    if nobody goes on speaking.
+    A sound becomes an utterance once it holds `min_speech` frames of speech with no gap as long as
+    that (or the timeout); it ends after `timeout` frames without speech. An utterance of `longest`
+    frames is cut at the quietest moment of its last `cut_window`, and the next goes on from there.
+    PAUSED says that `post_roll` has passed without speech: what is open holds all the sound that
+    it will hold if nobody goes on speaking.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ SttlabError
 ├── ModelError
 │   ├── ModelNotFound                no weights under that name, and how to get them
 │   └── TranscribeError              the engine failed on one utterance
-├── SessionError                     a session used in the wrong state, or a listener that fell behind
+├── SessionError                     a session in the wrong state, a listener that fell behind
 └── ServerError                      a port taken, a server that did not come up
 
 Every message says what happened, with which value, and what to do.

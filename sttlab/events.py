@@ -1,4 +1,4 @@
-"""What a session says: one frozen dataclass per event. Times are seconds from the stream's start."""
+"""What a session says: one frozen dataclass per event; times in seconds of the stream."""
 
 from __future__ import annotations
 

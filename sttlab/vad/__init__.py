@@ -1,1 +1,1 @@
-"""Is this frame speech?"""
+"""Whether a frame is speech."""

@@ -1,5 +1,6 @@
 """StreamCore: the same samples give the same events, and nothing said is lost."""
 
+import itertools
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -53,7 +54,7 @@ def run(samples, cuts=(), config=CONFIG):
     core = StreamCore(config)
     edges = [0, *sorted(cuts), len(samples)]
     events = []
-    for a, b in zip(edges, edges[1:], strict=False):
+    for a, b in itertools.pairwise(edges):
         events += core.feed(Block(samples[a:b]))
     return events + core.flush()
 
@@ -151,7 +152,7 @@ def test_long_speech_is_cut_and_nothing_is_lost():
     found = utterances(run(samples))
     assert [u.reason for u in found[:-1]] == ["longest"] * (len(found) - 1)
     assert found[0].end_s == pytest.approx(2.1, abs=0.12)
-    for a, b in zip(found, found[1:], strict=False):
+    for a, b in itertools.pairwise(found):
         assert a.end_sample == b.start_sample
 
 

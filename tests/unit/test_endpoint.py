@@ -5,6 +5,8 @@ Out: ``S`` speech has started, ``x`` too short and dropped, ``U`` over by silenc
 too long (``c`` where the next one starts at once), ``-`` nothing.
 """
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -163,7 +165,7 @@ def spans(limits: Limits, *parts) -> list[Decision]:
 @given(levels, configs, st.lists(st.integers(0, 300), max_size=5))
 def test_any_split_decides_the_same(levels, limits, cuts):
     cuts = sorted({min(cut, len(levels)) for cut in cuts} | {0, len(levels)})
-    parts = [levels[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    parts = [levels[a:b] for a, b in itertools.pairwise(cuts)]
     assert spans(limits, *parts) == spans(limits, levels)
 
 
