@@ -20,9 +20,7 @@ else:
 
 def _number(default: float | None, unit: str, low: float, high: float, doc: str) -> Any:
     """Declare a numeric setting; its bounds serve the check, the sliders and the documentation."""
-    return field(
-        default=default, metadata={"unit": unit, "min": low, "max": high, "doc": doc}
-    )
+    return field(default=default, metadata={"unit": unit, "min": low, "max": high, "doc": doc})
 
 
 def _check_numbers(config: Any) -> None:
@@ -31,11 +29,11 @@ def _check_numbers(config: Any) -> None:
         if "min" not in f.metadata or (value is None and f.default is None):
             continue
         unit, low, high = (f.metadata[k] for k in ("unit", "min", "max"))
-        bounds = f"between {low:g} and {high:g} {unit}"
+        bounds = f"between {low:g} and {high:g} {unit}".rstrip()
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ConfigError(f"{f.name} must be a number {bounds}, not {value!r}")
         if not math.isfinite(value) or not low <= value <= high:
-            raise ConfigError(f"{f.name} must be {bounds}, not {value:g} {unit}")
+            raise ConfigError(f"{f.name} must be {bounds}, not {value:g} {unit}".rstrip())
         object.__setattr__(config, f.name, float(value))
 
 
@@ -43,13 +41,15 @@ def _check_numbers(config: Any) -> None:
 class VadConfig:
     """What decides where an utterance begins and ends.
 
-    The onset threshold is ``threshold_dbfs`` if that is set, else ``margin_db`` above the noise
-    floor. Speech ends below the offset threshold, ``hysteresis_db`` under the onset threshold.
+    With the detector "energy" the onset threshold is ``threshold_dbfs`` if that is set, else
+    ``margin_db`` above the noise floor; speech ends below the offset threshold, ``hysteresis_db``
+    under the onset threshold. With "silero" they are ``probability`` and
+    ``probability_hysteresis`` under it.
 
     Raises
     ------
     ConfigError
-        If a value is not a number within its bounds.
+        If a value is not a number within its bounds, or the detector is unknown.
 
     Examples
     --------
@@ -61,6 +61,7 @@ class VadConfig:
     sttlab.errors.ConfigError: silence_timeout_s must be between 0.1 and 10 s, not 99 s
     """
 
+    detector: Literal["energy", "silero"] = "energy"
     threshold_dbfs: float | None = _number(
         None,
         "dBFS",
@@ -78,10 +79,14 @@ class VadConfig:
     hysteresis_db: float = _number(
         4.0, "dB", 0, 30, "how far under the level where speech begins it ends"
     )
-    min_speech_s: float = _number(0.1, "s", 0, 2, "shorter sounds are not speech")
-    silence_timeout_s: float = _number(
-        0.6, "s", 0.1, 10, "silence that ends an utterance"
+    probability: float = _number(
+        0.5, "", 0.02, 0.98, "probability at which speech begins, with the detector silero"
     )
+    probability_hysteresis: float = _number(
+        0.15, "", 0, 0.9, "how far under that probability speech ends"
+    )
+    min_speech_s: float = _number(0.1, "s", 0, 2, "shorter sounds are not speech")
+    silence_timeout_s: float = _number(0.6, "s", 0.1, 10, "silence that ends an utterance")
     pre_roll_s: float = _number(0.3, "s", 0, 2, "sound kept from before the onset")
     max_utterance_s: float = _number(
         28.0,
@@ -92,6 +97,8 @@ class VadConfig:
     )
 
     def __post_init__(self) -> None:
+        if self.detector not in ("energy", "silero"):
+            raise ConfigError(f"detector must be energy or silero, not {self.detector!r}")
         _check_numbers(self)
 
 
@@ -134,9 +141,7 @@ class TranscribeConfig:
         for name, values in allowed.items():
             if getattr(self, name) not in values:
                 words = ", ".join(v for v in values if v)
-                raise ConfigError(
-                    f"{name} must be one of {words}, not {getattr(self, name)!r}"
-                )
+                raise ConfigError(f"{name} must be one of {words}, not {getattr(self, name)!r}")
         if not isinstance(self.model, str) or not self.model:
             raise ConfigError(f"model must be a name or a path, not {self.model!r}")
         for name in ("language", "initial_prompt"):
@@ -163,17 +168,13 @@ class Config:
         try:
             tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
-            raise ConfigError(
-                f"cannot read settings {path}: {error.strerror}"
-            ) from error
+            raise ConfigError(f"cannot read settings {path}: {error.strerror}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"settings {path} are not valid TOML: {error}") from error
         try:
             parts: Any = {f.name: f.default_factory for f in fields(cls)}
             _refuse_unknown(tables, parts)
-            return cls(
-                **{name: from_dict(parts[name], tables[name]) for name in tables}
-            )
+            return cls(**{name: from_dict(parts[name], tables[name]) for name in tables})
         except ConfigError as error:
             raise ConfigError(f"settings {path}: {error}") from error
 
@@ -206,7 +207,5 @@ def _refuse_unknown(given: Mapping[str, object], known: Any) -> None:
     for name in given:
         if name not in known:
             near = difflib.get_close_matches(str(name), list(known), n=1)
-            hint = (
-                f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            )
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
             raise ConfigError(f"unknown setting {name!r}; {hint}")

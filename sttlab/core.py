@@ -37,8 +37,8 @@ from sttlab.events import (
     State,
     Utterance,
 )
+from sttlab.vad import make_detector
 from sttlab.vad.base import Activity
-from sttlab.vad.energy import EnergyVad
 
 KEPT_SAMPLES = 2 * SAMPLE_RATE  # the longest pre-roll, so that a new setting finds its sound
 
@@ -71,24 +71,34 @@ class StreamCore:
         self.position = 0  # samples so far, lost ones included
         self._levels = levels
         self._next_id = 0
-        self._detector = EnergyVad(config)
-        self._frame_samples = self._detector.frame_samples
+        self._detector = make_detector(config)
         self._begin_at(0)
 
     def _begin_at(self, position: int) -> None:
         """Start a new run of frames, none of them before `position`."""
         self._origin = position
         self.position = position
+        self._frame_samples = self._detector.frame_samples
         self._endpointer = Endpointer(limits(self.config, self._frame_samples))
         self._pending = np.empty(0, np.float32)
         self._recent: deque[tuple[int, NDArray[np.float32]]] = deque()
 
-    def update(self, config: VadConfig) -> ConfigChanged:
-        """Use other settings from the next frame on. Nothing heard so far is lost."""
+    def update(self, config: VadConfig) -> list[Event]:
+        """Use other settings from the next frame on. Nothing heard so far is lost.
+
+        Another detector has another memory, so with it what is open ends.
+        """
+        events: list[Event] = []
+        if config.detector != self.config.detector:
+            detector = make_detector(config)
+            events += self.flush("interrupted")
+            self._detector = detector
+            self.config = config
+            self._begin_at(self.position)
         self.config = config
         self._detector.config = config
         self._endpointer.limits = limits(config, self._frame_samples)
-        return ConfigChanged(time_s=self.position / SAMPLE_RATE, config=config)
+        return [*events, ConfigChanged(time_s=self.position / SAMPLE_RATE, config=config)]
 
     def feed(self, block: Block) -> list[Event]:
         """Take the next block and say what it brought."""

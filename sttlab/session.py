@@ -46,6 +46,7 @@ from sttlab.events import (
 from sttlab.transcribe import make_transcriber
 from sttlab.transcribe.base import Cancelled, Transcriber, Transcription
 from sttlab.transcribe.drafts import Drafts
+from sttlab.vad import require_detector
 
 log = logging.getLogger(__name__)
 
@@ -483,16 +484,20 @@ class Session:
         ------
         ConfigError
             If a value is out of bounds; the old settings stay.
+        MissingExtra
+            If the packages of the detector are not installed.
         """
         with self._state:
             try:
-                self._config = replace(config or self._config, **changes)
+                config = replace(config or self._config, **changes)
             except TypeError:
                 from sttlab.config import from_dict
 
                 from_dict(VadConfig, changes)
                 raise
-            return self._config
+            require_detector(config)
+            self._config = config
+            return config
 
     def subscribe(self, callback: Callable[[Event], None]) -> Callable[[], None]:
         """Have every event given to `callback`, on a pipeline thread, where it must not block.
@@ -553,7 +558,7 @@ class Session:
 
     def _take(self, block: Block) -> None:
         if self._core.config is not self._config:
-            self._emit(self._core.update(self._config))
+            self._handle(self._core.update(self._config))
         for event in block.events:
             self._emit(event)
             if isinstance(event, DeviceLost):

@@ -168,7 +168,7 @@ def test_settings_apply_at_the_next_frame_and_keep_what_was_heard():
     samples = sound((0.5, -70), (0.5, -50), (0.5, -20), (1, -70))
     core = StreamCore(CONFIG)
     core.feed(Block(samples[:16000]))
-    changed = core.update(VadConfig(threshold_dbfs=-40, pre_roll_s=0.5, silence_timeout_s=0.8))
+    (changed,) = core.update(VadConfig(threshold_dbfs=-40, pre_roll_s=0.5, silence_timeout_s=0.8))
     assert isinstance(changed, ConfigChanged)
     assert changed.time_s == 1.0
     (utterance,) = utterances(core.feed(Block(samples[16000:])))

@@ -1,0 +1,106 @@
+"""Silero on real speech and real noise, and beside the level."""
+
+import importlib.util
+import subprocess
+import sys
+
+import av
+import numpy as np
+import pytest
+
+from sttlab.audio import SAMPLE_RATE
+from sttlab.capture.base import Block
+from sttlab.config import VadConfig
+from sttlab.core import StreamCore, segment
+from sttlab.errors import ConfigError, MissingExtra
+from sttlab.events import ConfigChanged, Level, Utterance
+
+SILERO = VadConfig(detector="silero")
+
+
+class Sound:
+    def __init__(self, path, seconds=None):
+        resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE)
+        with av.open(str(path)) as file:
+            parts = [f for frame in file.decode(audio=0) for f in resampler.resample(frame)]
+        samples = np.concatenate([part.to_ndarray()[0] for part in parts])
+        self.samples = samples[: seconds and seconds * SAMPLE_RATE]
+
+
+@pytest.mark.needs("silero")
+def test_hears_speech_in_noise_where_it_is(data):
+    found = segment(Sound(data / "demo-noisy.flac"), SILERO)
+    turns = [line.split() for line in (data / "demo.rttm").read_text().splitlines()]
+    truth = [(float(t[3]), float(t[3]) + float(t[4])) for t in turns]
+    assert len(found) == len(truth)
+    for utterance, (start_s, end_s) in zip(found, truth, strict=True):
+        assert utterance.onset_sample / SAMPLE_RATE == pytest.approx(start_s, abs=0.35)
+        assert utterance.speech_end_sample / SAMPLE_RATE == pytest.approx(end_s, abs=0.5)
+
+
+@pytest.mark.needs("silero")
+def test_typing_is_speech_to_the_level_and_not_to_silero(data):
+    typing = Sound(data / "keyboard.ogg")
+    assert len(segment(typing, VadConfig())) > 0
+    assert segment(typing, SILERO) == []
+
+
+@pytest.mark.needs("silero")
+def test_live_is_as_whole_whatever_the_blocks(data):
+    sound = Sound(data / "demo.flac", seconds=12)
+    core = StreamCore(SILERO)
+    events = [
+        e
+        for i in range(0, len(sound.samples), 777)
+        for e in core.feed(Block(sound.samples[i : i + 777]))
+    ] + core.flush()
+    live = [e for e in events if isinstance(e, Utterance)]
+    assert [(u.start_sample, u.end_sample) for u in live] == [
+        (u.start_sample, u.end_sample) for u in segment(sound, SILERO)
+    ]
+    scores = [e.score for e in events if isinstance(e, Level)]
+    assert max(scores) > 0.9
+    assert min(scores) < 0.1
+
+
+@pytest.mark.needs("silero")
+def test_the_detector_can_change_in_mid_speech_and_no_sound_is_lost(data):
+    sound = Sound(data / "austen-1.flac")
+    half = len(sound.samples) // 2 + 5
+    core = StreamCore(VadConfig())
+    events = core.feed(Block(sound.samples[:half]))
+    changed = core.update(SILERO)
+    assert isinstance(changed[-1], ConfigChanged)
+    events += changed + core.feed(Block(sound.samples[half:])) + core.flush()
+    first, *_, last = [e for e in events if isinstance(e, Utterance)]
+    assert (first.reason, first.end_sample) == ("interrupted", half)
+    assert last.speech_end_sample > half
+    for utterance in (first, last):
+        whole = sound.samples[utterance.start_sample : utterance.end_sample]
+        assert np.array_equal(utterance.samples, whole)
+
+
+def test_says_what_to_install_when_it_is_missing(monkeypatch):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "silero_vad" else real(name)
+    )
+    with pytest.raises(MissingExtra, match=r"pip install 'sttlab\[silero\]'"):
+        StreamCore(SILERO)
+
+
+def test_settings_are_checked():
+    with pytest.raises(ConfigError, match="detector must be energy or silero, not 'loud'"):
+        VadConfig(detector="loud")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="probability must be between 0.02"):
+        VadConfig(probability=1)
+
+
+@pytest.mark.needs("silero")
+def test_needs_no_torch():
+    code = (
+        "import sys\nfrom sttlab.config import VadConfig\nfrom sttlab.vad import make_detector\n"
+        "make_detector(VadConfig(detector='silero'))\nassert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
