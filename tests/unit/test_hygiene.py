@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import doctest
+import importlib
 import json
 import re
 import subprocess
@@ -209,6 +211,13 @@ def said(default: object, unit: str) -> str:
     if default is None:
         return "unset"
     return f"{default:g} {unit}".strip() if isinstance(default, float) else str(default)
+
+
+def test_examples_in_docstrings_give_what_they_say() -> None:
+    modules = [p for p in SOURCES if "\n    >>> " in p.read_text(encoding="utf-8")]
+    results = [doctest.testmod(importlib.import_module(module_name(path))) for path in modules]
+    assert sum(result.attempted for result in results) > 0
+    assert sum(result.failed for result in results) == 0
 
 
 def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
