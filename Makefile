@@ -12,7 +12,10 @@ ARGS ?=
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 SUDO = $(if $(filter-out 0,$(shell id -u)),sudo)
-SYSTEM_PACKAGES = chromium libasound2-plugins libportaudio2 nodejs pulseaudio pulseaudio-utils
+SYSTEM_PACKAGES = libasound2-plugins libportaudio2 nodejs pulseaudio pulseaudio-utils
+# Chromium has one name in Debian and another in Ubuntu; Chrome does as well.
+CHROMIUM = command -v google-chrome >/dev/null || \
+	apt-cache search --names-only '^chromium(-browser)?$$' | head -n 1 | cut -d ' ' -f 1
 
 .PHONY: help demo serve lab test lint system clean
 
@@ -39,7 +42,7 @@ lint: $(VENV)/.test  ## style and types
 
 system:  ## what tests and the microphone need from Debian or Ubuntu
 	$(SUDO) apt-get update
-	$(SUDO) apt-get install --yes --no-install-recommends $(SYSTEM_PACKAGES)
+	$(SUDO) apt-get install --yes --no-install-recommends $(SYSTEM_PACKAGES) $$($(CHROMIUM))
 
 clean:  ## remove what was installed
 	rm -rf $(VENV)
