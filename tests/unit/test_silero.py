@@ -14,6 +14,7 @@ from sttlab.config import VadConfig
 from sttlab.core import StreamCore, segment
 from sttlab.errors import ConfigError, MissingExtra
 from sttlab.events import ConfigChanged, Level, Utterance
+from sttlab.notebook.trace import Trace
 
 SILERO = VadConfig(detector="silero")
 
@@ -64,6 +65,16 @@ def test_live_is_as_whole_whatever_the_blocks(data):
 
 
 @pytest.mark.needs("silero")
+def test_kept_probabilities_find_the_same(data):
+    sound = Sound(data / "austen-2.flac")
+    found, expected = Trace(sound).utterances(SILERO), segment(sound, SILERO)
+    assert [(u.start_sample, u.end_sample, u.reason) for u in found] == [
+        (u.start_sample, u.end_sample, u.reason) for u in expected
+    ]
+    assert len(found) == 1
+
+
+@pytest.mark.needs("silero")
 def test_the_detector_can_change_in_mid_speech_and_no_sound_is_lost(data):
     sound = Sound(data / "austen-1.flac")
     half = len(sound.samples) // 2 + 5
@@ -92,7 +103,7 @@ def test_says_what_to_install_when_it_is_missing(monkeypatch):
 def test_settings_are_checked():
     with pytest.raises(ConfigError, match="detector must be energy or silero, not 'loud'"):
         VadConfig(detector="loud")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="probability must be between 0.02"):
+    with pytest.raises(ConfigError, match=r"probability must be between 0\.02"):
         VadConfig(probability=1)
 
 

@@ -1,0 +1,272 @@
+"""Plots of recordings: plain functions that return matplotlib Axes, shown by a cell's last line.
+
+No pyplot, no global style. Backgrounds are clear and text is of a middle grey, so that a plot can
+be read in a light notebook and in a dark one. The colours are told apart by the colour-blind: they
+are those of M. Okabe and K. Ito, "Color universal design", 2002, or near them.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from sttlab.audio import SAMPLE_RATE
+from sttlab.config import VadConfig
+from sttlab.core import Sound
+from sttlab.events import Utterance
+from sttlab.notebook.trace import Trace, extremes, frame_length
+
+INK = "#858585"
+SOUND = "#7d93a6"
+LEVEL = "#2f8fd0"
+ONSET = "#d55e00"
+FLOOR = "#8a8a8a"
+FOUND = "#e69f00"
+TRUTH = "#009e73"
+CURVES = (LEVEL, ONSET, TRUTH, "#cc79a7", FOUND)
+
+WIDTH, LEFT, RIGHT = 960, 62, 10  # px of a notebook's page
+TOP, GAP, BOTTOM = 8, 10, 40
+PIXELS = 2  # of a sharp screen to one px
+
+
+class Span(Protocol):
+    """Anything that lasts from one time to another, such as an utterance or a label."""
+
+    @property
+    def start_s(self) -> float:
+        """Where it begins, in seconds."""
+
+    @property
+    def end_s(self) -> float:
+        """Where it ends, in seconds."""
+
+
+class ShownAxes(Axes):
+    """Axes that a notebook shows when they stand last in a cell."""
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        figure = self.get_figure(root=True)
+        assert figure is not None
+        width, height = (round(inches * 100) for inches in figure.get_size_inches())
+        return png_bytes(figure), {"width": width, "height": height}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One of several axes over one another, in px of the picture."""
+
+    label: str
+    height: int
+    low: float
+    high: float
+
+
+WAVE = Panel(label="amplitude", height=80, low=-1, high=1)
+LEVELS = Panel(label="level (dBFS)", height=190, low=-83, high=0)
+PROBABILITY = Panel(label="probability", height=90, low=-0.03, high=1.03)
+
+
+def trace_panels(trace: Trace, *, silero: bool) -> list[Panel]:
+    """Choose the panels for a recording: waveform, level and, if asked for, probability."""
+    quiet = float(np.quantile(trace.levels, 0.02)) if len(trace.levels) else LEVELS.low
+    levels = replace(LEVELS, low=max(-100.0, min(LEVELS.low, 10 * np.floor(quiet / 10 - 0.5) - 3)))
+    return [WAVE, levels, PROBABILITY] if silero else [WAVE, levels]
+
+
+def make_axes(
+    panels: Sequence[Panel], start_s: float, end_s: float, xlabel: str = "time (s)"
+) -> list[Axes]:
+    """Make a figure of panels one over another that share their time axis.
+
+    Every panel stands at a known place, `tops` px from above, so that things can be drawn over
+    the picture without matplotlib.
+    """
+    height = tops(panels)[-1] + panels[-1].height + BOTTOM
+    figure = Figure(figsize=(WIDTH / 100, height / 100), dpi=100)
+    FigureCanvasAgg(figure)
+    figure.patch.set_alpha(0)
+    axes: list[Axes] = []
+    for panel, top in zip(panels, tops(panels), strict=True):
+        place = (
+            LEFT / WIDTH,
+            1 - (top + panel.height) / height,
+            1 - (LEFT + RIGHT) / WIDTH,
+            panel.height / height,
+        )
+        ax = figure.add_axes(place, axes_class=ShownAxes)
+        ax.set(xlim=(start_s, max(end_s, start_s + 0.1)), ylim=(panel.low, panel.high))
+        ax.set_ylabel(panel.label)
+        _style(ax)
+        ax.tick_params(labelbottom=False, bottom=False)
+        axes.append(ax)
+    axes[-1].set_xlabel(xlabel)
+    axes[-1].tick_params(labelbottom=True, bottom=True)
+    return axes
+
+
+def tops(panels: Sequence[Panel]) -> list[int]:
+    """Distance of each panel's upper edge from the picture's, in px."""
+    above = [TOP]
+    for panel in panels[:-1]:
+        above.append(above[-1] + panel.height + GAP)
+    return above
+
+
+def draw_sound(axes: Sequence[Axes], trace: Trace) -> None:
+    """Draw the waveform, the level and, on a third axes, the probability: what doesn't change."""
+    columns = (WIDTH - LEFT - RIGHT) * PIXELS
+    wave, levels, *rest = axes
+    peak = float(np.abs(trace.samples).max(initial=0.0)) or 1.0
+    wave.set_ylim(-1.05 * peak, 1.05 * peak)
+    wave.yaxis.set_major_locator(MaxNLocator(3, symmetric=True))
+    _band(wave, trace.samples, columns, 1 / SAMPLE_RATE, SOUND)
+    energy_frame_s = frame_length(VadConfig()) / SAMPLE_RATE
+    _band(levels, trace.levels, columns, energy_frame_s, LEVEL, "level")
+    for ax in rest:
+        silero_frame_s = frame_length(VadConfig(detector="silero")) / SAMPLE_RATE
+        _band(ax, trace.probabilities, columns, silero_frame_s, LEVEL, "Silero")
+
+
+def plot_trace(
+    sound: Sound | Trace,
+    config: VadConfig | None = None,
+    *,
+    labels: Iterable[Span] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot a recording's waveform and level, the thresholds, the noise floor and the utterances.
+
+    Parameters
+    ----------
+    sound : Recording or Trace
+    config : VadConfig, optional
+        With the detector "silero", its probability is plotted too.
+    labels : iterable of spans, optional
+        Where people really speak.
+    ax : Axes, optional
+        Takes the level alone; a figure of its own is made otherwise.
+
+    Returns
+    -------
+    Axes
+        Those of the level; ``.figure`` holds the others.
+    """
+    config = config or VadConfig()
+    trace = sound if isinstance(sound, Trace) else Trace(sound)
+    found = trace.utterances(config)
+    shaded = [ax] if ax else []
+    if ax is None:
+        panels = trace_panels(trace, silero=config.detector == "silero")
+        shaded = make_axes(panels, 0, trace.duration_s)
+        draw_sound(shaded, trace)
+        ax = shaded[1]
+    else:
+        _band(ax, trace.levels, WIDTH * PIXELS, 0.02, LEVEL, "level")
+        ax.set(xlabel="time (s)", ylabel=LEVELS.label, ylim=(LEVELS.low, LEVELS.high))
+    _shade(shaded, found, labels)
+    if config.detector == "energy" or len(shaded) > 1:
+        _draw_thresholds(shaded[-1] if config.detector == "silero" else ax, trace, config)
+    _legend(shaded, ax)
+    return ax
+
+
+def plot_utterances(
+    rows: dict[str, Iterable[Span]], *, duration_s: float | None = None, ax: Axes | None = None
+) -> Axes:
+    """Plot when several detectors, settings or people say that somebody speaks, one row each.
+
+    Parameters
+    ----------
+    rows : dict of str to iterable of spans
+        Utterances or labels, by name, from above.
+    duration_s : float, optional
+        Where the time axis ends.
+
+    Returns
+    -------
+    Axes
+    """
+    spans = {name: list(row) for name, row in rows.items()}
+    last_s = max((s.end_s for row in spans.values() for s in row), default=1.0)
+    if ax is None:
+        panel = Panel(label="", height=26 * max(len(spans), 1), low=len(spans), high=0)
+        (ax,) = make_axes([panel], 0, duration_s or last_s)
+        ax.set_position((0.16, ax.get_position().y0, 0.83, ax.get_position().height))
+    for i, row in enumerate(spans.values()):
+        bars = [(s.start_s, s.end_s - s.start_s) for s in row]
+        ax.broken_barh(bars, (i + 0.15, 0.7), facecolor=CURVES[i % len(CURVES)])
+    ax.set_yticks(np.arange(len(spans)) + 0.5, list(spans))
+    ax.set(ylim=(len(spans), 0), xlabel="time (s)")
+    ax.grid(visible=False, axis="y")
+    return ax
+
+
+def png_bytes(figure: Any) -> bytes:
+    """Render a figure for a sharp screen."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100 * PIXELS, transparent=False)
+    return buffer.getvalue()
+
+
+def _style(ax: Axes) -> None:
+    ax.patch.set_alpha(0)
+    ax.grid(color=INK, alpha=0.25, lw=0.6)
+    ax.tick_params(colors=INK, labelsize=9, length=3)
+    ax.xaxis.label.set(color=INK, size=10)
+    ax.yaxis.label.set(color=INK, size=10)
+    for side, spine in ax.spines.items():
+        spine.set(color=INK, alpha=0.6, visible=side in ("left", "bottom"))
+
+
+def _band(
+    ax: Axes, values: Any, columns: int, step_s: float, color: str, label: str | None = None
+) -> None:
+    """Draw a curve as the band between its extremes in each column."""
+    at, low, high = extremes(values, columns)
+    times = np.asarray(at) * step_s
+    ax.fill_between(times, low, high, color=color, lw=0.9, label=label)
+
+
+def _draw_thresholds(ax: Axes, trace: Trace, config: VadConfig) -> None:
+    activity = trace.activity(config)
+    times = np.arange(len(activity.onset)) * frame_length(config) / SAMPLE_RATE
+    if config.detector == "energy":
+        ax.plot(times, trace.floors, ":", color=FLOOR, lw=1.2, label="noise floor")
+    ax.plot(times, activity.onset, color=ONSET, lw=1.5, label="onset threshold")
+    ax.plot(times, activity.offset, "--", color=ONSET, lw=1, label="offset threshold")
+
+
+def _shade(axes: Sequence[Axes], found: Sequence[Utterance], labels: Iterable[Span] | None) -> None:
+    for ax in axes:
+        _spans(ax, found, "utterance", color=FOUND, alpha=0.22, zorder=0.5)
+    for ax in axes[:2]:
+        _spans(ax, labels or (), "speech, as labelled", ymax=0.03, color=TRUTH)
+
+
+def _spans(ax: Axes, spans: Iterable[Span], name: str, *, ymax: float = 1, **looks: Any) -> None:
+    for i, span in enumerate(spans):
+        label = None if i else name
+        ax.axvspan(span.start_s, span.end_s, 0, ymax, lw=0, label=label, **looks)
+
+
+def _legend(axes: Sequence[Axes], ax: Axes) -> None:
+    """Put one legend for all axes where the level leaves room."""
+    known = {
+        label: handle
+        for a in axes
+        for handle, label in zip(*a.get_legend_handles_labels(), strict=True)
+    }
+    legend = ax.legend(known.values(), known.keys(), loc="lower right", ncols=3, fontsize=8)
+    legend.set(zorder=5)
+    legend.get_frame().set_alpha(0)
+    for text in legend.get_texts():
+        text.set_color(INK)

@@ -1,0 +1,176 @@
+"""What plots hold: curves, thresholds and spans where they belong."""
+
+import io
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sttlab.audio import SAMPLE_RATE
+from sttlab.config import VadConfig
+from sttlab.core import segment
+from sttlab.notebook.trace import Trace, extremes
+
+pytestmark = pytest.mark.needs("jupyter")
+
+QUIET, LOUD = -70, -20
+FIXED = VadConfig(threshold_dbfs=-40, hysteresis_db=6)
+
+
+def sound(*parts: tuple[float, float], seed=0):
+    rng = np.random.default_rng(seed)
+    white = [rng.standard_normal(round(s * SAMPLE_RATE)) * 10 ** (db / 20) for s, db in parts]
+    return SimpleNamespace(samples=np.concatenate(white).astype(np.float32))
+
+
+@pytest.fixture
+def talk():
+    return sound((1, QUIET), (1, LOUD), (1.5, QUIET), (0.7, LOUD), (1, QUIET))
+
+
+def lines(ax):
+    return {line.get_label(): line for line in ax.lines}
+
+
+def spans(ax, color):
+    from matplotlib.colors import to_rgb
+
+    boxes = [p for p in ax.patches if to_rgb(p.get_facecolor()) == to_rgb(color)]
+    return [(round(b.get_x(), 6), round(b.get_x() + b.get_width(), 6)) for b in boxes]
+
+
+def bounds(utterances):
+    return [(round(u.start_s, 6), round(u.end_s, 6)) for u in utterances]
+
+
+def test_trace_holds_level_threshold_and_utterances(talk):
+    from sttlab.notebook.plots import FOUND, plot_trace
+
+    ax = plot_trace(talk, FIXED)
+    assert set(lines(ax)["onset threshold"].get_ydata()) == {-40}
+    assert set(lines(ax)["offset threshold"].get_ydata()) == {-46}
+    (band,) = ax.collections
+    edge = np.array(band.get_paths()[0].vertices)
+    assert edge[:, 1].max() == pytest.approx(LOUD, abs=1)
+    found = segment(talk, FIXED)
+    assert len(found) == 2
+    assert spans(ax, FOUND) == bounds(found)
+    wave = ax.figure.axes[0]
+    assert spans(wave, FOUND) == spans(ax, FOUND)
+    assert wave.get_xlim() == ax.get_xlim() == (0, 5.2)
+
+
+def test_every_axis_has_its_unit(talk):
+    from sttlab.notebook.plots import plot_trace
+
+    ax = plot_trace(talk)
+    assert ax.get_ylabel() == "level (dBFS)"
+    assert ax.get_xlabel() == "time (s)"
+    assert ax.figure.axes[0].get_ylabel() == "amplitude"
+
+
+def test_relative_threshold_stands_above_the_floor(talk):
+    from sttlab.notebook.plots import plot_trace
+
+    drawn = lines(plot_trace(talk, VadConfig(margin_db=22)))
+    floor, onset = (drawn[k].get_ydata() for k in ("noise floor", "onset threshold"))
+    assert np.array_equal(onset, np.maximum(floor + 22, -55))
+
+
+def test_labels_are_shown(talk):
+    from sttlab.notebook.plots import TRUTH, plot_trace
+
+    truth = [SimpleNamespace(start_s=1.0, end_s=2.0)]
+    assert spans(plot_trace(talk, labels=truth), TRUTH) == [(1.0, 2.0)]
+
+
+@pytest.mark.needs("silero")
+def test_silero_brings_its_own_axes(talk):
+    from sttlab.notebook.plots import plot_trace
+
+    figure = plot_trace(talk, VadConfig(detector="silero", probability=0.6)).figure
+    assert [ax.get_ylabel() for ax in figure.axes][-1] == "probability"
+    assert set(lines(figure.axes[-1])["onset threshold"].get_ydata()) == {0.6}
+
+
+def test_a_cell_shows_it_and_pyplot_stays_out(talk):
+    from PIL import Image
+
+    from sttlab.notebook.plots import ShownAxes, plot_trace
+
+    ax = plot_trace(talk)
+    assert isinstance(ax, ShownAxes)
+    png, size = ax._repr_png_()
+    image = Image.open(io.BytesIO(png))
+    assert image.size == (2 * size["width"], 2 * size["height"])
+    assert image.mode == "RGBA"
+    assert image.getchannel("A").getextrema() == (0, 255)
+    assert "matplotlib.pyplot" not in sys.modules
+
+
+@pytest.mark.parametrize("samples", [[], [0.1], [0.0] * 5000, [np.nan] * 400])
+def test_odd_recordings_are_plotted(samples):
+    from sttlab.notebook.plots import plot_trace, png_bytes
+
+    odd = SimpleNamespace(samples=np.array(samples, np.float32))
+    assert png_bytes(plot_trace(odd).figure).startswith(b"\x89PNG")
+
+
+def test_it_draws_into_given_axes(talk):
+    from matplotlib.figure import Figure
+
+    from sttlab.notebook.plots import FOUND, plot_trace
+
+    ax = Figure().add_subplot()
+    assert plot_trace(talk, FIXED, ax=ax) is ax
+    assert len(spans(ax, FOUND)) == 2
+    assert set(lines(ax)["onset threshold"].get_ydata()) == {-40}
+
+
+def test_utterances_stand_in_rows(talk):
+    from sttlab.notebook.plots import plot_utterances
+
+    found = segment(talk, FIXED)
+    ax = plot_utterances({"mine": found, "none": []}, duration_s=9)
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["mine", "none"]
+    boxes = [path.get_extents() for path in ax.collections[0].get_paths()]
+    assert [(round(b.x0, 6), round(b.x1, 6)) for b in boxes] == bounds(found)
+    assert ax.get_xlim() == (0, 9)
+
+
+parts = st.lists(
+    st.tuples(st.floats(0.001, 1.5), st.sampled_from([-100.0, -70.0, -42.0, -30.0, -10.0])),
+    min_size=1,
+    max_size=10,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(parts=parts, relative=st.booleans(), timeout=st.sampled_from([0.1, 0.6]))
+def test_trace_finds_what_segment_finds(parts, relative, timeout):
+    config = VadConfig(
+        threshold_dbfs=None if relative else -40, silence_timeout_s=timeout, max_utterance_s=2
+    )
+    recording = sound(*parts)
+    found, expected = Trace(recording).utterances(config), segment(recording, config)
+    assert [vars(u) | {"samples": u.samples.tobytes()} for u in found] == [
+        vars(u) | {"samples": u.samples.tobytes()} for u in expected
+    ]
+
+
+def test_the_quietest_stretch_is_the_room():
+    recording = sound((1, -30), (2, -60), (1, -20))
+    quiet = Trace(recording).quietest(1.5)
+    assert len(quiet) == 1.5 * SAMPLE_RATE
+    assert 20 * np.log10(quiet.std()) == pytest.approx(-60, abs=0.5)
+
+
+@given(count=st.integers(1, 300), columns=st.integers(1, 50))
+def test_extremes_miss_no_peak(count, columns):
+    values = np.random.default_rng(count).standard_normal(count)
+    at, low, high = extremes(values, columns)
+    assert len(at) == len(low) == len(high) == min(count, columns)
+    assert (low.min(), high.max()) == (values.min(), values.max())
