@@ -1,0 +1,122 @@
+"""The thread `sttlab-ui`, which draws, and the care that widgets leave nothing behind."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as widgets
+
+log = logging.getLogger(__name__)
+
+
+class Painter:
+    """Calls `paint` on the thread `sttlab-ui`, once for all requests that came meanwhile.
+
+    The thread begins with a request and ends when none is left, so an idle widget has no thread.
+
+    Parameters
+    ----------
+    paint : bound method
+        Held weakly.
+    interval_s : float
+        The shortest time between two calls.
+    """
+
+    def __init__(self, paint: Callable[[], None], interval_s: float = 0.02) -> None:
+        self._paint = weakref.WeakMethod(paint)
+        self._interval_s = interval_s
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._asked = False
+        self._thread: threading.Thread | None = None
+
+    def request(self) -> None:
+        """Have `paint` called soon. Any thread may ask; never blocks."""
+        with self._lock:
+            self._asked = True
+            if self._thread is None and not self._closed.is_set():
+                self._thread = threading.Thread(target=self._run, name="sttlab-ui", daemon=True)
+                self._thread.start()
+
+    def settle(self, timeout_s: float = 10.0) -> bool:
+        """Wait until all that was asked for is painted, and say whether that came in time."""
+        thread = self._thread
+        if thread is None or thread is threading.current_thread():
+            return True
+        thread.join(timeout_s)
+        return not thread.is_alive()
+
+    def close(self) -> None:
+        """Paint no more."""
+        self._closed.set()
+        self.settle()
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if not self._asked or self._closed.is_set():
+                    self._thread = None
+                    return
+                self._asked = False
+            paint = self._paint()
+            try:
+                if paint is not None:
+                    paint()
+            except Exception:
+                log.exception("drawing failed")
+            del paint
+            self._closed.wait(self._interval_s)
+
+
+class Shown:
+    """Something with a face of widgets. It lives as long as a name holds it or a page shows it.
+
+    Subclasses set `widget` by `_show` and may extend `close`.
+    """
+
+    widget: widgets.Box
+
+    def _show(self, widget: widgets.Box) -> None:
+        self.widget = widget
+        widget._view_count = 0  # asks the front end to count
+        widget.observe(_let_go, "_view_count")
+        self._finalizer = weakref.finalize(self, close_widgets, widget)
+        self._finalizer.atexit = False
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        self.widget.keeps_alive = self
+        return self.widget._repr_mimebundle_(**options)
+
+    def close(self) -> None:
+        """Take the widget off the page and end what it had running."""
+        self.widget.keeps_alive = None
+        self._finalizer()
+
+
+def _let_go(change: Any) -> None:
+    change["owner"].keeps_alive = change["owner"].keeps_alive if change["new"] else None
+
+
+def close_widgets(widget: Any) -> None:
+    """Close a widget and all that stand in it."""
+    for child in getattr(widget, "children", ()):
+        close_widgets(child)
+    widget.close()
+
+
+def on_change(widget: Any, method: Callable[[], None], *names: str) -> None:
+    """Call a bound method, held weakly, when one of a widget's traits changes, or it is clicked."""
+    ref = weakref.WeakMethod(method)
+
+    def call(_: object) -> None:
+        if (alive := ref()) is not None:
+            alive()
+
+    if names:
+        widget.observe(call, list(names))
+    else:
+        widget.on_click(call)

@@ -1,0 +1,418 @@
+"""VadTuner: sliders on a recording, and at once what they do to it."""
+
+from __future__ import annotations
+
+import base64
+import html
+import math
+import weakref
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+from matplotlib.axes import Axes
+
+from sttlab.audio import SAMPLE_RATE, wav_bytes
+from sttlab.config import Config, TranscribeConfig, VadConfig
+from sttlab.core import Sound
+from sttlab.errors import SttlabError, TranscribeError
+from sttlab.events import EndReason, Utterance
+from sttlab.notebook.painter import Painter, Shown, on_change
+from sttlab.notebook.picture import Picture
+from sttlab.notebook.plots import FLOOR, ONSET, TRUTH, Span, draw_sound, trace_panels
+from sttlab.notebook.sliders import VadSliders
+from sttlab.notebook.trace import Trace, extremes, frame_length
+from sttlab.session import Answer, AsrWorker, Job, Priority, Session
+from sttlab.transcribe import make_transcriber
+from sttlab.vad import require_detector
+from sttlab.vad.energy import calibrate
+
+ROWS = 8  # on a page
+ENDS: dict[EndReason, str] = {
+    "silence": "silence timeout",
+    "longest": "longest utterance",
+    "interrupted": "sound lost",
+    "end": "end of recording",
+}
+LINES = 480  # points of a threshold that moves
+
+
+class VadTuner(Shown):
+    """Settings for a recording, found by hand and eye.
+
+    Parameters
+    ----------
+    recording : Recording
+        Mono samples at SAMPLE_RATE.
+    config : VadConfig, optional
+        What to begin with, and what "reset" goes back to.
+    labels : iterable of spans, optional
+        When people really speak.
+    session : Session, optional
+        What "use live" changes the settings of.
+    model : str, TranscribeConfig or AsrWorker
+        What "transcribe" uses; loaded when first asked for.
+    path : str or Path
+        Where "save" writes.
+
+    Attributes
+    ----------
+    trace : Trace
+
+    Notes
+    -----
+    Callbacks of its controls only ask the thread `sttlab-ui` to draw; that thread is there only
+    while there is something to draw.
+
+    Examples
+    --------
+    >>> tuner = VadTuner(load("talk.flac")); tuner  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        recording: Sound,
+        config: VadConfig | None = None,
+        labels: Iterable[Span] | None = None,
+        session: Session | None = None,
+        model: str | TranscribeConfig | AsrWorker = "tiny.en",
+        path: str | Path = "data/vad.toml",
+    ) -> None:
+        self.trace = Trace(recording)
+        self.session = session
+        self.path = Path(path)
+        self._labels = list(labels or ())
+        self._first = config or VadConfig()
+        self._texts = _Texts(model)
+        self._painter = Painter(self._paint)
+        self._texts.on_text(self._painter.request)
+        self._silero = False  # whether the picture has a panel for it
+        self._utterances = lru_cache(maxsize=8)(self.trace.utterances)
+        self._build()
+        self._paint()
+
+    @property
+    def config(self) -> VadConfig:
+        """The settings as they stand; setting them moves the sliders."""
+        return self._sliders.config
+
+    @config.setter
+    def config(self, config: VadConfig) -> None:
+        self._sliders.config = config
+        self._painter.request()
+
+    @property
+    def utterances(self) -> list[Utterance]:
+        """What the settings as they stand find."""
+        return list(self._utterances(self.config))
+
+    def save(self, path: str | Path | None = None) -> Path:
+        """Write the settings to a file that `Config.load` and ``sttlab serve --config`` read.
+
+        What the file says of transcription stays.
+
+        Raises
+        ------
+        ConfigError
+            If the file is there and is not a settings file.
+        """
+        target = Path(path or self.path)
+        config = Config.load(target) if target.exists() else Config()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Config(vad=self.config, transcribe=config.transcribe).save(target)
+        return target
+
+    def calibrate(self) -> VadConfig:
+        """Take a fixed threshold from the quietest two seconds of the recording.
+
+        Raises
+        ------
+        ConfigError
+            If even those don't sound like an empty room.
+        """
+        self.config = calibrate(self.trace.quietest(), self.config)
+        return self.config
+
+    def use_live(self) -> None:
+        """Give the settings to the session."""
+        if self.session is not None:
+            self.session.update(self.config)
+
+    def close(self) -> None:
+        """Take the widget off the page and end what it had running."""
+        self._painter.close()
+        self._texts.close()
+        super().close()
+
+    # -- building -----------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self._sliders = VadSliders(self._first, self._moved)
+        self._picture = Picture("level, thresholds and utterances of the recording")
+        self._summary, self._message = widgets.HTML(), widgets.HTML()
+        self._player = widgets.HTML()
+        buttons = [
+            self._button("Calibrate", "a threshold from the quietest two seconds", self._calibrate),
+            self._button("Reset", "the settings it began with", self._reset),
+            self._button("Save", f"to {self.path}", self._save),
+        ]
+        if self.session is not None:
+            buttons.append(self._button("Use live", "in the running session", self._use_live))
+        self._pages = widgets.BoundedIntText(
+            value=1, min=1, max=1, description="Page", layout=widgets.Layout(width="140px")
+        )
+        on_change(self._pages, self._moved, "value")
+        self._rows = [_Row(self, i) for i in range(ROWS)]
+        self._show(
+            widgets.VBox(
+                [
+                    self._picture.widget,
+                    self._sliders.widget,
+                    widgets.HBox([*buttons, self._message]),
+                    self._summary,
+                    widgets.VBox([row.widget for row in self._rows]),
+                    widgets.HBox([self._pages, self._player]),
+                ]
+            )
+        )
+        self.widget.add_class("sttlab-tuner")
+
+    def _button(self, text: str, tooltip: str, action: Any) -> widgets.Button:
+        button = widgets.Button(
+            description=text, tooltip=tooltip, layout=widgets.Layout(width="auto")
+        )
+        on_change(button, action)
+        return button
+
+    # -- what the controls do, on whatever thread ipykernel calls them -------------------------
+
+    def _moved(self) -> None:
+        self._message.value = ""
+        self._painter.request()
+
+    def _calibrate(self) -> None:
+        try:
+            self.calibrate()
+            self._say(f"threshold {self.config.threshold_dbfs:g} dBFS")
+        except SttlabError as error:
+            self._say(str(error))
+
+    def _reset(self) -> None:
+        self.config = self._first
+        self._say("")
+
+    def _save(self) -> None:
+        try:
+            self._say(f"saved to {self.save()}")
+        except (SttlabError, OSError) as error:
+            self._say(str(error))
+
+    def _use_live(self) -> None:
+        try:
+            self.use_live()
+            self._say("in use")
+        except SttlabError as error:
+            self._say(str(error))
+
+    def _say(self, text: str) -> None:
+        self._message.value = f'<span role="status">{html.escape(text)}</span>'
+
+    def _play(self, row: int) -> None:
+        utterance = self._on_page(row)
+        if utterance is not None:
+            self._player.value = _autoplay(utterance)
+
+    def _transcribe(self, row: int) -> None:
+        utterance = self._on_page(row)
+        if utterance is not None:
+            self._texts.ask(utterance)
+            self._painter.request()
+
+    def _on_page(self, row: int) -> Utterance | None:
+        found = self.utterances
+        i = (self._pages.value - 1) * ROWS + row
+        return found[i] if i < len(found) else None
+
+    # -- drawing, on sttlab-ui ----------------------------------------------------------------
+
+    def _paint(self) -> None:
+        config = self.config
+        try:
+            require_detector(config)
+            self._set_panels(config)
+            found = self._utterances(config)
+        except SttlabError as error:
+            self._say(str(error))
+            return
+        self._picture.set_over(self._shapes(config, found))
+        self._summary.value = self._counts(config, found)
+        self._pages.max = max(1, math.ceil(len(found) / ROWS))
+        self._pages.layout.display = None if self._pages.max > 1 else "none"
+        first = (self._pages.value - 1) * ROWS
+        for i, row in enumerate(self._rows, first):
+            row.fill(i, found[i] if i < len(found) else None, self._texts)
+
+    def _set_panels(self, config: VadConfig) -> None:
+        """Draw the still layer, at first and when Silero's panel is asked for."""
+        if hasattr(self._picture, "panels") and (self._silero or config.detector != "silero"):
+            return
+        self._silero = config.detector == "silero"
+        panels = trace_panels(self.trace, silero=self._silero)
+        self._picture.set_axes(panels, 0, self.trace.duration_s, self._draw_sound)
+
+    def _draw_sound(self, axes: list[Axes]) -> None:
+        draw_sound(axes, self.trace)
+        for ax in axes[:2]:
+            for span in self._labels:
+                ax.axvspan(span.start_s, span.end_s, 0, 0.04, color=TRUTH, lw=0)
+
+    def _shapes(self, config: VadConfig, found: list[Utterance]) -> list[str]:
+        """Draw thresholds and utterances; with Silero's panel, those of both detectors."""
+        picture = self._picture
+        chosen = 2 if config.detector == "silero" else 1
+        shapes = [picture.spans([0, chosen], found, number=True)]
+        if self._silero:
+            other: Any = "energy" if config.detector == "silero" else "silero"
+            rest = self._utterances(_with_detector(config, other))
+            shapes.append(picture.spans([3 - chosen], rest, FLOOR, number=False))
+            onset = config.probability
+            offset = onset - config.probability_hysteresis
+            shapes.append(picture.level(2, onset, ONSET, 'stroke-width="2"'))
+            shapes.append(picture.level(2, offset, ONSET, 'stroke-dasharray="5 3"'))
+        activity = self.trace.activity(_with_detector(config, "energy"))
+        times_s, onset_dbfs = self._thinned(activity.onset)
+        _, floor = self._thinned(self.trace.floors)
+        shapes += [
+            picture.line(1, times_s, floor, FLOOR, 'stroke-dasharray="1.5 3"'),
+            picture.line(1, times_s, onset_dbfs, ONSET, 'stroke-width="2"'),
+            picture.line(
+                1, times_s, onset_dbfs - config.hysteresis_db, ONSET, 'stroke-dasharray="5 3"'
+            ),
+        ]
+        return shapes
+
+    def _thinned(self, curve: Any) -> tuple[Any, Any]:
+        at, _, high = extremes(curve, LINES)
+        return np.asarray(at) * frame_length(VadConfig()) / SAMPLE_RATE, high
+
+    def _counts(self, config: VadConfig, found: list[Utterance]) -> str:
+        spoken_s = sum(u.duration_s for u in found)
+        ends = [f"{sum(u.reason == r for u in found)} by {words}" for r, words in ENDS.items()]
+        ended = ", ".join(e for e in ends if not e.startswith("0 "))
+        return (
+            f'<b class="sttlab-count">{len(found)} utterances</b>, {spoken_s:.1f} s of '
+            f"{self.trace.duration_s:.1f} s" + (f"; ended {ended}" if ended else "")
+        )
+
+
+class _Row:
+    """One utterance in the list: its facts, and buttons to hear and to read it."""
+
+    def __init__(self, tuner: VadTuner, i: int) -> None:
+        self._facts = widgets.HTML(layout=widgets.Layout(width="420px"))
+        self._text = widgets.HTML(layout=widgets.Layout(flex="1 1 auto"))
+        play = widgets.Button(icon="play", tooltip="play", layout=widgets.Layout(width="40px"))
+        read = widgets.Button(
+            description="transcribe",
+            tooltip="what the model makes of it",
+            layout=widgets.Layout(width="96px"),
+        )
+        ref = weakref.ref(tuner)
+        play.on_click(lambda _: _call(ref, VadTuner._play, i))
+        read.on_click(lambda _: _call(ref, VadTuner._transcribe, i))
+        self.widget = widgets.HBox([self._facts, play, read, self._text])
+
+    def fill(self, i: int, utterance: Utterance | None, texts: _Texts) -> None:
+        """Show an utterance, or nothing."""
+        self.widget.layout.display = None if utterance else "none"
+        if utterance is None:
+            return
+        self._facts.value = (
+            f'<span style="font-variant-numeric:tabular-nums"><b>{i + 1}</b>&ensp;'
+            f"from {utterance.start_s:.2f} s, {utterance.duration_s:.2f} s long, "
+            f"{utterance.level_dbfs:.0f} dBFS, {ENDS[utterance.reason]}</span>"
+        )
+        self._text.value = html.escape(texts.get(utterance))
+
+
+class _Texts:
+    """What a model makes of utterances, kept while the sliders move."""
+
+    def __init__(self, model: str | TranscribeConfig | AsrWorker) -> None:
+        self._model = model
+        self._worker = model if isinstance(model, AsrWorker) else None
+        self._texts: dict[tuple[int, int], str] = {}
+        self._waiting = 0
+
+    def on_text(self, tell: Any) -> None:
+        """Have `tell` called on the worker's thread when a text is there."""
+        self._tell = weakref.WeakMethod(tell)
+
+    def get(self, utterance: Utterance) -> str:
+        """Give the text, or how far it is."""
+        return self._texts.get((utterance.start_sample, utterance.end_sample), "")
+
+    def ask(self, utterance: Utterance) -> None:
+        """Queue an utterance. Doesn't wait."""
+        key = (utterance.start_sample, utterance.end_sample)
+        self._texts[key] = "…"
+        try:
+            if self._worker is None:
+                config = self._model
+                if isinstance(config, str):
+                    config = TranscribeConfig(model=config)
+                assert isinstance(config, TranscribeConfig)
+                self._worker = AsrWorker(make_transcriber(config))
+                weakref.finalize(self, AsrWorker._request_stop, self._worker).atexit = False
+            self._worker.start(wait=False)
+        except SttlabError as error:
+            self._texts[key] = str(error)
+            return
+        job = Job(utterance.samples, Priority.FINAL, partial(_deliver, weakref.ref(self), key))
+        if not self._worker.submit(self, job, lambda: True):
+            self._texts[key] = "busy with others; ask again"
+
+    def answer(self, key: tuple[int, int], answer: Answer) -> None:
+        """Take what the model says."""
+        if isinstance(answer, TranscribeError):
+            self._texts[key] = str(answer)
+        else:
+            held = ", ".join(f"[{s.text} – held back: {s.reason}]" for s in answer.suppressed)
+            self._texts[key] = " ".join(filter(None, [answer.text, held])) or "(nothing)"
+        if (tell := self._tell()) is not None:
+            tell()
+
+    def close(self) -> None:
+        """Forget what waits, and end the thread if it is this tuner's."""
+        if self._worker is not None:
+            self._worker.forget(self)
+            if self._worker is not self._model:
+                self._worker.stop()
+
+
+def _deliver(
+    texts: weakref.ref[_Texts], key: tuple[int, int], answer: Answer, engine_s: float
+) -> None:
+    if (alive := texts()) is not None:
+        alive.answer(key, answer)
+
+
+def _call(tuner: weakref.ref[VadTuner], method: Any, i: int) -> None:
+    if (alive := tuner()) is not None:
+        method(alive, i)
+
+
+def _with_detector(config: VadConfig, detector: Any) -> VadConfig:
+    return replace(config, detector=detector)
+
+
+def _autoplay(utterance: Utterance) -> str:
+    data = base64.b64encode(wav_bytes(utterance.samples)).decode("ascii")
+    return (
+        f'<audio controls autoplay aria-label="utterance {utterance.utterance_id + 1}"'
+        f' src="data:audio/wav;base64,{data}"></audio>'
+    )
