@@ -5,13 +5,30 @@ from __future__ import annotations
 import base64
 import html
 import io
+import logging
 import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sttlab.errors import DecodeError, SourceError
+
+log = logging.getLogger(__name__)
+
 SAMPLE_RATE = 16_000  # Hz, what Whisper and the detectors hear
 FLOOR_DBFS = -100.0  # the level of digital silence
+LONGEST_LOAD_S = 6 * 3600  # a small file can hold days of sound; in memory, an hour is 230 MB
+
+# What is decoded: containers that hold sound, and none that names other files to open (playlists).
+FORMATS = (
+    "wav,w64,rf64,aiff,au,caf,flac,mp3,ogg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,ac3,eac3,amr,"
+    "amrnb,amrwb,asf,avi,mpegts,mpeg,g722,gsm,nistsphere,tta,wv,ape,dsf,loas"
+)
 
 
 def to_dbfs(mean_square: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -58,3 +75,227 @@ def player_html(samples: NDArray[np.float32], caption: str, sample_rate: int = S
         f"<figure><figcaption>{html.escape(caption)}</figcaption>"
         f'<audio controls preload="none" src="data:audio/wav;base64,{data}"></audio></figure>'
     )
+
+
+def normalise(samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
+    """Turn whatever holds sound into the one form used inside.
+
+    Integers are scaled by their type's range, channels are averaged, what is not a number becomes
+    silence, and what is louder than full scale is scaled down.
+
+    Parameters
+    ----------
+    samples : ndarray, shape (n,), (n, channels) or (channels, n), any real dtype
+        Of a two-dimensional array, the shorter side is the channels.
+    sample_rate : int, Hz, 1,000 to 768,000
+
+    Returns
+    -------
+    ndarray, shape (m,), float32, mono at SAMPLE_RATE
+
+    Raises
+    ------
+    SourceError
+        If the array has another shape or dtype, or the rate is not one of sound.
+    """
+    samples = np.asarray(samples)
+    if samples.dtype.kind not in "iufb" or samples.ndim not in (1, 2):
+        raise SourceError(
+            f"samples must be real numbers, mono or by channel, not {samples.dtype} of shape "
+            f"{samples.shape}"
+        )
+    if not 1_000 <= sample_rate <= 768_000:
+        raise SourceError(f"sample_rate must be between 1000 and 768000 Hz, not {sample_rate}")
+    if samples.dtype == np.uint8:
+        samples = (samples.astype(np.float32) - 128) / 128
+    elif samples.dtype.kind in "iu":
+        samples = samples.astype(np.float64) / -float(np.iinfo(samples.dtype).min or -1)
+    if samples.ndim == 2:
+        samples = samples.mean(axis=int(samples.shape[0] > samples.shape[1]))
+    mono = np.nan_to_num(samples.astype(np.float32), posinf=0.0, neginf=0.0)
+    peak = float(np.abs(mono).max(initial=0.0))
+    if peak > 1:
+        mono /= peak
+    if sample_rate != SAMPLE_RATE and len(mono):
+        import soxr
+
+        mono = soxr.resample(mono, sample_rate, SAMPLE_RATE)
+    return mono
+
+
+@contextmanager
+def open_audio(path: str | Path) -> Iterator[Iterator[NDArray[np.float32]]]:
+    """Open a file and give its sound piece by piece, decoded and resampled by FFmpeg.
+
+    Parameters
+    ----------
+    path : str or Path
+        Any container in FORMATS, any rate, any channels.
+
+    Returns
+    -------
+    context manager of an iterator of ndarray, shape (n,), float32, mono at SAMPLE_RATE
+
+    Raises
+    ------
+    DecodeError
+        On entering, if there is no such file, it isn't sound, or nothing of it can be decoded.
+        A file that is broken further on ends there, with a warning in the log.
+    """
+    import av
+
+    path = Path(path)
+    if not path.is_file():
+        what = "a folder" if path.is_dir() else "not there"
+        raise DecodeError(f"{path} is {what}; give the path of a recording")
+    if path.stat().st_size == 0:
+        raise DecodeError(f"{path} is empty")
+    try:
+        container = av.open(f"file:{path}", options={"format_whitelist": FORMATS})
+    except (av.FFmpegError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise DecodeError(f"{path} is no sound file that can be decoded: {why}") from error
+    with container:
+        if not container.streams.audio:
+            raise DecodeError(f"{path} has no audio track")
+        pieces = _decoded(container, path)
+        try:
+            first = next(pieces)
+        except StopIteration:
+            raise DecodeError(f"{path} holds no sound that can be decoded") from None
+        yield _chain(first, pieces)
+
+
+def _chain(
+    first: NDArray[np.float32], rest: Iterator[NDArray[np.float32]]
+) -> Iterator[NDArray[np.float32]]:
+    yield first
+    yield from rest
+
+
+def _decoded(container: Any, path: Path) -> Iterator[NDArray[np.float32]]:
+    import av
+
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+    try:
+        for frame in container.decode(audio=0):
+            frame.pts = None  # broken times must not make the resampler fill or drop
+            for part in resampler.resample(frame):
+                yield np.nan_to_num(part.to_ndarray()[0], posinf=0.0, neginf=0.0)
+        for part in resampler.resample(None):
+            yield np.nan_to_num(part.to_ndarray()[0], posinf=0.0, neginf=0.0)
+    except (av.FFmpegError, ValueError) as error:
+        log.warning("%s is broken and ends early: %s", path, error)
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """A stretch of sound.
+
+    Parameters
+    ----------
+    samples : ndarray
+        As `normalise` takes them; kept as mono float32 at SAMPLE_RATE, read-only.
+    sample_rate : int, Hz
+        Of the samples given; afterwards always SAMPLE_RATE.
+    origin : str
+        Where it comes from: a file's path, a microphone's name.
+
+    Raises
+    ------
+    SourceError
+        If the samples are not something that can be heard.
+
+    Examples
+    --------
+    >>> recording = Recording(np.zeros(32000))
+    >>> recording[0.5:1.5].duration_s
+    1.0
+    """
+
+    samples: NDArray[np.float32]
+    sample_rate: int = SAMPLE_RATE
+    origin: str = ""
+
+    def __post_init__(self) -> None:
+        samples = normalise(self.samples, self.sample_rate)
+        if samples is self.samples or samples.base is not None:
+            samples = samples.copy()
+        samples.flags.writeable = False
+        object.__setattr__(self, "samples", samples)
+        object.__setattr__(self, "sample_rate", SAMPLE_RATE)
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return len(self.samples) / SAMPLE_RATE
+
+    def __getitem__(self, seconds: slice) -> Recording:
+        """Cut out a stretch, in seconds: ``recording[1.0:2.5]``."""
+        if not isinstance(seconds, slice) or seconds.step is not None:
+            raise TypeError("cut a recording in seconds, such as recording[1.0:2.5]")
+        bounds = [
+            None if edge is None else round(edge * SAMPLE_RATE)
+            for edge in (seconds.start, seconds.stop)
+        ]
+        return Recording(self.samples[slice(*bounds)], origin=self.origin)
+
+    def save(self, path: str | Path) -> None:
+        """Write a 16-bit .wav or .flac file.
+
+        Raises
+        ------
+        SourceError
+            If the name ends otherwise, or the file can't be written.
+        """
+        path = Path(path)
+        try:
+            if path.suffix.lower() == ".wav":
+                path.write_bytes(wav_bytes(self.samples))
+            elif path.suffix.lower() == ".flac":
+                _write_flac(path, self.samples)
+            else:
+                raise SourceError(f"{path}: a recording is saved as .wav or .flac")
+        except OSError as error:
+            raise SourceError(f"cannot write {path}: {error.strerror}") from error
+
+    def _repr_html_(self) -> str:
+        name = self.origin or "recording"
+        return player_html(self.samples, f"{name}: {self.duration_s:.2f} s")
+
+
+def _write_flac(path: Path, samples: NDArray[np.float32]) -> None:
+    import av
+
+    with av.open(f"file:{path}", "w", format="flac") as container:
+        stream = container.add_stream("flac", rate=SAMPLE_RATE, layout="mono", format="s16")
+        for start in range(0, len(samples), 4096):
+            pcm = to_pcm16(samples[start : start + 4096])
+            frame = av.AudioFrame.from_ndarray(pcm[np.newaxis], format="s16", layout="mono")
+            frame.sample_rate = SAMPLE_RATE
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def load(path: str | Path) -> Recording:
+    """Read a recording from a file of nearly any kind.
+
+    Parameters
+    ----------
+    path : str or Path
+        wav, flac, mp3, m4a, ogg, opus, webm, aiff, mp4 and others; any rate, any channels.
+
+    Raises
+    ------
+    DecodeError
+        If there is no such file, it holds no sound, or more than six hours of it.
+    """
+    pieces = []
+    length = 0
+    with open_audio(path) as sound:
+        for piece in sound:
+            pieces.append(piece)
+            length += len(piece)
+            if length > LONGEST_LOAD_S * SAMPLE_RATE:
+                raise DecodeError(f"{path} is longer than six hours: cut it, or use FileSource")
+    return Recording(np.concatenate(pieces), origin=str(path))

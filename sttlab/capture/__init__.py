@@ -1,1 +1,18 @@
 """Where sound comes from."""
+
+from sttlab.capture.base import AudioSource, Block
+from sttlab.capture.microphone import DeviceInfo, Microphone, list_devices
+from sttlab.capture.push import PushSource
+from sttlab.capture.record import record
+from sttlab.capture.replay import FileSource
+
+__all__ = [
+    "AudioSource",
+    "Block",
+    "DeviceInfo",
+    "FileSource",
+    "Microphone",
+    "PushSource",
+    "list_devices",
+    "record",
+]

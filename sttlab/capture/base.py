@@ -31,7 +31,7 @@ class Block:
 
 
 class AudioSource(Protocol):
-    """Where sound comes from. One thread at a time calls it; `open` may come again after `close`."""
+    """Where sound comes from. One thread at a time calls it; after `close` it may open again."""
 
     @property
     def name(self) -> str:

@@ -1,0 +1,61 @@
+"""A recording made now."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from sttlab.audio import SAMPLE_RATE, Recording
+from sttlab.capture.microphone import Microphone
+from sttlab.errors import ConfigError, DeviceUnavailable
+from sttlab.events import DeviceLost
+
+LONGEST_S = 3600
+
+
+def record(
+    seconds: float,
+    device: int | str | None = None,
+    *,
+    progress: Callable[[float], None] | None = None,
+) -> Recording:
+    """Record the microphone. Blocks for as long as it lasts; an interrupt ends it.
+
+    Parameters
+    ----------
+    seconds : float in (0, 3600]
+    device : int, str or None
+        As for `Microphone`.
+    progress : callable, optional
+        Told the seconds recorded so far.
+
+    Raises
+    ------
+    ConfigError
+        If `seconds` is out of bounds.
+    DeviceUnavailable
+        If the microphone can't be opened, or vanishes meanwhile.
+    """
+    if not (math.isfinite(seconds) and 0 < seconds <= LONGEST_S):
+        raise ConfigError(f"seconds must be above 0 and at most {LONGEST_S}, not {seconds!r}")
+    wanted = round(seconds * SAMPLE_RATE)
+    pieces: list[np.ndarray] = []
+    length = 0
+    source = Microphone(device)
+    source.open()
+    try:
+        while length < wanted:
+            block = source.read(0.1)
+            assert block is not None  # it ends only when closed
+            for event in block.events:
+                if isinstance(event, DeviceLost):
+                    raise DeviceUnavailable(event.message)
+            pieces += [np.zeros(block.lost_samples, np.float32), block.samples]
+            length += block.lost_samples + len(block.samples)
+            if progress:
+                progress(min(length, wanted) / SAMPLE_RATE)
+    finally:
+        source.close()
+    return Recording(np.concatenate(pieces)[:wanted], origin=source.name)

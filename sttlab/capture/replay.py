@@ -1,0 +1,103 @@
+"""A recording, delivered as a microphone would."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sttlab.audio import SAMPLE_RATE, open_audio
+from sttlab.capture.base import Block
+from sttlab.errors import ConfigError
+
+BLOCK_SAMPLES = SAMPLE_RATE // 25  # 40 ms
+
+
+class FileSource:
+    """A file played once from each `open`, in real time or as fast as it is read.
+
+    It waits for a reader that is late, so nothing is ever lost.
+
+    Parameters
+    ----------
+    path : str or Path
+        Any file that `sttlab.load` reads; decoded on the way, so its length doesn't matter.
+    speed : float > 0 or None
+        1.0 is real time; None is as fast as possible.
+    clock : callable
+        Wall time in seconds.
+
+    Raises
+    ------
+    ConfigError
+        If `speed` is neither None nor a number above 0.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        speed: float | None = 1.0,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if speed is not None and not (math.isfinite(speed) and speed > 0):
+            raise ConfigError(f"speed must be above 0, or None for as fast as possible: {speed!r}")
+        self.path = Path(path)
+        self.speed = speed
+        self._clock = clock
+        self._closed = threading.Event()
+        self._stack = ExitStack()
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.name
+
+    def open(self) -> None:
+        """Start again from the beginning. Raises DecodeError if there is no sound in the file."""
+        self.close()
+        self._blocks = _blocks(self._stack.enter_context(open_audio(self.path)))
+        self._next = next(self._blocks, None)
+        self._closed.clear()
+        self._played = 0
+        self._started_at: float | None = None
+
+    def read(self, timeout_s: float) -> Block | None:
+        """Wait until the next block has been spoken; see `AudioSource.read`."""
+        block = self._next
+        if block is None:
+            return None
+        now = self._clock()
+        if self._started_at is None:
+            self._started_at = now
+        if self.speed is not None:
+            due = self._started_at + (self._played + len(block)) / SAMPLE_RATE / self.speed
+            if due > now:
+                self._closed.wait(min(due - now, timeout_s))
+                if due > now + timeout_s or self._closed.is_set():
+                    return Block(np.empty(0, np.float32))
+        self._played += len(block)
+        self._next = next(self._blocks, None)
+        return Block(block)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._closed.set()
+        self._stack.close()
+
+
+def _blocks(pieces: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    rest = np.empty(0, np.float32)
+    for piece in pieces:
+        rest = np.concatenate([rest, piece])
+        while len(rest) >= BLOCK_SAMPLES:
+            yield rest[:BLOCK_SAMPLES]
+            rest = rest[BLOCK_SAMPLES:]
+    if len(rest):
+        yield rest
