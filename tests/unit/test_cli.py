@@ -1,0 +1,141 @@
+"""The command line as far as it goes without a model."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sttlab.cli import Format, _targets, main
+
+SUBCOMMANDS = ["serve", "demo", "transcribe", "devices", "models", "lab"]
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in SUBCOMMANDS)])
+def test_help_goes_to_stdout_and_names_the_options(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "--help"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"Usage: {' '.join(['sttlab', *command])} ")
+    assert err == ""
+
+
+def test_help_names_every_command_and_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--help"])
+    out = capsys.readouterr().out
+    for name in SUBCOMMANDS:
+        assert f"\n  {name} " in out
+    for code in (0, 1, 2, 130):
+        assert f"{code} " in out[out.index("Exit codes") :]
+
+
+def test_help_loads_nothing_heavy() -> None:
+    script = (
+        "import sys; from sttlab.cli import main; main(['transcribe', '--help']); "
+        "heavy = 'torch whisper numpy av soxr sounddevice fastapi websockets jupyterlab'.split();"
+        "sys.exit(' '.join(name for name in heavy if name in sys.modules) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    import sttlab
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{sttlab.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        ([], "Missing command"),
+        (["transcrbe"], "transcrbe"),
+        (["transcribe"], "FILE"),
+        (["transcribe", "--format", "doc", "x.wav"], "doc"),
+        (["transcribe", "x.wav", "--outptu", "y"], "--outptu"),
+        (["transcribe", "x.wav", "--config", "nowhere.toml"], "nowhere.toml"),
+        (["serve", "--port", "many"], "--port"),
+        (["serve", "--port", "70000"], "--port"),
+        (["serve", "--source", "nowhere.wav"], "nowhere.wav"),
+        (["serve", "--source", __file__, "--device", "USB"], "--device"),
+    ],
+)
+def test_a_wrong_call_says_so_on_one_line(
+    args: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(args) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("sttlab: ")
+    assert named in err
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[vad]\nsilence_timeout_s = 99", "silence_timeout_s must be between"),
+        ("[vad]\nsilence = 1", "silence"),
+        ("[vad\n", "TOML"),
+        ("[transcribe]\ntask = 'sing'", "sing"),
+    ],
+)
+def test_a_wrong_settings_file_says_so_on_one_line(
+    text: str, named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(text, "utf-8")
+    assert main(["transcribe", "x.wav", "--config", str(path)]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert str(path) in err
+    assert named in err
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "sttlab", "--help"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def names(files: list[Path], folder: Path, suffix: str = "txt") -> list[str]:
+    return [path.name for path in _targets(files, folder, suffix)]
+
+
+def test_no_two_results_share_a_name(tmp_path: Path) -> None:
+    files = [Path(name) for name in ("a/x.wav", "b/x.wav", "c/x.wav", "x.mp3", "X.ogg", "y.wav")]
+    found = names(files, tmp_path)
+    assert found == ["x.txt", "x.wav.txt", "x.wav-2.txt", "x.mp3.txt", "X.ogg.txt", "y.txt"]
+
+
+def test_a_result_never_replaces_what_is_to_be_read(tmp_path: Path) -> None:
+    sound = tmp_path / "talk.json"
+    sound.touch()
+    other = tmp_path / "talk.wav"
+    assert names([other, sound], tmp_path, "json") == ["talk.wav.json", "talk.json.json"]
+    if hasattr(os, "symlink") and sys.platform != "win32":
+        link = tmp_path / "elsewhere"
+        link.symlink_to(tmp_path)
+        assert names([sound], link, "json") == ["talk.json.json"]
+
+
+def test_odd_names_keep_their_characters(tmp_path: Path) -> None:
+    files = [Path("a b.wav"), Path("日本.mp3"), Path("-x.wav"), Path(".wav"), Path("noext")]
+    assert names(files, tmp_path) == ["a b.txt", "日本.txt", "-x.txt", ".wav.txt", "noext.txt"]
+
+
+def test_there_is_a_writer_for_each_format() -> None:
+    from sttlab.batch import FileTranscript
+
+    assert all(hasattr(FileTranscript, f"to_{name.value}") for name in Format)
