@@ -6,6 +6,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import ipywidgets as widgets
@@ -75,15 +76,17 @@ class Painter:
 class Shown:
     """Something with a face of widgets. It lives as long as a name holds it or a page shows it.
 
-    Subclasses set `widget` by `_show` and may extend `close`.
+    Subclasses call `_show` once and may extend `close`.
     """
 
     widget: widgets.Box
+    hidden = False
+    """Whether it was on a page and no longer is."""
 
     def _show(self, widget: widgets.Box) -> None:
         self.widget = widget
         widget._view_count = 0  # asks the front end to count
-        widget.observe(_let_go, "_view_count")
+        widget.observe(partial(_count_views, weakref.ref(self)), "_view_count")
         self._finalizer = weakref.finalize(self, close_widgets, widget)
         self._finalizer.atexit = False
 
@@ -97,15 +100,26 @@ class Shown:
         self._finalizer()
 
 
-def _let_go(change: Any) -> None:
-    change["owner"].keeps_alive = change["owner"].keeps_alive if change["new"] else None
+def _count_views(shown: weakref.ref[Shown], change: Any) -> None:
+    if (alive := shown()) is not None:
+        alive.hidden = change["new"] == 0
+        alive.widget.keeps_alive = None if alive.hidden else alive
 
 
 def close_widgets(widget: Any) -> None:
     """Close a widget and all that stand in it."""
     for child in getattr(widget, "children", ()):
         close_widgets(child)
-    widget.close()
+    for part in (widget.layout, getattr(widget, "style", None), widget):
+        if part is not None:
+            part.close()
+
+
+def make_button(text: str, tooltip: str, method: Callable[[], None]) -> Any:
+    """Make a button as wide as its text that calls a bound method, held weakly."""
+    button = widgets.Button(description=text, tooltip=tooltip, layout=widgets.Layout(width="auto"))
+    on_change(button, method)
+    return button
 
 
 def on_change(widget: Any, method: Callable[[], None], *names: str) -> None:

@@ -17,9 +17,13 @@ from numpy.typing import NDArray
 
 from sttlab.notebook.plots import (
     BOTTOM,
+    FLOOR,
     FOUND,
     LEFT,
+    LEVEL,
+    ONSET,
     RIGHT,
+    TRUTH,
     WIDTH,
     Panel,
     Span,
@@ -129,3 +133,17 @@ class Picture:
                     f'<text x="{x0 + 3:g}" y="{y}" font-size="10" fill="{color}">{i + 1}</text>'
                 )
         return "".join(shapes)
+
+
+def legend(*, labelled: bool = False) -> str:
+    """Say what the lines and colours of a picture mean."""
+    signs = [
+        ("━", LEVEL, "level"),
+        ("━", ONSET, "speech begins above"),
+        ("╍", ONSET, "and ends below"),
+        ("┈", FLOOR, "noise floor"),
+        ("█", FOUND, "utterance"),
+        *([("▬", TRUTH, "speech, as labelled")] if labelled else []),
+    ]
+    words = [f'<span style="color:{color}">{sign}</span> {text}' for sign, color, text in signs]
+    return f'<small style="padding-left:{LEFT}px">{"&emsp;".join(words)}</small>'

@@ -21,8 +21,8 @@ from sttlab.config import Config, TranscribeConfig, VadConfig
 from sttlab.core import Sound
 from sttlab.errors import SttlabError, TranscribeError
 from sttlab.events import EndReason, Utterance
-from sttlab.notebook.painter import Painter, Shown, on_change
-from sttlab.notebook.picture import Picture
+from sttlab.notebook.painter import Painter, Shown, make_button, on_change
+from sttlab.notebook.picture import Picture, legend
 from sttlab.notebook.plots import FLOOR, ONSET, TRUTH, Span, draw_sound, trace_panels
 from sttlab.notebook.sliders import VadSliders
 from sttlab.notebook.trace import Trace, extremes, frame_length
@@ -156,12 +156,12 @@ class VadTuner(Shown):
         self._summary, self._message = widgets.HTML(), widgets.HTML()
         self._player = widgets.HTML()
         buttons = [
-            self._button("Calibrate", "a threshold from the quietest two seconds", self._calibrate),
-            self._button("Reset", "the settings it began with", self._reset),
-            self._button("Save", f"to {self.path}", self._save),
+            make_button("Calibrate", "a threshold from the quietest two seconds", self._calibrate),
+            make_button("Reset", "the settings it began with", self._reset),
+            make_button("Save", f"to {self.path}", self._save),
         ]
         if self.session is not None:
-            buttons.append(self._button("Use live", "in the running session", self._use_live))
+            buttons.append(make_button("Use live", "in the running session", self._use_live))
         self._pages = widgets.BoundedIntText(
             value=1, min=1, max=1, description="Page", layout=widgets.Layout(width="140px")
         )
@@ -171,6 +171,7 @@ class VadTuner(Shown):
             widgets.VBox(
                 [
                     self._picture.widget,
+                    widgets.HTML(legend(labelled=bool(self._labels))),
                     self._sliders.widget,
                     widgets.HBox([*buttons, self._message]),
                     self._summary,
@@ -180,13 +181,6 @@ class VadTuner(Shown):
             )
         )
         self.widget.add_class("sttlab-tuner")
-
-    def _button(self, text: str, tooltip: str, action: Any) -> widgets.Button:
-        button = widgets.Button(
-            description=text, tooltip=tooltip, layout=widgets.Layout(width="auto")
-        )
-        on_change(button, action)
-        return button
 
     # -- what the controls do, on whatever thread ipykernel calls them -------------------------
 

@@ -1,0 +1,299 @@
+"""LiveMonitor: a running session, seen, read and steered."""
+
+from __future__ import annotations
+
+import html
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import groupby
+from typing import NamedTuple
+
+import ipywidgets as widgets
+import numpy as np
+
+from sttlab.errors import SttlabError
+from sttlab.events import (
+    ConfigChanged,
+    DeviceLost,
+    DeviceRestored,
+    DeviceSilent,
+    Event,
+    Level,
+    Partial,
+    SamplesLost,
+    SessionFailed,
+    SourceEnded,
+    Suppressed,
+    Transcript,
+    TranscriptionFailed,
+)
+from sttlab.notebook.painter import Painter, Shown, make_button
+from sttlab.notebook.picture import Picture, legend
+from sttlab.notebook.plots import FLOOR, FOUND, LEVEL, LEVELS, ONSET, PROBABILITY
+from sttlab.notebook.sliders import VadSliders
+from sttlab.session import Session
+
+WINDOW_S = 10.0
+LEVEL_EVENTS = 500  # in the window, at 20 ms
+TEXTS = 50  # kept of each kind
+INTERVAL_S = 0.1
+
+
+class LiveMonitor(Shown):
+    """A session's level against its threshold, its texts as they come, and its settings.
+
+    Parameters
+    ----------
+    session : Session
+        Running or not; the monitor has buttons for that.
+
+    Notes
+    -----
+    Events are taken on the session's threads and drawn ten times a second at most on `sttlab-ui`,
+    which is there only while they come. Deleting or closing a monitor leaves the session as it is.
+
+    Examples
+    --------
+    >>> LiveMonitor(session)  # doctest: +SKIP
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._levels: deque[Level] = deque(maxlen=LEVEL_EVENTS)
+        self._texts: deque[Transcript] = deque(session.history[-TEXTS:], maxlen=TEXTS)
+        self._held_back: deque[Suppressed] = deque(maxlen=TEXTS)
+        self._notices: deque[str] = deque(maxlen=3)
+        self._partial = ""
+        self._moved_elsewhere = True
+        self._lock = threading.Lock()  # guards all of these
+        self._detector = session.config.detector  # that the levels were heard with
+        self._panels_for = ""
+        self._control: threading.Thread | None = None
+        self._painter = Painter(self._paint, INTERVAL_S)
+        self._build()
+        unsubscribe = session.subscribe(partial(_receive, weakref.ref(self)))
+        self._unsubscribe = weakref.finalize(self, unsubscribe)
+        self._unsubscribe.atexit = False
+        self._paint()
+
+    def close(self) -> None:
+        """Take the monitor off the page. The session goes on."""
+        self._unsubscribe()
+        self._painter.close()
+        super().close()
+
+    # -- building -----------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self._picture = Picture("the last ten seconds: level, threshold and speech")
+        self._sliders = VadSliders(self.session.config, self._moved)
+        self._start = make_button("Start", "listen", self._start_session)
+        self._stop = make_button(
+            "Stop", "stop listening; what was said is read", self._stop_session
+        )
+        self._state, self._message = widgets.HTML(), widgets.HTML()
+        self._table, self._ledger = widgets.HTML(), widgets.HTML()
+        self._show(
+            widgets.VBox(
+                [
+                    widgets.HBox([self._start, self._stop, self._state]),
+                    self._message,
+                    self._picture.widget,
+                    widgets.HTML(legend()),
+                    self._sliders.widget,
+                    self._table,
+                    self._ledger,
+                ]
+            )
+        )
+        self.widget.add_class("sttlab-monitor")
+
+    # -- controls, on whatever thread ipykernel calls them --------------------------------------
+
+    def _moved(self) -> None:
+        try:
+            self.session.update(self._sliders.config)
+        except SttlabError as error:
+            self._notice(str(error))
+
+    def _start_session(self) -> None:
+        self._aside(self.session.start, "opening the source and loading the model …")
+
+    def _stop_session(self) -> None:
+        self._aside(self.session.stop, "reading what was said …")
+
+    def _aside(self, action: Callable[[], None], words: str) -> None:
+        """Do something slow on a thread that ends with it; a click meanwhile does nothing."""
+        if self._control is not None and self._control.is_alive():
+            return
+        self._notice(words)
+        self._control = threading.Thread(
+            target=_run, args=(weakref.ref(self), action), name="sttlab-ui-control", daemon=True
+        )
+        self._control.start()
+
+    def _notice(self, words: str | None) -> None:
+        with self._lock:
+            self._notices.clear()
+            if words:
+                self._notices.append(words)
+        self._painter.request()
+
+    # -- events, on the session's threads -------------------------------------------------------
+
+    def _take(self, event: Event) -> None:
+        with self._lock:
+            if isinstance(event, Level):
+                if self._levels and event.time_s < self._levels[-1].time_s:
+                    self._levels.clear()  # the session was started again
+                self._levels.append(event)
+            elif isinstance(event, Transcript):
+                self._texts.append(event)
+                self._partial = ""
+            elif isinstance(event, Partial):
+                self._partial = event.text
+            elif isinstance(event, Suppressed):
+                self._held_back.append(event)
+            elif isinstance(event, ConfigChanged):
+                self._moved_elsewhere = True
+                if event.config.detector != self._detector:
+                    self._detector = event.config.detector
+                    self._levels.clear()  # their scores have another scale
+            elif (words := _words(event)) is not None:
+                self._notices.append(words)
+        if not self.hidden:
+            self._painter.request()
+
+    # -- drawing, on sttlab-ui ----------------------------------------------------------------
+
+    def _paint(self) -> None:
+        with self._lock:
+            levels = list(self._levels)
+            texts, held_back = list(self._texts), list(self._held_back)
+            notices, draft = list(self._notices), self._partial
+            moved, self._moved_elsewhere = self._moved_elsewhere, False
+            detector = self._detector
+        config = self.session.config
+        if moved and self._sliders.config != config:
+            self._sliders.config = config
+        if detector != self._panels_for:
+            self._panels_for = detector
+            panels = [LEVELS, PROBABILITY] if detector == "silero" else [LEVELS]
+            self._picture.set_axes(panels, -WINDOW_S, 0, xlabel="time before now (s)")
+        self._picture.set_over(self._shapes(levels))
+        self._state.value = self._status(levels)
+        self._message.value = "".join(f'<div role="status">{html.escape(n)}</div>' for n in notices)
+        self._table.value = _table(texts, draft)
+        self._ledger.value = _ledger(held_back)
+        self._start.disabled = self.session.running
+        self._stop.disabled = not self.session.running
+        if self.session.running and not self.hidden:
+            self._painter.request()
+
+    def _shapes(self, levels: list[Level]) -> Iterator[str]:
+        if not levels:
+            return
+        picture = self._picture
+        times_s = np.array([e.time_s for e in levels]) - levels[-1].time_s
+        panels = range(len(picture.panels))
+        for state, color in (("speech", FOUND), ("pause", FLOOR)):
+            yield picture.spans(panels, _stretches(levels, state), color, number=False)
+        yield picture.line(0, times_s, np.array([e.level_dbfs for e in levels]), LEVEL)
+        judge = panels[-1]
+        if judge:
+            yield picture.line(judge, times_s, np.array([e.score for e in levels]), LEVEL)
+        thresholds = np.array([e.threshold for e in levels])
+        config = self.session.config
+        gap = config.probability_hysteresis if judge else config.hysteresis_db
+        yield picture.line(judge, times_s, thresholds, ONSET, 'stroke-width="2"')
+        yield picture.line(judge, times_s, thresholds - gap, ONSET, 'stroke-dasharray="5 3"')
+
+    def _status(self, levels: list[Level]) -> str:
+        session = self.session
+        name = html.escape(session.source.name)
+        if not session.running:
+            return f'<span class="sttlab-state">stopped: {name}</span>'
+        stats = session.stats
+        words = [f"{levels[-1].state}, {levels[-1].level_dbfs:.0f} dBFS" if levels else "listening"]
+        words.append(f"{name}, {stats.audio_s:.0f} s")
+        if stats.queued_utterances:
+            words.append(f"{stats.queued_utterances} being read")
+        if stats.lost_samples:
+            words.append(f"{stats.lost_samples / 16:.0f} ms lost")
+        if stats.rtf:
+            words.append(f"RTF {stats.rtf:.2f}")
+        return f'<span class="sttlab-state">{" · ".join(words)}</span>'
+
+
+class _Stretch(NamedTuple):
+    start_s: float
+    end_s: float
+
+
+def _stretches(levels: list[Level], state: str) -> list[_Stretch]:
+    """Find where a state lasts, in seconds before the last level."""
+    now = levels[-1].time_s
+    found = []
+    for key, group in groupby(levels, lambda e: e.state):
+        if key == state:
+            times = [e.time_s for e in group]
+            found.append(_Stretch(times[0] - now, times[-1] + 0.02 - now))
+    return found
+
+
+def _words(event: Event) -> str | None:
+    """Put into words what a person should know of."""
+    if isinstance(event, DeviceLost | DeviceSilent | SessionFailed | TranscriptionFailed):
+        return event.message
+    if isinstance(event, DeviceRestored):
+        return f"{event.device} is back"
+    if isinstance(event, SamplesLost):
+        return f"{event.count / 16:.0f} ms of sound were lost at {event.time_s:.1f} s"
+    if isinstance(event, SourceEnded):
+        return f"the source ended after {event.time_s:.1f} s"
+    return None
+
+
+def _table(texts: list[Transcript], draft: str) -> str:
+    rows = [f"<tr><td></td><td><i>{html.escape(draft)}</i></td></tr>"] if draft else []
+    for t in reversed(texts):
+        parts = (
+            f"{t.pause_s:.2f} s pause, {t.capture_s:.2f} s capture, "
+            f"{t.queue_s:.2f} s queue, {t.decode_s:.2f} s decoding"
+        )
+        rows.append(
+            f"<tr><td>{t.start_s:.1f} s</td>"
+            f'<td class="sttlab-text" style="text-align:left">{html.escape(t.text)}</td>'
+            f'<td title="{parts}">{t.delay_s:.2f} s</td><td>{t.confidence:.2f}</td></tr>'
+        )
+    head = "<tr><th>at</th><th>text</th><th>delay</th><th>confidence</th></tr>"
+    return f"<table>{head}{''.join(rows)}</table>" if rows else "<i>no text yet</i>"
+
+
+def _ledger(held_back: list[Suppressed]) -> str:
+    if not held_back:
+        return ""
+    items = [
+        f"<li>{s.start_s:.1f} s: “{html.escape(s.text)}” – {html.escape(s.reason)}</li>"
+        for s in reversed(held_back)
+    ]
+    return f"<details><summary>{len(items)} held back</summary><ul>{''.join(items)}</ul></details>"
+
+
+def _receive(monitor: weakref.ref[LiveMonitor], event: Event) -> None:
+    if (alive := monitor()) is not None:
+        alive._take(event)
+
+
+def _run(monitor: weakref.ref[LiveMonitor], action: Callable[[], None]) -> None:
+    """Run `sttlab-ui-control`: an action, then say what came of it."""
+    words = None
+    try:
+        action()
+    except SttlabError as error:
+        words = str(error)
+    if (alive := monitor()) is not None:
+        alive._notice(words)

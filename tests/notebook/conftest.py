@@ -1,0 +1,96 @@
+"""A real JupyterLab, and a real Chromium that looks at it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+READY_S = 60
+
+
+class Lab:
+    """JupyterLab on copies of the notebooks, in a folder of its own."""
+
+    def __init__(self, folder: Path, root: Path) -> None:
+        self.folder = folder
+        for name in ("notebooks", "data"):
+            shutil.copytree(root / name, folder / name, dirs_exist_ok=True)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        home = folder / "home"
+        home.mkdir()
+        own = {name: str(home) for name in ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")}
+        options = [f"--ServerApp.port={port}", "--ServerApp.port_retries=0", "--no-browser"]
+        options += ["--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True"]
+        options += [f"--ServerApp.root_dir={folder}", "--allow-root"]
+        self.log = folder / "lab.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "jupyterlab", *options],
+                cwd=folder,
+                env=os.environ | own | {"PYTHONPATH": str(root)},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def wait_ready(self) -> None:
+        """Return when it answers."""
+        deadline_tries = READY_S * 5
+        for _ in range(deadline_tries):
+            assert self.process.poll() is None, self.log.read_text()
+            try:
+                with urllib.request.urlopen(f"{self.url}/api/status", timeout=2) as answer:
+                    json.load(answer)
+                    return
+            except OSError:
+                self._pause()
+        raise AssertionError(f"no answer within {READY_S} s:\n{self.log.read_text()}")
+
+    def _pause(self) -> None:
+        try:
+            self.process.wait(0.2)
+        except subprocess.TimeoutExpired:
+            pass
+
+    def stop(self) -> None:
+        """End it and its kernels."""
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[Lab]:
+    lab = Lab(tmp_path_factory.mktemp("lab"), root)
+    try:
+        lab.wait_ready()
+        yield lab
+    finally:
+        lab.stop()
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
