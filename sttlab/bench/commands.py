@@ -1,0 +1,237 @@
+"""`sttlab bench`: its options, what it plays, and what it prints."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sttlab.config import Config
+from sttlab.errors import MissingExtra, SourceError, SttlabError
+
+app = typer.Typer(
+    help="""Measure, on this machine and on recordings of yours, against other systems.
+
+    \b
+    sttlab bench live    the wait from the last word to its text, and what is right of it
+    sttlab bench file    whole recordings: speed, words, memory
+    """,
+    no_args_is_help=True,
+)
+
+SHORTEST_S, LONGEST_S = 1.0, 20.0  # of an utterance
+LONG_S = (20.0, 600.0)  # of a natural recording
+
+Recordings = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Folder of recordings, each with its words in a .txt of the same name, or with a "
+        "manifest.jsonl. [default: data/]",
+        show_default=False,
+    ),
+]
+Model = Annotated[str | None, typer.Option(help="Whisper model. [default: tiny.en]")]
+Language = Annotated[str, typer.Option(help="Language of the recordings.")]
+Settings = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", exists=True, dir_okay=False, help="Settings (TOML)."),
+]
+Seed = Annotated[int, typer.Option(help="Decides order, pauses and noise.")]
+Threads = Annotated[int, typer.Option(min=1, help="That each system may compute with.")]
+Output = Annotated[
+    Path, typer.Option(metavar="DIR", file_okay=False, help="Folder for the JSON and the chart.")
+]
+
+
+@app.command()
+def live(
+    system: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="sttlab, sttlab+partials, naive or realtimestt; give it again for more. "
+            "[default: all that are installed]",
+            show_default=False,
+        ),
+    ] = None,
+    recordings: Recordings = None,
+    utterances: Annotated[int, typer.Option(min=1, help="How many are spoken.")] = 15,
+    noise_s: Annotated[
+        float, typer.Option(min=0, help="Seconds of noise after them, in which nobody speaks.")
+    ] = 60.0,
+    model: Model = None,
+    language: Language = "en",
+    config: Settings = None,
+    seed: Seed = 1,
+    threads: Threads = 2,
+    output: Output = Path("bench-results"),
+) -> None:
+    """Measure the wait from the last word to its text.
+
+    Utterances with exactly known ends are played in real time to the real server, and a WebSocket
+    client notes when each text arrives. So it takes as long as they last, for each system: about
+    two and a half minutes. `naive` is what a weekend project does: a level, 0.8 s of silence, then
+    openai-whisper. RealtimeSTT takes part if it is installed.
+    """
+    _need("psutil", "jiwer", "matplotlib", "websockets")
+    from sttlab.bench import live as bench
+    from sttlab.bench import material, report
+
+    settings = _settings(config, model, language)
+    speech, noise = material.read_clips(_folder(recordings), language, SHORTEST_S, LONGEST_S)
+    played = material.stimulus(speech, noise, count=utterances, noise_s=noise_s, seed=seed)
+    before = report.surroundings()
+    systems, failures = [], 0
+    offline: dict[str, Sequence[str]] = {}
+    for name in system or bench.SYSTEMS:
+        if reason := bench.missing(name):
+            _say(f"without {name}: {reason}")
+            continue
+        try:
+            with _bar(name) as progress:
+                run = bench.run(name, played, settings, threads, progress)
+            engine = bench.ENGINE_OF[name]
+            if engine not in offline:
+                _say(f"{name}: each utterance on its own, for comparison")
+                offline[engine] = bench.offline(played, engine, settings, threads)
+        except SttlabError as error:
+            failures += 1
+            _say(f"{name}: {error}")
+            continue
+        systems.append(report.live_figures(run, played, offline[engine], language))
+    result = {
+        "benchmark": "live",
+        "settings": _as_json(settings, seed, threads),
+        "material": report.describe(played, len({t.name for t in played.truths})),
+        "before": before,
+        "after": report.surroundings(),
+        "systems": systems,
+    }
+    _finish(output / "live", result, report.live_table(systems), report.live_chart)
+    if failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def file(
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="sttlab, openai-whisper, ...; give it again for more. [default: all]",
+            show_default=False,
+        ),
+    ] = None,
+    recordings: Recordings = None,
+    joined_s: Annotated[
+        float, typer.Option(min=30, help="Length of the recording of joined sentences.")
+    ] = 350.0,
+    model: Model = None,
+    language: Language = "en",
+    config: Settings = None,
+    seed: Seed = 1,
+    threads: Threads = 2,
+    output: Output = Path("bench-results"),
+) -> None:
+    """Measure speed, words and memory on whole recordings.
+
+    On one recording of joined sentences, and on the natural recordings of 20 s and more: the first
+    is hard on what carries context or cuts blindly, the others are what people have.
+    """
+    _need("psutil", "jiwer", "matplotlib", "faster_whisper", "whisper")
+    from sttlab.bench import files, material, report
+    from sttlab.bench.engines import ENGINES, UNCUT
+
+    settings = _settings(config, model, language)
+    folder = _folder(recordings)
+    short, _ = material.read_clips(folder, language, SHORTEST_S, LONGEST_S)
+    natural, _ = material.read_clips(folder, language, *LONG_S)
+    kinds = {"joined sentences": [material.joined(short, joined_s, seed)]}
+    if natural:
+        kinds["natural recordings"] = natural
+    before = report.surroundings()
+    figures, failures = [], 0
+    for kind, clips in kinds.items():
+        for name in engine or [e for e in ENGINES if e != UNCUT]:
+            _say(f"{kind}: {name}")
+            try:
+                run = files.run(name, clips, settings, threads)
+            except SttlabError as error:
+                failures += 1
+                _say(f"{name}: {error}")
+                continue
+            figures.append(report.file_figures(run, kind, clips, language))
+    result = {
+        "benchmark": "file",
+        "settings": _as_json(settings, seed, threads),
+        "before": before,
+        "after": report.surroundings(),
+        "engines": figures,
+    }
+    _finish(output / "file", result, report.file_table(figures), report.file_chart)
+    if failures:
+        raise typer.Exit(1)
+
+
+def _need(*modules: str) -> None:
+    for module in modules:
+        if find_spec(module) is None:
+            raise MissingExtra(module, "bench")
+
+
+def _folder(given: Path | None) -> Path:
+    if given is not None:
+        return given
+    data = Path(__file__).parents[2] / "data"
+    if not data.is_dir():
+        raise SourceError("the recordings are in a checkout's data/; name others by --recordings")
+    return data
+
+
+def _settings(path: Path | None, model: str | None, language: str) -> Config:
+    config = Config.load(path) if path else Config()
+    transcribe = replace(config.transcribe, model=model or config.transcribe.model)
+    return replace(config, transcribe=replace(transcribe, language=language))
+
+
+def _as_json(settings: Config, seed: int, threads: int) -> dict[str, Any]:
+    return asdict(settings) | {"seed": seed, "threads": threads}
+
+
+@contextmanager
+def _bar(label: str) -> Iterator[Callable[[str, float], None]]:
+    """Show a bar on stderr for what reports a name and a part done."""
+    with typer.progressbar(length=1000, label=label, file=sys.stderr) as bar:
+
+        def progress(label: str, done: float) -> None:
+            bar.label = label
+            bar.update(int(done * 1000) - bar.pos)
+
+        yield progress
+
+
+def _finish(
+    stem: Path, result: dict[str, Any], table: str, chart: Callable[[list[Any]], Any]
+) -> None:
+    """Print the table; write it, all figures and the chart next to one another."""
+    figures = result.get("systems") or result.get("engines")
+    if not figures:
+        return
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(result, indent=1, ensure_ascii=False)
+    stem.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+    stem.with_suffix(".md").write_text(table + "\n", encoding="utf-8")
+    chart(figures).savefig(stem.with_suffix(".png"), dpi=120)
+    typer.echo(table)
+    load = result["after"]["load_average_1_min"]
+    _say(f"wrote {stem}.json, .md and .png; load average {load:.1f}")
+
+
+def _say(message: str) -> None:
+    typer.echo(f"sttlab: {message}", err=True)

@@ -1,0 +1,124 @@
+"""Engines that turn whole recordings into text: `python -m sttlab.bench.engines NAME JSON`.
+
+Lines of JSON go out: ``{"ready": true}``, then for each recording its text, and the wall and CPU
+seconds that it took.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from sttlab.audio import SAMPLE_RATE
+from sttlab.bench.material import Samples
+from sttlab.config import Config, TranscribeConfig, VadConfig, from_dict
+
+Transcribe = Callable[[Samples], str]
+
+UNCUT = "sttlab, uncut"  # its engine on the whole of a recording: for utterances, not for files
+BATCH = 8  # 30-second windows that faster-whisper decodes together
+
+
+def config_of(options: dict[str, Any]) -> Config:
+    """Rebuild the settings that came as JSON."""
+    return Config(
+        vad=from_dict(VadConfig, options["vad"]),
+        transcribe=from_dict(TranscribeConfig, options["transcribe"]),
+    )
+
+
+def say(**fields: object) -> None:
+    """Write a line of JSON at once."""
+    sys.stdout.write(json.dumps(fields) + "\n")
+    sys.stdout.flush()
+
+
+def _openai(options: dict[str, Any], condition: bool) -> Transcribe:
+    import whisper
+
+    from sttlab.transcribe.weights import find_checkpoint
+
+    wanted = options["transcribe"]
+    model = whisper.load_model(str(find_checkpoint(wanted["model"])), device="cpu")
+    return lambda samples: str(
+        model.transcribe(
+            samples,
+            fp16=False,
+            language=wanted["language"],
+            condition_on_previous_text=condition,
+        )["text"]
+    ).strip()
+
+
+def _faster(options: dict[str, Any], compute_type: str, batched: bool) -> Transcribe:
+    from faster_whisper import BatchedInferencePipeline, WhisperModel
+
+    from sttlab.transcribe.weights import find_ctranslate2
+
+    wanted = options["transcribe"]
+    model = WhisperModel(
+        str(find_ctranslate2(wanted["model"])),
+        device="cpu",
+        compute_type=compute_type,
+        cpu_threads=options["threads"],
+    )
+    how = {"language": wanted["language"]}
+    transcribe = model.transcribe
+    if batched:
+        transcribe = BatchedInferencePipeline(model).transcribe
+        how["batch_size"] = BATCH
+    return lambda samples: " ".join(s.text.strip() for s in transcribe(samples, **how)[0])
+
+
+def _sttlab(options: dict[str, Any]) -> Transcribe:
+    from sttlab.audio import Recording
+    from sttlab.batch import transcribe
+    from sttlab.transcribe import make_transcriber
+
+    config = config_of(options)
+    engine = make_transcriber(config.transcribe)
+    engine.load()
+    return lambda samples: (
+        transcribe(Recording(samples=samples, name="bench"), model=engine, vad=config.vad).text
+    )
+
+
+def _uncut(options: dict[str, Any]) -> Transcribe:
+    from sttlab.transcribe import make_transcriber
+
+    engine = make_transcriber(config_of(options).transcribe)
+    engine.load()
+    return lambda samples: engine.transcribe(samples).text
+
+
+ENGINES: dict[str, Callable[[dict[str, Any]], Transcribe]] = {
+    "sttlab": _sttlab,
+    UNCUT: _uncut,
+    "openai-whisper": lambda options: _openai(options, condition=True),
+    "openai-whisper, unconditioned": lambda options: _openai(options, condition=False),
+    "faster-whisper int8": lambda options: _faster(options, "int8", batched=False),
+    "faster-whisper float32": lambda options: _faster(options, "float32", batched=False),
+    "faster-whisper int8, batched": lambda options: _faster(options, "int8", batched=True),
+}
+
+
+def main(name: str, options: dict[str, Any]) -> None:
+    """Load an engine, warm it up on a second of noise, then time it on each recording."""
+    transcribe = ENGINES[name](options)
+    noise = np.random.default_rng(0).standard_normal(SAMPLE_RATE) / 100
+    transcribe(noise.astype(np.float32))
+    say(ready=True)
+    for path in options["recordings"]:
+        samples = np.load(path)
+        wall, cpu = time.monotonic(), time.process_time()
+        text = transcribe(samples)
+        say(text=text, wall_s=time.monotonic() - wall, cpu_s=time.process_time() - cpu)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], json.loads(sys.argv[2]))

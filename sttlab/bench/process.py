@@ -1,0 +1,151 @@
+"""A program under measurement: a process of its own, and what it costs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import psutil
+
+from sttlab.errors import ServerError
+
+SAMPLE_EVERY_S = 0.2
+LINES = 10_000  # that a child may be ahead of its reader
+
+
+class Meter:
+    """CPU time and memory of a process and its children, sampled on a thread `bench-meter`."""
+
+    def __init__(self, pid: int) -> None:
+        self._process = psutil.Process(pid)
+        self._samples: list[tuple[float, float]] = []
+        self.peak_bytes = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="bench-meter", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.wait(SAMPLE_EVERY_S):
+            self._sample()
+
+    def _sample(self) -> None:
+        cpu_s, resident = 0.0, 0
+        try:
+            for process in (self._process, *self._process.children(recursive=True)):
+                times = process.cpu_times()
+                cpu_s += times.user + times.system
+                resident += process.memory_info().rss
+        except psutil.Error:
+            return  # it has just ended
+        self._samples.append((time.monotonic(), cpu_s))
+        self.peak_bytes = max(self.peak_bytes, resident)
+
+    def cpu_between_s(self, begin: float, end: float) -> float:
+        """CPU seconds used between two readings of `time.monotonic`, to a sample's precision."""
+        inside = [cpu for at, cpu in self._samples if begin <= at <= end]
+        return inside[-1] - inside[0] if inside else 0.0
+
+    def close(self) -> None:
+        """Stop sampling."""
+        self._stop.set()
+        self._thread.join(5)
+
+
+class Child:
+    """`python -m MODULE ARGUMENTS...`: its lines of JSON, its cost, and its end.
+
+    Parameters
+    ----------
+    arguments : list of str
+        What follows ``python``.
+    threads : int
+        How many threads the libraries in it may compute with.
+
+    Raises
+    ------
+    ServerError
+        From `line`, if it ends or says nothing in time; with the end of what it complained of.
+    """
+
+    def __init__(self, arguments: list[str], threads: int) -> None:
+        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        environment = os.environ | {name: str(threads) for name in names}
+        self._name = " ".join(arguments[:3])
+        # A file, not a pipe: nobody reads it unless something went wrong.
+        self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._complaints,
+            env=environment,
+            cwd=Path.cwd(),
+        )
+        assert self._process.stdin
+        self.stdin = self._process.stdin
+        self._lines: queue.Queue[tuple[float, bytes] | None] = queue.Queue(LINES)
+        self._reader = threading.Thread(target=self._read, name="bench-reader", daemon=True)
+        self._reader.start()
+        self.meter = Meter(self._process.pid)
+
+    def _read(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            self._lines.put((time.monotonic(), line))
+        self._lines.put(None)
+
+    def line(self, timeout_s: float) -> tuple[float, dict[str, Any]] | None:
+        """Wait for the next line of JSON: when it came (`time.monotonic`) and what it says.
+
+        Returns
+        -------
+        (float, dict) or None
+            None once the process has ended well.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise self._failed(f"said nothing for {timeout_s:.0f} s") from None
+            if line is None:
+                if code := self._process.wait(30):
+                    raise self._failed(f"ended with exit code {code}")
+                return None
+            if line[1].startswith(b"{"):  # else a library talks
+                return line[0], json.loads(line[1])
+
+    def _failed(self, what: str) -> ServerError:
+        self._complaints.seek(0)
+        tail = self._complaints.read()[-2000:].decode(errors="replace").strip()
+        return ServerError(f"{self._name} {what}. {tail or 'It gave no reason.'}")
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait(30)
+        self._reader.join(5)
+        self.meter.close()
+        self._complaints.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()

@@ -1,0 +1,331 @@
+"""Figures, tables and charts from what was measured; and what the machine was doing meanwhile."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from sttlab.bench.files import FileRun
+from sttlab.bench.live import Run
+from sttlab.bench.material import Clip, Stimulus
+from sttlab.bench.score import Matched, Outcome, match, spread
+from sttlab.evaluate.wer import wer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Figures = dict[str, Any]
+
+PACKAGES = (
+    "sttlab",
+    "numpy",
+    "torch",
+    "openai-whisper",
+    "faster-whisper",
+    "ctranslate2",
+    "RealtimeSTT",
+    "websockets",
+    "uvicorn",
+)
+STAGES = {  # in the order in which they pass, with a colour each
+    "end found late": "#bbbbbb",
+    "silence timeout": "#d9c27a",
+    "waiting beyond it": "#b3541e",
+    "capture": "#7fa7c9",
+    "queue": "#7b5ea7",
+    "decode": "#2f6f4f",
+    "send": "#c23b5a",
+}
+
+
+def surroundings() -> Figures:
+    """Versions, machine and load: what a figure depends on besides the code."""
+    versions = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "versions": versions,
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "load_average_1_min": psutil.getloadavg()[0],
+    }
+
+
+def describe(stimulus: Stimulus, distinct: int) -> Figures:
+    """Say what was played; `distinct` clips, some more than once if they are fewer."""
+    return {
+        "utterances": len(stimulus.truths),
+        "distinct_clips": distinct,
+        "speech_part_s": stimulus.speech_s,
+        "speech_s": sum(t.end_s - t.start_s for t in stimulus.truths),
+        "noises": [asdict(n) for n in stimulus.noises],
+    }
+
+
+def live_figures(
+    run: Run, stimulus: Stimulus, offline: Sequence[str] | None, language: str
+) -> Figures:
+    """Sum up one system's run.
+
+    Parameters
+    ----------
+    offline : sequence of str, optional
+        What the same engine makes of each utterance on its own.
+    """
+    found = match(stimulus.truths, run.said)
+    delays = [o.delay_s for o in found.outcomes if o.delay_s is not None]
+    in_noise = [s for s in found.invented if s.end_s > stimulus.speech_s]
+    cut = [o for o in found.outcomes if len(o.texts) > 1]
+    references = [t.text for t in stimulus.truths]
+    return {
+        "system": run.system,
+        "silence_timeout_s": run.timeout_s,
+        "utterances": len(stimulus.truths),
+        "delay_s": spread(delays),
+        "added_s": spread([d - run.timeout_s for d in delays]),
+        "shown_s": spread([o.shown_s for o in found.outcomes if o.shown_s is not None]),
+        "first_shown_s": spread(
+            [o.first_shown_s for o in found.outcomes if o.first_shown_s is not None]
+        ),
+        "wer_live": _wer(*zip(*found.pairs, strict=True), language=language),
+        "wer_offline": _wer(references, offline, language=language) if offline else None,
+        "cut": len(cut),
+        "cut_without_a_pause": sum(o.truth.longest_pause_s < run.timeout_s for o in cut),
+        "merged": sum(o.merged for o in found.outcomes),
+        "missed": sum(not o.texts for o in found.outcomes),
+        "invented": len(found.invented) - len(in_noise),
+        "invented_in_noise": [_invented(s.text, s.start_s, stimulus) for s in in_noise],
+        "noise_s": sum(n.end_s - n.start_s for n in stimulus.noises),
+        "suppressed": len(run.suppressed),
+        "stable_words": found.stable_words,
+        "contradicted_words": found.contradicted_words,
+        "late_partials": found.late_partials,
+        "stages_s": _median_stages(found, run.timeout_s),
+        "cpu_s_per_audio_s": run.cpu_per_audio_s,
+        "peak_mb": run.peak_mb,
+        "ready_s": run.ready_s,
+        "fed_late_s": run.fed_late_s,
+        "others_cores": run.others_cores,
+        "outcomes": [_outcome(o, run.timeout_s) for o in found.outcomes],
+    }
+
+
+def _wer(references: Sequence[str], texts: Sequence[str], *, language: str) -> Figures:
+    score = wer(list(references), list(texts), language=language)
+    return {
+        "wer": score.wer,
+        "substitutions": score.substitutions,
+        "deletions": score.deletions,
+        "insertions": score.insertions,
+        "words": score.words,
+        "normaliser": score.normaliser,
+    }
+
+
+def _invented(text: str, start_s: float, stimulus: Stimulus) -> Figures:
+    during = [n for n in stimulus.noises if n.start_s <= start_s + 0.5 < n.end_s]
+    noise = f"{during[0].name} at {during[0].level_dbfs:.0f} dBFS" if during else "room"
+    return {"text": text, "noise": noise}
+
+
+def _outcome(outcome: Outcome, timeout_s: float) -> Figures:
+    return asdict(outcome) | {"stages_s": stages(outcome, timeout_s)}
+
+
+def stages(outcome: Outcome, timeout_s: float) -> dict[str, float] | None:
+    """Split an utterance's delay into STAGES; None if the system does not say where it went.
+
+    The first is what the system's own end of speech differs by from the true one; it may be
+    negative.
+    """
+    timings = outcome.timings
+    if timings is None or outcome.delay_s is None:
+        return None
+    pause_s = timings["pause_s"]
+    return {
+        "end found late": outcome.delay_s - timings["delay_s"] - timings["send_s"],
+        "silence timeout": min(pause_s, timeout_s),
+        "waiting beyond it": max(0.0, pause_s - timeout_s),
+        "capture": timings["capture_s"],
+        "queue": timings["queue_s"],
+        "decode": timings["decode_s"],
+        "send": timings["send_s"],
+    }
+
+
+def _median_stages(found: Matched, timeout_s: float) -> dict[str, float] | None:
+    each = [s for o in found.outcomes if (s := stages(o, timeout_s))]
+    middles = {name: spread([s[name] for s in each]) for name in STAGES}
+    return {name: m["median"] for name, m in middles.items() if m} or None
+
+
+def live_table(systems: Sequence[Figures]) -> str:
+    """Set the systems beside one another, in Markdown; seconds unless it says otherwise."""
+    header = (
+        "system",
+        "end of speech to text: median / p90 / p95",
+        "minus its timeout",
+        "shown",
+        "first partial",
+        "WER live (S D I of N)",
+        "WER offline",
+        "cut, merged, missed, invented",
+        "invented in noise",
+        "CPU s per audio s",
+        "peak MB",
+    )
+    rows = [
+        (
+            f"{f['system']} ({f['silence_timeout_s']:g} s)",
+            _three(f["delay_s"]),
+            _three(f["added_s"]),
+            _one(f["shown_s"]),
+            _one(f["first_shown_s"]),
+            _rate(f["wer_live"], detail=True),
+            _rate(f["wer_offline"]),
+            f"{f['cut']}, {f['merged']}, {f['missed']}, {f['invented']}",
+            f"{len(f['invented_in_noise'])} in {f['noise_s']:.0f} s" if f["noise_s"] else "–",
+            f"{f['cpu_s_per_audio_s']:.2f}",
+            f"{f['peak_mb']:.0f}",
+        )
+        for f in systems
+    ]
+    return table(header, rows)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lay out a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _three(value: dict[str, float] | None) -> str:
+    return " / ".join(f"{v:.2f}" for v in value.values()) if value else "–"
+
+
+def _one(value: dict[str, float] | None) -> str:
+    return f"{value['median']:.2f}" if value else "–"
+
+
+def _rate(score: Figures | None, detail: bool = False) -> str:
+    if score is None:
+        return "–"
+    text = f"{score['wer']:.1%}"
+    if detail:
+        counts = " ".join(str(score[k]) for k in ("substitutions", "deletions", "insertions"))
+        text += f" ({counts} of {score['words']})"
+    return text
+
+
+def live_chart(systems: Sequence[Figures]) -> Figure:
+    """Draw every utterance's delay, and where sttlab's went."""
+    from matplotlib.figure import Figure
+
+    ours = [f for f in systems if f["stages_s"]]
+    panels = 2 if ours else 1
+    figure = Figure(figsize=(5.5 * panels, 4.5), layout="constrained")
+    axes = figure.subplots(1, panels, squeeze=False)[0]
+    _draw_delays(axes[0], systems)
+    if ours:
+        _draw_stages(axes[1], ours[0])
+    return figure
+
+
+def _draw_delays(axes: Any, systems: Sequence[Figures]) -> None:
+    for row, figures in enumerate(systems):
+        delays = [o["delay_s"] for o in figures["outcomes"] if o["delay_s"] is not None]
+        axes.plot(delays, [row] * len(delays), "o", alpha=0.5, markersize=5)
+        axes.plot([figures["silence_timeout_s"]] * 2, [row - 0.3, row + 0.3], "k:")
+        if middle := figures["delay_s"]:
+            axes.plot([middle["median"]] * 2, [row - 0.3, row + 0.3], "k-")
+            axes.annotate(
+                f"{middle['median']:.2f} s",
+                (middle["median"], row - 0.3),
+                ha="center",
+                va="bottom",
+                fontsize=8,
+            )
+    axes.set_yticks(range(len(systems)), [f["system"] for f in systems])
+    axes.set_ylim(len(systems) - 0.4, -0.6)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("end of speech to text, s (bar: median; dotted: silence timeout)")
+
+
+def _draw_stages(axes: Any, figures: Figures) -> None:
+    each = [o["stages_s"] for o in figures["outcomes"] if o["stages_s"]]
+    rows = range(len(each))
+    ends = [min(0.0, s["end found late"]) for s in each]
+    for name, colour in STAGES.items():
+        widths = [abs(s[name]) for s in each]
+        axes.barh(rows, widths, left=ends, color=colour, label=name)
+        ends = [end + width for end, width in zip(ends, widths, strict=True)]
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.invert_yaxis()
+    axes.set_ylabel("utterance")
+    axes.set_xlabel(f"{figures['system']}: seconds after the true end of speech")
+    axes.legend(fontsize=7, loc="lower right")
+
+
+def file_figures(run: FileRun, kind: str, clips: Sequence[Clip], language: str) -> Figures:
+    """Sum up what one engine made of one kind of recordings."""
+    audio_s = sum(clip.duration_s for clip in clips)
+    return {
+        "engine": run.engine,
+        "material": kind,
+        "audio_s": audio_s,
+        "recordings": [clip.name for clip in clips],
+        "rtf": run.wall_s / audio_s,
+        "cpu_s_per_audio_s": run.cpu_s / audio_s,
+        "wer": _wer([clip.text for clip in clips], run.texts, language=language),
+        "ready_s": run.ready_s,
+        "peak_mb": run.peak_mb,
+        "texts": run.texts,
+    }
+
+
+def file_table(engines: Sequence[Figures]) -> str:
+    """Set the engines beside one another, in Markdown; RTF is wall time over audio time."""
+    header = ("engine", "recordings", "RTF", "CPU s per audio s", "WER (S D I of N)", "peak MB")
+    rows = [
+        (
+            f["engine"],
+            f"{f['material']}, {f['audio_s']:.0f} s",
+            f"{f['rtf']:.3f}",
+            f"{f['cpu_s_per_audio_s']:.3f}",
+            _rate(f["wer"], detail=True),
+            f"{f['peak_mb']:.0f}",
+        )
+        for f in engines
+    ]
+    return table(header, rows)
+
+
+def file_chart(engines: Sequence[Figures]) -> Figure:
+    """Draw speed against accuracy, a panel for each kind of recording."""
+    from matplotlib.figure import Figure
+
+    kinds = list(dict.fromkeys(f["material"] for f in engines))
+    figure = Figure(figsize=(5.5 * len(kinds), 4.5), layout="constrained")
+    for axes, kind in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
+        for f in engines:
+            if f["material"] == kind:
+                at = (f["rtf"], 100 * f["wer"]["wer"])
+                axes.plot(*at, "s" if f["engine"] == "sttlab" else "o")
+                axes.annotate(f["engine"], at, xytext=(5, 4), textcoords="offset points", size=8)
+        axes.set_title(kind, fontsize=10)
+        axes.set_xlabel("RTF: processing time / audio time")
+        axes.set_ylabel("WER, %")
+        axes.set_xlim(left=0)
+        axes.set_ylim(bottom=0)
+        axes.margins(x=0.35)
+    return figure

@@ -1,0 +1,166 @@
+"""The systems under test, each a process of its own: `python -m sttlab.bench.systems NAME JSON`.
+
+Sound comes in on stdin as it is spoken: 16-bit little-endian mono at 16 kHz. Lines of JSON go out:
+first ``{"ready": true}``, then one object for each final, ``{"text", "start_s", "end_s"}``.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from sttlab.audio import SAMPLE_RATE, from_pcm16
+from sttlab.bench.engines import ENGINES, config_of, say
+from sttlab.bench.material import Samples
+
+BLOCK_SAMPLES = 320  # 20 ms, what a microphone delivers
+DRAIN_S = 60.0
+READ_AHEAD_BLOCKS = 100_000  # half an hour: what a busy program may leave unread
+
+NAIVE_TIMEOUT_S = 0.8
+NAIVE_THRESHOLD_RMS = 0.01  # -40 dBFS
+NAIVE_PRE_ROLL_S = 0.5
+REALTIMESTT_TIMEOUT_S = 0.6  # its default
+
+
+def _blocks() -> Iterator[bytes]:
+    while data := sys.stdin.buffer.read(BLOCK_SAMPLES * 2):
+        yield data
+
+
+def run_sttlab(options: dict[str, Any]) -> None:
+    """Run the real server on a session that hears stdin; finals go out over `/ws` as well."""
+    from sttlab.capture import PushSource
+    from sttlab.events import Event, Suppressed, Transcript, TranscriptionFailed
+    from sttlab.server.launch import launch_server
+    from sttlab.session import Session
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Transcript):
+            parts = ("pause_s", "capture_s", "queue_s", "decode_s", "delay_s", "engine_s")
+            say(
+                text=event.text,
+                start_s=event.start_s,
+                end_s=event.end_s,
+                utterance_id=event.utterance_id,
+                emitted_at=time.monotonic(),  # one clock for all processes of a machine
+                timings={name: getattr(event, name) for name in parts},
+            )
+        elif isinstance(event, Suppressed):
+            say(suppressed=event.text, reason=event.reason, start_s=event.start_s)
+        elif isinstance(event, TranscriptionFailed):
+            say(failed=event.message)
+
+    config = config_of(options)
+    source = PushSource()
+    session = Session(source, vad=config.vad, model=config.transcribe, partials=options["partials"])
+    session.subscribe(tell)
+    with session, launch_server(session, port=0) as server:
+        say(ready=True, ws_url=server.ws_url)
+        for data in _blocks():
+            source.push(data)
+        source.end()
+        session.wait(DRAIN_S)
+        if session.error:
+            raise session.error
+
+
+def run_naive(options: dict[str, Any]) -> None:
+    """Do what a weekend project does: a level, a fixed timeout, then the whole window."""
+    transcribe = ENGINES["openai-whisper"](options)
+    transcribe(np.zeros(SAMPLE_RATE, np.float32))
+    heard = _heard()
+    timeout = round(NAIVE_TIMEOUT_S * SAMPLE_RATE / BLOCK_SAMPLES)
+    window: deque[Samples] = deque(maxlen=round(NAIVE_PRE_ROLL_S * SAMPLE_RATE / BLOCK_SAMPLES))
+    quiet, position = 0, 0
+    speaking = False
+    say(ready=True)
+    while (block := heard.get()) is not None:
+        position += len(block)
+        window.append(block)
+        loud = float(np.sqrt(np.mean(block**2))) >= NAIVE_THRESHOLD_RMS
+        if loud and not speaking:
+            speaking, window = True, deque(window)
+        quiet = 0 if loud else quiet + 1
+        if speaking and quiet >= timeout:
+            samples = np.concatenate(window)
+            if text := transcribe(samples):
+                end_s = position / SAMPLE_RATE
+                say(text=text, start_s=end_s - len(samples) / SAMPLE_RATE, end_s=end_s)
+            speaking = False
+            window = deque(maxlen=round(NAIVE_PRE_ROLL_S * SAMPLE_RATE / BLOCK_SAMPLES))
+
+
+def _heard() -> queue.Queue[Samples | None]:
+    """Read stdin on a thread, as a microphone library would; None comes last."""
+    blocks: queue.Queue[Samples | None] = queue.Queue(READ_AHEAD_BLOCKS)
+
+    def read() -> None:
+        for data in _blocks():
+            blocks.put(from_pcm16(data))
+        blocks.put(None)
+
+    threading.Thread(target=read, name="bench-stdin", daemon=True).start()
+    return blocks
+
+
+def run_realtimestt(options: dict[str, Any]) -> None:
+    """Run RealtimeSTT at its quickest: it transcribes 0.2 s into the pause."""
+    from RealtimeSTT import AudioToTextRecorder  # type: ignore[import-not-found,unused-ignore]
+
+    from sttlab.transcribe.weights import find_ctranslate2
+
+    began: list[float] = []
+    ended: list[float] = []
+    recorder = AudioToTextRecorder(
+        model=str(find_ctranslate2(options["transcribe"]["model"])),
+        language=options["transcribe"]["language"] or "en",
+        device="cpu",
+        compute_type="int8",
+        use_microphone=False,
+        spinner=False,
+        no_log_file=True,
+        post_speech_silence_duration=REALTIMESTT_TIMEOUT_S,
+        early_transcription_on_silence=200,
+        on_recording_start=lambda: began.append(time.monotonic()),
+        on_recording_stop=lambda: ended.append(time.monotonic()),
+    )
+    first: list[float] = []
+
+    def feed() -> None:
+        for data in _blocks():
+            if not first:
+                first.append(time.monotonic() - BLOCK_SAMPLES / SAMPLE_RATE)
+            recorder.feed_audio(data)
+        closed.set()
+
+    closed = threading.Event()
+    say(ready=True)
+    threading.Thread(target=feed, name="bench-stdin", daemon=True).start()
+
+    def finals() -> None:
+        while not closed.is_set():
+            if text := recorder.text():
+                say(text=text, start_s=began[-1] - first[0], end_s=ended[-1] - first[0])
+
+    threading.Thread(target=finals, name="bench-finals", daemon=True).start()
+    closed.wait()
+    recorder.shutdown()
+
+
+SYSTEMS = {
+    "sttlab": run_sttlab,
+    "naive": run_naive,
+    "realtimestt": run_realtimestt,
+}
+
+if __name__ == "__main__":
+    SYSTEMS[sys.argv[1]](json.loads(sys.argv[2]))
