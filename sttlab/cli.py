@@ -32,6 +32,7 @@ from sttlab.errors import ConfigError, MissingExtra, SttlabError
 
 if TYPE_CHECKING:
     from sttlab.batch import FileTranscript
+    from sttlab.capture.base import AudioSource
     from sttlab.session import AsrWorker, Session
     from sttlab.transcribe.base import Transcriber
 
@@ -215,10 +216,17 @@ def serve(
         raise typer.BadParameter("give one of --device and --source, not both")
     settings = _settings(config, model, language)
     from sttlab.capture import FileSource, Microphone
+    from sttlab.capture.microphone import find_device, list_devices
     from sttlab.server.launch import serve
     from sttlab.session import Session
 
-    sound = FileSource(source) if source else Microphone(device)
+    sound: AudioSource
+    if source:
+        sound = FileSource(source)
+    else:
+        wanted = int(device) if device and device.isdecimal() else device
+        find_device(wanted, list_devices())  # now, not when the first client comes
+        sound = Microphone(wanted)
     worker = _load_worker(settings)
     serve(Session(sound, vad=settings.vad, model=worker), host=host, port=port)
 
@@ -348,15 +356,17 @@ def _engine_thread() -> Iterator[ThreadPoolExecutor]:
 def devices() -> None:
     """List the microphones.
 
-    `sttlab serve --device` takes a number, or a part of a name.
+    `sttlab serve --device` takes a number, or a part of a name. The default has an asterisk.
     """
-    from sttlab.capture import list_devices
+    from sttlab.capture.microphone import find_device, list_devices
 
+    found = list_devices()
+    find_device(None, found)  # which says what to do if there is none
     _print_table(
         [("", "number", "name", "host API", "channels", "rate")]
         + [
             ("*" if d.is_default else "", d.index, d.name, d.host_api, d.channels, d.default_rate)
-            for d in list_devices()
+            for d in found
         ]
     )
 
