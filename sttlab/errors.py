@@ -2,6 +2,7 @@
 
 SttlabError
 ├── ConfigError (also ValueError)    a setting out of its bounds, an unreadable settings file
+├── LabelError (also ValueError)     a label file that cannot be read, a label that makes no sense
 ├── MissingExtra (also ImportError)  an optional package is not installed
 ├── SourceError
 │   ├── DeviceUnavailable            no PortAudio, no such device, a rate or a permission refused
@@ -22,6 +23,10 @@ class SttlabError(Exception):
 
 class ConfigError(SttlabError, ValueError):
     """A setting is unknown, of the wrong type or out of its bounds."""
+
+
+class LabelError(SttlabError, ValueError):
+    """Labels could not be read or written, or one of them makes no sense."""
 
 
 class MissingExtra(SttlabError, ImportError):

@@ -1,0 +1,392 @@
+"""Labelled truth: when somebody speaks, read from and written to what other tools use."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sttlab.errors import LabelError, MissingExtra
+
+Spans = NDArray[np.float64]
+"""Shape (n, 2): where each of n stretches begins and ends, in seconds, in order, apart."""
+
+SILENT_TEXTS = {"", "sil", "sp", "silence", "silent", "<sil>", "<p:>"}
+"""What TextGrids write in an interval in which nobody speaks."""
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Turn:
+    """A stretch in which one person speaks.
+
+    Attributes
+    ----------
+    start_s, end_s : float, seconds, 0 <= start_s < end_s
+    speaker, text : str
+        Empty if unknown.
+
+    Raises
+    ------
+    LabelError
+        If the times are not numbers in that order.
+    """
+
+    start_s: float
+    end_s: float
+    speaker: str = ""
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("start_s", "end_s"):
+            object.__setattr__(self, name, _seconds(getattr(self, name)))
+        if not 0 <= self.start_s < self.end_s:
+            raise LabelError(
+                f"speech must start at 0 s or later and end after that, not go from "
+                f"{self.start_s:g} to {self.end_s:g} s"
+            )
+
+
+@dataclass(frozen=True, init=False)
+class Labels:
+    """When people speak in a recording.
+
+    Parameters
+    ----------
+    turns : iterable of Turn
+        In any order; turns of several people may overlap.
+    scored : iterable of (start_s, end_s), optional
+        The parts of the recording that were labelled; None is all of it.
+
+    Raises
+    ------
+    LabelError
+        If a scored part does not end after its start.
+
+    Examples
+    --------
+    >>> labels = Labels([Turn(start_s=2, end_s=3), Turn(start_s=0, end_s=1.5)])
+    >>> [turn.start_s for turn in labels]
+    [0.0, 2.0]
+    >>> labels.utterances(gap_s=0.6)
+    array([[0., 3.]])
+    """
+
+    turns: tuple[Turn, ...] = ()
+    scored: tuple[tuple[float, float], ...] | None = None
+
+    def __init__(
+        self, turns: Iterable[Turn] = (), scored: Iterable[tuple[float, float]] | None = None
+    ) -> None:
+        object.__setattr__(self, "turns", tuple(sorted(turns)))
+        if scored is not None:
+            parts = [Turn(start_s=start_s, end_s=end_s) for start_s, end_s in scored]
+            merged = union([(part.start_s, part.end_s) for part in parts]).tolist()
+            scored = tuple((start_s, end_s) for start_s, end_s in merged)
+        object.__setattr__(self, "scored", scored)
+
+    def __iter__(self) -> Iterator[Turn]:
+        return iter(self.turns)
+
+    def __len__(self) -> int:
+        return len(self.turns)
+
+    @property
+    def speech(self) -> Spans:
+        """Where anybody speaks: the union of all turns."""
+        return union([(turn.start_s, turn.end_s) for turn in self.turns])
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """Names, sorted."""
+        return tuple(sorted({turn.speaker for turn in self.turns if turn.speaker}))
+
+    def utterances(self, gap_s: float) -> Spans:
+        """Where anybody speaks, pauses shorter than `gap_s` closed."""
+        return union(self.speech, gap_s)
+
+    def save(self, path: str | Path) -> None:
+        """Write the file that the ending of its name says.
+
+        ``.json`` keeps everything; ``.rttm`` keeps times and speakers, to the millisecond;
+        ``.txt`` is an Audacity label track, with the text or else the speaker.
+
+        Raises
+        ------
+        LabelError
+            If the ending is another one, or the file cannot be written.
+        """
+        path = Path(path)
+        writers = {".rttm": _to_rttm, ".txt": _to_audacity, ".json": _to_json}
+        writer = writers.get(path.suffix.lower())
+        if writer is None:
+            raise LabelError(f"labels can be saved as .rttm, .txt or .json, not as {path.name}")
+        try:
+            path.write_text(writer(self, path.stem), encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise LabelError(f"cannot write labels {path}: {error.strerror}") from error
+
+    def _repr_html_(self) -> str:
+        speech_s = float(np.diff(self.speech).sum())
+        caption = f"{len(self)} turns, {speech_s:.1f} s of speech"
+        if len(self.speakers) > 1:
+            caption += f", {len(self.speakers)} speakers"
+        return f"<figure><figcaption>{html.escape(caption)}</figcaption>{_strip(self)}</figure>"
+
+
+def union(spans: Iterable[Any] | Spans, gap_s: float = 0.0) -> Spans:
+    """Merge stretches that overlap, touch, or lie less than `gap_s` apart."""
+    array = np.array(sorted(map(tuple, spans)), np.float64).reshape(-1, 2)
+    ends = np.maximum.accumulate(array[:, 1])
+    gaps = array[1:, 0] - ends[:-1]
+    first = np.flatnonzero(np.append(True, (gaps > 0) & (gaps >= gap_s))[: len(array)])
+    last = np.append(first[1:], len(array)) - 1
+    return np.column_stack([array[first, 0], ends[last[: len(first)]]])
+
+
+def load_labels(path: str | Path, *, recording: str | None = None) -> Labels:
+    """Read labels: RTTM, UEM, Audacity's label track, JSON or a Praat TextGrid.
+
+    Parameters
+    ----------
+    path : str or Path
+        The ending of its name says which:
+
+        - ``.rttm``: the SPEAKER lines of NIST's Rich Transcription Time Marked format (RT-09
+          evaluation plan, appendix A). If a ``.uem`` of the same name lies beside it, that says
+          which parts were labelled.
+        - ``.uem``: only which parts were labelled; no speech.
+        - ``.txt``: a label track exported from Audacity; every label is speech.
+        - ``.json``: what `Labels.save` wrote, or a transcript saved by sttlab.
+        - ``.TextGrid``: intervals with text, in all tiers of intervals; a tier is a speaker. A
+          text that only marks silence, such as "sil", is none. Needs the extra ``evaluate``.
+
+        Marks without length are passed over.
+    recording : str, optional
+        Whose lines to take from an RTTM or UEM file that holds several recordings.
+
+    Returns
+    -------
+    Labels
+
+    Raises
+    ------
+    LabelError
+        If the file cannot be read, names the line that makes no sense, holds several recordings
+        and none was chosen, or holds nothing but marks without length.
+    MissingExtra
+        If a TextGrid is to be read without praatio.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".textgrid":
+        return _read_textgrid(path)
+    readers: dict[str, Callable[[str], Labels]] = {
+        ".rttm": lambda text: _from_rttm(text, recording),
+        ".uem": lambda text: Labels((), _from_uem(text, recording)),
+        ".txt": _from_audacity,
+        ".json": _from_json,
+    }
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        known = ", ".join([*readers, ".TextGrid"])
+        raise LabelError(f"{path.name} is no label file: its name must end in one of {known}")
+    labels = _read(path, reader)
+    uem = path.with_suffix(".uem")
+    if path.suffix.lower() == ".rttm" and uem.exists():
+        return Labels(labels.turns, load_labels(uem, recording=recording).scored)
+    return labels
+
+
+def _read(path: Path, reader: Callable[[str], Labels]) -> Labels:
+    try:
+        return reader(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise LabelError(f"cannot read labels {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise LabelError(f"labels {path} are not UTF-8 text: {error}") from error
+    except LabelError as error:
+        raise LabelError(f"labels {path}, {error}") from error
+
+
+def _from_rttm(text: str, recording: str | None) -> Labels:
+    rows = list(_rows(text, recording, of=1, at_least=5, only="SPEAKER"))
+    turns = []
+    for number, row in rows:
+        start_s, length_s = _number(row[3], number), _number(row[4], number)
+        speaker = row[7] if len(row) > 7 and row[7] != "<NA>" else ""
+        turns.append((number, start_s, start_s + length_s, speaker, ""))
+    return _labels(turns)
+
+
+def _from_uem(text: str, recording: str | None) -> list[tuple[float, float]]:
+    rows = _rows(text, recording, of=0, at_least=4)
+    parts = [(n, _number(row[2], n), _number(row[3], n), "", "") for n, row in rows]
+    return [(turn.start_s, turn.end_s) for turn in _labels(parts)]
+
+
+def _rows(
+    text: str, recording: str | None, *, of: int, at_least: int, only: str | None = None
+) -> Iterator[tuple[int, list[str]]]:
+    """Give the lines of one recording, in fields; its name is field number `of`."""
+    seen = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        row = line.split()
+        if not row or row[0].startswith(";;"):
+            continue
+        if len(row) < at_least:
+            raise LabelError(f"line {number}: {at_least} fields are needed, not {line.strip()!r}")
+        if only is None or row[0] == only:
+            seen[number] = row
+    names = sorted({row[of] for row in seen.values()})
+    if recording is None and len(names) > 1:
+        shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        raise LabelError(f"which holds {len(names)} recordings ({shown}): choose one, recording=")
+    if recording is not None and recording not in names:
+        raise LabelError(f"which has no {recording!r}, but {', '.join(names) or 'nothing'}")
+    yield from ((n, row) for n, row in seen.items() if recording in (None, row[of]))
+
+
+def _from_audacity(text: str) -> Labels:
+    turns = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.startswith("\\"):  # a backslash: the label's frequencies
+            continue
+        fields = line.split("\t", 2)
+        if len(fields) < 2:
+            raise LabelError(
+                f"line {number}: start, end and text with tabs between are needed, not {line!r}"
+            )
+        start_s, end_s = _number(fields[0], number), _number(fields[1], number)
+        turns.append((number, start_s, end_s, "", fields[2].strip() if len(fields) > 2 else ""))
+    return _labels(turns)
+
+
+def _from_json(text: str) -> Labels:
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise LabelError(f"which are not JSON: {error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("segments"), list):
+        raise LabelError('which need an object with a list "segments"')
+    turns, parts = [], []
+    for number, item in enumerate(content["segments"], 1):
+        if not isinstance(item, dict) or not {"start", "end"} <= item.keys():
+            raise LabelError(f"segment {number}: start and end are needed, not {item!r}")
+        texts = (str(item.get("speaker") or ""), str(item.get("text") or ""))
+        turns.append((number, item["start"], item["end"], *texts))
+    for number, part in enumerate(content.get("scored") or (), 1):
+        if not isinstance(part, list) or len(part) != 2:
+            raise LabelError(f"scored part {number}: [start, end] is needed, not {part!r}")
+        parts.append((number, *part, "", ""))
+    scored = [(turn.start_s, turn.end_s) for turn in _labels(parts, "scored part")]
+    return Labels(_labels(turns, "segment"), None if content.get("scored") is None else scored)
+
+
+def _read_textgrid(path: Path) -> Labels:
+    try:
+        from praatio import textgrid
+        from praatio.utilities.errors import PraatioException
+    except ImportError as error:
+        raise MissingExtra("praatio", "evaluate") from error
+    try:
+        grid = textgrid.openTextgrid(
+            str(path), includeEmptyIntervals=False, duplicateNamesMode="rename"
+        )
+    except OSError as error:
+        raise LabelError(f"cannot read labels {path}: {error.strerror}") from error
+    except (PraatioException, ValueError, LookupError) as error:
+        raise LabelError(f"labels {path} are not a TextGrid that can be read: {error}") from error
+    tiers = [tier for tier in grid.tiers if isinstance(tier, textgrid.IntervalTier)]
+    turns = [
+        (number, *interval[:2], tier.name, " ".join(interval[2].split()))
+        for tier in tiers
+        for number, interval in enumerate(tier.entries, 1)
+        if interval[2].strip().lower() not in SILENT_TEXTS
+    ]
+    return _labels(turns, "interval")
+
+
+def _labels(found: Iterable[tuple[int, Any, Any, str, str]], unit: str = "line") -> Labels:
+    """Make turns of what stands in a file; `unit` and number say where."""
+    turns, points = [], 0
+    for number, start_s, end_s, speaker, text in found:
+        if start_s == end_s:
+            points += 1
+            continue
+        try:
+            turns.append(Turn(start_s=start_s, end_s=end_s, speaker=speaker, text=text))
+        except LabelError as error:
+            raise LabelError(f"{unit} {number}: {error}") from error
+    if points and not turns:
+        raise LabelError(f"which hold {points} marks without length, and no stretch of speech")
+    return Labels(turns)
+
+
+def _number(text: str, line: int) -> float:
+    try:
+        return _seconds(float(text))
+    except ValueError as error:
+        raise LabelError(f"line {line}: {text!r} is not a time in seconds") from error
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise LabelError(f"{value!r} is not a time in seconds")
+    return float(value)
+
+
+def _to_rttm(labels: Labels, name: str) -> str:
+    word = "_".join(name.split()) or "recording"
+    return "".join(
+        f"SPEAKER {word} 1 {turn.start_s:.3f} {turn.end_s - turn.start_s:.3f} <NA> <NA> "
+        f"{'_'.join(turn.speaker.split()) or 'speech'} <NA> <NA>\n"
+        for turn in labels
+    )
+
+
+def _to_audacity(labels: Labels, name: str) -> str:
+    return "".join(
+        f"{turn.start_s:.6f}\t{turn.end_s:.6f}\t{' '.join((turn.text or turn.speaker).split())}\n"
+        for turn in labels
+    )
+
+
+def _to_json(labels: Labels, name: str) -> str:
+    segments = []
+    for turn in labels:
+        segment: dict[str, object] = {"start": turn.start_s, "end": turn.end_s}
+        about = {"speaker": turn.speaker, "text": turn.text}
+        segments.append(segment | {key: value for key, value in about.items() if value})
+    content: dict[str, object] = {"segments": segments}
+    if labels.scored is not None:
+        content["scored"] = labels.scored
+    return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+
+
+def _strip(labels: Labels) -> str:
+    """Draw the turns over time as SVG, a row for each speaker, in the colour of the text."""
+    ends = [turn.end_s for turn in labels] + [end_s for _, end_s in labels.scored or ()]
+    whole_s = max(ends, default=1.0)
+    rows = {speaker: row for row, speaker in enumerate(sorted({t.speaker for t in labels}))}
+    bars = "".join(
+        f'<rect x="{100 * turn.start_s / whole_s:.3f}%" y="{14 * rows[turn.speaker] + 2}"'
+        f' width="{100 * (turn.end_s - turn.start_s) / whole_s:.3f}%" height="10"'
+        f' fill="currentColor" fill-opacity="0.6"><title>{html.escape(_words(turn))}</title></rect>'
+        for turn in labels
+    )
+    height = 14 * max(1, len(rows))
+    return (
+        f'<svg width="100%" height="{height}" role="img" aria-label="when people speak">'
+        f"{bars}</svg><small>0 to {whole_s:.1f} s</small>"
+    )
+
+
+def _words(turn: Turn) -> str:
+    about = " ".join(part for part in (turn.speaker, turn.text) if part)
+    return f"{turn.start_s:.2f} to {turn.end_s:.2f} s {about}".strip()

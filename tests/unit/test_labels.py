@@ -1,0 +1,214 @@
+"""Labels: read from real files and small ones, written and read back, and refused in words."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sttlab.errors import LabelError
+from sttlab.evaluate.labels import Labels, Turn, load_labels, union
+
+TEXTGRID = """File type = "ooTextFile"
+Object class = "TextGrid"
+
+xmin = 0
+xmax = 4
+tiers? <exists>
+size = 2
+item []:
+    item [1]:
+        class = "IntervalTier"
+        name = "anna"
+        xmin = 0
+        xmax = 4
+        intervals: size = 3
+        intervals [1]:
+            xmin = 0
+            xmax = 1
+            text = "sil"
+        intervals [2]:
+            xmin = 1
+            xmax = 2.5
+            text = "good morning"
+        intervals [3]:
+            xmin = 2.5
+            xmax = 4
+            text = ""
+    item [2]:
+        class = "TextTier"
+        name = "clicks"
+        xmin = 0
+        xmax = 4
+        points: size = 1
+        points [1]:
+            number = 3
+            mark = "click"
+"""
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def turn(start_s: float, end_s: float, speaker: str = "", text: str = "") -> Turn:
+    return Turn(start_s=start_s, end_s=end_s, speaker=speaker, text=text)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "turns"),
+    [
+        (
+            "a.rttm",
+            ";; made by hand\nSPKR-INFO m 1 <NA> <NA> <NA> unknown bo <NA> <NA>\n\n"
+            "SPEAKER m 1 2.5 0.5 <NA> <NA> bo <NA> <NA>\nSPEAKER m 1 0.25 1 <NA> <NA> <NA> <NA>\n",
+            [turn(0.25, 1.25), turn(2.5, 3.0, "bo")],
+        ),
+        ("a.rttm", "SPEAKER m 1 3 0 <NA> <NA> x\nSPEAKER m 1 1 1", [turn(1, 2)]),
+        (
+            "a.txt",
+            "1.5\t2.0\thello there\n\\\t100\t300\n0.5\t1.0\n",
+            [turn(0.5, 1), turn(1.5, 2, "", "hello there")],
+        ),
+        (
+            "a.json",
+            '{"language": "en", "segments": [{"start": 1, "end": 2.5, "text": "hi"}]}',
+            [turn(1, 2.5, "", "hi")],
+        ),
+        ("a.TextGrid", TEXTGRID, [turn(1, 2.5, "anna", "good morning")]),
+        ("empty.rttm", "", []),
+        ("bom.txt", "\ufeff0\t1\tone", [turn(0, 1, "", "one")]),
+    ],
+)
+def test_reads(tmp_path, name, text, turns):
+    if name.endswith("TextGrid"):
+        pytest.importorskip("praatio", reason="praatio not installed (`make test` installs it)")
+    assert load_labels(write(tmp_path / name, text)).turns == tuple(turns)
+
+
+def test_reads_real_ones(data):
+    meeting = load_labels(data / "meeting-1.rttm")
+    assert len(meeting) == 14
+    assert meeting.turns[0] == turn(3.168, 3.968, "MEO069")
+    assert len(meeting.speakers) > 1
+    assert len(meeting.speech) < len(meeting)  # some talk at once
+
+
+def test_a_uem_beside_says_what_was_labelled(tmp_path):
+    path = write(tmp_path / "a.rttm", "SPEAKER m 1 1 1 <NA> <NA> x <NA> <NA>")
+    assert load_labels(path).scored is None
+    write(tmp_path / "a.uem", "m NA 6.0 7.0\nm NA 0.0 5.0\n")
+    assert load_labels(path).scored == ((0.0, 5.0), (6.0, 7.0))
+    assert load_labels(tmp_path / "a.uem") == Labels((), [(0, 5), (6, 7)])
+
+
+def test_one_recording_of_several(tmp_path):
+    lines = "SPEAKER a 1 0 1 <NA> <NA> x\nSPEAKER b 1 2 1 <NA> <NA> y\n"
+    path = write(tmp_path / "both.rttm", lines)
+    assert load_labels(path, recording="b").turns == (turn(2, 3, "y"),)
+    with pytest.raises(LabelError, match=r"2 recordings \(a, b\)"):
+        load_labels(path)
+    with pytest.raises(LabelError, match="no 'c', but a, b"):
+        load_labels(path, recording="c")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("a.rttm", "SPEAKER m 1 0 1 <NA> <NA> x\nSPEAKER m 1 0", "line 2: 5 fields"),
+        ("a.rttm", "SPEAKER m 1 zero 1 <NA> <NA> x", "line 1: 'zero' is not a time"),
+        ("a.rttm", "SPEAKER m 1 nan 1 <NA> <NA> x", "line 1: 'nan' is not a time"),
+        ("a.rttm", "SPEAKER m 1 3 -1 <NA> <NA> x", "line 1: .* not go from 3 to 2 s"),
+        ("a.rttm", "SPEAKER m 1 -2 1 <NA> <NA> x", "line 1: .* 0 s or later"),
+        ("a.uem", "m NA 0", "line 1: 4 fields"),
+        ("a.txt", "0 1 spaces", "line 1: .*tabs"),
+        ("a.txt", "0\t1\tok\n1,5\t2\tcomma", "line 2: '1,5' is not a time"),
+        ("a.txt", "0.2\t0.2\tspeech\n", "1 marks without length"),
+        ("a.json", "{", "not JSON"),
+        ("a.json", "[]", 'a list "segments"'),
+        ("a.json", '{"segments": [{"start": 0}]}', "segment 1: start and end"),
+        ("a.json", '{"segments": [{"start": "0", "end": 1}]}', "segment 1: '0' is not a time"),
+        ("a.json", '{"segments": [], "scored": [1, 2]}', "scored part 1"),
+        ("a.TextGrid", "", "not a TextGrid"),
+        ("a.TextGrid", TEXTGRID.replace("xmax = 2.5", "xmax = 0.5"), "not a TextGrid"),
+        ("a.srt", "", "must end in one of .rttm"),
+    ],
+)
+def test_says_what_is_wrong(tmp_path, name, text, says):
+    if name.endswith("TextGrid"):
+        pytest.importorskip("praatio", reason="praatio not installed (`make test` installs it)")
+    with pytest.raises(LabelError, match=says):
+        load_labels(write(tmp_path / name, text))
+
+
+def test_says_which_file_is_missing_or_binary(tmp_path):
+    with pytest.raises(LabelError, match=r"none\.rttm: No such file"):
+        load_labels(tmp_path / "none.rttm")
+    (tmp_path / "a.rttm").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(LabelError, match="not UTF-8"):
+        load_labels(tmp_path / "a.rttm")
+    with pytest.raises(LabelError, match="cannot write"):
+        Labels().save(tmp_path / "no" / "a.rttm")
+    with pytest.raises(LabelError, match=r"saved as \.rttm"):
+        Labels().save(tmp_path / "a.srt")
+
+
+@pytest.mark.parametrize("times", [(1, 1), (2, 1), (-1, 1), (0, math.inf), ("0", 1), (True, 2)])
+def test_a_turn_has_times_in_order(times):
+    with pytest.raises(LabelError):
+        turn(*times)
+
+
+words = st.text("abc é<&\"'", max_size=6).map(str.strip)
+turns = st.builds(
+    lambda start, length, speaker, text: turn(start / 1000, (start + length) / 1000, speaker, text),
+    st.integers(0, 100_000),
+    st.integers(1, 50_000),
+    words,
+    words,
+)
+
+
+@given(st.lists(turns, max_size=8), st.sampled_from(["rttm", "txt", "json"]))
+def test_what_is_saved_is_read_back(tmp_path_factory, found, kind):
+    path = tmp_path_factory.mktemp("labels") / f"a.{kind}"
+    labels = Labels(found, [(0, 100)] if kind == "json" else None)
+    labels.save(path)
+    back = load_labels(path)
+    times = [(t.start_s, t.end_s) for t in labels]
+    assert np.allclose([(t.start_s, t.end_s) for t in back], times, atol=6e-4)
+    if kind == "json":
+        assert back == labels
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20)), max_size=12), st.integers(0, 9))
+def test_union_is_what_a_frame_by_frame_count_gives(spans, gap):
+    spoken = np.zeros(100, bool)
+    for start, length in spans:
+        spoken[start : start + length] = True
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], spoken.astype(int), [0]])))
+    expected = []
+    for start, end in edges.reshape(-1, 2).tolist():
+        if expected and start - expected[-1][1] < gap:
+            expected[-1][1] = end
+        else:
+            expected.append([start, end])
+    assert union([(s, s + n) for s, n in spans], gap).tolist() == expected
+
+
+def test_a_gap_as_long_as_stated_parts():
+    labels = Labels([turn(0, 1), turn(1.5, 2)])
+    assert labels.utterances(gap_s=0.5).tolist() == [[0, 1], [1.5, 2]]
+    assert labels.utterances(gap_s=0.51).tolist() == [[0, 2]]
+
+
+def test_face_shows_every_turn_and_escapes():
+    page = Labels([turn(0, 1, "a", "<b>&"), turn(1, 2, "c")])._repr_html_()
+    assert page.count("<rect") == 2
+    assert "2 speakers" in page
+    assert "&lt;b&gt;&amp;" in page
+    assert "<b>" not in page
+    assert "0 turns" in Labels()._repr_html_()
