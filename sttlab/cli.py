@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from sttlab import __version__
+from sttlab.bench.commands import app as bench
 from sttlab.config import Config
 from sttlab.errors import ConfigError, MissingExtra, SttlabError
 
@@ -60,6 +61,7 @@ app = typer.Typer(
     """,
     epilog="Exit codes: 0 done, 1 failed, 2 wrong call, 130 stopped with Ctrl-C.",
 )
+app.add_typer(bench, name="bench")
 
 
 class Format(str, Enum):
@@ -400,7 +402,7 @@ def lab(context: typer.Context) -> None:
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     folder = _shipped("notebooks")
     # Ctrl-C stops it without a question.
-    LabApp.launch_instance([f"--ServerApp.root_dir={folder}", "--yes", *context.args])
+    LabApp.launch_instance([f"--ServerApp.root_dir={folder}", "-y", *context.args])
 
 
 def _shipped(name: str) -> Path:

@@ -129,7 +129,7 @@ def run_realtimestt(options: dict[str, Any]) -> None:
         spinner=False,
         no_log_file=True,
         post_speech_silence_duration=REALTIMESTT_TIMEOUT_S,
-        early_transcription_on_silence=200,
+        early_transcription_on_silence=0.2,
         on_recording_start=lambda: began.append(time.monotonic()),
         on_recording_stop=lambda: ended.append(time.monotonic()),
     )

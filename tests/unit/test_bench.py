@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-pytest.importorskip("psutil", reason="psutil not installed (`make test` installs it)")
-
-import itertools
 
 from sttlab.audio import SAMPLE_RATE, level_dbfs
 from sttlab.bench import material
