@@ -213,11 +213,19 @@ def said(default: object, unit: str) -> str:
     return f"{default:g} {unit}".strip() if isinstance(default, float) else str(default)
 
 
-def test_examples_in_docstrings_give_what_they_say() -> None:
-    modules = [p for p in SOURCES if "\n    >>> " in p.read_text(encoding="utf-8")]
-    results = [doctest.testmod(importlib.import_module(module_name(path))) for path in modules]
-    assert sum(result.attempted for result in results) > 0
-    assert sum(result.failed for result in results) == 0
+def with_examples() -> Iterator[Any]:
+    for path in SOURCES:
+        name = module_name(path)
+        marks = [pytest.mark.needs("jupyter")] if part(name) == "notebook" else []
+        if "\n    >>> " in path.read_text(encoding="utf-8"):
+            yield pytest.param(name, marks=marks)
+
+
+@pytest.mark.parametrize("name", with_examples())
+def test_examples_in_docstrings_give_what_they_say(name: str) -> None:
+    results = doctest.testmod(importlib.import_module(name))
+    assert results.attempted > 0
+    assert results.failed == 0
 
 
 def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
