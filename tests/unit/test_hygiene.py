@@ -221,7 +221,7 @@ def with_examples() -> Iterator[Any]:
             yield pytest.param(name, marks=marks)
 
 
-@pytest.mark.parametrize("name", with_examples())
+@pytest.mark.parametrize("name", list(with_examples()))
 def test_examples_in_docstrings_give_what_they_say(name: str) -> None:
     results = doctest.testmod(importlib.import_module(name))
     assert results.attempted > 0
