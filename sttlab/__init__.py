@@ -34,12 +34,24 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from sttlab.audio import Recording as Recording
+    from sttlab.audio import load as load
     from sttlab.batch import transcribe as transcribe
+    from sttlab.capture.microphone import Microphone as Microphone
+    from sttlab.capture.microphone import list_devices as list_devices
+    from sttlab.capture.push import PushSource as PushSource
+    from sttlab.capture.record import record as record
+    from sttlab.capture.replay import FileSource as FileSource
     from sttlab.config import Config as Config
     from sttlab.config import TranscribeConfig as TranscribeConfig
     from sttlab.config import VadConfig as VadConfig
     from sttlab.core import segment as segment
     from sttlab.errors import SttlabError as SttlabError
+    from sttlab.notebook.monitor import LiveMonitor as LiveMonitor
+    from sttlab.notebook.plots import plot_trace as plot_trace
+    from sttlab.notebook.plots import plot_utterances as plot_utterances
+    from sttlab.notebook.recorder import Recorder as Recorder
+    from sttlab.notebook.tuner import VadTuner as VadTuner
     from sttlab.session import AsrWorker as AsrWorker
     from sttlab.session import Session as Session
     from sttlab.vad.energy import calibrate as calibrate
@@ -48,11 +60,23 @@ if TYPE_CHECKING:
 _HOME = {
     "AsrWorker": "sttlab.session",
     "Config": "sttlab.config",
+    "FileSource": "sttlab.capture.replay",
+    "LiveMonitor": "sttlab.notebook.monitor",
+    "Microphone": "sttlab.capture.microphone",
+    "PushSource": "sttlab.capture.push",
+    "Recorder": "sttlab.notebook.recorder",
+    "Recording": "sttlab.audio",
     "Session": "sttlab.session",
     "SttlabError": "sttlab.errors",
     "TranscribeConfig": "sttlab.config",
     "VadConfig": "sttlab.config",
+    "VadTuner": "sttlab.notebook.tuner",
     "calibrate": "sttlab.vad.energy",
+    "list_devices": "sttlab.capture.microphone",
+    "load": "sttlab.audio",
+    "plot_trace": "sttlab.notebook.plots",
+    "plot_utterances": "sttlab.notebook.plots",
+    "record": "sttlab.capture.record",
     "segment": "sttlab.core",
     "transcribe": "sttlab.batch",
 }

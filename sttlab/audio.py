@@ -188,6 +188,24 @@ def _decoded(container: Any, path: Path) -> Iterator[NDArray[np.float32]]:
         log.warning("%s is broken and ends early: %s", path, error)
 
 
+def trace_svg(samples: NDArray[np.float32], width: int = 600, height: int = 80) -> str:
+    """Draw the level from -80 to 0 dBFS over time: one bar for each px, at its loudest 20 ms."""
+    frames = np.pad(samples, (0, -len(samples) % 320)).reshape(-1, 320)
+    levels = to_dbfs(np.square(frames, dtype=np.float64).mean(axis=1))
+    bars = np.array_split(levels, min(width, max(len(levels), 1)))
+    depths = [max(0.0, min(1.0, -bar.max(initial=FLOOR_DBFS) / 80)) * height for bar in bars]
+    points = "L".join(f"{i * width / len(bars):g},{y:.1f}" for i, y in enumerate(depths))
+    return (
+        f'<svg viewBox="-50 -6 {width + 50} {height + 26}" style="max-width:{width + 50}px"'
+        ' role="img" aria-label="level over time" font-size="10" fill="#858585">'
+        f'<path d="M0,{height}L{points}L{width},{height}Z" fill="#2f8fd0"/>'
+        f'<text x="-46" y="4">0 dBFS</text><text x="-46" y="{height}">−80</text>'
+        f'<text y="{height + 14}">0 s</text>'
+        f'<text x="{width}" y="{height + 14}" text-anchor="end">'
+        f"{len(samples) / SAMPLE_RATE:.1f} s</text></svg>"
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Recording:
     """A stretch of sound.
@@ -261,7 +279,8 @@ class Recording:
 
     def _repr_html_(self) -> str:
         name = self.origin or "recording"
-        return player_html(self.samples, f"{name}: {self.duration_s:.2f} s")
+        player = player_html(self.samples, f"{name}: {self.duration_s:.2f} s")
+        return f"{trace_svg(self.samples)}{player}"
 
 
 def _write_flac(path: Path, samples: NDArray[np.float32]) -> None:
