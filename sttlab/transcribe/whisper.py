@@ -1,0 +1,309 @@
+"""OpenAI's Whisper, one utterance at a time."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sttlab.audio import SAMPLE_RATE, normalise
+from sttlab.config import TranscribeConfig
+from sttlab.errors import ConfigError, MissingExtra, ModelError, SourceError, TranscribeError
+from sttlab.events import Segment
+from sttlab.transcribe import weights
+from sttlab.transcribe.base import (
+    Cancelled,
+    Suppression,
+    Transcription,
+    confidence,
+    invented,
+    never,
+    pieces,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+WINDOW_S = 30.0  # what Whisper was trained on
+SHORTEST_WINDOW_S = 8.0
+AFTER_S = 4.0  # of silence that an utterance needs behind it
+SHORTEST_S = 0.05
+
+TEMPERATURES = (0.0, 0.2, 0.4)
+LOOP_COMPRESSION = 2.4  # the text repeats itself
+POOR_LOG_PROB = -1.0
+TOKENS_PER_S, TOKENS_MORE = 12, 24  # nobody speaks faster
+TOKENS_PER_SECOND_OF_TIMESTAMPS = 50
+
+# Whisper hooks its decoder while it decodes, and timing switches a setting of the whole class: two
+# decodings at once give wrong text, silently.
+_decoding = threading.Lock()
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    text: str
+    segments: tuple[Segment, ...]
+    log_prob: float
+    no_speech: float
+    compression: float
+
+    @property
+    def poor(self) -> bool:
+        return self.compression > LOOP_COMPRESSION or self.log_prob < POOR_LOG_PROB
+
+
+class WhisperTranscriber:
+    """Whisper through openai-whisper; see `Transcriber`.
+
+    The encoder hears each utterance in a window of its length and four seconds of silence, eight
+    seconds at least, instead of Whisper's thirty; if the text is poor, the thirty are tried.
+
+    Parameters
+    ----------
+    config : TranscribeConfig
+    """
+
+    def __init__(self, config: TranscribeConfig) -> None:
+        self.config = config
+        self._model: Any = None
+        self._tokenizer: Any = None
+
+    @property
+    def name(self) -> str:
+        """Engine and model, for people."""
+        return f"whisper {self.config.model}"
+
+    def load(self) -> None:
+        """Load the weights and warm up; see `Transcriber.load`.
+
+        Raises
+        ------
+        MissingExtra
+            If openai-whisper or torch is not installed.
+        ModelError, ConfigError
+            If the weights can't be had, or don't know the language asked for.
+        """
+        if self._model is not None:
+            return
+        try:
+            import torch
+            import whisper
+        except ImportError as error:
+            raise MissingExtra("openai-whisper", "whisper") from error
+        self._torch, self._whisper = torch, whisper
+        path = weights.find_checkpoint(self.config.model)
+        try:
+            model = self._load(path)
+        except Exception as error:  # a broken file raises anything
+            if not weights.discard(path):
+                raise ModelError(f"{path} is no Whisper checkpoint: {error}") from error
+            model = self._load(weights.find_checkpoint(self.config.model))
+        self._check_language(model)
+        self._model = model
+        self.transcribe(np.random.default_rng(0).standard_normal(SAMPLE_RATE) * 1e-3)
+
+    def _load(self, path: Path) -> Any:
+        device = self.config.device or self._best_device()
+        return self._whisper.load_model(str(path), device=device).eval()
+
+    def _best_device(self) -> str:
+        if self._torch.cuda.is_available():
+            return "cuda"
+        if self._torch.backends.mps.is_available():
+            try:
+                (self._torch.ones(2, 2, device="mps") @ self._torch.ones(2, 2, device="mps")).cpu()
+            except (RuntimeError, NotImplementedError):
+                return "cpu"
+            return "mps"
+        return "cpu"
+
+    def _check_language(self, model: Any) -> None:
+        language = self.config.language
+        if language is not None and language not in self._whisper.tokenizer.LANGUAGES:
+            raise ConfigError(f"language must be a code such as en or de, not {language!r}")
+        if model.is_multilingual:
+            return
+        if language not in (None, "en") or self.config.task == "translate":
+            raise ConfigError(
+                f"{self.config.model} knows only English; for other languages and to translate "
+                "take a multilingual model, such as base"
+            )
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        self._model = None
+
+    def transcribe(
+        self,
+        samples: NDArray[np.generic],
+        sample_rate: int = SAMPLE_RATE,
+        *,
+        cancelled: Callable[[], bool] = never,
+    ) -> Transcription:
+        """Turn one utterance into text; see `Transcriber.transcribe`."""
+        self.load()
+        try:
+            sound = normalise(samples, sample_rate)
+        except SourceError as error:
+            raise TranscribeError(f"this can't be heard: {error}") from error
+        sound = sound - sound.mean() if len(sound) else sound
+        results = []
+        with _decoding, self._torch.inference_mode():
+            for start, piece in pieces(sound):
+                if len(piece) >= SHORTEST_S * SAMPLE_RATE and piece.any():
+                    results.append((start / SAMPLE_RATE, piece, *self._piece(piece, cancelled)))
+        return self._combine(results)
+
+    def _combine(
+        self, results: list[tuple[float, NDArray[np.float32], _Decoded, str, float]]
+    ) -> Transcription:
+        segments: list[Segment] = []
+        suppressed: list[Suppression] = []
+        language, probability = self.config.language or "en", 1.0
+        for start_s, piece, decoded, language, probability in results:  # noqa: B007
+            end_s = start_s + len(piece) / SAMPLE_RATE
+            reason = invented(
+                decoded.text, decoded.log_prob, decoded.no_speech, decoded.compression, piece
+            )
+            if reason:
+                suppressed.append(
+                    Suppression(text=decoded.text, reason=reason, start_s=start_s, end_s=end_s)
+                )
+                continue
+            segments += [
+                replace(s, start_s=s.start_s + start_s, end_s=min(s.end_s + start_s, end_s))
+                for s in decoded.segments
+            ]
+        return Transcription(
+            text=" ".join(s.text for s in segments),
+            segments=tuple(segments),
+            suppressed=tuple(suppressed),
+            language=language,
+            language_probability=probability,
+            confidence=float(np.mean([s.confidence for s in segments])) if segments else 0.0,
+        )
+
+    def _piece(
+        self, sound: NDArray[np.float32], cancelled: Callable[[], bool]
+    ) -> tuple[_Decoded, str, float]:
+        """Transcribe at most 30 s: in a short window, and if that is poor, in ever bolder ways."""
+        window_s = max(SHORTEST_WINDOW_S, math.ceil(len(sound) / SAMPLE_RATE + AFTER_S))
+        features = self._encode(sound, min(window_s, WINDOW_S), cancelled)
+        language, probability = self._language(features)
+        best = self._decode(features, sound, language, TEMPERATURES[0], cancelled)
+        if best.poor and window_s < WINDOW_S:
+            features = self._encode(sound, WINDOW_S, cancelled)
+            again = self._decode(features, sound, language, TEMPERATURES[0], cancelled)
+            best = again if again.log_prob > best.log_prob or not again.poor else best
+        for temperature in TEMPERATURES[1:]:
+            if best.compression <= LOOP_COMPRESSION:
+                break
+            best = self._decode(features, sound, language, temperature, cancelled)
+        return best, language, probability
+
+    def _encode(
+        self, sound: NDArray[np.float32], window_s: float, cancelled: Callable[[], bool]
+    ) -> torch.Tensor:
+        """Run the encoder over a window as long as needed: its positions are cut to it."""
+        if cancelled():
+            raise Cancelled
+        functional = self._torch.nn.functional
+        encoder, device = self._model.encoder, self._model.device
+        padded = np.zeros(round(window_s * SAMPLE_RATE), np.float32)
+        padded[: len(sound)] = sound[: len(padded)]
+        mel = self._whisper.log_mel_spectrogram(padded, self._model.dims.n_mels, device=device)
+        x = mel[np.newaxis].to(encoder.conv1.weight.dtype)
+        x = functional.gelu(encoder.conv1(x))
+        x = functional.gelu(encoder.conv2(x)).permute(0, 2, 1)
+        x = (x + encoder.positional_embedding[: x.shape[1]]).to(x.dtype)
+        for block in encoder.blocks:
+            x = block(x)
+        features: torch.Tensor = encoder.ln_post(x)
+        return features
+
+    def _language(self, features: torch.Tensor) -> tuple[str, float]:
+        if not self._model.is_multilingual:
+            return "en", 1.0
+        if self.config.language:
+            return self.config.language, 1.0
+        tokenizer = self._whisper.tokenizer.get_tokenizer(
+            True, num_languages=self._model.num_languages
+        )
+        start = self._torch.tensor([[tokenizer.sot]], device=features.device)
+        scores = self._model.logits(start, features)[0, 0, list(tokenizer.all_language_tokens)]
+        best = int(scores.argmax())
+        return tokenizer.all_language_codes[best], float(scores.softmax(-1)[best])
+
+    def _decode(
+        self,
+        features: torch.Tensor,
+        sound: NDArray[np.float32],
+        language: str,
+        temperature: float,
+        cancelled: Callable[[], bool],
+    ) -> _Decoded:
+        seconds = len(sound) / SAMPLE_RATE
+        options = self._whisper.DecodingOptions(
+            task=self.config.task,
+            language=language,
+            temperature=temperature,
+            prompt=self.config.initial_prompt,
+            sample_len=min(224, round(TOKENS_PER_S * seconds) + TOKENS_MORE),
+            fp16=features.device.type == "cuda",
+        )
+        task = _task(self._whisper, self._model, options)
+        task.logit_filters.append(_Watch(cancelled))
+        result = task.run(features)[0]
+        return _Decoded(
+            result.text.strip(),
+            tuple(_segments(result, task.tokenizer, seconds)),
+            result.avg_logprob,
+            result.no_speech_prob,
+            result.compression_ratio,
+        )
+
+
+class _Watch:
+    """Sits among Whisper's logit filters to be asked at each step whether to go on."""
+
+    def __init__(self, cancelled: Callable[[], bool]) -> None:
+        self._cancelled = cancelled
+
+    def apply(self, logits: torch.Tensor, tokens: torch.Tensor) -> None:
+        if self._cancelled():
+            raise Cancelled
+
+
+def _task(whisper: Any, model: Any, options: Any) -> Any:
+    class Task(whisper.decoding.DecodingTask):  # type: ignore[misc]
+        """Whisper's own decoding, of features that are there already."""
+
+        def _get_audio_features(self, features: torch.Tensor) -> torch.Tensor:
+            return features
+
+    return Task(model, options)
+
+
+def _segments(result: Any, tokenizer: Any, seconds: float) -> Iterator[Segment]:
+    """Cut the tokens where Whisper put its timestamps."""
+    share = confidence(result.avg_logprob)
+    start_s, text = 0.0, []
+    for token in [*result.tokens, None]:
+        if token is not None and token < tokenizer.timestamp_begin:
+            text.append(token)
+            continue
+        at_s = seconds
+        if token is not None:
+            at_s = (token - tokenizer.timestamp_begin) / TOKENS_PER_SECOND_OF_TIMESTAMPS
+        words = tokenizer.decode(text).strip()
+        if words:
+            end_s = min(max(at_s, start_s), seconds)
+            yield Segment(start_s=start_s, end_s=end_s, text=words, confidence=share)
+        start_s, text = min(at_s, seconds), []
