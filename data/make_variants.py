@@ -10,59 +10,24 @@ Speech is what the RTTM file beside the recording says; without one, all of it c
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from sttlab.audio import SAMPLE_RATE, Recording, load, wav_bytes
+from sttlab.errors import SttlabError
+from sttlab.evaluate.labels import Labels, Turn, load_labels
+
 Samples = NDArray[np.float32]
-Turns = list[tuple[float, float]]
+Labelled = tuple[Samples, Labels]
 
 DATA = Path(__file__).parent
-SAMPLE_RATE = 16_000  # Hz
 PAUSES_S = (1.0, 0.9, 1.2, 0.8, 1.5, 1.0)  # before, between and after the demo's sentences
 FADE_S = 0.02
-
-
-def read(path: Path) -> Samples:
-    """Decode a recording to mono float32 at 16 kHz."""
-    with av.open(str(path)) as container:
-        resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE)
-        frames = [*container.decode(audio=0), None]
-        parts = [part.to_ndarray()[0] for f in frames for part in resampler.resample(f)]
-    return np.concatenate(parts)
-
-
-def write(path: Path, samples: Samples, sample_rate: int = SAMPLE_RATE) -> None:
-    """Encode mono samples: FLAC, or µ-law in a WAV file if the name ends in .wav."""
-    codec = "pcm_mulaw" if path.suffix == ".wav" else "flac"
-    ints = np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=sample_rate, layout="mono", format="s16")
-        for start in range(0, len(ints), 4096):
-            part = np.ascontiguousarray(ints[None, start : start + 4096])
-            frame = av.AudioFrame.from_ndarray(part, "s16", "mono")
-            frame.sample_rate, frame.pts = sample_rate, start
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-
-
-def read_turns(path: Path) -> Turns:
-    """Where speech begins and ends, in seconds, from an RTTM file."""
-    rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
-    return [(float(row[3]), float(row[3]) + float(row[4])) for row in rows]
-
-
-def write_turns(path: Path, turns: Turns) -> None:
-    """Write an RTTM file of one speaker."""
-    rows = [
-        f"SPEAKER {path.stem} 1 {start:.3f} {end - start:.3f} <NA> <NA> reader <NA> <NA>\n"
-        for start, end in turns
-    ]
-    path.write_text("".join(rows), encoding="utf-8", newline="\n")
 
 
 def rms(samples: NDArray[Any]) -> float:
@@ -70,10 +35,10 @@ def rms(samples: NDArray[Any]) -> float:
     return float(np.sqrt(np.square(samples, dtype=np.float64).mean()))
 
 
-def spoken(samples: Samples, turns: Turns) -> Samples:
-    """What lies inside the turns, or everything if there are none."""
-    parts = [samples[int(b * SAMPLE_RATE) : int(e * SAMPLE_RATE)] for b, e in turns]
-    return np.concatenate(parts) if parts else samples
+def spoken(samples: Samples, labels: Labels) -> Samples:
+    """Join what lies in labelled speech; without labels, that is everything."""
+    spans = (labels.speech * SAMPLE_RATE).astype(int)
+    return np.concatenate([samples[start:end] for start, end in spans] or [samples])
 
 
 def pink_noise(length: int, rng: np.random.Generator) -> Samples:
@@ -83,10 +48,10 @@ def pink_noise(length: int, rng: np.random.Generator) -> Samples:
     return np.fft.irfft(spectrum, length).astype(np.float32)
 
 
-def add_noise(samples: Samples, turns: Turns, snr_db: float, rng: np.random.Generator) -> Samples:
+def add_noise(samples: Samples, labels: Labels, snr_db: float, rng: np.random.Generator) -> Samples:
     """Add pink noise whose RMS is `snr_db` under that of the labelled speech."""
     noise = pink_noise(len(samples), rng)
-    wanted = rms(spoken(samples, turns)) * 10 ** (-snr_db / 20)
+    wanted = rms(spoken(samples, labels)) * 10 ** (-snr_db / 20)
     return samples + noise * (wanted / rms(noise))
 
 
@@ -108,9 +73,9 @@ def move_away(samples: Samples, rt60_s: float, rng: np.random.Generator) -> Samp
     return (heard * 10 ** (-12 / 20)).astype(np.float32)
 
 
-def room_tone(samples: Samples, turns: Turns, length: int, rng: np.random.Generator) -> Samples:
-    """Noise with the level and spectrum of what the recording holds before its first turn."""
-    quiet = samples[: int(turns[0][0] * SAMPLE_RATE)]
+def room_tone(samples: Samples, labels: Labels, length: int, rng: np.random.Generator) -> Samples:
+    """Make noise of the level and spectrum that the recording has before anybody speaks."""
+    quiet = samples[: int(labels.speech[0, 0] * SAMPLE_RATE)]
     frames = quiet[: len(quiet) // 256 * 256].reshape(-1, 256) * np.hanning(256)
     shape = np.sqrt(np.square(np.abs(np.fft.rfft(frames))).mean(axis=0))
     spectrum = np.fft.rfft(rng.standard_normal(length))
@@ -120,62 +85,84 @@ def room_tone(samples: Samples, turns: Turns, length: int, rng: np.random.Genera
 
 
 def join(
-    recordings: list[tuple[Samples, Turns]], rng: np.random.Generator
-) -> tuple[Samples, Turns]:
-    """Lay recordings one after another over their own room tone, with `PAUSES_S` between them."""
+    sentences: list[tuple[Samples, Labels]], rng: np.random.Generator
+) -> tuple[Samples, Labels]:
+    """Lay sentences one after another over their own room tone, with `PAUSES_S` between them."""
     starts, position = [], 0.0
-    for (samples, _), pause_s in zip(recordings, PAUSES_S, strict=False):
+    for (samples, _), pause_s in zip(sentences, PAUSES_S, strict=False):
         starts.append(int((position + pause_s) * SAMPLE_RATE))
         position = (starts[-1] + len(samples)) / SAMPLE_RATE
     length = int((position + PAUSES_S[-1]) * SAMPLE_RATE)
-    joined = room_tone(*recordings[0], length, rng)
+    joined = room_tone(*sentences[0], length, rng)
     fade = np.linspace(0, 1, int(FADE_S * SAMPLE_RATE), dtype=np.float32)
-    turns: Turns = []
-    for start, (samples, spans) in zip(starts, recordings, strict=True):
+    turns: list[Turn] = []
+    for start, (samples, labels) in zip(starts, sentences, strict=True):
         weight = np.ones(len(samples), np.float32)
         weight[: len(fade)], weight[-len(fade) :] = fade, fade[::-1]
         place = slice(start, start + len(samples))
         joined[place] = joined[place] * (1 - weight) + samples * weight
-        turns += [(b + start / SAMPLE_RATE, e + start / SAMPLE_RATE) for b, e in spans]
-    return joined, turns
+        shift_s = start / SAMPLE_RATE
+        turns += [
+            replace(turn, start_s=turn.start_s + shift_s, end_s=turn.end_s + shift_s)
+            for turn in labels
+        ]
+    return joined, Labels(turns)
 
 
 def make_demo(folder: Path) -> None:
     """Write demo.flac, its labels, its text, and its noisy, far-away and telephone variants."""
     rng = np.random.default_rng(0)
     clips = sorted(DATA.glob("austen-*.flac"))
-    samples, turns = join([(read(p), read_turns(p.with_suffix(".rttm"))) for p in clips], rng)
-    write(folder / "demo.flac", samples)
-    write_turns(folder / "demo.rttm", turns)
-    text = "".join(p.with_suffix(".txt").read_text(encoding="utf-8") for p in clips)
+    sentences = [(load(path).samples, load_labels(path.with_suffix(".rttm"))) for path in clips]
+    samples, labels = join(sentences, rng)
+    Recording(samples).save(folder / "demo.flac")
+    labels.save(folder / "demo.rttm")
+    text = "".join(path.with_suffix(".txt").read_text(encoding="utf-8") for path in clips)
     (folder / "demo.txt").write_text(text, encoding="utf-8", newline="\n")
-    write(folder / "demo-noisy.flac", add_noise(samples, turns, 10, rng))
+    Recording(add_noise(samples, labels, 10, rng)).save(folder / "demo-noisy.flac")
     far = move_away(samples, 0.6, rng)
-    write(folder / "demo-far.flac", add_noise(far, turns, 15, rng))
-    write(folder / "demo-phone.wav", soxr.resample(samples, SAMPLE_RATE, 8000), 8000)
+    Recording(add_noise(far, labels, 15, rng)).save(folder / "demo-far.flac")
+    phone = soxr.resample(samples, SAMPLE_RATE, 8000)
+    (folder / "demo-phone.wav").write_bytes(wav_bytes(phone, 8000))
+
+
+def make_variant(args: argparse.Namespace) -> None:
+    """Write the variant that the command line asks for."""
+    rng = np.random.default_rng(args.seed)
+    samples, beside = load(args.recording).samples, args.recording.with_suffix(".rttm")
+    labels = load_labels(beside) if beside.exists() else Labels([])
+    if args.rt60_s is not None:
+        samples = move_away(samples, args.rt60_s, rng)
+    if args.snr_db is not None:
+        samples = add_noise(samples, labels, args.snr_db, rng)
+    Recording(samples).save(args.output)
 
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(description="Make the demo, or a variant of a recording.")
     parser.add_argument("recording", nargs="?", type=Path)
     parser.add_argument("output", nargs="?", type=Path)
     parser.add_argument("--snr-db", type=float, help="speech over noise")
-    parser.add_argument("--rt60-s", type=float, help="echo: seconds to decay by 60 dB")
+    parser.add_argument("--rt60-s", type=room_s, help="echo: seconds to decay by 60 dB, 0.1 to 5")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     if args.recording is None:
         return make_demo(DATA)
     if args.output is None:
         parser.error("say where the variant goes: make_variants.py RECORDING OUTPUT")
-    rng = np.random.default_rng(args.seed)
-    samples, labels = read(args.recording), args.recording.with_suffix(".rttm")
-    turns = read_turns(labels) if labels.exists() else []
-    if args.rt60_s is not None:
-        samples = move_away(samples, args.rt60_s, rng)
-    if args.snr_db is not None:
-        samples = add_noise(samples, turns, args.snr_db, rng)
-    return write(args.output, samples)
+    try:
+        return make_variant(args)
+    except SttlabError as error:
+        parser.error(str(error))
+
+
+def room_s(text: str) -> float:
+    """Read a reverberation time that a room can have."""
+    value = float(text)
+    if not 0.1 <= value <= 5:
+        raise argparse.ArgumentTypeError(f"must be between 0.1 and 5 s, not {value:g} s")
+    return value
 
 
 if __name__ == "__main__":
