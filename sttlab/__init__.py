@@ -1,5 +1,16 @@
 """Tune voice activity detection on real audio, and watch it drive live speech to text.
 
+Sound
+    record, load                    a Recording, from the microphone or a file
+    Microphone, list_devices        live sound
+    FileSource, PushSource          a file as if it were live; bytes that arrive from elsewhere
+
+In a notebook
+    VadTuner        sliders over a recording, with its utterances
+    Recorder        a button that records
+    LiveMonitor     the same sliders over a running session
+    plot_trace, plot_utterances     figures
+
 Live
     Session         a source, a detector and a model at work
     AsrWorker       one loaded model that several sessions share
@@ -9,7 +20,7 @@ Settings
     Config          both, as a TOML file
     calibrate       settings for a room, from what it sounds like
 
-Recordings
+Files
     segment         utterances, cut exactly as the live path cuts them
     transcribe      a recording to text
 
