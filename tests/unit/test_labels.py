@@ -190,7 +190,7 @@ def test_union_is_what_a_frame_by_frame_count_gives(spans, gap):
     for start, length in spans:
         spoken[start : start + length] = True
     edges = np.flatnonzero(np.diff(np.concatenate([[0], spoken.astype(int), [0]])))
-    expected = []
+    expected: list[list[int]] = []
     for start, end in edges.reshape(-1, 2).tolist():
         if expected and start - expected[-1][1] < gap:
             expected[-1][1] = end
