@@ -355,7 +355,7 @@ class Session:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lane = object()  # in the worker's hands, who must not hold the session itself
-        self._owns_worker = not isinstance(model, AsrWorker)
+        self.owns_worker = not isinstance(model, AsrWorker)
         self.worker = model if isinstance(model, AsrWorker) else _make_worker(model, clock)
         self.source = source
         self.partials = partials
@@ -370,7 +370,7 @@ class Session:
         self._stopping = threading.Event()
         self._abandoned = threading.Event()
         self._dsp: threading.Thread | None = None
-        if self._owns_worker:
+        if self.owns_worker:
             weakref.finalize(self, AsrWorker._request_stop, self.worker)
         self._reset()
 
@@ -452,7 +452,7 @@ class Session:
         self._abandoned.set()
         for job in self.worker.forget(self._lane):
             job.done(TranscribeError(f"stopped after {timeout_s:g} s, before its turn"), 0.0)
-        if self._owns_worker:
+        if self.owns_worker:
             self.worker.stop(max(1.0, deadline - self._clock()))
         self._dsp = None
         with self._state:

@@ -1,0 +1,92 @@
+"""The FastAPI application: `/ws`, `/health`, and the page at `/`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, WebSocket
+from fastapi.staticfiles import StaticFiles
+
+from sttlab.capture import Microphone
+from sttlab.config import Config
+from sttlab.server.gate import Gate
+from sttlab.server.hub import Hub
+from sttlab.server.protocol import ALL
+from sttlab.session import Session
+
+log = logging.getLogger("uvicorn.error")  # which shows under a plain `uvicorn sttlab.server:app`
+
+CONFIG_VARIABLE = "STTLAB_CONFIG"
+
+
+def frontend_folder() -> Path:
+    """Where the page's files are: beside the package in a checkout, inside it when installed."""
+    package = Path(__file__).parents[1]
+    inside = package / "frontend"
+    return inside if inside.is_dir() else package.parent / "frontend"
+
+
+def create_app(
+    session: Session | None = None,
+    *,
+    allowed_hosts: Iterable[str] = (),
+    allowed_origins: Iterable[str] = (),
+) -> FastAPI:
+    """Make the application that serves a session.
+
+    Its start-up loads the model; the first client of `/ws` starts the session, and the last stops
+    it, unless it was running before.
+
+    Parameters
+    ----------
+    session : Session, optional
+        Without one: the default microphone, and the settings file that the environment variable
+        STTLAB_CONFIG names, if it does.
+    allowed_hosts, allowed_origins : iterable of str
+        See `Gate`.
+    """
+    if session is None:
+        path = os.environ.get(CONFIG_VARIABLE)
+        config = Config.load(path) if path else Config()
+        session = Session(Microphone(), vad=config.vad, model=config.transcribe)
+    hub = Hub(session)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(session.worker.start)
+        log.info("🎙️ Audio worker started")
+        log.info("🚀 Backend fully started")
+        yield
+        await hub.close()
+        if session.owns_worker and not session.running:
+            await asyncio.to_thread(session.worker.stop)
+
+    app = FastAPI(title="sttlab", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.session = session
+
+    @app.websocket("/ws")
+    async def ws(socket: WebSocket, events: str = "") -> None:
+        await hub.serve(socket, wants_all=events == ALL)
+
+    @app.get("/health")
+    async def health() -> dict[str, Any]:
+        """Say whether the server is well, and if not, why."""
+        failure = str(session.error) if session.error else None
+        return {
+            "status": "degraded" if failure else "ready",
+            "why": failure,
+            "model": session.worker.transcriber.name,
+            "source": session.source.name,
+            "capturing": session.running,
+            "clients": len(hub.clients),
+        }
+
+    app.mount("/", StaticFiles(directory=frontend_folder(), html=True), name="frontend")
+    app.add_middleware(Gate, hosts=tuple(allowed_hosts), origins=tuple(allowed_origins))
+    return app
