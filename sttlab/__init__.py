@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from sttlab.config import VadConfig as VadConfig
     from sttlab.core import segment as segment
     from sttlab.errors import SttlabError as SttlabError
+    from sttlab.evaluate.labels import load_labels as load_labels
+    from sttlab.evaluate.score import score as score
     from sttlab.notebook.monitor import LiveMonitor as LiveMonitor
     from sttlab.notebook.plots import plot_trace as plot_trace
     from sttlab.notebook.plots import plot_utterances as plot_utterances
@@ -85,9 +87,11 @@ _HOME = {
     "calibrate": "sttlab.vad.energy",
     "list_devices": "sttlab.capture.microphone",
     "load": "sttlab.audio",
+    "load_labels": "sttlab.evaluate.labels",
     "plot_trace": "sttlab.notebook.plots",
     "plot_utterances": "sttlab.notebook.plots",
     "record": "sttlab.capture.record",
+    "score": "sttlab.evaluate.score",
     "segment": "sttlab.core",
     "transcribe": "sttlab.batch",
 }

@@ -6,7 +6,6 @@ import base64
 import html
 import math
 import weakref
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -20,10 +19,12 @@ from sttlab.audio import SAMPLE_RATE, wav_bytes
 from sttlab.config import Config, TranscribeConfig, VadConfig
 from sttlab.core import Sound
 from sttlab.errors import SttlabError, TranscribeError
+from sttlab.evaluate.labels import Labels
+from sttlab.evaluate.score import Scores, score
 from sttlab.events import EndReason, Utterance
 from sttlab.notebook.painter import Painter, Shown, make_button, on_change
 from sttlab.notebook.picture import Picture, legend
-from sttlab.notebook.plots import FLOOR, ONSET, TRUTH, Span, draw_sound, trace_panels
+from sttlab.notebook.plots import FLOOR, ONSET, TRUTH, draw_sound, trace_panels
 from sttlab.notebook.sliders import VadSliders
 from sttlab.notebook.trace import Trace, extremes, frame_length
 from sttlab.session import Answer, AsrWorker, Job, Priority, Session
@@ -38,6 +39,20 @@ ENDS: dict[EndReason, str] = {
     "interrupted": "sound lost",
     "end": "end of recording",
 }
+SCORES = {
+    "utterances": "spoken",
+    "found": "found",
+    "missed": "missed",
+    "false": "false",
+    "fragmented": "torn",
+    "merged": "merged",
+    "cut_off": "cut off",
+    "onset_clipped_p90_ms": "onset clipped",
+    "endpoint_delay_median_ms": "endpoint delay",
+    "precision": "precision",
+    "recall": "recall",
+    "detection_error_rate": "error rate",
+}
 LINES = 480  # points of a threshold that moves
 
 
@@ -50,8 +65,8 @@ class VadTuner(Shown):
         Mono samples at SAMPLE_RATE.
     config : VadConfig, optional
         What to begin with, and what "reset" goes back to.
-    labels : iterable of spans, optional
-        When people really speak.
+    labels : Labels, optional
+        When people really speak; with them, the settings are scored.
     session : Session, optional
         What "use live" changes the settings of.
     model : str, TranscribeConfig or AsrWorker
@@ -77,7 +92,7 @@ class VadTuner(Shown):
         self,
         recording: Sound,
         config: VadConfig | None = None,
-        labels: Iterable[Span] | None = None,
+        labels: Labels | None = None,
         session: Session | None = None,
         model: str | TranscribeConfig | AsrWorker = "tiny.en",
         path: str | Path = "data/vad.toml",
@@ -85,11 +100,12 @@ class VadTuner(Shown):
         self.trace = Trace(recording)
         self.session = session
         self.path = Path(path)
-        self._labels = list(labels or ())
+        self._labels = labels
         self._first = config or VadConfig()
         self._texts = _Texts(model)
         self._painter = Painter(self._paint)
         self._texts.on_text(self._painter.request)
+        self._first_scores: Scores | None = None
         self._silero = False  # whether the picture has a panel for it
         self._utterances = lru_cache(maxsize=8)(self.trace.utterances)
         self._build()
@@ -171,7 +187,7 @@ class VadTuner(Shown):
             widgets.VBox(
                 [
                     self._picture.widget,
-                    widgets.HTML(legend(labelled=bool(self._labels))),
+                    widgets.HTML(legend(labelled=self._labels is not None)),
                     self._sliders.widget,
                     widgets.HBox([*buttons, self._message]),
                     self._summary,
@@ -243,7 +259,7 @@ class VadTuner(Shown):
             self._say(str(error))
             return
         self._picture.set_over(self._shapes(config, found))
-        self._summary.value = self._counts(config, found)
+        self._summary.value = self._counts(found) + self._scores(found)
         self._pages.max = max(1, math.ceil(len(found) / ROWS))
         self._pages.layout.display = None if self._pages.max > 1 else "none"
         first = (self._pages.value - 1) * ROWS
@@ -261,7 +277,7 @@ class VadTuner(Shown):
     def _draw_sound(self, axes: list[Axes]) -> None:
         draw_sound(axes, self.trace)
         for ax in axes[:2]:
-            for span in self._labels:
+            for span in self._labels or ():
                 ax.axvspan(span.start_s, span.end_s, 0, 0.04, color=TRUTH, lw=0)
 
     def _shapes(self, config: VadConfig, found: list[Utterance]) -> list[str]:
@@ -293,7 +309,7 @@ class VadTuner(Shown):
         at, _, high = extremes(curve, LINES)
         return np.asarray(at) * frame_length(VadConfig()) / SAMPLE_RATE, high
 
-    def _counts(self, config: VadConfig, found: list[Utterance]) -> str:
+    def _counts(self, found: list[Utterance]) -> str:
         spoken_s = sum(u.duration_s for u in found)
         ends = [f"{sum(u.reason == r for u in found)} by {words}" for r, words in ENDS.items()]
         ended = ", ".join(e for e in ends if not e.startswith("0 "))
@@ -301,6 +317,24 @@ class VadTuner(Shown):
             f'<b class="sttlab-count">{len(found)} utterances</b>, {spoken_s:.1f} s of '
             f"{self.trace.duration_s:.1f} s" + (f"; ended {ended}" if ended else "")
         )
+
+    def _scores(self, found: list[Utterance]) -> str:
+        """Compare the settings with those it began with, by the labels."""
+        if self._labels is None:
+            return ""
+        length_s = self.trace.duration_s
+        now = score(found, self._labels, duration_s=length_s)
+        if self._first_scores is None:
+            self._first_scores = now
+        columns = [scores.figures() for scores in (now, self._first_scores)]
+        heads = "".join(f"<th>{words}</th>" for words in SCORES.values())
+        rows = "".join(
+            f"<tr><th>{name}</th>"
+            + "".join(f"<td>{_figure(key, figures[key])}</td>" for key in SCORES)
+            + "</tr>"
+            for name, figures in zip(("now", "at first"), columns, strict=True)
+        )
+        return f'<table class="sttlab-scores"><tr><th></th>{heads}</tr>{rows}</table>'
 
 
 class _Row:
@@ -398,6 +432,15 @@ def _deliver(
 def _call(tuner: weakref.ref[VadTuner], method: Any, i: int) -> None:
     if (alive := tuner()) is not None:
         method(alive, i)
+
+
+def _figure(key: str, value: float) -> str:
+    """Write a score with its unit; of onsets the 90th percentile, of delays the median."""
+    if math.isnan(value):
+        return "–"
+    if key.endswith("_ms"):
+        return f"{value:.0f} ms"
+    return f"{value:.1%}" if isinstance(value, float) else f"{value}"
 
 
 def _with_detector(config: VadConfig, detector: Any) -> VadConfig:

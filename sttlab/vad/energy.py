@@ -21,6 +21,7 @@ START_CHUNKS = 4  # until two seconds are known, the room is taken to be quiet
 START_FLOOR_DBFS = -60.0
 LOWEST_THRESHOLD_DBFS = -55.0  # in a very quiet room, breath and clothes are not speech
 
+ABOVE_LOUDEST_DB = 3.0
 QUIET_SPREAD_DB = 10.0
 QUIET_DBFS = -60.0
 
@@ -120,7 +121,8 @@ def calibrate(samples: NDArray[np.float32], config: VadConfig | None = None) -> 
     samples : ndarray, shape (n,), float32, mono at SAMPLE_RATE
         Half a second at least; two are better.
     config : VadConfig, optional
-        What else the result holds; its ``margin_db`` is put on top of the room's loudest frames.
+        What else the result holds. Its ``margin_db`` is put on top of the room's quiet frames, as
+        it is live; the threshold is also ABOVE_LOUDEST_DB above nearly all of its loud ones.
 
     Returns
     -------
@@ -147,5 +149,6 @@ def calibrate(samples: NDArray[np.float32], config: VadConfig | None = None) -> 
             f"calibration heard something between {quiet:.0f} and {loud:.0f} dBFS, speech perhaps; "
             "stay quiet and calibrate again"
         )
-    threshold = max(float(loud) + config.margin_db, LOWEST_THRESHOLD_DBFS)
-    return replace(config, threshold_dbfs=round(min(threshold, 0.0), 1))
+    above = max(float(quiet) + config.margin_db, float(loud) + ABOVE_LOUDEST_DB)
+    threshold = min(max(above, LOWEST_THRESHOLD_DBFS), 0.0)
+    return replace(config, threshold_dbfs=round(threshold, 1))
