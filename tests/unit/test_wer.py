@@ -51,6 +51,11 @@ def test_rates():
     assert wer([], []).wer == 0
 
 
+def test_says_all_of_it():
+    errors = wer("Mr. Brown has 2 colours.", "mister brown has two new colors")
+    assert str(errors) == "WER 20.0% (S 0, D 0, I 1, N 5; Whisper's English)"
+
+
 def test_alignment_is_word_by_word():
     (words,) = wer("the quick brown fox jumps over", "the quack fox jumps high over").utterances
     assert [(w.kind, w.said, w.written) for w in words if w.kind != "equal"] == [
