@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from sttlab.notebook.plots import plot_utterances as plot_utterances
     from sttlab.notebook.recorder import Recorder as Recorder
     from sttlab.notebook.tuner import VadTuner as VadTuner
+    from sttlab.server.launch import launch_server as launch_server
     from sttlab.session import AsrWorker as AsrWorker
     from sttlab.session import Session as Session
     from sttlab.vad.energy import calibrate as calibrate
@@ -85,6 +86,7 @@ _HOME = {
     "VadConfig": "sttlab.config",
     "VadTuner": "sttlab.notebook.tuner",
     "calibrate": "sttlab.vad.energy",
+    "launch_server": "sttlab.server.launch",
     "list_devices": "sttlab.capture.microphone",
     "load": "sttlab.audio",
     "load_labels": "sttlab.evaluate.labels",

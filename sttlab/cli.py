@@ -230,7 +230,10 @@ def serve(
         find_device(wanted, list_devices())  # now, not when the first client comes
         sound = Microphone(wanted)
     worker = _load_worker(settings)
+    for name in ("sttlab.server", "uvicorn.error"):
+        logging.getLogger(name).setLevel(logging.INFO)
     serve(Session(sound, vad=settings.vad, model=worker), host=host, port=port)
+    raise typer.Exit(INTERRUPTED)
 
 
 @app.command()

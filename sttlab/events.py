@@ -114,12 +114,8 @@ class Utterance(Event):
     def _repr_html_(self) -> str:
         from sttlab.audio import player_html
 
-        caption = (
-            f"utterance {self.utterance_id}: {self.start_s:.2f} to {self.end_s:.2f} s, "
-        )
-        return player_html(
-            self.samples, caption + f"{self.level_dbfs:.0f} dBFS, {self.reason}"
-        )
+        caption = f"utterance {self.utterance_id}: {self.start_s:.2f} to {self.end_s:.2f} s, "
+        return player_html(self.samples, caption + f"{self.level_dbfs:.0f} dBFS, {self.reason}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

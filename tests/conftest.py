@@ -57,6 +57,7 @@ NEEDS: dict[str, Callable[[], str | None]] = {
     "microphone": _missing_microphone,
     "chromium": _missing_chromium,
     "node": lambda: _missing_programs("node"),
+    "bench": lambda: _missing_modules("psutil", "jiwer", "matplotlib", "websockets"),
     "jupyter": lambda: _missing_modules("jupyterlab", "nbclient", "ipywidgets", "matplotlib"),
 }
 

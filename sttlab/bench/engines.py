@@ -84,7 +84,7 @@ def _sttlab(options: dict[str, Any]) -> Transcribe:
     engine = make_transcriber(config.transcribe)
     engine.load()
     return lambda samples: (
-        transcribe(Recording(samples=samples, name="bench"), model=engine, vad=config.vad).text
+        transcribe(Recording(samples=samples, origin="bench"), model=engine, vad=config.vad).text
     )
 
 

@@ -256,7 +256,7 @@ def _faded(samples: Samples, begin: int, end: int) -> Samples:
     """Cut out begin..end with an edge on either side that fades to nothing."""
     edge = int(EDGE_S * SAMPLE_RATE)
     padded = np.pad(samples, edge)
-    piece = padded[begin : end + 2 * edge].copy()
+    piece: Samples = padded[begin : end + 2 * edge].copy()
     ramp = np.linspace(0, 1, edge, dtype=np.float32)
     piece[:edge] *= ramp
     piece[-edge:] *= ramp[::-1]

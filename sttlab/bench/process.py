@@ -19,7 +19,7 @@ import psutil
 
 from sttlab.errors import ServerError
 
-SAMPLE_EVERY_S = 0.2
+SAMPLE_EVERY_S = 0.5
 LINES = 10_000  # that a child may be ahead of its reader
 
 
@@ -36,9 +36,10 @@ class Meter:
 
     def _run(self) -> None:
         while not self._stop.wait(SAMPLE_EVERY_S):
-            self._sample()
+            self.sample()
 
-    def _sample(self) -> None:
+    def sample(self) -> None:
+        """Read the process's time and memory now."""
         cpu_s, resident = 0.0, 0
         try:
             for process in (self._process, *self._process.children(recursive=True)):

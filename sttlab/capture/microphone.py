@@ -43,8 +43,8 @@ NOT_ALLOWED = {
     "linux": "check that it isn't muted (pavucontrol, alsamixer) and that this user may use it",
     "darwin": "allow the microphone for the program that runs Python (Terminal, VS Code) in System "
     "Settings > Privacy & Security > Microphone, then start that program again",
-    "win32": "let desktop apps use it in Settings > Privacy & security > Microphone, and check that "
-    "it isn't muted",
+    "win32": "let desktop apps use it in Settings > Privacy & security > Microphone, and check "
+    "that it isn't muted",
 }
 
 _portaudio = threading.Lock()  # PortAudio's start and end are global to the process

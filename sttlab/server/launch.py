@@ -161,6 +161,7 @@ def serve(session: Session, host: str = "127.0.0.1", port: int = 8000) -> None:
     """
     app = create_app(session)
     bound = bind(host, port)
+    log.info("serving at http://%s:%d/", _as_url(host), bound.getsockname()[1])
     try:
         _Server(_config(app)).run(sockets=[bound])
     except KeyboardInterrupt:

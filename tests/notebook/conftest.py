@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -59,10 +60,8 @@ class Lab:
         raise AssertionError(f"no answer within {READY_S} s:\n{self.log.read_text()}")
 
     def _pause(self) -> None:
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(0.2)
-        except subprocess.TimeoutExpired:
-            pass
 
     def stop(self) -> None:
         """End it and its kernels."""

@@ -37,7 +37,7 @@ def sound(*parts: tuple[float, float], seed: int = 0) -> np.ndarray:
     ).astype(np.float32)
 
 
-def facts(events) -> list[tuple]:
+def facts(events) -> list[tuple[object, ...]]:
     """Events as values that compare, samples included."""
     out = []
     for event in events:

@@ -29,7 +29,9 @@ def test_each_utterance_begins_anew():
     drafts = Drafts()
     drafts.add(0, "one two", 0.1)
     drafts.add(0, "one two", 0.1)
-    assert drafts.add(1, "one three", 0.1).stable == ""
+    draft = drafts.add(1, "one three", 0.1)
+    assert draft is not None
+    assert draft.stable == ""
 
 
 def test_drafts_take_their_share_of_the_engine_and_no_more():

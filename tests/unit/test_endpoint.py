@@ -159,7 +159,7 @@ def spans(limits: Limits, *parts) -> list[Decision]:
     endpointer = Endpointer(limits)
     decisions = [d for part in parts for d in endpointer.push(activity(part))[0]]
     last = endpointer.flush()
-    return decisions + [last] * (last is not None)
+    return [*decisions, last] if last else decisions
 
 
 @given(levels, configs, st.lists(st.integers(0, 300), max_size=5))

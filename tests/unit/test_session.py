@@ -22,6 +22,7 @@ from sttlab.errors import (
 from sttlab.events import (
     ConfigChanged,
     DeviceLost,
+    Event,
     Level,
     Partial,
     SessionFailed,
@@ -128,7 +129,7 @@ class Counting:
 
 
 def collect(session):
-    events = []
+    events: list[Event] = []
     session.subscribe(events.append)
     return events
 
@@ -322,7 +323,11 @@ def test_a_slow_reader_loses_levels_first_and_is_told_in_the_end():
 
 def test_a_callback_that_raises_is_dropped_and_the_others_go_on(caplog):
     session = Session(Blocks(speech(2)), vad=VAD, model=Counting())
-    session.subscribe(lambda event: 1 / 0)
+
+    def fail(event: Event) -> None:
+        raise ValueError
+
+    session.subscribe(fail)
     events = collect(session)
     with session:
         assert session.wait(WAIT_S)

@@ -1,0 +1,112 @@
+"""The benchmarks run as a person runs them: real processes, weights, server and client."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sttlab.bench import live
+from sttlab.bench.process import Child
+from sttlab.config import Config
+from sttlab.errors import ConfigError, ServerError
+
+needs_all = pytest.mark.needs("whisper", "faster-whisper", "bench")
+
+
+def bench(folder: Path, *arguments: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "sttlab", "bench", *arguments, "--output", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads((folder / f"{arguments[0]}.json").read_text("utf-8"))
+    assert done.stdout.startswith("| ")
+    assert (folder / f"{arguments[0]}.png").read_bytes().startswith(b"\x89PNG")
+    return result
+
+
+@needs_all
+def test_live_measures_sttlab_and_a_weekend_project(tmp_path: Path) -> None:
+    result = bench(
+        tmp_path,
+        *("live", "--system", "sttlab+partials", "--system", "naive"),
+        *("--utterances", "2", "--noise-s", "9"),
+    )
+    assert result["settings"]["seed"] == 1
+    assert {"python", "torch", "openai-whisper"} <= set(result["before"]["versions"])
+    ours, naive = result["systems"]
+    for system in (ours, naive):
+        assert (system["missed"], system["merged"], system["cut"]) == (0, 0, 0)
+        assert system["wer_live"]["words"] >= 6
+        assert system["wer_live"]["wer"] < 0.5
+        assert system["wer_offline"]["wer"] < 0.5
+        assert system["cpu_s_per_audio_s"] > 0
+        assert system["peak_mb"] > 100
+    for outcome in ours["outcomes"]:
+        assert sum(outcome["stages_s"].values()) == pytest.approx(outcome["delay_s"], abs=1e-6)
+        assert outcome["partials"]
+    assert naive["stages_s"] is None
+
+
+@needs_all
+def test_file_measures_engines_on_the_same_sound(tmp_path: Path) -> None:
+    result = bench(
+        tmp_path,
+        *("file", "--engine", "sttlab", "--engine", "faster-whisper int8", "--joined-s", "30"),
+    )
+    kinds = {(f["engine"], f["material"]): f for f in result["engines"]}
+    assert len(kinds) == 4
+    for figures in kinds.values():
+        assert figures["rtf"] > 0
+        assert figures["wer"]["wer"] < 0.5
+        assert len(figures["texts"]) == len(figures["recordings"])
+    joined = [f for f in result["engines"] if f["material"] == "joined sentences"]
+    assert joined[0]["audio_s"] == joined[1]["audio_s"] == pytest.approx(30, abs=10)
+
+
+def test_a_child_that_fails_gives_its_reason() -> None:
+    with (
+        Child(["-c", "import sys; sys.exit('no model, no text')"], threads=1) as child,
+        pytest.raises(ServerError, match=r"exit code 1.*no model, no text"),
+    ):
+        child.line(30)
+
+
+def test_a_child_that_says_nothing_is_given_up() -> None:
+    with (
+        Child(["-c", "input()"], threads=1) as child,
+        pytest.raises(ServerError, match="said nothing for 1 s"),
+    ):
+        child.line(1)
+
+
+def test_a_child_says_lines_and_ends() -> None:
+    code = "print('loading'); print('{\"a\": 1}')"
+    with Child(["-c", code], threads=1) as child:
+        first = child.line(30)
+        assert first is not None
+        assert first[1] == {"a": 1}
+        assert child.line(30) is None
+
+
+def test_the_cost_of_a_child_is_its_own() -> None:
+    code = (
+        "import sys; x = bytearray(2 * 10**8); sum(range(10**7)); print('{}', flush=True); input()"
+    )
+    with Child(["-c", code], threads=1) as child:
+        line = child.line(60)
+        assert line is not None
+        child.meter.sample()
+        assert 200 < child.meter.peak_bytes / 1e6 < 400
+        assert child.meter.cpu_between_s(0, line[0] + 1e6) >= 0
+
+
+def test_an_unknown_system_is_refused() -> None:
+    with pytest.raises(ConfigError, match="known are sttlab"):
+        live.missing("skynet")
+    assert live.missing("naive") is None
+    assert set(live.SYSTEMS) == set(live.ENGINE_OF)
+    assert Config().vad.silence_timeout_s == 0.6

@@ -1,0 +1,163 @@
+"""Every notebook runs as shipped, from top to bottom, and its cells show what they promise."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import html
+import io
+import json
+import re
+import shutil
+import socket
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+pytestmark = pytest.mark.needs("jupyter")
+
+CELL_S = 180
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture
+def run(root, tmp_path, monkeypatch):
+    """Run a notebook in a copy of its folder; give its cells, with what they show."""
+    from nbclient import NotebookClient
+
+    shutil.copytree(root / "data", tmp_path / "data")
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(root))
+
+    def run(name: str, *extra: str) -> Shown:
+        book = nbformat.read(root / "notebooks" / name, as_version=4)
+        for cell in book.cells:
+            cell.source = cell.source.replace("port=8000", f"port={free_port()}")
+        book.cells += [nbformat.v4.new_code_cell(source) for source in extra]
+        NotebookClient(
+            book, timeout=CELL_S, resources={"metadata": {"path": str(tmp_path / "notebooks")}}
+        ).execute()
+        return Shown(book)
+
+    return run
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+class Shown:
+    """What an executed notebook shows."""
+
+    def __init__(self, book: Any) -> None:
+        self.cells = [cell for cell in book.cells if cell.cell_type == "code"]
+        self.widgets = book.metadata["widgets"]["application/vnd.jupyter.widget-state+json"]
+
+    def all_of(self, source: str) -> list[dict[str, Any]]:
+        """The outputs of the first cell whose source contains this, by MIME type."""
+        cell = next(cell for cell in self.cells if source in cell.source)
+        return [output.data for output in cell.outputs]
+
+    def of(self, source: str) -> dict[str, Any]:
+        """The last of them."""
+        return self.all_of(source)[-1]
+
+    @property
+    def words(self) -> str:
+        """All HTML in widgets, without tags."""
+        values = [
+            m["state"].get("value", "")
+            for m in self.widgets["state"].values()
+            if m["model_name"] == "HTMLModel"
+        ]
+        text = html.unescape(re.sub(r"<[^>]*>", " ", " ".join(values)))
+        return re.sub(r"\s+", " ", text)
+
+
+def picture(data: dict[str, Any]) -> Any:
+    from PIL import Image
+
+    return Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_is_shipped_without_outputs(path):
+    book = nbformat.read(path, as_version=4)
+    nbformat.validate(book)
+    assert [
+        c.get("execution_count") for c in book.cells if c.cell_type == "code" and c.outputs
+    ] == []
+    assert book.cells[0].cell_type == "markdown"
+    assert "widgets" not in book.metadata
+    assert book.metadata.kernelspec.name == "python3"
+
+
+def test_01_capture_and_see(run):
+    shown = run("01_capture_and_see.ipynb")
+    recording = shown.of("recorder.recording")["text/html"]
+    assert "demo.flac: 31.13 s" in recording
+    assert "<svg" in recording
+    assert 'src="data:audio/wav;base64,' in recording
+    trace = picture(shown.of("plot_trace"))
+    assert trace.size[0] == 1920
+    assert len(trace.convert("RGB").getcolors(1 << 24)) > 50
+    players = [data["text/html"] for data in shown.all_of("display(utterance)")]
+    assert len(players) >= 2
+    assert all("<audio controls" in player and "dBFS" in player for player in players)
+    assert "Microphone" in str(shown.widgets)
+    assert "there is no microphone" in shown.words or "PortAudio" in shown.words
+
+
+def test_02_tune_vad(run):
+    shown = run(
+        "02_tune_vad.ipynb",
+        "calibrate, reset, save = tuner.widget.children[3].children[:3]\n"
+        "calibrate.click()\nsave.click()",
+        "both = stt.segment(recording), tuner.utterances\n"
+        "[stt.score(found, labels).detection_error_rate for found in both]",
+        "[f'from {u.start_s:.2f} s, {u.duration_s:.2f} s long' for u in tuner.utterances]",
+        "stt.Config.load('../data/vad.toml').vad == tuner.config",
+    )
+    assert (
+        "VadConfig(detector='energy', threshold_dbfs=None"
+        in shown.cells[3].outputs[0].data["text/plain"]
+    )
+    assert picture(shown.of("plot_utterances")).size[0] == 1920
+    before, after = json.loads(shown.of("both =")["text/plain"])
+    assert after < before / 2, "one click on Calibrate beats the defaults"
+    assert shown.of("Config.load")["text/plain"] == "True"
+    assert "5 utterances" in shown.words
+    rows = ast.literal_eval(shown.of("f'from")["text/plain"])
+    assert len(rows) == 5
+    for i, row in enumerate(rows, 1):
+        assert f"{i} {row}" in shown.words
+    assert f"{before:.1%}" in shown.words
+    assert f"{after:.1%}" in shown.words
+    assert "saved to" in shown.words
+
+
+@pytest.mark.needs("whisper")
+def test_03_live_server(run, data):
+    import jiwer
+
+    shown = run(
+        "03_live_server.ipynb",
+        "import json, urllib.request\n"
+        "json.load(urllib.request.urlopen(server.url + 'health'))['status']",
+        "server.stop()",
+    )
+    said = (data / "demo.txt").read_text().split()
+    texts = ast.literal_eval(shown.of("session.wait")["text/plain"])
+    words = re.sub(r"[^a-z ]", " ", " ".join(texts).lower().replace("mr.", "mister")).split()
+    assert len(texts) >= 3
+    assert jiwer.wer(" ".join(said), " ".join(words)) < 0.2
+    for text in texts:
+        assert text in shown.words
+    assert re.search(r"\d\.\d\d s 0\.\d\d", shown.words), "a delay and a confidence"
+    assert "the source ended after 31.1 s" in shown.words
+    assert "http://127.0.0.1:" in shown.of("launch_server(session, port")["text/html"]
+    assert shown.of("/health")["text/plain"] == "'ok'"

@@ -1,0 +1,110 @@
+"""`sttlab demo` and `sttlab serve`, in a process of their own, as a person runs them."""
+
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from websockets.sync.client import connect
+
+pytestmark = pytest.mark.needs("whisper")
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
+
+
+@contextmanager
+def sttlab(*args: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sttlab", *args],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def serving(process: subprocess.Popen[str]) -> str:
+    """Wait for the server, and give its host and port."""
+    assert process.stderr
+    found = (re.search(r"http://([\w.]+:\d+)", line) for line in process.stderr)
+    return next(match[1] for match in found if match)
+
+
+def test_the_demo_prints_each_transcript_with_its_delay(data: Path) -> None:
+    with sttlab("demo") as process:
+        out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert "loading" in err
+    assert "http://127.0.0.1:" in out
+    said = re.findall(r"^ *(\d+\.\d\d) s  (\S.*)$", out, re.MULTILINE)
+    assert len(said) >= 2
+    assert all(0.5 < float(delay_s) < 60 for delay_s, _ in said)
+    assert "Dashwood" in said[0][1]
+    assert "Traceback" not in err
+
+
+@posix
+def test_ctrl_c_ends_the_demo_at_once() -> None:
+    with sttlab("demo") as process:
+        assert process.stdout
+        assert "http://" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "sttlab: stopped"
+    assert "Traceback" not in err
+
+
+@posix
+def test_a_file_is_served_from_the_first_client_on_and_ctrl_c_ends_it(data: Path) -> None:
+    with sttlab("serve", "--source", str(data / "demo.flac"), "--port", "0") as process:
+        address = serving(process)
+        with connect(f"ws://{address}/ws") as client:
+            message = json.loads(client.recv(timeout=60))
+            assert message["event"] == "transcript"
+            assert "Dashwood" in message["text"]
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "sttlab: stopped"
+    assert "Traceback" not in err
+
+
+def test_a_port_taken_is_a_failure_on_one_line(data: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with sttlab("serve", "--source", str(data / "demo.flac"), "--port", port) as process:
+            out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert out == ""
+    assert port in err.splitlines()[-1]
+    assert "Traceback" not in err
+
+
+def test_settings_from_a_file_are_used_and_options_come_first(data: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text("[vad]\nsilence_timeout_s = 0.2\n[transcribe]\nmodel = 'nowhere.pt'\n")
+    sound = shutil.copy(data / "demo.flac", tmp_path)
+    options = ["--config", str(settings), "--source", str(sound), "--port", "0"]
+    with sttlab("serve", *options) as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "nowhere.pt" in err.splitlines()[-1]
+    with sttlab("serve", *options, "--model", "tiny.en") as process:
+        address = serving(process)
+        with connect(f"ws://{address}/ws?events=all") as client:
+            events = (json.loads(client.recv(timeout=60)) for _ in range(2000))
+            transcript = next(event for event in events if event["event"] == "transcript")
+    assert transcript["pause_s"] == pytest.approx(0.2, abs=0.04)
