@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE, level_dbfs
 from sttlab.events import Segment
-from sttlab.vad.energy import frame_levels
 
 LONGEST_PIECE_S = 28.0
 CUT_WINDOW_S = 5.0
@@ -153,7 +152,7 @@ def pieces(sound: NDArray[np.float32]) -> Iterator[tuple[int, NDArray[np.float32
     while len(sound) - start > longest:
         first = start + longest - window
         frames = sound[first : start + longest].reshape(-1, FRAME_SAMPLES)
-        stop = first + int(frame_levels(frames).argmin()) * FRAME_SAMPLES + FRAME_SAMPLES // 2
+        stop = first + int(np.square(frames).mean(axis=1).argmin()) * FRAME_SAMPLES + FRAME_SAMPLES // 2
         yield start, sound[start:stop]
         start = stop
     yield start, sound[start:]
