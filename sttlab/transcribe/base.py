@@ -152,7 +152,8 @@ def pieces(sound: NDArray[np.float32]) -> Iterator[tuple[int, NDArray[np.float32
     while len(sound) - start > longest:
         first = start + longest - window
         frames = sound[first : start + longest].reshape(-1, FRAME_SAMPLES)
-        stop = first + int(np.square(frames).mean(axis=1).argmin()) * FRAME_SAMPLES + FRAME_SAMPLES // 2
+        quietest = int(np.square(frames).mean(axis=1).argmin())
+        stop = first + quietest * FRAME_SAMPLES + FRAME_SAMPLES // 2
         yield start, sound[start:stop]
         start = stop
     yield start, sound[start:]
