@@ -70,7 +70,7 @@ class VadConfig:
         "level at which speech begins; unset, the noise floor decides",
     )
     margin_db: float = _number(
-        10.0,
+        8.0,
         "dB",
         1,
         60,

@@ -46,9 +46,10 @@ def frame_levels(frames: NDArray[np.float32]) -> NDArray[np.float64]:
 class NoiseFloor:
     """The level of the room when nobody speaks, by minimum statistics.
 
-    Each half second gives its tenth percentile; the floor is the least of the last six seconds.
-    Speech has gaps that reach the floor in any six seconds, so it isn't learnt; a noise that stays
-    is, after six seconds. Digital zeros say nothing about a room and are passed over.
+    Each half second gives its tenth percentile; the floor is the second least of the last six
+    seconds, so that one odd dip doesn't rule. Speech has gaps that reach the floor in any six
+    seconds, so it isn't learnt; a noise that stays is, after six seconds. Digital zeros say nothing
+    about a room and are passed over.
 
     The idea: R. Martin, "Noise power spectral density estimation based on optimal smoothing and
     minimum statistics", IEEE Trans. Speech and Audio Processing 9(5), 2001.
@@ -63,7 +64,7 @@ class NoiseFloor:
         """The floor as it stands."""
         if len(self._recent) < START_CHUNKS:
             return min([START_FLOOR_DBFS, *self._recent])
-        return min(self._recent)
+        return sorted(self._recent)[1]
 
     def follow(self, levels: NDArray[np.float64]) -> NDArray[np.float64]:
         """Give the floor at each of the next n frames, from what came before it.

@@ -59,6 +59,11 @@ def test_floor_never_learns_from_speech():
     assert floor_of(speech_like(1, -25, -55)) <= -55
 
 
+def test_one_odd_dip_does_not_rule_the_floor():
+    dip = noise(10, -45), noise(0.3, -80), noise(2, -45)
+    assert floor_of(*dip) == pytest.approx(-45, abs=1.5)
+
+
 def test_floor_never_learns_from_zeros():
     zeros = np.zeros(30 * SAMPLE_RATE, np.float32)
     assert floor_of(noise(10, -40), zeros) == pytest.approx(-40, abs=1.5)
