@@ -10,6 +10,7 @@ Callbacks of `Session.subscribe` run on these two and must not block.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
@@ -55,6 +56,7 @@ Answer: TypeAlias = Transcription | TranscribeError
 READ_S = 0.1  # the longest that a stop or new settings wait for the source
 STALL_S = 2.0  # without sound for so long, open speech is over
 LAST_BLOCKS = 16  # read after a stop: what the source had heard before
+LAST_JOIN_S = 3.0  # for the engine to notice that its work is dropped
 LANE_JOBS = 8  # utterances of one session that may wait for the engine
 HISTORY = 10_000  # transcripts kept by a session
 LISTENER_EVENTS = 2_000  # that `Session.events` holds for a reader
@@ -109,7 +111,7 @@ class AsrWorker:
         self.transcriber = transcriber
         self._clock = clock
         self._lanes: dict[object, deque[Job]] = {}  # each bounded by LANE_JOBS; `submit` waits
-        self._current: Job | None = None
+        self._current: tuple[object, Job] | None = None  # with its owner
         self._changed = threading.Condition()
         self._ready = threading.Event()
         self._stopping = False
@@ -135,6 +137,7 @@ class AsrWorker:
             self._ready.clear()
             self._thread = threading.Thread(target=self._run, name="sttlab-asr", daemon=True)
             self._thread.start()
+            _workers.add(self)
         if wait:
             self.wait_ready()
 
@@ -160,24 +163,35 @@ class AsrWorker:
             if self._stopping or self._error:
                 return False
             lane.append(job)
-            current = self._current
-            if current and current.priority == Priority.PARTIAL > job.priority:
-                current.cancelled.set()
+            if self._current and self._current[1].priority == Priority.PARTIAL > job.priority:
+                self._current[1].cancelled.set()
             self._changed.notify_all()
             return True
 
     def forget(self, owner: object) -> list[Job]:
-        """Take back what an owner still has waiting."""
+        """Take back what an owner still has waiting, and what the engine is at; it stops soon."""
         with self._changed:
-            return list(self._lanes.pop(owner, ()))
+            jobs = list(self._lanes.pop(owner, ()))
+            if self._current and self._current[0] is owner:
+                job = self._current[1]
+                job.cancelled.set()
+                self._current = None
+                jobs.insert(0, job)
+            return jobs
 
     def stop(self, timeout_s: float = 10.0) -> bool:
-        """Finish what is queued, end the thread, and say whether it ended in time."""
+        """Finish what is queued, end the thread, and say whether it ended in time.
+
+        What the engine is at when time is up is dropped.
+        """
         self._request_stop()
         thread = self._thread
         if thread is None:
             return True
         thread.join(timeout_s)
+        if thread.is_alive():
+            self._drop_all()
+            thread.join(LAST_JOIN_S)
         if thread.is_alive():
             log.warning("the engine is still busy after %.0f s; its thread is left", timeout_s)
             return False
@@ -188,6 +202,12 @@ class AsrWorker:
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
+
+    def _drop_all(self) -> None:
+        with self._changed:
+            self._lanes.clear()
+            if self._current:
+                self._current[1].cancelled.set()
 
     def _run(self) -> None:
         try:
@@ -210,9 +230,11 @@ class AsrWorker:
             except Exception as error:
                 log.exception("%s failed on an utterance", self.transcriber.name)
                 answer = TranscribeError(f"{self.transcriber.name} failed: {error}")
-            if answer is not None:
+            with self._changed:
+                wanted = self._current is not None  # its owner has not taken it back
+                self._current = None
+            if wanted and answer is not None:
                 job.done(answer, self._clock() - started)
-            self._current = None
             del job, answer  # lest an idle worker keeps a session alive
 
     def _next(self) -> Job | None:
@@ -229,7 +251,7 @@ class AsrWorker:
                     self._lanes[owner] = self._lanes.pop(owner)  # to the end: fair
                     self._changed.notify_all()
                     if not job.cancelled.is_set():
-                        self._current = job
+                        self._current = owner, job
                         return job
                 elif self._stopping or self._error:
                     return None
@@ -242,6 +264,17 @@ class AsrWorker:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+_workers: weakref.WeakSet[AsrWorker] = weakref.WeakSet()  # whose threads may be running
+
+
+@atexit.register
+def _end_workers() -> None:
+    """End them before the interpreter goes: a thread killed inside torch takes the process down."""
+    for worker in list(_workers):
+        worker._drop_all()
+        worker.stop(LAST_JOIN_S)
 
 
 @dataclass(eq=False)
