@@ -14,6 +14,7 @@ In a notebook
 Live
     Session         a source, a detector and a model at work
     AsrWorker       one loaded model that several sessions share
+    launch_server   the page and `/ws`, in the background
 
 Settings
     VadConfig, TranscribeConfig     what decides about speech, and about text
@@ -23,6 +24,7 @@ Settings
 Files
     segment         utterances, cut exactly as the live path cuts them
     transcribe      a recording to text
+    score, load_labels              utterances against labelled truth
 
 Errors
     SttlabError     root of all that is raised on purpose

@@ -71,55 +71,71 @@ def read_variables(data: bytes) -> Variables:
 
 def to_checkpoint(variables: Variables) -> dict[str, Any]:
     """Rename and unstack the variables into what `whisper.load_model` reads from a file."""
-    import torch
+    renamed = _Renamed(variables)
+    for conv in ("conv1", "conv2"):
+        renamed.linear(f"encoder.{conv}", f"encoder/{conv}")
+    layers = []
+    for side, last in (("encoder", "ln_post"), ("decoder", "ln")):
+        positions = variables[f"{side}/position_encodings/encodings"]
+        renamed.put(f"{side}.positional_embedding", positions)
+        renamed.norm(f"{side}.{last}", f"{side}/layer_norm")
+        layers.append(renamed.blocks(side))
+    renamed.put("decoder.token_embedding.weight", variables["decoder/embeddings/weight"])
+    return {"dims": _dimensions(renamed.state, *layers), "model_state_dict": renamed.state}
 
-    state: dict[str, torch.Tensor] = {}
 
-    def put(name: str, value: NDArray[Any]) -> None:
-        state[name] = torch.from_numpy(value.astype(np.float16))
+class _Renamed:
+    """Whisper's names for CTranslate2's variables."""
 
-    def linear(name: str, source: str, parts: tuple[str, ...] = ("",)) -> None:
-        weights = np.split(variables[f"{source}/weight"], len(parts))
-        biases = np.split(variables[f"{source}/bias"], len(parts))
+    def __init__(self, variables: Variables) -> None:
+        self.state: dict[str, torch.Tensor] = {}
+        self._variables = variables
+
+    def put(self, name: str, value: NDArray[Any]) -> None:
+        import torch
+
+        self.state[name] = torch.from_numpy(value.astype(np.float16))
+
+    def linear(self, name: str, source: str, parts: tuple[str, ...] = ("",)) -> None:
+        weights = np.split(self._variables[f"{source}/weight"], len(parts))
+        biases = np.split(self._variables[f"{source}/bias"], len(parts))
         for part, weight, bias in zip(parts, weights, biases, strict=True):
-            put(f"{name}{part}.weight", weight)
+            self.put(f"{name}{part}.weight", weight)
             if part != ".key":  # which has no bias in Whisper
-                put(f"{name}{part}.bias", bias)
+                self.put(f"{name}{part}.bias", bias)
 
-    def norm(name: str, source: str) -> None:
-        put(f"{name}.weight", variables[f"{source}/gamma"])
-        put(f"{name}.bias", variables[f"{source}/beta"])
+    def norm(self, name: str, source: str) -> None:
+        self.put(f"{name}.weight", self._variables[f"{source}/gamma"])
+        self.put(f"{name}.bias", self._variables[f"{source}/beta"])
 
-    def blocks(side: str) -> int:
+    def blocks(self, side: str) -> int:
+        """Rename all layers of one side, and count them."""
         count = 0
-        while f"{side}/layer_{count}/ffn/linear_0/weight" in variables:
+        while f"{side}/layer_{count}/ffn/linear_0/weight" in self._variables:
             source, name = f"{side}/layer_{count}", f"{side}.blocks.{count}"
-            norm(f"{name}.attn_ln", f"{source}/self_attention/layer_norm")
+            self.norm(f"{name}.attn_ln", f"{source}/self_attention/layer_norm")
             stacked = (".query", ".key", ".value")
-            linear(f"{name}.attn", f"{source}/self_attention/linear_0", stacked)
-            linear(f"{name}.attn.out", f"{source}/self_attention/linear_1")
+            self.linear(f"{name}.attn", f"{source}/self_attention/linear_0", stacked)
+            self.linear(f"{name}.attn.out", f"{source}/self_attention/linear_1")
             if side == "decoder":
-                norm(f"{name}.cross_attn_ln", f"{source}/attention/layer_norm")
-                linear(f"{name}.cross_attn.query", f"{source}/attention/linear_0")
-                linear(f"{name}.cross_attn", f"{source}/attention/linear_1", (".key", ".value"))
-                linear(f"{name}.cross_attn.out", f"{source}/attention/linear_2")
-            norm(f"{name}.mlp_ln", f"{source}/ffn/layer_norm")
-            linear(f"{name}.mlp.0", f"{source}/ffn/linear_0")
-            linear(f"{name}.mlp.2", f"{source}/ffn/linear_1")
+                self.norm(f"{name}.cross_attn_ln", f"{source}/attention/layer_norm")
+                self.linear(f"{name}.cross_attn.query", f"{source}/attention/linear_0")
+                stacked = (".key", ".value")
+                self.linear(f"{name}.cross_attn", f"{source}/attention/linear_1", stacked)
+                self.linear(f"{name}.cross_attn.out", f"{source}/attention/linear_2")
+            self.norm(f"{name}.mlp_ln", f"{source}/ffn/layer_norm")
+            self.linear(f"{name}.mlp.0", f"{source}/ffn/linear_0")
+            self.linear(f"{name}.mlp.2", f"{source}/ffn/linear_1")
             count += 1
         return count
 
-    for conv in ("conv1", "conv2"):
-        linear(f"encoder.{conv}", f"encoder/{conv}")
-    for side, last in (("encoder", "ln_post"), ("decoder", "ln")):
-        positions = variables[f"{side}/position_encodings/encodings"]
-        put(f"{side}.positional_embedding", positions)
-        norm(f"{side}.{last}", f"{side}/layer_norm")
-    put("decoder.token_embedding.weight", variables["decoder/embeddings/weight"])
-    audio_layers, text_layers = blocks("encoder"), blocks("decoder")
+
+def _dimensions(
+    state: dict[str, torch.Tensor], audio_layers: int, text_layers: int
+) -> dict[str, int]:
     audio_ctx, audio_state = state["encoder.positional_embedding"].shape
     text_ctx, text_state = state["decoder.positional_embedding"].shape
-    dims = {
+    return {
         "n_mels": state["encoder.conv1.weight"].shape[1],
         "n_audio_ctx": audio_ctx,
         "n_audio_state": audio_state,
@@ -131,4 +147,3 @@ def to_checkpoint(variables: Variables) -> dict[str, Any]:
         "n_text_head": text_state // 64,
         "n_text_layer": text_layers,
     }
-    return {"dims": dims, "model_state_dict": state}

@@ -256,7 +256,7 @@ def _download(model: str) -> Path:
     except (OSError, RuntimeError) as error:
         raise ModelNotFound(
             f"{model} is not here and could not be downloaded ({error}). {_how_to_get(model)}"
-        ) from error
+        ) from None
 
 
 def _how_to_get(model: str) -> str:

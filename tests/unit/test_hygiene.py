@@ -218,7 +218,7 @@ RUNNABLE = [
     module_name(path)
     for path in SOURCES
     if part(module_name(path)) in {*TIERS[0], *TIERS[1], *TIERS[2], "export", "evaluate"}
-    and "\n    >>> " in path.read_text(encoding="utf-8")
+    and re.search(r"^    >>> (?!.*doctest: \+SKIP)", path.read_text(encoding="utf-8"), re.MULTILINE)
 ]
 
 
