@@ -42,6 +42,9 @@ from typing import TYPE_CHECKING, Any
 
 # PyTorch and CTranslate2 each bring an OpenMP on macOS and Windows; without this the second aborts.
 os.environ.setdefault("KMP_DUPLICATE_LIB_OK", "TRUE")
+# PyTorch's threads wait for each other by spinning, and by default so long that two programs on
+# the same cores take many times as long as one after the other: tests/benchmarks/bench_shared.py.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __version__ = "0.1.0"

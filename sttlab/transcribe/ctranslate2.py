@@ -120,8 +120,8 @@ class _Renamed:
             if side == "decoder":
                 self.norm(f"{name}.cross_attn_ln", f"{source}/attention/layer_norm")
                 self.linear(f"{name}.cross_attn.query", f"{source}/attention/linear_0")
-                stacked = (".key", ".value")
-                self.linear(f"{name}.cross_attn", f"{source}/attention/linear_1", stacked)
+                both = (".key", ".value")
+                self.linear(f"{name}.cross_attn", f"{source}/attention/linear_1", both)
                 self.linear(f"{name}.cross_attn.out", f"{source}/attention/linear_2")
             self.norm(f"{name}.mlp_ln", f"{source}/ffn/layer_norm")
             self.linear(f"{name}.mlp.0", f"{source}/ffn/linear_0")
