@@ -51,6 +51,7 @@ class Hub:
         self.clients: set[_Client] = set()
         self._lock = asyncio.Lock()
         self._started = False
+        self._partials_before: bool | None = None  # while there are clients that want them
         self._levels = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._unsubscribe = session.subscribe(self._on_event)
@@ -101,8 +102,7 @@ class Hub:
 
     async def _start(self) -> None:
         async with self._lock:
-            if any(client.wants_all for client in self.clients):
-                self.session.partials = True
+            self._set_partials()
             if not self.session.running:
                 await asyncio.to_thread(self.session.start)
                 self._started = True
@@ -110,11 +110,19 @@ class Hub:
 
     async def _stop(self) -> None:
         async with self._lock:
+            self._set_partials()
             if self.clients or not self._started:
                 return
             self._started = False
             await asyncio.to_thread(self.session.stop)
             log.info("capture stopped: nobody is connected")
+
+    def _set_partials(self) -> None:
+        wanted = any(client.wants_all for client in self.clients)
+        if wanted and self._partials_before is None:
+            self._partials_before, self.session.partials = self.session.partials, True
+        elif not wanted and self._partials_before is not None:
+            self.session.partials, self._partials_before = self._partials_before, None
 
     async def close(self) -> None:
         """Stop what was started here."""

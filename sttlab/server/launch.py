@@ -24,7 +24,8 @@ START_S = 300.0  # the first start may convert a model or download it
 STOP_S = 10.0
 GRACE_S = 1  # for clients, after which their sockets are cut
 
-_handles: dict[tuple[str, int], ServerHandle] = {}  # by what was asked for: a cell run again
+# By what was asked for, since a cell may be run again; on any free port, by the session.
+_handles: dict[tuple[str, int, Session | None], ServerHandle] = {}
 _handles_lock = threading.Lock()
 
 
@@ -111,7 +112,8 @@ def launch_server(
 ) -> ServerHandle:
     """Start the server in the background, and return when it answers.
 
-    The same call again replaces the server it started before.
+    The same call again replaces the server it started before: at the same port or, where that is 0,
+    of the same session.
 
     Parameters
     ----------
@@ -131,8 +133,9 @@ def launch_server(
     ModelError
         If the model can't be had.
     """
+    key = host, port, None if port else session
     with _handles_lock:
-        before = _handles.get((host, port))
+        before = _handles.get(key)
     if before:
         before.stop()
     app = create_app(session, allowed_hosts=allowed_hosts, allowed_origins=allowed_origins)
@@ -147,7 +150,7 @@ def launch_server(
     server.up = handle._up
     handle._start()
     with _handles_lock:
-        _handles[host, port] = handle
+        _handles[key] = handle
     return handle
 
 

@@ -1,0 +1,92 @@
+"""Stand-ins where the real thing would make a test slow or random."""
+
+import threading
+
+import numpy as np
+
+from sttlab.audio import SAMPLE_RATE
+from sttlab.capture.base import Block
+from sttlab.transcribe.base import Cancelled, Transcription, never
+
+WAIT_S = 10
+
+
+def speech(count: int, *, seconds: float = 0.4) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    loud = rng.standard_normal(round(seconds * SAMPLE_RATE)).astype(np.float32) * 0.1
+    return np.tile(np.concatenate([loud, np.zeros(round(0.4 * SAMPLE_RATE), np.float32)]), count)
+
+
+class Blocks:
+    """A source that gives what it was made with, then waits to be told to go on, or ends."""
+
+    name = "blocks"
+
+    def __init__(self, *blocks, then_wait: bool = False):
+        self.blocks = blocks
+        self.then_wait = then_wait
+        self.opened = self.closed = 0
+        self.drained = threading.Event()
+
+    def open(self):
+        self.opened += 1
+        self.left = list(self.blocks)
+        self.drained.clear()
+
+    def read(self, timeout_s):
+        if self.left:
+            block = self.left.pop(0)
+            if isinstance(block, Exception):
+                raise block
+            return block if isinstance(block, Block) else Block(block)
+        self.drained.set()
+        if not self.then_wait:
+            return None
+        threading.Event().wait(min(timeout_s, 0.01))
+        return Block(np.zeros(0, np.float32))
+
+    def close(self):
+        self.closed += 1
+
+
+class Counting:
+    """An engine whose text is the utterance's length; it may be told to wait, or to fail."""
+
+    name = "counting"
+
+    def __init__(self, *, load_error=None, answer=None, text=None):
+        self.load_error = load_error
+        self.answer = answer
+        self.text = text
+        self.loads = 0
+        self.threads = set()
+        self.lengths = []
+        self.go = threading.Event()
+        self.go.set()
+        self.taken = threading.Semaphore(0)
+
+    def load(self):
+        self.loads += 1
+        if self.load_error:
+            raise self.load_error
+
+    def transcribe(self, samples, sample_rate=SAMPLE_RATE, *, cancelled=never):
+        self.lengths.append(len(samples))
+        self.threads.add(threading.current_thread().name)
+        self.taken.release()
+        assert self.go.wait(WAIT_S)
+        if cancelled():
+            raise Cancelled
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer or Transcription(
+            text=self.text or str(len(samples)),
+            segments=(),
+            suppressed=(),
+            language="en",
+            language_probability=1.0,
+            confidence=1.0,
+        )
+
+    def close(self):
+        pass

@@ -1,0 +1,405 @@
+"""The real server with real clients: what they get, who starts and stops capture, who is let go."""
+
+from __future__ import annotations
+
+import gc
+import http.client
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+import numpy as np
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from sttlab.capture import FileSource
+from sttlab.config import VadConfig
+from sttlab.errors import DeviceUnavailable, ModelNotFound, ServerError
+from sttlab.events import SessionFailed, SpeechStarted, Transcript
+from sttlab.server.hub import WAITING_MESSAGES
+from sttlab.server.launch import ServerHandle, launch_server
+from sttlab.session import AsrWorker, Session
+from tests.fakes import WAIT_S, Blocks, Counting, speech
+
+VAD = VadConfig(threshold_dbfs=-40, silence_timeout_s=0.2)
+
+
+class Told(Blocks):
+    """A source that speaks when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(then_wait=True)
+        self.was_opened, self.was_closed = threading.Semaphore(0), threading.Semaphore(0)
+
+    def open(self) -> None:
+        super().open()
+        self.was_opened.release()
+
+    def say(self, count: int = 1) -> None:
+        self.left.append(speech(count))
+
+    def close(self) -> None:
+        super().close()
+        self.was_closed.release()
+
+
+@pytest.fixture
+def source() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def server(source: Told) -> Iterator[ServerHandle]:
+    session = Session(source, vad=VAD, model=Counting())
+    with launch_server(session, port=0) as server:
+        yield server
+
+
+@contextmanager
+def client(server: ServerHandle, query: str = "", **options: object) -> Iterator[ClientConnection]:
+    with connect(server.ws_url + query, **options) as socket:  # type: ignore[arg-type]
+        yield socket
+
+
+def receive(client: ClientConnection) -> dict[str, object]:
+    message = client.recv(timeout=WAIT_S)
+    assert isinstance(message, str)
+    return json.loads(message)
+
+
+def read_all(client: ClientConnection) -> None:
+    while True:
+        client.recv(timeout=WAIT_S)
+
+
+def closed_with(client: ClientConnection) -> tuple[int, str]:
+    with pytest.raises(ConnectionClosed) as closed:
+        read_all(client)
+    assert closed.value.rcvd is not None
+    return closed.value.rcvd.code, closed.value.rcvd.reason
+
+
+def wait_for_capture(source: Told) -> None:
+    assert source.was_opened.acquire(timeout=WAIT_S)
+
+
+def health(server: ServerHandle) -> dict[str, object]:
+    with urlopen(f"{server.url}health", timeout=WAIT_S) as answer:
+        return json.load(answer)
+
+
+@pytest.mark.needs("whisper")
+def test_a_plain_client_sends_nothing_and_gets_transcripts_only(data: Path) -> None:
+    session = Session(FileSource(data / "austen-2.flac", speed=None))
+    with launch_server(session, port=0) as server, client(server) as plain:
+        message = receive(plain)
+    assert set(message) == {"event", "text"}
+    assert message["event"] == "transcript"
+    assert "young man" in str(message["text"])
+
+
+def test_all_clients_get_each_transcript(server: ServerHandle, source: Told) -> None:
+    with client(server) as one, client(server) as two:
+        wait_for_capture(source)
+        source.say(3)
+        first = [receive(one) for _ in range(3)]
+        assert [receive(two) for _ in range(3)] == first
+        assert all(set(message) == {"event", "text"} for message in first)
+
+
+def test_what_a_client_sends_is_ignored(server: ServerHandle, source: Told) -> None:
+    with client(server) as plain:
+        wait_for_capture(source)
+        for message in ("{", '{"event": "transcript"}', b"\0" * 60_000, "ü" * 1000):
+            plain.send(message)
+        source.say()
+        assert receive(plain)["event"] == "transcript"
+
+
+def test_a_frame_too_big_ends_its_client_and_no_other(server: ServerHandle, source: Told) -> None:
+    with client(server) as well, client(server) as ill:
+        wait_for_capture(source)
+        ill.send(b"\0" * 1_000_000)
+        assert closed_with(ill)[0] == 1009
+        source.say()
+        assert receive(well)["event"] == "transcript"
+
+
+def test_the_first_client_starts_capture_and_the_last_stops_it(
+    server: ServerHandle, source: Told
+) -> None:
+    assert source.opened == 0
+    for _ in range(3):
+        with client(server) as one:
+            wait_for_capture(source)
+            with client(server):
+                pass
+            source.say()
+            receive(one)
+            assert source.closed == source.opened - 1
+        assert source.was_closed.acquire(timeout=WAIT_S)
+    assert source.opened == 3
+
+
+def test_a_client_that_leaves_in_mid_utterance_leaves_nothing_behind(source: Told) -> None:
+    engine = Counting()
+    session = Session(source, vad=VAD, model=engine)
+    started = threading.Event()
+    session.subscribe(lambda event: started.set() if isinstance(event, SpeechStarted) else None)
+    with launch_server(session, port=0) as server:
+        with client(server):
+            wait_for_capture(source)
+            source.left.append(speech(1)[:6400])
+            assert started.wait(WAIT_S)
+        assert source.was_closed.acquire(timeout=WAIT_S)
+        assert session.wait(WAIT_S)
+        with client(server) as again:
+            wait_for_capture(source)
+            source.say()
+            assert receive(again)["text"]
+
+
+def test_a_session_that_runs_is_served_and_never_stopped(source: Told) -> None:
+    with Session(source, vad=VAD, model=Counting()) as session:
+        with launch_server(session, port=0) as server:
+            for _ in range(2):
+                with client(server) as one:
+                    source.say()
+                    receive(one)
+        assert session.running
+        assert source.opened == 1
+
+
+def test_a_client_that_asks_gets_every_event(server: ServerHandle, source: Told) -> None:
+    with client(server, "?events=all") as everything, client(server) as plain:
+        wait_for_capture(source)
+        source.say()
+        events = [receive(everything)]
+        while events[-1]["event"] != "transcript":
+            events.append(receive(everything))
+        assert receive(plain).keys() == {"event", "text"}
+    assert events[0]["event"] == "hello"
+    assert {"level", "speech_started", "utterance"} <= {str(e["event"]) for e in events}
+    assert events[-1]["confidence"] == 1.0
+
+
+def test_drafts_end_with_the_last_client_that_wants_them(
+    server: ServerHandle, source: Told
+) -> None:
+    with client(server) as plain:
+        with client(server, "?events=all") as everything:
+            assert receive(everything)["event"] == "hello"
+            assert server.session.partials
+        source.say()
+        receive(plain)
+        wait_until_not(lambda: server.session.partials)
+
+
+def wait_until_not(condition: object) -> None:
+    """Wait for what the server does by itself once a client has left."""
+    done = threading.Event()
+    for _ in range(WAIT_S * 100):
+        if not condition():  # type: ignore[operator]
+            return
+        done.wait(0.01)
+    raise AssertionError("it did not happen")
+
+
+def test_a_client_that_does_not_read_is_let_go_and_the_others_notice_nothing(
+    source: Told,
+) -> None:
+    session = Session(source, vad=VAD, model=Counting(text="word " * 40_000))
+    with launch_server(session, port=0) as server, client(server) as well:
+        wait_for_capture(source)
+        address = urlsplit(server.url)
+        # A socket that asks, and then never reads.
+        with socket.create_connection((address.hostname, address.port or 0)) as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.sendall(
+                b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
+                b"Connection: Upgrade\r\nSec-WebSocket-Key: c3R0bGFiIHN0dGxhYiBzdA==\r\n"
+                b"Sec-WebSocket-Version: 13\r\n\r\n"
+            )
+            assert deaf.recv(12) == b"HTTP/1.1 101"
+            assert health(server)["clients"] == 2
+            for _ in range(WAITING_MESSAGES * 3):
+                source.say()
+                assert receive(well)["event"] == "transcript"
+            wait_until_not(lambda: health(server)["clients"] == 2)
+            source.say()
+            assert receive(well)["event"] == "transcript"
+
+
+def test_capture_that_fails_is_said_to_the_client_in_words() -> None:
+    class Gone(Told):
+        def open(self) -> None:
+            raise DeviceUnavailable("there is no microphone: plug one in")
+
+    session = Session(Gone(), vad=VAD, model=Counting())
+    with launch_server(session, port=0) as server:
+        with client(server) as one:
+            assert closed_with(one) == (1011, "there is no microphone: plug one in")
+        assert health(server)["clients"] == 0
+
+
+def test_health_says_what_is_wrong(source: Told) -> None:
+    session = Session(source, vad=VAD, model=Counting())
+    failed = threading.Event()
+    session.subscribe(lambda event: failed.set() if isinstance(event, SessionFailed) else None)
+    with launch_server(session, port=0) as server:
+        assert health(server)["status"] == "ready"
+        with client(server):
+            wait_for_capture(source)
+            assert health(server)["capturing"]
+            source.left.append(DeviceUnavailable("it fell into the tea"))
+            assert failed.wait(WAIT_S)
+            assert health(server)["status"] == "degraded"
+            assert "tea" in str(health(server)["why"])
+
+
+def test_stop_closes_open_sockets(source: Told) -> None:
+    session = Session(source, vad=VAD, model=Counting())
+    server = launch_server(session, port=0)
+    with client(server) as one, client(server, "?events=all") as two:
+        wait_for_capture(source)
+        server.stop()
+        assert closed_with(one)[0] in (1001, 1012)
+        assert closed_with(two)[0] in (1001, 1012)
+    assert not server.running
+    assert not session.running
+
+
+def test_a_port_that_is_taken_is_an_error_with_the_remedy(source: Told) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ServerError, match=f"port {port} is taken.*another port"):
+            launch_server(Session(source, model=Counting()), port=port)
+
+
+def test_a_model_that_is_not_there_is_an_error_in_the_caller(source: Told) -> None:
+    engine = Counting(load_error=ModelNotFound("there is no such model"))
+    with pytest.raises(ModelNotFound):
+        launch_server(Session(source, model=engine), port=0)
+
+
+def test_the_same_launch_again_replaces_the_server(source: Told) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    servers = []
+    for _ in range(3):
+        servers.append(launch_server(Session(source, vad=VAD, model=Counting()), port=port))
+        assert health(servers[-1])["status"] == "ready"
+    assert [server.running for server in servers] == [False, False, True]
+    servers[-1].stop()
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts open files by /proc")
+def test_fifty_servers_leave_nothing(source: Told) -> None:
+    def once() -> None:
+        session = Session(source, vad=VAD, model=Counting())
+        with launch_server(session, port=0) as server, client(server) as one:
+            wait_for_capture(source)
+            source.say()
+            receive(one)
+
+    once()
+    gc.collect()
+    before = descriptors(), threading.active_count()
+    for _ in range(50):
+        once()
+    gc.collect()
+    assert (descriptors(), threading.active_count()) == before
+
+
+def test_a_thousand_visits_leave_nothing(server: ServerHandle, source: Told) -> None:
+    with client(server) as stays:
+        wait_for_capture(source)
+        for _ in range(1000):
+            with client(server):
+                pass
+        source.say()
+        assert receive(stays)["event"] == "transcript"
+        wait_until_not(lambda: health(server)["clients"] != 1)
+    assert source.opened == 1
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "http://127.0.0.1:1", "null"])
+def test_another_websites_page_is_refused(server: ServerHandle, source: Told, origin: str) -> None:
+    with (
+        pytest.raises(InvalidStatus, match="403"),
+        client(server, additional_headers={"Origin": origin}),
+    ):
+        pass
+    assert source.opened == 0
+
+
+def test_the_servers_own_page_and_those_named_may_come_in(source: Told) -> None:
+    session = Session(source, vad=VAD, model=Counting())
+    allowed = {"allowed_origins": ["https://hub.example"], "allowed_hosts": ["hub.example"]}
+    with launch_server(session, port=0, **allowed) as server:  # type: ignore[arg-type]
+        for origin in (server.url.rstrip("/"), "https://hub.example"):
+            with client(server, additional_headers={"Origin": origin}):
+                wait_for_capture(source)
+            assert source.was_closed.acquire(timeout=WAIT_S)
+
+
+def test_a_name_that_points_here_is_refused(server: ServerHandle) -> None:
+    address = urlsplit(server.url)
+    for host, status in (("evil.example", 403), ("localhost", 200), ("[::1]:80", 200), ("", 403)):
+        asked = http.client.HTTPConnection(address.netloc, timeout=WAIT_S)
+        asked.putrequest("GET", "/health", skip_host=True)
+        asked.putheader("Host", host)
+        asked.endheaders()
+        answer = asked.getresponse()
+        answer.read()
+        asked.close()
+        assert (host, answer.status) == (host, status)
+
+
+def test_the_page_allows_no_script_but_its_own(server: ServerHandle) -> None:
+    with urlopen(server.url, timeout=WAIT_S) as page:
+        policy = page.headers["Content-Security-Policy"]
+        assert b"<script" in page.read()
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy
+
+
+def test_two_servers_share_one_model() -> None:
+    with AsrWorker(Counting()) as worker:
+        sources = Told(), Told()
+        sessions = [Session(source, vad=VAD, model=worker) for source in sources]
+        with (
+            launch_server(sessions[0], port=0) as a,
+            launch_server(sessions[1], port=0) as b,
+            client(a) as at_a,
+            client(b) as at_b,
+        ):
+            for source in sources:
+                wait_for_capture(source)
+            sources[0].say(2)
+            sources[1].say()
+            assert len([receive(at_a) for _ in range(2)]) == 2
+            assert receive(at_b)["event"] == "transcript"
+        assert worker.ready
+
+
+def test_history_holds_what_was_sent(server: ServerHandle, source: Told) -> None:
+    with client(server) as one:
+        wait_for_capture(source)
+        source.say(2)
+        texts = [receive(one)["text"] for _ in range(2)]
+    history = server.session.history
+    assert [t.text for t in history] == texts
+    assert all(isinstance(t, Transcript) for t in history)
+    assert np.all([t.delay_s >= 0.2 for t in history])
