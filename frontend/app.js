@@ -1,39 +1,300 @@
+// The page: what the server says goes to the transcript, the meter and the status line.
+
 import { connect, socketUrl } from "./connection.js";
+import { FORMATS } from "./exports.js";
+import { createList } from "./list.js";
+import { createMeter } from "./meter.js";
+import { START, afterLink, afterMessage, words } from "./status.js";
+import { Transcript, timeline } from "./transcript.js";
 
-const status = document.getElementById("status");
-const empty = document.getElementById("empty");
-const transcripts = document.getElementById("transcripts");
+const NEAR_END_PX = 60;
+const SAID_LINES = 5; // kept for screen readers
 
-function showState(state, detail) {
-  if (state === "connected") {
-    say("connected", "Connected, listening");
-  } else if (state === "connecting") {
-    say("connecting", "Connecting…");
-  } else {
-    const why = detail.reason ? `${detail.reason}. Trying again` : "No connection; trying again";
-    say(detail.reason ? "failed" : "connecting", `${why} in ${detail.seconds} s`);
+const $ = (id) => document.getElementById(id);
+const storageName = `sttlab:${new URL(".", document.baseURI).pathname}`;
+
+const transcript = new Transcript(localStorage, storageName);
+const meter = createMeter($("meter"));
+const list = createList($("transcript"), { edit, remove, copy: copyOne });
+let status = START;
+let following = true; // the newest line is kept in sight
+let unread = 0;
+
+// -- what the server says -----------------------------------------------------------------------
+
+function onMessage(message) {
+  status = afterMessage(status, message);
+  const id = message.utterance_id;
+  switch (message.event) {
+    case "hello":
+      meter.setDetector(message.config.detector);
+      list.dropDrafts();
+      break;
+    case "config_changed":
+      meter.setDetector(message.config.detector);
+      break;
+    case "level":
+      meter.add(message);
+      $("level").textContent = `${Math.round(message.level_dbfs)} dBFS`;
+      break;
+    case "partial":
+      list.draft(id, message.text, message.stable, Date.now());
+      break;
+    case "transcript":
+      addFinal(message);
+      break;
+    case "suppressed":
+      list.dropDraft(id);
+      break;
+    case "transcription_failed":
+      list.dropDraft(id);
+      list.note(`What was said here was not transcribed: ${message.message}`, Date.now());
+      break;
+    case "samples_lost":
+      list.note("Some sound was lost here: the computer was too busy to take it.", Date.now());
+      break;
   }
+  showStatus();
 }
 
-function say(state, text) {
-  status.dataset.state = state;
-  status.textContent = text;
+function addFinal(message) {
+  const entry = transcript.add(message, Date.now());
+  if (!entry) return;
+  list.settle(message.utterance_id, entry);
+  const said = document.createElement("p");
+  said.textContent = entry.text;
+  $("said").append(said);
+  while ($("said").childElementCount > SAID_LINES) $("said").firstElementChild.remove();
+  if (!following) unread += 1;
+  showCount();
 }
 
-function showMessage(message) {
-  if (message.event !== "transcript") return;
-  const atEnd = window.innerHeight + window.scrollY >= document.body.scrollHeight - 40;
+function onLink(link) {
+  status = afterLink(status, link);
+  if (link.state !== "open") {
+    list.dropDrafts();
+    meter.clear();
+    $("level").textContent = "";
+  }
+  showStatus();
+}
+
+// -- status -------------------------------------------------------------------------------------
+
+function showStatus() {
+  const { tone, text, problem } = words(status);
+  setText($("state"), text);
+  $("state").dataset.tone = tone;
+  $("problem").hidden = !problem;
+  setText($("problem").querySelector("strong"), problem?.title ?? "");
+  setText($("problem").querySelector(".advice"), problem?.advice ?? "");
+  $("problem").querySelector("button").hidden = !problem?.retry;
+  setText($("about"), [status.source, status.model].filter(Boolean).join(" · "));
+}
+
+/** Only a change is written, so that a screen reader doesn't hear the same again. */
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+$("problem").querySelector("button").addEventListener("click", () => socket.retry());
+
+// -- the transcript -----------------------------------------------------------------------------
+
+function showAll() {
+  list.show(transcript.entries);
+  showCount();
+}
+
+function showCount() {
+  const count = transcript.entries.length;
+  for (const id of ["copy", "download", "clear", "search"]) $(id).disabled = !count;
+  $("empty").hidden = count > 0;
+  $("kept").hidden = !count;
+  $("kept").textContent = transcript.saved
+    ? "Kept in this browser, also when you reload, until you clear it."
+    : "This browser's storage is full: a reload loses the newest lines. Download them.";
+  $("newest").hidden = following;
+  $("newest").querySelector("span").textContent = unread ? `${unread} new` : "Newest";
+  search();
+}
+
+function edit(key, text) {
+  transcript.edit(key, text);
+  list.replace(transcript.find(key));
+}
+
+function remove(key) {
+  transcript.remove([key]);
+  showAll();
+  toast("Removed one line.", true);
+}
+
+$("clear").addEventListener("click", () => {
+  const count = transcript.remove();
+  showAll();
+  toast(`Cleared ${lines(count)}.`, true);
+});
+
+function undo() {
+  const count = transcript.undo();
+  showAll();
+  if (count) toast(`Brought back ${lines(count)}.`);
+}
+
+function lines(count) {
+  return count === 1 ? "one line" : `${count} lines`;
+}
+
+addEventListener("storage", (event) => {
+  if (event.key !== storageName && event.key !== null) return;
+  transcript.load();
+  showAll();
+});
+
+// -- search -------------------------------------------------------------------------------------
+
+function search() {
+  const query = $("search").value.trim();
+  const found = list.filter(query);
+  setText($("found"), query ? `${found} of ${transcript.entries.length}` : "");
+}
+
+$("search").addEventListener("input", search);
+$("search").addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  $("search").value = "";
+  search();
+  $("search").blur();
+});
+
+// -- copy and download --------------------------------------------------------------------------
+
+$("copy").addEventListener("click", async () => {
+  await copy(FORMATS.txt.write(timeline(transcript.entries)));
+});
+
+async function copyOne(key) {
+  await copy(transcript.find(key).text);
+}
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    copyBySelection(text); // over plain http there is no clipboard
+  }
+  toast("Copied.");
+}
+
+function copyBySelection(text) {
+  const area = document.createElement("textarea");
+  const before = document.activeElement;
+  area.value = text;
+  area.className = "unseen";
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+  before?.focus();
+}
+
+function download(format) {
+  const { type, write } = FORMATS[format];
+  const blob = new Blob([write(timeline(transcript.entries))], { type: `${type};charset=utf-8` });
+  const link = document.createElement("a");
   const now = new Date();
-  const time = document.createElement("time");
-  time.dateTime = now.toISOString();
-  time.textContent = now.toLocaleTimeString();
-  const text = document.createElement("p");
-  text.textContent = message.text;
-  const item = document.createElement("li");
-  item.append(time, text);
-  transcripts.append(item);
-  empty.hidden = true;
-  if (atEnd) item.scrollIntoView({ block: "end" });
+  const two = (number) => String(number).padStart(2, "0");
+  const day = [now.getFullYear(), two(now.getMonth() + 1), two(now.getDate())].join("-");
+  link.download = `transcript-${day}-${two(now.getHours())}${two(now.getMinutes())}.${format}`;
+  link.href = URL.createObjectURL(blob);
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
-connect(socketUrl(document.baseURI), showMessage, showState);
+function openMenu(open) {
+  $("formats").hidden = !open;
+  $("download").setAttribute("aria-expanded", String(open));
+  if (open) $("formats").querySelector("button").focus();
+}
+
+$("download").addEventListener("click", () => openMenu($("formats").hidden));
+$("formats").addEventListener("click", (event) => {
+  const format = event.target.closest("button")?.dataset.format;
+  if (!format) return;
+  download(format);
+  openMenu(false);
+  $("download").focus();
+});
+$("formats").addEventListener("keydown", (event) => {
+  const buttons = [...$("formats").querySelectorAll("button")];
+  const place = buttons.indexOf(document.activeElement);
+  const step = { ArrowDown: 1, ArrowUp: buttons.length - 1 }[event.key];
+  if (step) buttons[(place + step) % buttons.length].focus();
+  else if (event.key === "Escape") {
+    openMenu(false);
+    $("download").focus();
+  } else return;
+  event.preventDefault();
+});
+document.addEventListener("focusin", closeMenu);
+document.addEventListener("pointerdown", closeMenu);
+
+function closeMenu(event) {
+  if (!$("formats").hidden && !event.target.closest(".menu")) openMenu(false);
+}
+
+// -- a word about what was done -----------------------------------------------------------------
+
+function toast(text, canUndo = false) {
+  const box = $("toast");
+  box.hidden = false;
+  box.querySelector("span").textContent = text;
+  box.querySelector(".undo").hidden = !canUndo;
+  clearTimeout(toast.timer);
+  if (!canUndo) toast.timer = setTimeout(() => (box.hidden = true), 4000);
+}
+
+$("toast").querySelector(".undo").addEventListener("click", undo);
+$("toast").querySelector(".close").addEventListener("click", () => ($("toast").hidden = true));
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input, textarea, select");
+  if (typing || event.altKey) return;
+  const command = event.ctrlKey || event.metaKey;
+  if (command && event.key === "z" && !$("toast").querySelector(".undo").hidden) undo();
+  else if (!command && event.key === "/") $("search").focus();
+  else return;
+  event.preventDefault();
+});
+
+// -- keeping the newest line in sight -----------------------------------------------------------
+
+const page = document.documentElement;
+let lastTop = 0;
+
+function toEnd() {
+  scrollTo({ top: page.scrollHeight, behavior: "instant" });
+}
+
+function follow(yes) {
+  if (yes) unread = 0;
+  if (following === yes) return;
+  following = yes;
+  showCount();
+}
+
+addEventListener("scroll", () => {
+  const away = page.scrollHeight - innerHeight - scrollY;
+  if (away < NEAR_END_PX) follow(true);
+  else if (scrollY < lastTop) follow(false);
+  lastTop = scrollY;
+});
+new ResizeObserver(() => following && toEnd()).observe(document.body);
+$("newest").addEventListener("click", () => {
+  follow(true);
+  toEnd();
+});
+
+showAll();
+const socket = connect(socketUrl(document.baseURI), onMessage, onLink);

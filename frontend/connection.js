@@ -5,7 +5,7 @@ const LONGEST_PAUSE_MS = 15_000;
 
 /** Address of the socket that belongs to a page, whatever path or proxy it is served at. */
 export function socketUrl(pageUrl) {
-  const url = new URL("ws", pageUrl);
+  const url = new URL("ws?events=all", pageUrl);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   return url.href;
 }
@@ -16,41 +16,57 @@ export function nextPause(pauseMs) {
 }
 
 /**
- * Stay connected, and report each message and each change of state.
+ * Stay connected, and report each message and each change of the link.
  *
  * @param {string} url
  * @param {(message: object) => void} onMessage
- * @param {(state: "connecting" | "connected" | "waiting", detail?: {seconds: number, reason: string})
- *   => void} onState
+ * @param {(link: {state: "connecting" | "open" | "waiting", seconds?: number, reason?: string})
+ *   => void} onLink `reason` is the server's, "" if the connection broke without one.
+ * @returns {{retry: () => void, send: (data: object | ArrayBuffer) => boolean}} `retry` ends a
+ *   pause; `send` says whether there was a connection to send on.
  */
-export function connect(url, onMessage, onState) {
+export function connect(url, onMessage, onLink) {
+  let socket;
   let pauseMs = 0;
+  let timer = 0;
 
   function open() {
-    onState("connecting");
-    const socket = new WebSocket(url);
-    socket.addEventListener("open", () => onState("connected"));
+    clearInterval(timer);
+    timer = 0;
+    onLink({ state: "connecting" });
+    socket = new WebSocket(url);
+    socket.addEventListener("open", () => onLink({ state: "open" }));
     socket.addEventListener("message", (event) => {
       pauseMs = 0;
       onMessage(JSON.parse(event.data));
     });
-    socket.addEventListener("close", (event) => {
-      pauseMs = nextPause(pauseMs);
-      countDown(Math.ceil(pauseMs / 1000), event.reason);
-      setTimeout(open, pauseMs);
-    });
+    socket.addEventListener("close", (event) => wait(event.reason));
   }
 
-  function countDown(seconds, reason) {
+  function wait(reason) {
+    pauseMs = nextPause(pauseMs);
     const until = Date.now() + pauseMs;
-    onState("waiting", { seconds, reason });
-    const timer = setInterval(() => {
-      const left = Math.ceil((until - Date.now()) / 1000);
-      if (left < 1) clearInterval(timer);
-      else onState("waiting", { seconds: left, reason });
-    }, 1000);
-    setTimeout(() => clearInterval(timer), pauseMs);
+    const tick = () => {
+      const left = until - Date.now();
+      if (left <= 0) open();
+      else onLink({ state: "waiting", seconds: Math.ceil(left / 1000), reason });
+    };
+    timer = setInterval(tick, Math.min(pauseMs, 250));
+    tick();
   }
 
+  function retry() {
+    if (timer) open();
+  }
+
+  function send(data) {
+    if (socket.readyState !== WebSocket.OPEN) return false;
+    socket.send(data instanceof ArrayBuffer ? data : JSON.stringify(data));
+    return true;
+  }
+
+  addEventListener("online", retry);
+  document.addEventListener("visibilitychange", () => document.hidden || retry());
   open();
+  return { retry, send };
 }

@@ -1,0 +1,86 @@
+// Segments as text, subtitles or JSON, just as sttlab/export.py writes them. No DOM.
+
+/** What can be downloaded: how a file's name ends, and its media type. */
+export const FORMATS = {
+  txt: { type: "text/plain", write: toTxt },
+  srt: { type: "application/x-subrip", write: toSrt },
+  vtt: { type: "text/vtt", write: toVtt },
+  json: { type: "application/json", write: toJson },
+};
+
+/** One line for each segment. */
+export function toTxt(segments) {
+  return cues(segments)
+    .map(({ text }) => `${text}\n`)
+    .join("");
+}
+
+/** SubRip, which has no way to escape; only the arrow, at which readers split, is shortened. */
+export function toSrt(segments) {
+  return cues(segments)
+    .map(({ startMs, endMs, text }, i) => {
+      const times = `${clock(startMs, ",")} --> ${clock(endMs, ",")}`;
+      return `${i + 1}\n${times}\n${withoutArrow(text)}\n`;
+    })
+    .join("\n");
+}
+
+/** WebVTT, with &, < and > escaped, so that a player shows the text. */
+export function toVtt(segments) {
+  const parts = cues(segments).map(({ startMs, endMs, text }) => {
+    const escaped = text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+    return `\n${clock(startMs, ".")} --> ${clock(endMs, ".")}\n${escaped}\n`;
+  });
+  return `WEBVTT\n${parts.join("")}`;
+}
+
+/** One JSON object: `about`, then `segments` with times in seconds. */
+export function toJson(segments, about = {}) {
+  const parts = segments.map((segment) => ({
+    start: thousandths(segment.start_s),
+    end: thousandths(segment.end_s),
+    text: segment.text.trim(),
+    confidence: thousandths(segment.confidence),
+  }));
+  return `${JSON.stringify({ ...about, segments: parts })}\n`;
+}
+
+/** A time of a recording as people read it: 1:02:03, or 2:03. */
+export function readableTime(seconds) {
+  const whole = Math.floor(seconds);
+  const minutes = Math.floor(whole / 60);
+  const tail = `${two(whole % 60)}`;
+  if (minutes < 60) return `${minutes}:${tail}`;
+  return `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${tail}`;
+}
+
+/** Times in ms, and the text on one line: a blank line within would end the cue. */
+function cues(segments) {
+  return segments
+    .map((segment) => {
+      const startMs = Math.max(0, Math.round(segment.start_s * 1000));
+      const endMs = Math.max(Math.round(segment.end_s * 1000), startMs + 1);
+      return { startMs, endMs, text: segment.text.split(/\s+/).filter(Boolean).join(" ") };
+    })
+    .filter(({ text }) => text);
+}
+
+function clock(timeMs, point) {
+  const s = Math.floor(timeMs / 1000);
+  const parts = [Math.floor(s / 3600), Math.floor(s / 60) % 60, s % 60].map(two).join(":");
+  return `${parts}${point}${String(timeMs % 1000).padStart(3, "0")}`;
+}
+
+function withoutArrow(text) {
+  let short = text;
+  while (short.includes("-->")) short = short.replaceAll("-->", "->");
+  return short;
+}
+
+function thousandths(value) {
+  return Math.round(value * 1000) / 1000;
+}
+
+function two(number) {
+  return String(number).padStart(2, "0");
+}

@@ -1,0 +1,269 @@
+// The transcript on the page: finals, lines that still change, search, and editing in place.
+
+const FAINT_BELOW = 0.6; // of confidence
+
+/**
+ * Fill an `<ol>` with entries (see transcript.js).
+ *
+ * @param {HTMLOListElement} root
+ * @param {{edit: (key: string, text: string) => void, remove: (key: string) => void,
+ *   copy: (key: string) => void}} actions what a person asks for
+ */
+export function createList(root, actions) {
+  const drafts = new Map(); // lines that still change, by utterance
+  const settled = new Set(); // utterances that have no line to change any more
+  let query = "";
+
+  function show(entries) {
+    drafts.clear();
+    root.replaceChildren(...entries.map(finalItem));
+    filter(query);
+    setCurrent(root.lastElementChild);
+  }
+
+  /** The utterance has its text: the line that was changing settles, where it stands. */
+  function settle(utteranceId, entry) {
+    const draft = drafts.get(utteranceId);
+    drafts.delete(utteranceId);
+    settled.add(utteranceId);
+    const item = finalItem(entry);
+    if (draft) draft.replaceWith(item);
+    else root.insertBefore(item, drafts.values().next().value ?? null);
+    match(item);
+    if (!root.querySelector("li[tabindex='0']")) setCurrent(item);
+    return item;
+  }
+
+  /** What an utterance may become; too late a message changes nothing. */
+  function draft(utteranceId, text, stable, at) {
+    if (settled.has(utteranceId)) return;
+    let item = drafts.get(utteranceId);
+    if (!item) {
+      item = line("draft", at);
+      drafts.set(utteranceId, item);
+      root.append(item);
+    }
+    const changing = element("span", "changing", text.slice(stable.length));
+    item.querySelector(".text").replaceChildren(stable, changing);
+  }
+
+  /** There is no text after all. */
+  function dropDraft(utteranceId) {
+    drafts.get(utteranceId)?.remove();
+    drafts.delete(utteranceId);
+    settled.add(utteranceId);
+  }
+
+  /** Utterances may be counted from 0 again. */
+  function dropDrafts() {
+    for (const id of [...drafts.keys()]) dropDraft(id);
+    settled.clear();
+  }
+
+  /** A remark between the lines, not part of the transcript. */
+  function note(text, at) {
+    const item = line("note", at);
+    item.querySelector(".text").textContent = text;
+    root.insertBefore(item, drafts.values().next().value ?? null);
+  }
+
+  function filter(text) {
+    query = text.trim();
+    let found = 0;
+    for (const item of root.children) found += match(item);
+    return found;
+  }
+
+  /** Hide an item that doesn't hold what is searched for; mark it in one that does. */
+  function match(item) {
+    const p = item.querySelector(".text");
+    if (!p || item.classList.contains("draft")) return 0;
+    const parts = query ? split(p.textContent, query) : [p.textContent];
+    item.hidden = query !== "" && parts.length === 1;
+    p.replaceChildren(...parts.map((part, i) => (i % 2 ? element("mark", "", part) : part)));
+    return Number(!item.hidden && item.classList.contains("final"));
+  }
+
+  function finalItem(entry) {
+    const item = line("final", entry.at);
+    item.dataset.key = entry.key;
+    item.tabIndex = -1;
+    item.querySelector(".text").textContent = entry.text;
+    item.classList.toggle("unsure", !entry.edited && entry.confidence < FAINT_BELOW);
+    const sure = element("span", "sure", entry.edited ? "edited" : percent(entry.confidence));
+    sure.title = entry.edited ? "You changed this text" : "How sure the model is";
+    item.append(sure, buttons());
+    return item;
+  }
+
+  function startEdit(item) {
+    const p = item.querySelector(".text");
+    const area = element("textarea", "text", p.textContent);
+    area.value = p.textContent;
+    area.setAttribute("aria-label", "Text of this line. Enter keeps it, Escape leaves it as it was");
+    area.rows = 1;
+    const fit = () => {
+      area.style.height = "auto";
+      area.style.height = `${area.scrollHeight}px`;
+    };
+    let open = true;
+    const finish = (keep) => {
+      if (!open) return;
+      open = false;
+      const hadFocus = document.activeElement === area;
+      area.replaceWith(p);
+      if (hadFocus) item.focus();
+      const text = area.value.trim().replace(/\s+/g, " ");
+      if (!keep || text === p.textContent) return;
+      if (text) actions.edit(item.dataset.key, text);
+      else actions.remove(item.dataset.key);
+    };
+    area.addEventListener("input", fit);
+    area.addEventListener("blur", () => finish(true));
+    area.addEventListener("keydown", (event) => {
+      event.stopPropagation();
+      if (event.isComposing || !["Enter", "Escape"].includes(event.key)) return;
+      event.preventDefault();
+      finish(event.key === "Enter");
+    });
+    p.replaceWith(area);
+    fit();
+    area.focus();
+    area.setSelectionRange(area.value.length, area.value.length);
+  }
+
+  function replace(entry) {
+    const old = itemOf(entry.key);
+    const item = finalItem(entry);
+    const hadFocus = old.contains(document.activeElement);
+    old.replaceWith(item);
+    match(item);
+    setCurrent(item);
+    if (hadFocus) item.focus();
+  }
+
+  function itemOf(key) {
+    return [...root.children].find((item) => item.dataset.key === key);
+  }
+
+  function act(item, what) {
+    if (what === "edit") startEdit(item);
+    else actions[what](item.dataset.key);
+  }
+
+  /** One line is in the tab order at a time; arrow keys move to the others. */
+  function setCurrent(item) {
+    for (const old of root.querySelectorAll("li[tabindex='0']")) reach(old, -1);
+    if (item?.dataset.key) reach(item, 0);
+  }
+
+  function reach(item, tabIndex) {
+    item.tabIndex = tabIndex;
+    for (const button of item.querySelectorAll("button")) button.tabIndex = tabIndex;
+  }
+
+  root.addEventListener("focusin", (event) => {
+    const item = event.target.closest("li.final");
+    if (item && item.tabIndex !== 0) setCurrent(item);
+  });
+  root.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (button) act(button.closest("li"), button.dataset.act);
+  });
+  root.addEventListener("dblclick", (event) => {
+    const p = event.target.closest("li.final p.text");
+    if (p) startEdit(p.closest("li"));
+  });
+  root.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const item = event.target.closest("li.final");
+    const shown = [...root.querySelectorAll("li.final:not([hidden])")];
+    const place = shown.indexOf(item);
+    const goal = {
+      ArrowUp: shown[place - 1],
+      ArrowDown: shown[place + 1],
+      Home: shown[0],
+      End: shown.at(-1),
+    };
+    if (event.key in goal) goal[event.key]?.focus();
+    else if (event.target !== item) return;
+    else if (event.key === "Enter" || event.key === "F2") startEdit(item);
+    else if (event.key === "Delete") {
+      const next = shown[place + 1] ?? shown[place - 1];
+      actions.remove(item.dataset.key);
+      if (next) itemOf(next.dataset.key)?.focus();
+    } else return;
+    event.preventDefault();
+  });
+
+  return { show, settle, draft, dropDraft, dropDrafts, note, filter, replace };
+}
+
+function line(kind, at) {
+  const item = element("li", kind);
+  const time = element("time", "", clockTime(at));
+  time.dateTime = new Date(at).toISOString();
+  item.append(time, element("p", "text"));
+  return item;
+}
+
+function buttons() {
+  const group = element("span", "acts");
+  for (const [act, label, icon] of [
+    ["edit", "Edit this line", "i-edit"],
+    ["copy", "Copy this line", "i-copy"],
+    ["remove", "Remove this line", "i-close"],
+  ]) {
+    const button = element("button", "quiet");
+    button.type = "button";
+    button.tabIndex = -1;
+    button.dataset.act = act;
+    button.title = label;
+    button.setAttribute("aria-label", label);
+    button.append(iconOf(icon));
+    group.append(button);
+  }
+  return group;
+}
+
+function iconOf(id) {
+  const space = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(space, "svg");
+  const use = document.createElementNS(space, "use");
+  svg.setAttribute("class", "icon");
+  use.setAttribute("href", `#${id}`);
+  svg.append(use);
+  return svg;
+}
+
+function element(name, className = "", text = "") {
+  const made = document.createElement(name);
+  if (className) made.className = className;
+  if (text) made.textContent = text;
+  return made;
+}
+
+/** Cut a text at what is searched for, in any case: every second part is a match. */
+export function split(text, query) {
+  const parts = [];
+  const pattern = new RegExp(query.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "giu");
+  let from = 0;
+  for (const { 0: hit, index } of text.matchAll(pattern)) {
+    parts.push(text.slice(from, index), hit);
+    from = index + hit.length;
+  }
+  return [...parts, text.slice(from)];
+}
+
+function clockTime(at) {
+  return new Date(at).toLocaleTimeString([], {
+    hour: "2-digit",
+    minute: "2-digit",
+    second: "2-digit",
+    hourCycle: "h23",
+  });
+}
+
+function percent(part) {
+  return `${Math.round(100 * part)} %`;
+}

@@ -1,0 +1,143 @@
+// The level of the last seconds as bars, with the threshold across them.
+
+const BAR_PX = 3;
+const STEP_PX = 5;
+const MOST_BARS = 400;
+const SCALES = {
+  energy: { low: -75, high: -10 }, // dBFS
+  silero: { low: 0, high: 1 }, // probability
+};
+
+/**
+ * Draw `level` messages into an element that holds a canvas.
+ *
+ * @param {HTMLElement} element with role "meter"
+ * @returns {{add: (message: object) => void, setDetector: (name: string) => void,
+ *   clear: () => void}}
+ */
+export function createMeter(element) {
+  const canvas = element.querySelector("canvas");
+  const context = canvas.getContext("2d");
+  const still = matchMedia("(prefers-reduced-motion: reduce)");
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  let levels = [];
+  let scale = SCALES.energy;
+  let colors = {};
+  let asked = 0;
+  let toldAt = 0;
+
+  function add(message) {
+    levels.push(message);
+    if (levels.length > MOST_BARS) levels = levels.slice(-MOST_BARS / 2);
+    tell(message);
+    draw();
+  }
+
+  function tell({ level_dbfs, score, threshold }) {
+    const now = Date.now();
+    if (now - toldAt < 1000) return;
+    toldAt = now;
+    const isLevel = scale === SCALES.energy;
+    const heard = isLevel ? `${Math.round(level_dbfs)} dBFS` : `speech ${percent(score)}`;
+    const limit = isLevel ? `${Math.round(threshold)} dBFS` : percent(threshold);
+    element.setAttribute("aria-valuenow", Math.round(level_dbfs));
+    element.setAttribute("aria-valuetext", `${heard}, threshold ${limit}`);
+  }
+
+  function draw() {
+    asked ||= requestAnimationFrame(() => {
+      asked = 0;
+      paint();
+    });
+  }
+
+  function paint() {
+    const { width, height } = canvas.getBoundingClientRect();
+    const ratio = devicePixelRatio;
+    if (canvas.width !== Math.round(width * ratio)) canvas.width = Math.round(width * ratio);
+    if (canvas.height !== Math.round(height * ratio)) canvas.height = Math.round(height * ratio);
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, width, height);
+    if (still.matches) paintLast(width, height);
+    else paintTrace(width, height);
+  }
+
+  function part(value) {
+    return Math.min(1, Math.max(0, (value - scale.low) / (scale.high - scale.low)));
+  }
+
+  function paintTrace(width, height) {
+    const shown = levels.slice(-Math.floor(width / STEP_PX));
+    const first = width - shown.length * STEP_PX;
+    const room = height - BAR_PX;
+    shown.forEach(({ score, state }, i) => {
+      const tall = BAR_PX + part(score) * room;
+      context.fillStyle = colors[state];
+      context.beginPath();
+      context.roundRect(first + i * STEP_PX, height - tall, BAR_PX, tall, BAR_PX / 2);
+      context.fill();
+    });
+    context.strokeStyle = colors.threshold;
+    context.lineWidth = 1.5;
+    context.setLineDash([4, 3]);
+    context.beginPath();
+    shown.forEach(({ threshold }, i) => {
+      const y = height - BAR_PX - part(threshold) * room;
+      if (i === 0) context.moveTo(first, y);
+      context.lineTo(first + i * STEP_PX, y);
+      context.lineTo(first + (i + 1) * STEP_PX, y);
+    });
+    context.stroke();
+    context.setLineDash([]);
+  }
+
+  /** Without motion: one bar for the level now, from left to right. */
+  function paintLast(width, height) {
+    const last = levels.at(-1);
+    if (!last) return;
+    const tall = Math.min(12, height);
+    const top = (height - tall) / 2;
+    context.fillStyle = colors.listening;
+    context.globalAlpha = 0.35;
+    context.fillRect(0, top, width, tall);
+    context.globalAlpha = 1;
+    context.fillStyle = colors[last.state];
+    context.fillRect(0, top, part(last.score) * width, tall);
+    context.fillStyle = colors.threshold;
+    context.fillRect(part(last.threshold) * width - 1, top - 4, 2, tall + 8);
+  }
+
+  function readColors() {
+    const style = getComputedStyle(element);
+    const names = { listening: "--bar", speech: "--voice", pause: "--wait", threshold: "--limit" };
+    for (const [use, name] of Object.entries(names)) {
+      const probe = document.createElement("i");
+      element.append(probe);
+      probe.style.color = `var(${name})`;
+      colors[use] = getComputedStyle(probe).color || style.color;
+      probe.remove();
+    }
+    draw();
+  }
+
+  dark.addEventListener("change", readColors);
+  still.addEventListener("change", draw);
+  new ResizeObserver(draw).observe(canvas);
+  readColors();
+
+  return {
+    add,
+    setDetector(name) {
+      scale = SCALES[name] ?? SCALES.energy;
+      levels = [];
+    },
+    clear() {
+      levels = [];
+      draw();
+    },
+  };
+}
+
+function percent(probability) {
+  return `${Math.round(100 * probability)} %`;
+}
