@@ -10,6 +10,7 @@ import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -163,27 +164,23 @@ def open_audio(path: str | Path) -> Iterator[Iterator[NDArray[np.float32]]]:
             first = next(pieces)
         except StopIteration:
             raise DecodeError(f"{path} holds no sound that can be decoded") from None
-        yield _chain(first, pieces)
-
-
-def _chain(
-    first: NDArray[np.float32], rest: Iterator[NDArray[np.float32]]
-) -> Iterator[NDArray[np.float32]]:
-    yield first
-    yield from rest
+        yield chain([first], pieces)
 
 
 def _decoded(container: Any, path: Path) -> Iterator[NDArray[np.float32]]:
     import av
 
-    resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+    # FFmpeg knows how to mix surround sound, in which the middle speaks; two channels it would add.
+    channels = container.streams.audio[0].layout.nb_channels
+    layout = "mono" if channels > 2 else None
+    resampler = av.AudioResampler(format="fltp", layout=layout, rate=SAMPLE_RATE)
     try:
-        for frame in container.decode(audio=0):
-            frame.pts = None  # broken times must not make the resampler fill or drop
+        for frame in chain(container.decode(audio=0), [None]):
+            if frame is not None:
+                frame.pts = None  # broken times must not make the resampler fill or drop
             for part in resampler.resample(frame):
-                yield np.nan_to_num(part.to_ndarray()[0], posinf=0.0, neginf=0.0)
-        for part in resampler.resample(None):
-            yield np.nan_to_num(part.to_ndarray()[0], posinf=0.0, neginf=0.0)
+                mono = part.to_ndarray().mean(axis=0)
+                yield np.nan_to_num(mono, posinf=0.0, neginf=0.0)
     except (av.FFmpegError, ValueError) as error:
         log.warning("%s is broken and ends early: %s", path, error)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sttlab.errors import SttlabError
+
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
@@ -15,5 +17,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from sttlab.server.app import create_app
 
-    globals()["app"] = create_app()
+    try:
+        globals()["app"] = create_app()
+    except SttlabError as error:  # what a settings file can cause
+        raise SystemExit(f"sttlab: {error}") from None
     return globals()["app"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, MutableMapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from fastapi.staticfiles import StaticFiles
 
 from sttlab.capture import Microphone
 from sttlab.config import Config
-from sttlab.server.gate import Gate
+from sttlab.errors import SttlabError
+from sttlab.server.gate import App, Gate, Receive, Scope, Send
 from sttlab.server.hub import Hub
 from sttlab.server.protocol import ALL
 from sttlab.session import Session
@@ -58,8 +59,12 @@ def create_app(
     hub = Hub(session)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await asyncio.to_thread(session.worker.start)
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        try:
+            await asyncio.to_thread(session.worker.start)
+        except SttlabError as error:
+            app.state.failure = str(error)
+            raise
         log.info("🎙️ Audio worker started")
         log.info("🚀 Backend fully started")
         yield
@@ -69,6 +74,7 @@ def create_app(
 
     app = FastAPI(title="sttlab", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.session = session
+    app.state.failure = None
 
     @app.websocket("/ws")
     async def ws(socket: WebSocket, events: str = "") -> None:
@@ -89,4 +95,20 @@ def create_app(
 
     app.mount("/", StaticFiles(directory=frontend_folder(), html=True), name="frontend")
     app.add_middleware(Gate, hosts=tuple(allowed_hosts), origins=tuple(allowed_origins))
+    app.add_middleware(_PlainFailure)
     return app
+
+
+class _PlainFailure:
+    """Middleware by which a start that fails for a known reason gives it, and no traceback."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "lifespan.startup.failed" and scope["app"].state.failure:
+                message["message"] = scope["app"].state.failure
+            await send(message)
+
+        await self._app(scope, receive, sending if scope["type"] == "lifespan" else send)

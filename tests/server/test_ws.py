@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
@@ -63,8 +64,8 @@ def server(source: Told) -> Iterator[ServerHandle]:
 
 
 @contextmanager
-def client(server: ServerHandle, query: str = "", **options: object) -> Iterator[ClientConnection]:
-    with connect(server.ws_url + query, **options) as socket:  # type: ignore[arg-type]
+def client(server: ServerHandle, query: str = "", **options: Any) -> Iterator[ClientConnection]:
+    with connect(server.ws_url + query, **options) as socket:
         yield socket
 
 
@@ -346,8 +347,8 @@ def test_another_websites_page_is_refused(server: ServerHandle, source: Told, or
 
 def test_the_servers_own_page_and_those_named_may_come_in(source: Told) -> None:
     session = Session(source, vad=VAD, model=Counting())
-    allowed = {"allowed_origins": ["https://hub.example"], "allowed_hosts": ["hub.example"]}
-    with launch_server(session, port=0, **allowed) as server:  # type: ignore[arg-type]
+    allowed: Any = {"allowed_origins": ["https://hub.example"], "allowed_hosts": ["hub.example"]}
+    with launch_server(session, port=0, **allowed) as server:
         for origin in (server.url.rstrip("/"), "https://hub.example"):
             with client(server, additional_headers={"Origin": origin}):
                 wait_for_capture(source)

@@ -1,0 +1,95 @@
+"""`uvicorn sttlab.server:app`, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+pytestmark = pytest.mark.needs("whisper")
+
+WAIT_S = 60
+
+
+@contextmanager
+def uvicorn(settings: Path | None = None) -> Iterator[subprocess.Popen[str]]:
+    environment = {k: v for k, v in os.environ.items() if k != "KMP_DUPLICATE_LIB_OK"}
+    if settings:
+        environment["STTLAB_CONFIG"] = str(settings)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", "sttlab.server:app", "--port", "0"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        env={**environment, "PYTHONIOENCODING": "utf-8"},
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def read_until(process: subprocess.Popen[str], pattern: str) -> str:
+    """Read the log up to a line that matches."""
+    assert process.stderr
+    log = ""
+    for line in process.stderr:
+        log += line
+        if re.search(pattern, line):
+            return log
+    raise AssertionError(f"no {pattern!r} in:\n{log}")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
+def test_it_says_when_it_is_up_and_ends_cleanly() -> None:
+    with uvicorn() as process:
+        log = read_until(process, "Uvicorn running on")
+        assert log.index("🎙️ Audio worker started") < log.index("🚀 Backend fully started")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=WAIT_S)
+    assert "Traceback" not in log + err
+
+
+def test_a_client_is_told_what_became_of_its_microphone() -> None:
+    """Where there is one, it is heard; where there is none, the close frame says so."""
+    with uvicorn() as process:
+        url = re.search(r"http://([\d.:]+)", read_until(process, "Uvicorn running on"))
+        assert url
+        with connect(f"ws://{url[1]}/ws?events=all") as client:
+            said = first_message(client)
+    assert re.search('"event": "hello"|PortAudio|microphone', said)
+
+
+def first_message(client: ClientConnection) -> str:
+    try:
+        return str(client.recv(timeout=WAIT_S))
+    except ConnectionClosed as closed:
+        return str(closed)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ("[transcribe]\nmodel = 'nowhere.pt'\n", "there is no model file nowhere.pt"),
+        ("[vad]\nsilence_timeout_s = 99\n", "silence_timeout_s must be between 0.1 and 10 s"),
+    ],
+)
+def test_a_start_that_fails_says_why_in_a_line(tmp_path: Path, settings: str, says: str) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(settings)
+    with uvicorn(path) as process:
+        _, err = process.communicate(timeout=WAIT_S)
+    assert process.returncode != 0
+    assert sum(says in line for line in err.splitlines()) == 1
+    assert "Traceback" not in err
