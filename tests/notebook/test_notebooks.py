@@ -160,4 +160,4 @@ def test_03_live_server(run, data):
     assert re.search(r"\d\.\d\d s 0\.\d\d", shown.words), "a delay and a confidence"
     assert "the source ended after 31.1 s" in shown.words
     assert "http://127.0.0.1:" in shown.of("launch_server(session, port")["text/html"]
-    assert shown.of("urlopen")["text/plain"] == "'ok'"
+    assert shown.of("urlopen")["text/plain"] == "'ready'"
