@@ -23,7 +23,9 @@ log = logging.getLogger(__name__)
 
 SAMPLE_RATE = 16_000  # Hz, what Whisper and the detectors hear
 FLOOR_DBFS = -100.0  # the level of digital silence
+LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000  # Hz, of sound that anybody records
 LONGEST_LOAD_S = 6 * 3600  # a small file can hold days of sound; in memory, an hour is 230 MB
+LONGEST_PLAYER_S = 300  # a player holds its sound, 2.5 MB a minute, and the notebook the player
 
 # What is decoded: containers that hold sound, and none that names other files to open (playlists).
 FORMATS = (
@@ -81,8 +83,9 @@ def player_html(samples: NDArray[np.float32], caption: str, sample_rate: int = S
 def normalise(samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
     """Turn whatever holds sound into the one form used inside.
 
-    Integers are scaled by their type's range, channels are averaged, what is not a number becomes
-    silence, and what is louder than full scale is scaled down.
+    Integers are scaled by their type's range, with silence in the middle of it; what is not a
+    number becomes silence; channels are averaged; and what is louder than full scale is scaled
+    down. A DC offset stays: those who mind it take it away.
 
     Parameters
     ----------
@@ -92,7 +95,8 @@ def normalise(samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
 
     Returns
     -------
-    ndarray, shape (m,), float32, mono at SAMPLE_RATE
+    ndarray, shape (m,), float32, in -1..1, mono at SAMPLE_RATE
+        Never the array that was given.
 
     Raises
     ------
@@ -105,23 +109,39 @@ def normalise(samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
             f"samples must be real numbers, mono or by channel, not {samples.dtype} of shape "
             f"{samples.shape}"
         )
-    if not 1_000 <= sample_rate <= 768_000:
-        raise SourceError(f"sample_rate must be between 1000 and 768000 Hz, not {sample_rate}")
-    if samples.dtype == np.uint8:
-        samples = (samples.astype(np.float32) - 128) / 128
-    elif samples.dtype.kind in "iu":
-        samples = samples.astype(np.float64) / -float(np.iinfo(samples.dtype).min or -1)
-    if samples.ndim == 2:
-        samples = samples.mean(axis=int(samples.shape[0] > samples.shape[1]))
-    mono = np.nan_to_num(samples.astype(np.float32), posinf=0.0, neginf=0.0)
-    peak = float(np.abs(mono).max(initial=0.0))
-    if peak > 1:
-        mono /= peak
+    check_rate(sample_rate)
+    sound = _as_floats(samples)
+    if sound.ndim == 2 and sound.size:
+        sound = sound.mean(axis=int(sound.shape[0] > sound.shape[1]))
+    sound = sound.ravel()
+    peak = max(float(sound.max(initial=0.0)), -float(sound.min(initial=0.0)))
+    mono: NDArray[np.float32] = (sound / peak if peak > 1 else sound).astype(np.float32, copy=False)
     if sample_rate != SAMPLE_RATE and len(mono):
         import soxr
 
         mono = soxr.resample(mono, sample_rate, SAMPLE_RATE)
+        np.clip(mono, -1, 1, out=mono)  # a resampler overshoots
     return mono
+
+
+def _as_floats(samples: NDArray[Any]) -> NDArray[np.floating[Any]]:
+    """Copy to floats that are all finite; integers and logical values to -1..1."""
+    kind = samples.dtype.kind
+    if kind in "iu":
+        limits = np.iinfo(samples.dtype)
+        half = (int(limits.max) - int(limits.min) + 1) / 2
+        middle = half if kind == "u" else 0.0
+        return (samples.astype(np.float64) - middle) / half
+    floats = samples.astype(np.float64 if samples.dtype.itemsize > 4 else np.float32)
+    return np.nan_to_num(floats, copy=False, posinf=0.0, neginf=0.0)
+
+
+def check_rate(sample_rate: int) -> None:
+    """Raise SourceError unless `sample_rate`, in Hz, is one of sound."""
+    if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
+        raise SourceError(
+            f"sample_rate must be between {LOWEST_RATE} and {HIGHEST_RATE} Hz, not {sample_rate}"
+        )
 
 
 @contextmanager
@@ -135,13 +155,14 @@ def open_audio(path: str | Path) -> Iterator[Iterator[NDArray[np.float32]]]:
 
     Returns
     -------
-    context manager of an iterator of ndarray, shape (n,), float32, mono at SAMPLE_RATE
+    context manager of an iterator of ndarray, shape (n,), float32, in -1..1, mono at SAMPLE_RATE
+        Channels are averaged, and what is louder than full scale is clipped.
 
     Raises
     ------
     DecodeError
         On entering, if there is no such file, it isn't sound, or nothing of it can be decoded.
-        A file that is broken further on ends there, with a warning in the log.
+        What is broken further on is left out, with a warning in the log.
     """
     import av
 
@@ -152,7 +173,11 @@ def open_audio(path: str | Path) -> Iterator[Iterator[NDArray[np.float32]]]:
     if path.stat().st_size == 0:
         raise DecodeError(f"{path} is empty")
     try:
-        container = av.open(f"file:{path}", options={"format_whitelist": FORMATS})
+        container = av.open(
+            f"file:{path}",
+            options={"format_whitelist": FORMATS},
+            metadata_errors="replace",  # a title in Latin-1 is no reason to refuse the sound
+        )
     except (av.FFmpegError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise DecodeError(f"{path} is no sound file that can be decoded: {why}") from error
@@ -170,25 +195,51 @@ def open_audio(path: str | Path) -> Iterator[Iterator[NDArray[np.float32]]]:
 def _decoded(container: Any, path: Path) -> Iterator[NDArray[np.float32]]:
     import av
 
-    # FFmpeg knows how to mix surround sound, in which the middle speaks; two channels it would add.
-    channels = container.streams.audio[0].layout.nb_channels
-    layout = "mono" if channels > 2 else None
-    resampler = av.AudioResampler(format="fltp", layout=layout, rate=SAMPLE_RATE)
+    broken = 0
+    resampler: Any = None
+    kind = None
     try:
-        for frame in chain(container.decode(audio=0), [None]):
-            if frame is not None:
+        for packet in container.demux(audio=0):
+            try:
+                frames = packet.decode()
+            except av.InvalidDataError:
+                broken += 1
+                continue
+            for frame in frames:
+                if kind != (kind := (frame.format.name, frame.layout.name, frame.sample_rate)):
+                    if resampler is not None:
+                        yield from _mono(resampler.resample(None))
+                    resampler = _resampler(frame.sample_rate, path)
                 frame.pts = None  # broken times must not make the resampler fill or drop
-            for part in resampler.resample(frame):
-                mono = part.to_ndarray().mean(axis=0)
-                yield np.nan_to_num(mono, posinf=0.0, neginf=0.0)
+                yield from _mono(resampler.resample(frame))
+        if resampler is not None:
+            yield from _mono(resampler.resample(None))
     except (av.FFmpegError, ValueError) as error:
         log.warning("%s is broken and ends early: %s", path, error)
+    if broken:
+        log.warning("%s is broken: %d pieces of it were left out", path, broken)
+
+
+def _resampler(sample_rate: int, path: Path) -> Any:
+    import av
+
+    try:
+        check_rate(sample_rate)
+    except SourceError as error:
+        raise DecodeError(f"{path} holds no sound that can be decoded: {error}") from error
+    return av.AudioResampler(format="flt", rate=SAMPLE_RATE)  # planes crash PyAV if there are 8
+
+
+def _mono(frames: list[Any]) -> Iterator[NDArray[np.float32]]:
+    for frame in frames:
+        samples = np.nan_to_num(frame.to_ndarray(), posinf=0.0, neginf=0.0)
+        yield np.clip(samples.reshape(-1, frame.layout.nb_channels).mean(axis=1), -1, 1)
 
 
 def trace_svg(samples: NDArray[np.float32], width: int = 600, height: int = 80) -> str:
     """Draw the level from -80 to 0 dBFS over time: one bar for each px, at its loudest 20 ms."""
-    frames = np.pad(samples, (0, -len(samples) % 320)).reshape(-1, 320)
-    levels = to_dbfs(np.square(frames, dtype=np.float64).mean(axis=1))
+    frames = samples[: len(samples) // 320 * 320].reshape(-1, 320)
+    levels = to_dbfs(np.einsum("ij,ij->i", frames, frames, dtype=np.float64) / 320)
     bars = np.array_split(levels, min(width, max(len(levels), 1)))
     depths = [max(0.0, min(1.0, -bar.max(initial=FLOOR_DBFS) / 80)) * height for bar in bars]
     points = "L".join(f"{i * width / len(bars):g},{y:.1f}" for i, y in enumerate(depths))
@@ -234,8 +285,6 @@ class Recording:
 
     def __post_init__(self) -> None:
         samples = normalise(self.samples, self.sample_rate)
-        if samples is self.samples or samples.base is not None:
-            samples = samples.copy()
         samples.flags.writeable = False
         object.__setattr__(self, "samples", samples)
         object.__setattr__(self, "sample_rate", SAMPLE_RATE)
@@ -276,7 +325,10 @@ class Recording:
 
     def _repr_html_(self) -> str:
         name = self.origin or "recording"
-        player = player_html(self.samples, f"{name}: {self.duration_s:.2f} s")
+        caption = f"{name}: {self.duration_s:.2f} s"
+        if self.duration_s > LONGEST_PLAYER_S:
+            caption += f", of which the player has the first {LONGEST_PLAYER_S // 60} minutes"
+        player = player_html(self.samples[: LONGEST_PLAYER_S * SAMPLE_RATE], caption)
         return f"{trace_svg(self.samples)}{player}"
 
 
