@@ -25,6 +25,7 @@ Files
     segment         utterances, cut exactly as the live path cuts them
     transcribe      a recording to text
     score, load_labels              utterances against labelled truth
+    sweep                           many settings against it, on many recordings
 
 Errors
     SttlabError     root of all that is raised on purpose
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from sttlab.errors import SttlabError as SttlabError
     from sttlab.evaluate.labels import load_labels as load_labels
     from sttlab.evaluate.score import score as score
+    from sttlab.evaluate.sweep import sweep as sweep
     from sttlab.notebook.monitor import LiveMonitor as LiveMonitor
     from sttlab.notebook.plots import plot_trace as plot_trace
     from sttlab.notebook.plots import plot_utterances as plot_utterances
@@ -100,6 +102,7 @@ _HOME = {
     "record": "sttlab.capture.record",
     "score": "sttlab.evaluate.score",
     "segment": "sttlab.core",
+    "sweep": "sttlab.evaluate.sweep",
     "transcribe": "sttlab.batch",
 }
 

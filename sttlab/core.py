@@ -169,7 +169,7 @@ class StreamCore:
         return events + self._trace(activity, phases, first, traced, len(frames))
 
     def _trace(
-        self, activity: Activity, phases: list[int], first: int, start: int, stop: int
+        self, activity: Activity, phases: NDArray[np.int8], first: int, start: int, stop: int
     ) -> list[Level]:
         if not self._levels:
             return []
@@ -179,7 +179,7 @@ class StreamCore:
                 level_dbfs=float(activity.level_dbfs[i]),
                 score=float(activity.score[i]),
                 threshold=float(activity.onset[i]),
-                state=_STATES.get(phases[i], "listening"),
+                state=_STATES.get(int(phases[i]), "listening"),
             )
             for i in range(start, stop)
         ]

@@ -1,7 +1,7 @@
 """From frames to utterances: where speech begins, and when it is over.
 
 Everything is counted in frames from the stream's start. `advance` is plain arithmetic on integers,
-so that it runs as it stands and, compiled, over thousands of settings.
+so that it runs as it stands and, compiled by numba, over thousands of settings (`evaluate.sweep`).
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def limits(config: VadConfig, frame_samples: int) -> Limits:
 
 def advance(
     marks: Sequence[int], peaks: Sequence[float], state: State, limits: Limits
-) -> tuple[list[Decision], list[int], State]:
+) -> tuple[list[Decision], NDArray[np.int8], State]:
     """Take the next frames.
 
     A sound becomes an utterance once it holds `min_speech` frames of speech with no gap as long as
@@ -106,13 +106,13 @@ def advance(
     Returns
     -------
     decisions : list of Decision
-    phases : list of int
+    phases : ndarray, shape (n,), int8
         The phase after each frame.
     state : State
     """
     frame, phase, onset, begin, speech, end, taken, quietest, quietest_at = state
     decisions = []
-    phases = []
+    phases = np.empty(len(marks), np.int8)
     for i in range(len(marks)):
         at = frame + 1
         if marks[i] == SPEECH or (
@@ -151,7 +151,7 @@ def advance(
                     phase = LISTENING
                 else:
                     decisions.append(Decision(STARTED, at, begin, onset, end, at))
-        phases.append(phase)
+        phases[i] = phase
         frame = at
     state = State(frame, phase, onset, begin, speech, end, taken, quietest, quietest_at)
     return decisions, phases, state
@@ -171,13 +171,13 @@ class Endpointer:
         self.state = State()
         self._levels = np.empty(0)
 
-    def push(self, activity: Activity) -> tuple[list[Decision], list[int]]:
+    def push(self, activity: Activity) -> tuple[list[Decision], NDArray[np.int8]]:
         """Take the next n frames.
 
         Returns
         -------
         decisions : list of Decision
-        phases : list of int, length n
+        phases : ndarray, shape (n,), int8
             The phase after each frame.
         """
         levels = np.concatenate([self._levels, activity.level_dbfs])

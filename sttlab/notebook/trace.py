@@ -38,7 +38,9 @@ class Trace:
     """
 
     def __init__(self, sound: Sound) -> None:
-        self.samples = np.nan_to_num(sound.samples, posinf=0.0, neginf=0.0)
+        self.samples: NDArray[np.float32] = sound.samples.view()
+        if not np.isfinite(self.samples).all():  # the copy takes a second for an hour
+            self.samples = np.nan_to_num(self.samples, posinf=0.0, neginf=0.0)
         self.samples.flags.writeable = False
         self.levels = energy.frame_levels(_frames(self.samples, energy.FRAME_SAMPLES))
         self.floors = energy.NoiseFloor().follow(self.levels)

@@ -1,0 +1,420 @@
+"""A grid of settings over labelled recordings: what each setting is worth.
+
+Levels are computed once for each recording; a setting then costs only its decisions. Those are
+`endpoint.advance`'s, which numba compiles where it is installed: the same, some forty times sooner.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache, cached_property, partial
+from itertools import product
+from math import ceil
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sttlab.audio import SAMPLE_RATE
+from sttlab.config import VadConfig, from_dict
+from sttlab.core import Sound
+from sttlab.endpoint import (
+    CUT,
+    ENDED,
+    TIMED_OUT,
+    Endpointer,
+    Limits,
+    State,
+    advance,
+    limits,
+    mark,
+    moment_peaks,
+)
+from sttlab.errors import ConfigError
+from sttlab.evaluate.labels import Labels, Turn
+from sttlab.evaluate.score import COLLAR_S, GAP_S, Finds, Scores, Truth, judge
+from sttlab.notebook.trace import Trace, frame_length
+
+METRICS = {
+    "detection_error_rate": "error rate (of speech)",
+    "missed_speech_rate": "missed speech (of speech)",
+    "false_alarm_rate": "false alarms (of speech)",
+    "lost_rate": "cut off or missed (of utterances)",
+    "cut_off_rate": "cut off (of utterances)",
+    "missed_rate": "missed (of utterances)",
+    "fragmented_rate": "torn (of utterances)",
+    "merged_rate": "merged (of utterances)",
+    "false": "false utterances",
+    "endpoint_delay_median_ms": "endpoint delay, median (ms)",
+    "endpoint_delay_p90_ms": "endpoint delay, 90 % (ms)",
+    "onset_clipped_p90_ms": "onset clipped, 90 % (ms)",
+}
+"""What a setting can be judged by, and how to call it. Of each, less is better."""
+
+ENERGY = {"threshold_dbfs", "margin_db", "hysteresis_db"}
+SILERO = {"probability", "probability_hysteresis"}
+TOGETHER = 32  # settings that a thread tries at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """What every setting of a grid is worth. `sweep` makes it.
+
+    Attributes
+    ----------
+    grid : dict of str to tuple
+        The values tried of each field of `VadConfig`.
+    configs : tuple of VadConfig
+        Every combination; the last field of the grid changes fastest.
+    scores : tuple of Scores
+        Of each, over all recordings.
+    traces : tuple of Trace
+        The recordings.
+    labels : tuple of Labels
+    """
+
+    grid: dict[str, tuple[Any, ...]]
+    configs: tuple[VadConfig, ...]
+    scores: tuple[Scores, ...]
+    traces: tuple[Trace, ...] = field(repr=False)
+    labels: tuple[Labels, ...] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.configs)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many values each field of the grid has."""
+        return tuple(map(len, self.grid.values()))
+
+    def metric(self, name: str) -> NDArray[np.float64]:
+        """Give one of METRICS for each setting; NaN where there is nothing to measure.
+
+        Returns
+        -------
+        ndarray, shape (settings,)
+            Reshaped to `shape`, it has an axis for each field of the grid.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such metric.
+        """
+        if name not in METRICS:
+            raise ConfigError(f"unknown metric {name!r}; known are {', '.join(METRICS)}")
+        return self._metrics[name]
+
+    @cached_property
+    def _metrics(self) -> dict[str, NDArray[np.float64]]:
+        figures = [scores.figures() for scores in self.scores]
+        found = {name: np.array([f.get(name, np.nan) for f in figures]) for name in METRICS}
+        spoken = np.array([f["utterances"] or np.nan for f in figures])
+        for name in ("cut_off", "missed", "fragmented", "merged"):
+            found[f"{name}_rate"] = np.array([f[name] for f in figures]) / spoken
+        found["lost_rate"] = found["cut_off_rate"] + found["missed_rate"]
+        return found
+
+    def best(self, metric: str = "detection_error_rate") -> int:
+        """Give the setting of which a metric is least; of several, the one with fewest errors.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such metric, or no setting has it.
+        """
+        values = self.metric(metric)
+        if np.isnan(values).all():
+            raise ConfigError(f"no setting has a figure for {METRICS[metric]}: choose another")
+        order = [self.metric(m) for m in ("endpoint_delay_median_ms", "detection_error_rate")]
+        return int(np.lexsort([np.nan_to_num(v, nan=np.inf) for v in (*order, values)])[0])
+
+    def front(self, metric: str, against: str) -> list[int]:
+        """Give the settings that no other one beats in both metrics (Pareto), by the first."""
+        x, y = self.metric(metric), self.metric(against)
+        front: list[int] = []
+        for i in np.lexsort([y, x]).tolist():
+            if not np.isnan(x[i] + y[i]) and (not front or y[i] < y[front[-1]]):
+                front.append(i)
+        return front
+
+    def values(self, setting: int) -> dict[str, Any]:
+        """Give what a setting has of each field of the grid."""
+        return {name: getattr(self.configs[setting], name) for name in self.grid}
+
+    def _repr_html_(self) -> str:
+        heads = "".join(f"<th>{html.escape(name)}</th>" for name in self.grid)
+        rows = []
+        for name, words in METRICS.items():
+            if np.isnan(self.metric(name)).all():
+                continue
+            i = self.best(name)
+            cells = "".join(f"<td>{_written(value)}</td>" for value in self.values(i).values())
+            rows.append(
+                f'<tr><th scope="row" style="text-align:left">{words}</th>'
+                f"<td>{figure(name, self.metric(name)[i])}</td>{cells}</tr>"
+            )
+        seconds = sum(trace.duration_s for trace in self.traces)
+        return (
+            f"<table><caption>{len(self)} settings on {len(self.traces)} recordings, "
+            f"{seconds:.0f} s</caption><tr><th>least</th><th></th>{heads}</tr>{''.join(rows)}"
+            "</table>"
+        )
+
+
+def sweep(
+    recordings: Sound | Iterable[Sound],
+    labels: Labels | Iterable[Labels],
+    grid: Mapping[str, Iterable[Any]],
+    *,
+    config: VadConfig | None = None,
+    gap_s: float = GAP_S,
+    collar_s: float = COLLAR_S,
+    progress: Callable[[int, int], None] | None = None,
+) -> Sweep:
+    """Score every combination of settings on labelled recordings.
+
+    The utterances are those that `segment` finds, and the scores those of `score`, all recordings
+    pooled. Blocks; uses all cores. With numba (extra `evaluate`), a thousand settings on an hour
+    of sound take about a second.
+
+    Parameters
+    ----------
+    recordings : Recording or iterable of Recording
+    labels : Labels or iterable of Labels
+        The truth, one for each recording.
+    grid : mapping of str to iterable
+        Names of fields of `VadConfig`, and the values to try of each.
+    config : VadConfig, optional
+        All that the grid doesn't name.
+    gap_s, collar_s : float, seconds
+        See `score`.
+    progress : callable, optional
+        Called on this thread with how much is done and how much there is, recordings and settings
+        counted together. What it raises ends the sweep.
+
+    Returns
+    -------
+    Sweep
+
+    Raises
+    ------
+    ConfigError
+        If a value is refused, a field decides nothing, there is nothing to try, or there are not
+        as many labels as recordings.
+    MissingExtra
+        If the detector is "silero" and the extra `silero` is not installed.
+
+    Examples
+    --------
+    >>> found = sweep(recordings, labels, {  # doctest: +SKIP
+    ...     "margin_db": range(4, 16), "silence_timeout_s": [0.3, 0.6, 0.9]})
+    >>> found.configs[found.best()]  # doctest: +SKIP
+    """
+    tried, configs = settings(grid, config or VadConfig())
+    sounds, truths = _pairs(recordings, labels)
+    total, done = len(sounds) + len(configs), 0
+    detectors = list({c.detector: c for c in configs}.values())
+    threads = ThreadPoolExecutor(os.cpu_count(), "sttlab-sweep")
+    try:
+        traces: list[Trace] = []
+        for trace in threads.map(partial(_hear, detectors), sounds):
+            traces.append(trace)
+            done += 1
+            if progress:
+                progress(done, total)
+        material = _Material(traces, truths, detectors, gap_s, collar_s)
+        scores: dict[int, Scores] = {}
+        for found in threads.map(partial(material.scores, configs), _chunks(configs)):
+            scores |= found
+            done += len(found)
+            if progress:
+                progress(done, total)
+    finally:
+        threads.shutdown(cancel_futures=True)
+    in_order = tuple(scores[i] for i in range(len(configs)))
+    return Sweep(tried, configs, in_order, tuple(traces), truths)
+
+
+def settings(
+    grid: Mapping[str, Iterable[Any]], config: VadConfig
+) -> tuple[dict[str, tuple[Any, ...]], tuple[VadConfig, ...]]:
+    """Give the values of a grid as the settings hold them, and every combination.
+
+    Raises
+    ------
+    ConfigError
+        If a value is refused, a field decides nothing, or there is nothing to try.
+    """
+    tried: dict[str, tuple[Any, ...]] = {}
+    for name, values in grid.items():
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise ConfigError(f"the grid needs a list of values for {name}, not {values!r}")
+        plain = [v.item() if isinstance(v, np.generic) else v for v in values]
+        made = [from_dict(VadConfig, asdict(config) | {name: v}) for v in plain]
+        tried[name] = tuple(getattr(c, name) for c in made)
+        if not made:
+            raise ConfigError(f"the grid holds no value for {name}: give one at least")
+    if not tried:
+        raise ConfigError("the grid is empty: name a setting and the values to try of it")
+    configs = tuple(
+        replace(config, **dict(zip(tried, values, strict=True)))
+        for values in product(*tried.values())
+    )
+    for name in tried:
+        if not any(name in _deciding(c) for c in configs):
+            raise ConfigError(
+                f"{name} decides nothing with the detector {configs[0].detector!r} and "
+                f"threshold_dbfs {_written(configs[0].threshold_dbfs)}: take it out of the grid"
+            )
+    return tried, configs
+
+
+def figure(metric: str, value: float) -> str:
+    """Write what a setting has of a metric, with its unit."""
+    if np.isnan(value):
+        return "–"
+    if metric.endswith("_ms"):
+        return f"{value:.0f} ms"
+    return f"{value:.1%}" if metric.endswith("_rate") else f"{value:g}"
+
+
+class _Material:
+    """Recordings and labels laid end to end on one time axis, so that they are judged at once."""
+
+    def __init__(
+        self,
+        traces: Sequence[Trace],
+        labels: Sequence[Labels],
+        detectors: Iterable[VadConfig],
+        gap_s: float,
+        collar_s: float,
+    ) -> None:
+        self._traces = traces
+        self._places_s: list[int] = []
+        turns: list[Turn] = []
+        scored: list[tuple[float, float]] = []
+        at_s = 0
+        for trace, truth in zip(traces, labels, strict=True):
+            self._places_s.append(at_s)
+            last_s = max((t.end_s for t in truth), default=0.0)
+            whole_s = trace.duration_s or last_s
+            parts = ((0.0, whole_s),) if truth.scored is None and whole_s else truth.scored or ()
+            scored += [(at_s + start_s, at_s + end_s) for start_s, end_s in parts]
+            turns += [Turn(start_s=at_s + t.start_s, end_s=at_s + t.end_s) for t in truth]
+            last_s = max([trace.duration_s, last_s, *(end_s for _, end_s in parts)])
+            at_s += ceil(last_s + gap_s + collar_s) + 1  # whole seconds are exact
+        self._truth = Truth(Labels(turns, scored), gap_s, collar_s, at_s)
+        self._peaks = {c.detector: [_peaks(trace, c) for trace in traces] for c in detectors}
+
+    def scores(self, configs: Sequence[VadConfig], chunk: Sequence[int]) -> dict[int, Scores]:
+        """Judge settings that hear the same: only what they make of it differs."""
+        _, plain = _compiled()
+        hearing = configs[chunk[0]]
+        marks = [plain(mark(trace.activity(hearing))) for trace in self._traces]
+        heard = list(zip(marks, self._peaks[hearing.detector], strict=True))
+        return {i: judge(self._finds(configs[i], heard), self._truth) for i in chunk}
+
+    def _finds(self, config: VadConfig, heard: Sequence[tuple[Any, Any]]) -> Finds:
+        """Lay out what `segment` would find, as `score.finds` does."""
+        run, _ = _compiled()
+        frame_samples = frame_length(config)
+        bounds = limits(config, frame_samples)
+        whats, times = [], []
+        for (marks, peaks), trace, place_s in zip(heard, self._traces, self._places_s, strict=True):
+            rows = _cuts(run, marks, peaks, bounds)
+            samples = np.minimum(rows[:, 1:5] * frame_samples, len(trace.samples))
+            whats.append(rows[:, 0])
+            times.append(samples / SAMPLE_RATE + place_s)
+        decided, sound, start, end = np.concatenate(times).T
+        return Finds(sound, start, end, decided, np.concatenate(whats) != ENDED)
+
+
+def _peaks(trace: Trace, config: VadConfig) -> Any:
+    """Give what `advance` looks for a quiet moment in, in the form it wants."""
+    moment = limits(config, frame_length(config)).moment
+    return _compiled()[1](moment_peaks(trace.activity(config).level_dbfs, moment))
+
+
+def _cuts(run: Callable[..., Any], marks: Any, peaks: Any, bounds: Limits) -> NDArray[np.int64]:
+    """Decide on a whole recording; give the decisions that end an utterance, one a row."""
+    decisions, state = run(marks, peaks, State(), bounds)
+    what = decisions[:, 0]
+    rows: NDArray[np.int64] = decisions[(what == TIMED_OUT) | (what == CUT)]
+    endpointer = Endpointer(bounds)
+    endpointer.state = state
+    last = endpointer.flush()
+    return np.vstack([rows, last]) if last else rows
+
+
+@cache
+def _compiled() -> tuple[Callable[..., Any], Callable[[NDArray[Any]], Any]]:
+    """Give what runs `advance` over a recording, and the form in which it wants marks and peaks."""
+    try:
+        from numba import njit
+    except ImportError:
+        return partial(_run, advance), np.ndarray.tolist
+    compiled = njit(nogil=True)
+    return partial(compiled(_run), compiled(advance)), np.asarray
+
+
+def _run(
+    step: Callable[..., Any], marks: Any, peaks: Any, state: State, bounds: Limits
+) -> tuple[NDArray[np.int64], State]:
+    """Decide, and put the decisions into an array: thousands of tuples would take longer."""
+    decisions, _, state = step(marks, peaks, state, bounds)
+    rows = np.empty((len(decisions), 6), np.int64)
+    for i, decision in enumerate(decisions):
+        for j, value in enumerate(decision):
+            rows[i, j] = value
+    return rows, state
+
+
+def _hear(detectors: Sequence[VadConfig], sound: Sound) -> Trace:
+    """Compute a recording's levels and, if a detector needs them, its probabilities."""
+    trace = sound if isinstance(sound, Trace) else Trace(sound)
+    for config in detectors:
+        trace.activity(config)
+    return trace
+
+
+def _pairs(
+    recordings: Sound | Iterable[Sound], labels: Labels | Iterable[Labels]
+) -> tuple[list[Sound], tuple[Labels, ...]]:
+    """Give recordings and labels, one of each for each."""
+    truths = (labels,) if isinstance(labels, Labels) else tuple(labels)
+    sounds = list(recordings) if isinstance(recordings, Iterable) else [recordings]
+    if not sounds or len(sounds) != len(truths):
+        raise ConfigError(
+            f"a sweep needs recordings and labels for each of them, not {len(sounds)} recordings "
+            f"and {len(truths)} labels"
+        )
+    return sounds, truths
+
+
+def _chunks(configs: Sequence[VadConfig]) -> Iterator[list[int]]:
+    """Put together what hears the same, a few settings at a time."""
+    alike: dict[tuple[Any, ...], list[int]] = {}
+    for i, config in enumerate(configs):
+        heard_by = [getattr(config, name) for name in sorted(_deciding(config) & (ENERGY | SILERO))]
+        alike.setdefault((config.detector, *heard_by), []).append(i)
+    for chunk in alike.values():
+        for first in range(0, len(chunk), TOGETHER):
+            yield chunk[first : first + TOGETHER]
+
+
+def _deciding(config: VadConfig) -> set[str]:
+    """Names of the fields that decide something, as the others are."""
+    names = {f.name for f in fields(config)}
+    if config.detector == "silero":
+        return names - ENERGY
+    return names - SILERO - ({"margin_db"} if config.threshold_dbfs is not None else set())
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return "unset"
+    return f"{value:g}" if isinstance(value, float) else html.escape(str(value))

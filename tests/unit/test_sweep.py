@@ -1,0 +1,287 @@
+"""The sweep against brute force: each setting by `segment` and `score`, one by one."""
+
+import math
+import re
+import sys
+from dataclasses import replace
+from itertools import product
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sttlab.audio import SAMPLE_RATE, load
+from sttlab.config import VadConfig
+from sttlab.core import segment
+from sttlab.errors import ConfigError
+from sttlab.evaluate import sweep as module
+from sttlab.evaluate.labels import Labels, Turn, load_labels
+from sttlab.evaluate.score import Scores, pool, score
+from sttlab.evaluate.sweep import METRICS, sweep
+from sttlab.vad import energy
+
+NAMES = ("demo-noisy", "meeting-1", "pause", "austen-1")
+GRID: dict[str, list[Any]] = {
+    "margin_db": [3.0, 8.0, 14.0],
+    "hysteresis_db": [0.0, 6.0],
+    "silence_timeout_s": [0.1, 0.45, 1.2],
+    "min_speech_s": [0.0, 0.1, 0.3],
+    "max_utterance_s": [2.5, 28.0],
+}
+
+
+@pytest.fixture(scope="module")
+def talks(data):
+    labels = [load_labels(data / f"{name.replace('-noisy', '')}.rttm") for name in NAMES]
+    return [load(data / f"{name}.flac") for name in NAMES], labels
+
+
+def noise(*parts):
+    rng = np.random.default_rng(0)
+    white = [rng.standard_normal(round(s * SAMPLE_RATE)) * 10 ** (db / 20) for s, db in parts]
+    return SimpleNamespace(samples=np.concatenate([[], *white]).astype(np.float32))
+
+
+def turns(*spans):
+    return Labels([Turn(start_s=a, end_s=b) for a, b in spans])
+
+
+def brute_force(recordings, labels, config, **options):
+    return pool(
+        score(
+            segment(recording, config), truth, duration_s=len(recording.samples) / 16000, **options
+        )
+        for recording, truth in zip(recordings, labels, strict=True)
+    )
+
+
+def assert_same(found: Scores, expected: Scores):
+    for name, value in vars(expected).items():
+        assert getattr(found, name) == pytest.approx(value, abs=0.002 if "_ms" in name else 1e-6)
+
+
+def test_real_speech_is_scored_as_by_brute_force(talks):
+    recordings, labels = talks
+    found = sweep(recordings, labels, GRID)
+    assert len(found) == len(found.scores) == math.prod(found.shape) == 108
+    tried = list(product(*GRID.values()))
+    assert [tuple(found.values(i).values()) for i in range(len(found))] == tried
+    seen = set()
+    for config, scores in zip(found.configs, found.scores, strict=True):
+        assert_same(scores, brute_force(recordings, labels, config))
+        seen.add(scores.found)
+    assert len(seen) > 20, "the settings differ"
+
+
+def test_without_numba_it_is_the_same(talks, monkeypatch):
+    grid = {name: GRID[name] for name in ("margin_db", "silence_timeout_s")}
+    found = sweep(talks[0], talks[1], grid)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "numba", None)
+        module._compiled.cache_clear()
+        slow = sweep(talks[0], talks[1], grid)
+        assert module._compiled()[1](np.zeros(1)) == [0.0], "plain Python wants lists"
+    module._compiled.cache_clear()
+    assert slow.scores == found.scores
+
+
+@pytest.mark.needs("silero")
+def test_both_detectors_are_swept_at_once(talks):
+    recordings, labels = (part[2:] for part in talks)
+    grid: dict[str, Any] = {
+        "detector": ["energy", "silero"],
+        "probability": [0.3, 0.7],
+        "min_speech_s": [0.1],
+    }
+    found = sweep(recordings, labels, grid)
+    for config, scores in zip(found.configs, found.scores, strict=True):
+        assert_same(scores, brute_force(recordings, labels, config))
+
+
+parts = st.lists(
+    st.tuples(st.floats(0.001, 1.2), st.sampled_from([-100.0, -70.0, -42.0, -30.0, -10.0])),
+    max_size=8,
+)
+spans = st.lists(st.tuples(st.floats(0, 6), st.floats(0.05, 2)), max_size=5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    several=st.lists(st.tuples(parts, spans), min_size=1, max_size=3),
+    threshold=st.sampled_from([None, -40.0, -55.5]),
+    gap_s=st.sampled_from([0.0, 0.5, 3.3]),
+    collar_s=st.sampled_from([0.0, 0.2, 1.0]),
+)
+def test_any_sound_is_scored_as_by_brute_force(several, threshold, gap_s, collar_s):
+    recordings = [noise(*part) for part, _ in several]
+    labels = [turns(*((a, a + length) for a, length in truth)) for _, truth in several]
+    options = {"gap_s": gap_s, "collar_s": collar_s}
+    grid: dict[str, Any] = {
+        "silence_timeout_s": [0.1, 0.7],
+        "min_speech_s": [0.0, 0.2],
+        "max_utterance_s": [2, 9],
+    }
+    base = VadConfig(threshold_dbfs=threshold, pre_roll_s=0.1)
+    found = sweep(recordings, labels, grid, config=base, **options)
+    for config, scores in zip(found.configs, found.scores, strict=True):
+        assert_same(scores, brute_force(recordings, labels, config, **options))
+
+
+def test_only_what_was_labelled_is_scored():
+    talk = noise((1, -70), (1, -10), (1, -70), (1, -10), (1, -70))
+    half = Labels([Turn(start_s=1, end_s=2)], scored=[(0, 2.5)])
+    config = VadConfig(threshold_dbfs=-30)
+    found = sweep([talk, talk], [half, half], {"pre_roll_s": [0.0]}, config=config)
+    assert_same(found.scores[0], brute_force([talk, talk], [half, half], config))
+    assert (found.scores[0].found, found.scores[0].false) == (2, 0)
+
+
+def test_one_recording_needs_no_list():
+    talk, truth = noise((1, -70), (1, -10), (1, -70)), turns((1, 2))
+    grid: dict[str, Any] = {
+        "threshold_dbfs": np.arange(-40, -20, 5),
+        "min_speech_s": np.array([0.5, 1.5], np.float32),
+    }
+    found = sweep(talk, truth, grid)
+    assert found.grid == {"threshold_dbfs": (-40, -35, -30, -25), "min_speech_s": (0.5, 1.5)}
+    assert found.shape == (4, 2)
+    missed = found.metric("missed_rate").reshape(found.shape)
+    assert np.array_equal(missed, [[0, 1]] * 4)
+
+
+def test_levels_are_computed_once_for_each_recording(talks, monkeypatch):
+    heard = []
+    levels = energy.frame_levels
+
+    def listen(frames):
+        heard.append(frames)
+        return levels(frames)
+
+    monkeypatch.setattr(energy, "frame_levels", listen)
+    sweep(talks[0], talks[1], {"margin_db": [4, 8, 12], "silence_timeout_s": [0.3, 0.6]})
+    assert len(heard) == len(NAMES)
+
+
+def test_it_says_how_far_it_is(talks):
+    steps = []
+    sweep(talks[0], talks[1], GRID, progress=lambda done, total: steps.append((done, total)))
+    assert {total for _, total in steps} == {len(NAMES) + 108}
+    assert [done for done, _ in steps][:4] == [1, 2, 3, 4]
+    assert [done for done, _ in steps] == sorted({done for done, _ in steps})
+    assert steps[-1][0] == steps[-1][1]
+
+
+def test_what_progress_raises_ends_it(talks):
+    class Enough(Exception):
+        pass
+
+    def stop(done, total):
+        raise Enough
+
+    with pytest.raises(Enough):
+        sweep(talks[0], talks[1], GRID, progress=stop)
+
+
+@pytest.mark.parametrize(
+    ("grid", "base", "words"),
+    [
+        ({}, {}, "the grid is empty: name a setting"),
+        ({"margin_db": []}, {}, "no value for margin_db"),
+        ({"margin_db": 8}, {}, "a list of values for margin_db, not 8"),
+        ({"detector": "energy"}, {}, "a list of values for detector, not 'energy'"),
+        ({"margin": [8]}, {}, "unknown setting 'margin'; did you mean margin_db?"),
+        ({"margin_db": [8, 99]}, {}, "margin_db must be between 1 and 60 dB, not 99 dB"),
+        ({"probability": [0.5]}, {}, "probability decides nothing with the detector 'energy'"),
+        ({"margin_db": [3, 9]}, {"threshold_dbfs": -40.0}, "threshold_dbfs -40: take it out"),
+    ],
+)
+def test_a_grid_that_makes_no_sense_is_refused(grid, base, words):
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        sweep(noise((1, -20)), turns((0, 1)), grid, config=VadConfig(**base))
+
+
+def test_labels_must_be_as_many_as_recordings():
+    with pytest.raises(ConfigError, match="not 2 recordings and 1 labels"):
+        sweep([noise((1, -20))] * 2, [turns((0, 1))], {"margin_db": [8]})
+
+
+@pytest.fixture(scope="module")
+def swept(talks):
+    grid: dict[str, Any] = {
+        "margin_db": range(4, 20, 3),
+        "silence_timeout_s": [0.2, 0.4, 0.6, 0.9, 1.3],
+    }
+    return sweep(talks[0], talks[1], grid)
+
+
+def test_the_best_has_the_least(swept):
+    for name in METRICS:
+        values = swept.metric(name)
+        assert values[swept.best(name)] == np.nanmin(values)
+    tied = np.flatnonzero(swept.metric("missed_rate") == 0)
+    best = swept.best("missed_rate")
+    errors = swept.metric("detection_error_rate")
+    assert errors[best] == errors[tied].min()
+
+
+def test_rates_are_those_of_the_scores(swept):
+    for i, scores in enumerate(swept.scores):
+        assert swept.metric("cut_off_rate")[i] == scores.cut_off / scores.utterances
+        assert swept.metric("lost_rate")[i] * scores.utterances == pytest.approx(
+            scores.cut_off + scores.missed
+        )
+        assert swept.metric("missed_speech_rate")[i] == scores.missed_speech_rate
+
+
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [("endpoint_delay_median_ms", "lost_rate"), ("missed_speech_rate", "false_alarm_rate")],
+)
+def test_nothing_beats_the_front(swept, x, y):
+    a, b = swept.metric(x), swept.metric(y)
+    front = swept.front(x, y)
+    beaten = {
+        i
+        for i in range(len(swept))
+        for j in range(len(swept))
+        if a[j] <= a[i] and b[j] <= b[i] and (a[j] < a[i] or b[j] < b[i])
+    }
+    assert set(front) <= set(range(len(swept))) - beaten
+    assert {(a[i], b[i]) for i in front} == {
+        (a[i], b[i]) for i in range(len(swept)) if i not in beaten
+    }
+    assert sorted(a[front]) == a[front].tolist()
+    assert len(front) > 1
+
+
+def test_what_cannot_be_measured_has_no_best():
+    found = sweep(noise((1, -90)), turns(), {"margin_db": [8]})
+    assert np.isnan(found.metric("endpoint_delay_median_ms")).all()
+    assert np.isnan(found.metric("missed_rate")).all()
+    assert found.front("endpoint_delay_median_ms", "missed_rate") == []
+    with pytest.raises(ConfigError, match="no setting has a figure for endpoint delay"):
+        found.best("endpoint_delay_median_ms")
+    with pytest.raises(ConfigError, match="unknown metric 'speed'; known are"):
+        found.metric("speed")
+    assert "endpoint delay" not in found._repr_html_()
+
+
+def test_a_cell_shows_the_best_of_each(swept):
+    shown = swept._repr_html_()
+    i = swept.best("detection_error_rate")
+    row = re.search(r"<tr><th[^>]*>error rate.*?</tr>", shown)
+    assert row
+    rate = f"{swept.scores[i].detection_error_rate:.1%}"
+    margin, timeout = swept.values(i).values()
+    cells = f"<td>{rate}</td><td>{margin:g}</td><td>{timeout:g}</td>"
+    assert cells in row[0]
+    assert "30 settings on 4 recordings" in shown
+
+
+def test_configs_hold_all_that_the_grid_does_not_name():
+    base = VadConfig(pre_roll_s=0.7)
+    found = sweep(noise((1, -20)), turns((0, 1)), {"margin_db": [5]}, config=base)
+    assert found.configs == (replace(base, margin_db=5),)
