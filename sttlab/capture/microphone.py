@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import sys
@@ -23,7 +24,8 @@ log = logging.getLogger(__name__)
 
 QUEUE_S = 5.0  # held for a reader that is late; then the oldest goes, and is counted
 BLOCK_S = 0.02
-HEARTBEAT_S = 1.0  # a device that is silent for so long is gone
+HEARTBEAT_S = 1.0  # a device that gives nothing for so long is gone
+FIRST_BLOCK_S = 5.0  # but to begin with, PulseAudio takes two seconds, and Bluetooth as long
 SILENT_S = 1.0  # of nothing but zeros, after opening
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.25, 8.0
 CLOSE_S = 2.0  # a device that is gone may never answer
@@ -146,12 +148,14 @@ class _Stream:
         sd = _sounddevice()
         self._clock = clock
         self.finished = False
+        self.patience_s = FIRST_BLOCK_S
         self.heard_at = clock()
         self.rate, self._channels = self._settings(sd, device)
         frames = round(self.rate * BLOCK_S)
         self.blocks: queue.Queue[tuple[NDArray[np.float32], int]] = queue.Queue(
             round(QUEUE_S / BLOCK_S)  # drops the oldest and counts it
         )
+        self.dropped = 0  # samples, in all; written by the callback only
         self._lost = 0
         self._due: float | None = None
         try:
@@ -190,16 +194,15 @@ class _Stream:
             self._lost += max(round(ahead * self.rate), frames)
         self._due = when.inputBufferAdcTime + frames / self.rate
         self.heard_at = self._clock()
+        self.patience_s = HEARTBEAT_S
         item = data.copy(), self._lost
         self._lost = 0
         try:
             self.blocks.put_nowait(item)
         except queue.Full:
-            try:
+            with contextlib.suppress(queue.Empty):
                 oldest, lost = self.blocks.get_nowait()
-                self._lost = lost + len(oldest)
-            except queue.Empty:
-                pass
+                self.dropped += lost + len(oldest)
             self.blocks.put_nowait(item)
 
     def _finished(self) -> None:
@@ -279,6 +282,7 @@ class Microphone:
 
     def _start(self, info: DeviceInfo) -> None:
         self._stream = _Stream(info, self._clock)
+        self._dropped = 0  # of the stream's, those accounted for
         self._resampler = None
         if self._stream.rate != SAMPLE_RATE:
             import soxr
@@ -295,10 +299,13 @@ class Microphone:
             data, lost = self._stream.blocks.get(timeout=max(timeout_s, 0.001))
         except queue.Empty:
             silent_s = self._clock() - self._stream.heard_at
-            if self._stream.finished or silent_s > HEARTBEAT_S:
+            if self._stream.finished or silent_s > self._stream.patience_s:
                 return self._vanished()
             return Block(np.empty(0, np.float32))
         samples = data[:, 0] if data.shape[1] == 1 else data.mean(axis=1)
+        dropped = self._stream.dropped
+        lost += dropped - self._dropped  # what was dropped was older than this block
+        self._dropped = dropped
         self._lost += lost * SAMPLE_RATE / self._stream.rate
         if self._resampler is not None:
             samples = self._resampler.resample_chunk(samples)
