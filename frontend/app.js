@@ -27,8 +27,8 @@ function onMessage(message) {
   const id = message.utterance_id;
   switch (message.event) {
     case "hello":
-      meter.setDetector(message.config.detector);
-      list.dropDrafts();
+    case "state":
+      begin(message);
       break;
     case "config_changed":
       meter.setDetector(message.config.detector);
@@ -39,15 +39,16 @@ function onMessage(message) {
       break;
     case "partial":
       list.draft(id, message.text, message.stable, Date.now());
+      showEmpty();
       break;
     case "transcript":
       addFinal(message);
       break;
     case "suppressed":
-      list.dropDraft(id);
+      dropDraft(id);
       break;
     case "transcription_failed":
-      list.dropDraft(id);
+      dropDraft(id);
       list.note(`What was said here was not transcribed: ${message.message}`, Date.now());
       break;
     case "samples_lost":
@@ -57,9 +58,18 @@ function onMessage(message) {
   showStatus();
 }
 
+/** How the server stands; a new stream counts utterances from 0 again. */
+function begin({ event, stream = null, time_s = 0, config }) {
+  const before = transcript.stream;
+  meter.setDetector(config.detector);
+  transcript.setStream(stream ?? String(Date.now()), time_s, Date.now());
+  if (event === "hello" || stream !== before) list.dropDrafts();
+  showEmpty();
+}
+
 function addFinal(message) {
   const entry = transcript.add(message, Date.now());
-  if (!entry) return;
+  if (!entry) return dropDraft(message.utterance_id);
   list.settle(message.utterance_id, entry);
   const said = document.createElement("p");
   said.textContent = entry.text;
@@ -88,7 +98,7 @@ function showStatus() {
   $("problem").hidden = !problem;
   setText($("problem").querySelector("strong"), problem?.title ?? "");
   setText($("problem").querySelector(".advice"), problem?.advice ?? "");
-  $("problem").querySelector("button").hidden = !problem?.retry;
+  $("retry").hidden = !problem?.retry;
   setText($("about"), [status.source, status.model].filter(Boolean).join(" · "));
 }
 
@@ -97,7 +107,10 @@ function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-$("problem").querySelector("button").addEventListener("click", () => socket.retry());
+$("retry").addEventListener("click", () => {
+  if (words(status).problem?.retry === "capture") socket.send({ use: {} });
+  else socket.retry();
+});
 
 // -- the transcript -----------------------------------------------------------------------------
 
@@ -109,7 +122,7 @@ function showAll() {
 function showCount() {
   const count = transcript.entries.length;
   for (const id of ["copy", "download", "clear", "search"]) $(id).disabled = !count;
-  $("empty").hidden = count > 0;
+  showEmpty();
   $("kept").hidden = !count;
   $("kept").textContent = transcript.saved
     ? "Kept in this browser, also when you reload, until you clear it."
@@ -117,6 +130,15 @@ function showCount() {
   $("newest").hidden = following;
   $("newest").querySelector("span").textContent = unread ? `${unread} new` : "Newest";
   search();
+}
+
+function dropDraft(utteranceId) {
+  list.dropDraft(utteranceId);
+  showEmpty();
+}
+
+function showEmpty() {
+  $("empty").hidden = $("transcript").childElementCount > 0;
 }
 
 function edit(key, text) {
@@ -171,7 +193,7 @@ $("search").addEventListener("keydown", (event) => {
 // -- copy and download --------------------------------------------------------------------------
 
 $("copy").addEventListener("click", async () => {
-  await copy(FORMATS.txt.write(timeline(transcript.entries)));
+  await copy(contents("txt"));
 });
 
 async function copyOne(key) {
@@ -199,9 +221,14 @@ function copyBySelection(text) {
   before?.focus();
 }
 
+/** The lines of a text are those on the page; subtitles are better short, as the model cut them. */
+function contents(format) {
+  const { entries } = transcript;
+  return FORMATS[format].write(format === "txt" ? entries : timeline(entries));
+}
+
 function download(format) {
-  const { type, write } = FORMATS[format];
-  const blob = new Blob([write(timeline(transcript.entries))], { type: `${type};charset=utf-8` });
+  const blob = new Blob([contents(format)], { type: `${FORMATS[format].type};charset=utf-8` });
   const link = document.createElement("a");
   const now = new Date();
   const two = (number) => String(number).padStart(2, "0");
@@ -297,4 +324,10 @@ $("newest").addEventListener("click", () => {
 });
 
 showAll();
-const socket = connect(socketUrl(document.baseURI), onMessage, onLink);
+const socket = connect(ownSocketUrl, onMessage, onLink);
+
+/** Where it left off: the server sends again what was missed since. */
+function ownSocketUrl() {
+  const { stream, last } = transcript;
+  return socketUrl(document.baseURI, stream ? { stream, after: last } : {});
+}

@@ -4,9 +4,10 @@ const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
 
 /** Address of the socket that belongs to a page, whatever path or proxy it is served at. */
-export function socketUrl(pageUrl) {
-  const url = new URL("ws?events=all", pageUrl);
+export function socketUrl(pageUrl, query) {
+  const url = new URL("ws", pageUrl);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  url.search = new URLSearchParams({ events: "all", ...query });
   return url.href;
 }
 
@@ -18,7 +19,7 @@ export function nextPause(pauseMs) {
 /**
  * Stay connected, and report each message and each change of the link.
  *
- * @param {string} url
+ * @param {() => string} url asked for at each attempt
  * @param {(message: object) => void} onMessage
  * @param {(link: {state: "connecting" | "open" | "waiting", seconds?: number, reason?: string})
  *   => void} onLink `reason` is the server's, "" if the connection broke without one.
@@ -34,7 +35,7 @@ export function connect(url, onMessage, onLink) {
     clearInterval(timer);
     timer = 0;
     onLink({ state: "connecting" });
-    socket = new WebSocket(url);
+    socket = new WebSocket(url());
     socket.addEventListener("open", () => onLink({ state: "open" }));
     socket.addEventListener("message", (event) => {
       pauseMs = 0;

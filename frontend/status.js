@@ -7,7 +7,10 @@ export const START = Object.freeze({
   waiting: Object.freeze([]), // ids of utterances that the engine has not answered
   source: "",
   model: "",
-  problem: null, // {title, advice}: stays until it is over
+  capturing: true,
+  busy: null,
+  problem: null, // the server's sentence
+  device: null, // {title, advice}: what is wrong with the microphone
   ended: false,
 });
 
@@ -15,7 +18,9 @@ export const START = Object.freeze({
 export function afterMessage(status, message) {
   switch (message.event) {
     case "hello":
-      return { ...START, link: status.link, source: message.source, model: message.model };
+      return { ...START, link: status.link, ...known(message) };
+    case "state":
+      return { ...status, ...known(message), ended: status.ended && !message.capturing };
     case "level":
       return { ...status, hearing: message.state };
     case "utterance":
@@ -28,28 +33,29 @@ export function afterMessage(status, message) {
       return {
         ...status,
         hearing: "listening",
-        problem: {
-          title: `The microphone ${message.device} is gone`,
+        device: {
+          title: `${message.device} is gone.`,
           advice: "Plug it in again: listening goes on by itself.",
         },
       };
     case "device_silent":
       return {
         ...status,
-        problem: { title: `Nothing comes from ${message.device}`, advice: message.message },
+        device: { title: `Nothing comes from ${message.device}.`, advice: message.message },
       };
     case "device_restored":
-      return { ...status, problem: null };
+      return { ...status, device: null };
     case "source_ended":
-      return { ...status, hearing: "listening", ended: true };
+      return { ...status, hearing: "listening", device: null, ended: true };
     case "session_failed":
-      return {
-        ...status,
-        problem: { title: "The server has stopped listening", advice: message.message },
-      };
+      return { ...status, problem: message.message };
     default:
       return status;
   }
+}
+
+function known({ source, model, capturing = true, busy = null, problem = null }) {
+  return { source, model, capturing, busy, problem };
 }
 
 /** The status after a change of the connection. */
@@ -61,37 +67,40 @@ export function afterLink(status, link) {
  * How to say it.
  *
  * @returns {{tone: "off" | "calm" | "speech" | "busy" | "bad", text: string,
- *   problem: ?{title: string, advice: string, retry?: boolean}}} `retry`: a pause that a person
- *   can end.
+ *   problem: ?{title: string, advice: string, retry?: "connect" | "capture"}}} `retry`: what a
+ *   person can have tried at once.
  */
 export function words(status) {
-  const { link, problem } = status;
+  const { link, device } = status;
   if (link.state === "waiting") return withoutLink(link);
-  if (link.state === "connecting") return { tone: "off", text: "Connecting", problem: null };
-  if (problem) return { tone: "bad", text: "No sound", problem };
-  if (status.hearing === "speech") return { tone: "speech", text: "Speech", problem };
-  if (status.hearing === "pause") return { tone: "busy", text: "Waiting for silence", problem };
-  if (status.waiting.length) return { tone: "busy", text: "Transcribing", problem };
-  if (status.ended) return { tone: "off", text: "Recording ended", problem };
-  return { tone: "calm", text: "Listening", problem };
+  if (link.state === "connecting") return say("off", "Connecting");
+  if (status.busy) return say("busy", sentence(status.busy, ""));
+  if (status.problem) {
+    const problem = { title: sentence(status.problem), advice: "", retry: "capture" };
+    return say("bad", /microphone|PortAudio/i.test(status.problem) ? "No microphone" : "Stopped", problem);
+  }
+  if (device) return say("bad", "No sound", device);
+  if (status.hearing === "speech") return say("speech", "Speech");
+  if (status.hearing === "pause") return say("busy", "Waiting for silence");
+  if (status.waiting.length) return say("busy", "Transcribing");
+  if (status.ended) return say("off", "Recording ended");
+  return status.capturing ? say("calm", "Listening") : say("off", "Not listening");
+}
+
+function say(tone, text, problem = null) {
+  return { tone, text, problem };
 }
 
 function withoutLink({ seconds, reason }) {
-  const again = `Trying again in ${seconds} s.`;
-  if (!reason) {
-    const problem = {
-      title: "No connection to the server",
-      advice: `${again} Check that it is still running.`,
-      retry: true,
-    };
-    return { tone: "bad", text: "Reconnecting", problem };
-  }
-  const microphone = /microphone|device|PortAudio|PulseAudio/i.test(reason);
-  const problem = { title: sentence(reason), advice: again, retry: true };
-  return { tone: "bad", text: microphone ? "No microphone" : "Reconnecting", problem };
+  const problem = {
+    title: reason ? sentence(reason) : "No connection to the server.",
+    advice: `Trying again in ${seconds} s.${reason ? "" : " Check that it is still running."}`,
+    retry: "connect",
+  };
+  return say("bad", "Reconnecting", problem);
 }
 
-function sentence(text) {
+function sentence(text, end = ".") {
   const begun = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
+  return /[.!?…]$/.test(begun) ? begun : `${begun}${end}`;
 }

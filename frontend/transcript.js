@@ -10,11 +10,9 @@
  * @property {string} text
  * @property {number} confidence in 0..1
  * @property {{start_s: number, end_s: number, text: string, confidence: number}[]} [segments]
- *   if there are several, and the text is as it came
+ *   while the text is as it came
  * @property {boolean} [edited]
  */
-
-const SAME_STREAM_S = 3;
 
 /** Keeps entries in order of time, saves them at every change, and can bring back the last lot. */
 export class Transcript {
@@ -23,32 +21,45 @@ export class Transcript {
    * @param {string} name its key in the storage
    */
   constructor(storage, name) {
-    this.entries = [];
     this.saved = true; // whether the storage took the last change
     this._storage = storage;
     this._name = name;
     this._removed = [];
+    this._zero = 0; // wall time of the stream's start, in ms
+    this._stood = 0; // where the stream was when this was known, in s
     this.load();
   }
 
   /** Read what is kept; what can't be read counts as nothing. */
   load() {
+    let kept = null;
     try {
-      const kept = JSON.parse(this._storage.getItem(this._name) ?? "[]");
-      this.entries = Array.isArray(kept) ? kept.filter(isEntry) : [];
+      kept = JSON.parse(this._storage.getItem(this._name));
     } catch {
-      this.entries = [];
+      // a person or another program wrote there
     }
+    this.entries = Array.isArray(kept?.entries) ? kept.entries.filter(isEntry) : [];
+    this.stream = typeof kept?.stream === "string" ? kept.stream : null;
+    this.last = Number.isInteger(kept?.last) ? kept.last : -1; // utterance of this stream
   }
 
   _save() {
+    const { stream, last, entries } = this;
     try {
-      if (this.entries.length) this._storage.setItem(this._name, JSON.stringify(this.entries));
-      else this._storage.removeItem(this._name);
+      this._storage.setItem(this._name, JSON.stringify({ stream, last, entries }));
       this.saved = true;
     } catch {
       this.saved = false;
     }
+  }
+
+  /** Take note of which stream the server is in, and where: at `time_s`, at wall time `now`. */
+  setStream(stream, time_s, now) {
+    this._zero = now - 1000 * time_s;
+    this._stood = time_s;
+    if (stream === this.stream) return;
+    this.stream = stream;
+    this.last = -1;
   }
 
   /**
@@ -57,25 +68,18 @@ export class Transcript {
    * @returns {?Entry} null if it is here already
    */
   add(message, now) {
-    const at = now - 1000 * (message.delay_s + message.end_s - message.start_s);
-    const stream = this._streamOf(message, at);
-    const key = `${stream}:${message.utterance_id}`;
+    const { utterance_id, start_s, end_s, text, confidence, segments, delay_s } = message;
+    const key = `${this.stream}:${utterance_id}`;
+    this.last = Math.max(this.last, utterance_id);
     if (this.find(key)) return null;
-    const { start_s, end_s, text, confidence, segments } = message;
+    const missed = end_s <= this._stood; // said before the connection
+    const at = missed ? this._zero + 1000 * start_s : now - 1000 * (delay_s + end_s - start_s);
+    const { stream } = this;
     const entry = { key, stream, at: Math.round(at), start_s, end_s, text, confidence };
-    if (segments.length > 1) entry.segments = segments;
+    if (segments.length) entry.segments = segments;
     this.entries.push(entry);
     this._save();
     return entry;
-  }
-
-  /** The run of capture that a message belongs to: the last one, unless times begin anew. */
-  _streamOf(message, at) {
-    if (message.stream) return message.stream;
-    const zero = at / 1000 - message.start_s;
-    const last = this.entries.at(-1);
-    const goesOn = last && Math.abs(zero - (last.at / 1000 - last.start_s)) < SAME_STREAM_S;
-    return goesOn ? last.stream : String(Math.round(zero * 1000));
   }
 
   find(key) {

@@ -47,7 +47,7 @@ def find_chromium() -> str | None:
 def _missing_chromium() -> str | None:
     if find_chromium() is None:
         return "Chromium not found (`make system` installs it)"
-    return _missing_modules("playwright")
+    return _missing_modules("playwright", "axe_playwright_python")
 
 
 NEEDS: dict[str, Callable[[], str | None]] = {

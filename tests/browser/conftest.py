@@ -1,0 +1,66 @@
+"""A real Chromium on the real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sttlab.capture import FileSource
+from sttlab.config import TranscribeConfig
+from sttlab.server.launch import ServerHandle, launch_server
+from sttlab.session import AsrWorker, Session
+from sttlab.transcribe import make_transcriber
+from tests.browser.pages import PATIENCE_MS, Opened
+from tests.fakes import Blocks, Counting
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Playwright
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(playwright: Playwright, chromium: str) -> Iterator[Browser]:
+    browser = playwright.chromium.launch(executable_path=chromium)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[Opened]:
+    """Open pages; the test fails if one of them has an error in its console."""
+    opened = Opened(browser)
+    yield opened
+    assert opened.close() == []
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[AsrWorker]:
+    """The real tiny.en, for all sessions of a module."""
+    with AsrWorker(make_transcriber(TranscribeConfig(model="tiny.en"))) as worker:
+        yield worker
+
+
+@pytest.fixture
+def demo(data: Path, worker: AsrWorker) -> Iterator[ServerHandle]:
+    """The real thing: a recording of five sentences as if it were the microphone."""
+    session = Session(FileSource(data / "demo.flac", speed=4), model=worker)
+    with launch_server(session, port=0) as server:
+        yield server
+
+
+@pytest.fixture
+def silent() -> Iterator[ServerHandle]:
+    """A server that nobody speaks to."""
+    with launch_server(Session(Blocks(then_wait=True), model=Counting()), port=0) as server:
+        yield server

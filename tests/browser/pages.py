@@ -1,0 +1,140 @@
+"""Pages in a real browser, and a server's socket on which a test says what it likes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+from sttlab.config import VadConfig
+from sttlab.events import Event, Level, State, Transcript
+from sttlab.server import protocol
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, WebSocketRoute
+
+PATIENCE_MS = 30_000
+
+
+class Opened:
+    """Pages of one test, and the errors they may have."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._errors: list[str] = []
+        self._contexts: list[Any] = []
+        self.allowed = ""
+        """A pattern: errors that a test brings about."""
+
+    def __call__(self, url: str = "", before: Callable[[Page], None] | None = None, **how: Any):
+        """Open a page in a browser profile of its own."""
+        context = self._browser.new_context(**how)
+        context.set_default_timeout(PATIENCE_MS)
+        self._contexts.append(context)
+        return self.beside(context, url, before)
+
+    def beside(self, context: Any, url: str, before: Callable[[Page], None] | None = None) -> Page:
+        """Open a page in a profile that others share."""
+        page = context.new_page()
+        page.on("pageerror", lambda error: self._errors.append(f"uncaught: {error}"))
+        page.on("console", self._hear)
+        if before:
+            before(page)
+        if url:
+            page.goto(url)
+        return page
+
+    def _hear(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self._errors.append(message.text)
+
+    def close(self) -> list[str]:
+        for context in self._contexts:
+            context.close()
+        return [e for e in self._errors if not (self.allowed and re.search(self.allowed, e))]
+
+
+class Stage:
+    """Stands between a page and the server's socket, and says what a test wants said."""
+
+    def __init__(self, **hello: Any) -> None:
+        self.hello = {
+            "event": "hello",
+            "version": protocol.VERSION,
+            "locked": False,
+            "settings": {},
+            "stream": "s1",
+            "time_s": 0.0,
+            "capturing": True,
+            "source": "a microphone",
+            "model": "whisper tiny.en",
+            "partials": True,
+            "problem": None,
+            "busy": None,
+            "config": asdict(VadConfig()),
+            "using": {"device": None, "model": "tiny.en", "language": None, "partials": True},
+            "may_use": [],
+            **hello,
+        }
+        self.socket: WebSocketRoute | None = None
+        self.asked: dict[str, list[str]] = {}
+        self.heard: list[dict[str, Any]] = []
+
+    def __call__(self, page: Page) -> None:
+        page.route_web_socket(re.compile("/ws"), self._connected)
+
+    def _connected(self, socket: WebSocketRoute) -> None:
+        self.socket = socket
+        socket.on_message(lambda message: self.heard.append(json.loads(message)))
+        self.asked = parse_qs(urlsplit(socket.url).query)
+        socket.send(json.dumps(self.hello))
+
+    def state(self, **changes: Any) -> None:
+        """Send how things stand, with some of it changed."""
+        self.hello |= changes
+        assert self.socket is not None
+        self.socket.send(json.dumps({**self.hello, "event": "state"}))
+
+    def say(self, event: Event) -> None:
+        """Send an event as the server does."""
+        assert self.socket is not None
+        message = protocol.full(event)
+        assert message is not None
+        self.socket.send(message)
+
+    def level(self, state: State, level_dbfs: float = -30.0) -> None:
+        """Send how loud it is."""
+        level = Level(time_s=0, level_dbfs=level_dbfs, score=level_dbfs, threshold=-40, state=state)
+        self.say(level)
+
+    def final(self, number: int, text: str, confidence: float = 0.9) -> None:
+        """Send the text of one utterance of 2 s."""
+        self.say(final(number, text, confidence))
+
+    def hang_up(self, code: int = 1012, reason: str = "") -> None:
+        """End the connection from the server's side."""
+        assert self.socket is not None
+        self.socket.close(code=code, reason=reason)
+
+
+def final(number: int, text: str, confidence: float = 0.9) -> Transcript:
+    """One utterance's text."""
+    return Transcript(
+        utterance_id=number,
+        text=text,
+        start_s=3.0 * number,
+        end_s=3.0 * number + 2,
+        language="en",
+        language_probability=1.0,
+        confidence=confidence,
+        segments=(),
+        pause_s=0.6,
+        capture_s=0.0,
+        queue_s=0.0,
+        decode_s=0.2,
+        delay_s=0.8,
+        engine_s=0.2,
+    )

@@ -1,0 +1,385 @@
+"""The page, used as people use it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sttlab.capture import FileSource
+from sttlab.events import (
+    DeviceLost,
+    DeviceRestored,
+    Partial,
+    SourceEnded,
+    Suppressed,
+    TranscriptionFailed,
+)
+from sttlab.server.launch import ServerHandle, launch_server
+from sttlab.session import AsrWorker, Session
+from tests.browser.pages import Opened, Stage
+from tests.fakes import Blocks, Counting
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(240)]
+
+BROKEN = "WebSocket connection|ERR_CONNECTION_REFUSED"
+PHONE = {"width": 390, "height": 844}
+MARKUP = "<script>alert(1)</script><img src=x onerror=alert(1)>"
+
+
+def finals(page: Page) -> Locator:
+    return page.locator("#transcript .final")
+
+
+def expect(it):
+    from playwright.sync_api import expect
+
+    return expect(it)
+
+
+def staged(opened: Opened, server: ServerHandle, stage: Stage, **how) -> Page:
+    page = opened(server.url, before=stage, **how)
+    expect(page.locator("#state")).to_have_text("Listening")
+    return page
+
+
+# -- the real thing -----------------------------------------------------------------------------
+
+
+@pytest.mark.needs("whisper")
+def test_what_is_said_appears_stays_and_can_be_taken_along(
+    demo: ServerHandle, opened: Opened, tmp_path: Path
+) -> None:
+    page = opened(demo.url)
+    expect(finals(page)).to_have_count(5)
+    expect(finals(page).nth(0)).to_contain_text("John Dashwood had then leisure to consider")
+    expect(finals(page).nth(4)).to_contain_text("amiable himself")
+    expect(page.locator("#state")).to_have_text("Recording ended")
+    expect(page.locator("#about")).to_have_text("demo.flac · whisper tiny.en")
+    assert re.fullmatch(r"\d+ %", finals(page).nth(0).locator(".sure").inner_text())
+    texts = finals(page).locator(".text").all_inner_texts()
+
+    history = demo.session.history
+    txt, srt, vtt, made = (download(page, end, tmp_path) for end in ("txt", "srt", "vtt", "json"))
+    assert txt == "".join(f"{text}\n" for text in texts)
+    parts = [part for transcript in history for part in transcript.segments]
+    assert srt.count(" --> ") == vtt.count(" --> ") == len(parts)
+    assert vtt.startswith("WEBVTT\n\n00:00:0")
+    assert json.loads(made)["segments"] == [
+        {
+            "start": pytest.approx(part.start_s, abs=0.001),
+            "end": pytest.approx(part.end_s, abs=0.001),
+            "text": part.text.strip(),
+            "confidence": pytest.approx(part.confidence, abs=0.001),
+        }
+        for part in parts
+    ]
+
+    page.reload()
+    assert finals(page).locator(".text").all_inner_texts()[:5] == texts
+    expect(page.locator("#kept")).to_contain_text("Kept in this browser")
+
+
+def download(page: Page, ending: str, folder: Path) -> str:
+    page.get_by_role("button", name="Download").click()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name=f".{ending}").click()
+    path = folder / waiting.value.suggested_filename
+    assert path.suffix == f".{ending}"
+    waiting.value.save_as(path)
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.mark.needs("whisper")
+def test_the_page_comes_back_when_the_server_does(
+    data: Path, worker: AsrWorker, opened: Opened
+) -> None:
+    opened.allowed = BROKEN
+    first = Session(FileSource(data / "austen-2.flac", speed=4), model=worker)
+    with launch_server(first, port=0) as server:
+        port = int(server.url.rstrip("/").rsplit(":", 1)[1])
+        page = opened(server.url)
+        expect(finals(page)).to_have_count(1)
+    expect(page.locator("#state")).to_have_text("Reconnecting")
+    expect(page.get_by_role("alert")).to_have_text("No connection to the server.")
+    expect(page.locator("#problem .advice")).to_contain_text(re.compile(r"again in \d+ s"))
+    second = Session(FileSource(data / "austen-5.flac", speed=4), model=worker)
+    with launch_server(second, port=port):
+        page.get_by_role("button", name="Try now").click(force=True, no_wait_after=True)
+        expect(finals(page)).to_have_count(2)
+        expect(page.locator("#problem")).to_be_hidden()
+        expect(finals(page).nth(0)).to_contain_text("young man")
+        expect(finals(page).nth(1)).to_contain_text("amiable himself")
+
+
+def test_markup_is_text_wherever_it_comes_from(opened: Opened) -> None:
+    class Named(Blocks):
+        name = f"{MARKUP}.wav"
+
+    session = Session(Named(then_wait=True), model=Counting())
+    stage = Stage(source=Named.name, model=MARKUP)
+    with launch_server(session, port=0) as server:
+        page = opened(server.url, before=stage)
+        page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
+        stage.say(Partial(utterance_id=0, text=MARKUP, stable=MARKUP[:9]))
+        expect(page.locator(".draft .text")).to_have_text(MARKUP)
+        stage.final(0, MARKUP)
+        stage.say(TranscriptionFailed(utterance_id=1, message=MARKUP))
+        expect(page.locator(".final .text")).to_have_text(MARKUP)
+        expect(page.locator(".note")).to_contain_text(MARKUP)
+        expect(page.locator("#about")).to_have_text(f"{MARKUP}.wav · {MARKUP}")
+        stage.say(DeviceLost(device=MARKUP, message=MARKUP))
+        expect(page.get_by_role("alert")).to_contain_text(MARKUP)
+        page.get_by_label("Search the transcript").fill("<script>")
+        expect(page.locator(".final mark")).to_have_text("<script>")
+        assert page.locator("main script, main img, footer script, footer img").count() == 0
+
+
+# -- one thing at a time ------------------------------------------------------------------------
+
+
+def test_a_partial_line_settles_where_it_stands(silent: ServerHandle, opened: Opened) -> None:
+    stage = Stage()
+    page = staged(opened, silent, stage)
+    stage.say(Partial(utterance_id=0, text="She is very tall", stable="She is"))
+    draft = page.locator(".draft .text")
+    expect(draft).to_have_text("She is very tall")
+    expect(page.locator(".changing")).to_have_text(" very tall")
+    before = draft.bounding_box()
+    stage.final(0, "She is very tall.")
+    expect(finals(page)).to_have_count(1)
+    after = finals(page).locator(".text").bounding_box()
+    assert before is not None
+    assert after is not None
+    assert (after["x"], after["y"]) == (before["x"], before["y"])
+    stage.say(Partial(utterance_id=0, text="She", stable=""))  # late: it changes nothing
+    stage.say(Partial(utterance_id=1, text="you", stable=""))
+    expect(page.locator(".draft")).to_have_count(1)
+    stage.say(Suppressed(utterance_id=1, text="you", reason="no speech", start_s=3, end_s=4))
+    expect(page.locator(".draft")).to_have_count(0)
+
+
+def test_the_state_is_said_in_words(silent: ServerHandle, opened: Opened) -> None:
+    stage = Stage()
+    page = staged(opened, silent, stage)
+    state = page.locator("#state")
+    stage.level("speech")
+    expect(state).to_have_text("Speech")
+    expect(page.locator("#level")).to_have_text("-30 dBFS")
+    expect(page.get_by_role("meter")).to_have_attribute(
+        "aria-valuetext", "-30 dBFS, threshold -40 dBFS"
+    )
+    stage.level("pause", -60)
+    expect(state).to_have_text("Waiting for silence")
+    stage.say(DeviceLost(device="USB microphone", message="unplugged"))
+    expect(state).to_have_text("No sound")
+    expect(page.get_by_role("alert")).to_have_text("USB microphone is gone.")
+    expect(page.locator("#problem")).to_contain_text("Plug it in again")
+    stage.say(DeviceRestored(device="USB microphone"))
+    expect(page.locator("#problem")).to_be_hidden()
+    stage.say(SourceEnded(time_s=1))
+    expect(state).to_have_text("Recording ended")
+    stage.state(capturing=False, problem="there is no microphone: plug one in")
+    expect(state).to_have_text("No microphone")
+    expect(page.get_by_role("alert")).to_have_text("There is no microphone: plug one in.")
+    page.get_by_role("button", name="Try now").click()
+    stage.state(capturing=True, problem=None, busy="loading base")
+    expect(state).to_have_text("Loading base")
+    assert stage.heard == [{"use": {}}]
+    stage.state(busy=None)
+    expect(state).to_have_text("Listening")
+    stage.hang_up(1013, "too slow")
+    expect(state).to_have_text("Reconnecting")
+    expect(page.get_by_role("alert")).to_have_text("Too slow.")
+
+
+def test_what_was_missed_comes_after_a_reload(silent: ServerHandle, opened: Opened) -> None:
+    stage = Stage()
+    page = staged(opened, silent, stage)
+    assert stage.asked == {"events": ["all"]}
+    stage.final(4, "Before.")
+    page.get_by_role("button", name="Clear").click()
+    stage.hello |= {"time_s": 60.0}
+    page.reload()
+    expect(page.locator("#state")).to_have_text("Listening")
+    assert stage.asked == {"events": ["all"], "stream": ["s1"], "after": ["4"]}
+    stage.final(5, "Meanwhile.")
+    expect(finals(page).locator(".text")).to_have_text(["Meanwhile."])
+    said = page.evaluate("new Date(document.querySelector('.final time').dateTime) - Date.now()")
+    assert said == pytest.approx(-45_000, abs=10_000)
+    stage.state(stream="s2", time_s=0.0)
+    stage.final(0, "Anew.")
+    expect(finals(page).locator(".text")).to_have_text(["Meanwhile.", "Anew."])
+
+
+def test_clear_can_be_undone(silent: ServerHandle, opened: Opened) -> None:
+    stage = Stage()
+    page = staged(opened, silent, stage)
+    for number, text in enumerate(["One.", "Two.", "Three."]):
+        stage.final(number, text)
+    page.get_by_role("button", name="Clear").click()
+    expect(finals(page)).to_have_count(0)
+    expect(page.get_by_text("Speak, and your words appear here.")).to_be_visible()
+    assert "One" not in page.evaluate("JSON.stringify(localStorage)")
+    stage.final(3, "Four.")
+    page.get_by_role("button", name="Undo").click()
+    expect(finals(page).locator(".text")).to_have_text(["One.", "Two.", "Three.", "Four."])
+    page.reload()
+    expect(finals(page)).to_have_count(4)
+
+
+def test_a_line_is_corrected_in_place(silent: ServerHandle, opened: Opened) -> None:
+    stage = Stage()
+    page = staged(opened, silent, stage)
+    stage.final(0, "He was not an old-sposed young man.", confidence=0.3)
+    line = finals(page).first
+    assert "unsure" in (line.get_attribute("class") or "")
+    line.hover()
+    line.get_by_role("button", name="Edit").click()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("He was not an ill-disposed <b>young</b> man.")
+    page.keyboard.press("Enter")
+    expect(line.locator(".text")).to_have_text("He was not an ill-disposed <b>young</b> man.")
+    expect(line.locator(".sure")).to_have_text("edited")
+    assert "unsure" not in (line.get_attribute("class") or "")
+    line.locator(".text").dblclick()
+    page.keyboard.type("never mind")
+    page.keyboard.press("Escape")
+    page.reload()
+    expect(line.locator(".text")).to_have_text("He was not an ill-disposed <b>young</b> man.")
+
+
+def test_search_leaves_what_matches(silent: ServerHandle, opened: Opened) -> None:
+    stage = Stage()
+    page = staged(opened, silent, stage)
+    for number, text in enumerate(["A tall tree.", "A (small) house.", "TALL talk."]):
+        stage.final(number, text)
+    expect(finals(page)).to_have_count(3)
+    box = page.get_by_label("Search the transcript")
+    box.fill("tall")
+    expect(page.locator("#found")).to_have_text("2 of 3")
+    expect(page.locator("mark")).to_have_text(["tall", "TALL"])
+    expect(finals(page).nth(1)).to_be_hidden()
+    box.fill("(small)")
+    expect(page.locator("mark")).to_have_text(["(small)"])
+    box.press("Escape")
+    expect(finals(page).nth(2)).to_be_visible()
+    assert page.locator("mark").count() == 0
+
+
+def test_reading_further_up_is_left_in_peace(silent: ServerHandle, opened: Opened) -> None:
+    stage = Stage()
+    page = staged(opened, silent, stage, viewport=PHONE)
+    for number in range(40):
+        stage.final(number, f"Line {number}, which is long enough to need a second line.")
+    expect(finals(page)).to_have_count(40)
+    expect(finals(page).last).to_be_in_viewport()
+    page.mouse.move(200, 400)
+    page.mouse.wheel(0, -1000)
+    newest = page.locator("#newest")
+    expect(newest).to_have_text("Newest")
+    top = page.evaluate("scrollY")
+    stage.final(40, "Line 40.")
+    expect(newest).to_have_text("1 new")
+    assert page.evaluate("scrollY") == top
+    newest.click()
+    expect(finals(page).last).to_be_in_viewport()
+    expect(newest).to_be_hidden()
+    stage.final(41, "Line 41.")
+    expect(finals(page).last).to_be_in_viewport()
+
+
+def test_two_pages_of_one_browser_keep_one_transcript(silent: ServerHandle, opened: Opened) -> None:
+    one, two = Stage(), Stage()
+    first = staged(opened, silent, one)
+    second = opened.beside(first.context, silent.url, two)
+    expect(second.locator("#state")).to_have_text("Listening")
+    one.final(0, "Hello.")
+    two.final(0, "Hello.")
+    expect(finals(second)).to_have_count(1)
+    expect(finals(first)).to_have_count(1)
+    second.get_by_role("button", name="Clear").click()
+    expect(finals(first)).to_have_count(0)
+
+
+def test_the_keyboard_is_enough(silent: ServerHandle, opened: Opened) -> None:
+    stage = Stage()
+    page = staged(opened, silent, stage)
+    for number, text in enumerate(["One.", "Two.", "Three."]):
+        stage.final(number, text)
+    expect(finals(page)).to_have_count(3)
+    page.keyboard.press("/")
+    expect(page.get_by_label("Search the transcript")).to_be_focused()
+    for name in ("Copy", "Download", "Clear"):
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("button", name=name, exact=True)).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.locator("#transcript .final:focus")).to_have_count(1)
+    page.keyboard.press("End")
+    expect(finals(page).nth(2)).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("Second.")
+    page.keyboard.press("Enter")
+    expect(finals(page).nth(1)).to_be_focused()
+    page.keyboard.press("Delete")
+    expect(finals(page).locator(".text")).to_have_text(["One.", "Three."])
+    expect(finals(page).nth(1)).to_be_focused()
+    page.keyboard.press("ControlOrMeta+z")
+    expect(finals(page).locator(".text")).to_have_text(["One.", "Second.", "Three."])
+    page.get_by_role("button", name="Download").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#formats button").first).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    with page.expect_download() as waiting:
+        page.keyboard.press("Enter")
+    assert waiting.value.suggested_filename.endswith(".srt")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_nothing_bars_the_way(silent: ServerHandle, opened: Opened, theme: str, width: int) -> None:
+    stage = Stage()
+    page = staged(
+        opened, silent, stage, color_scheme=theme, viewport={"width": width, "height": 800}
+    )
+    assert barriers(page) == []
+    stage.final(0, "This is certain.")
+    stage.final(1, "This is not.", confidence=0.2)
+    stage.say(Partial(utterance_id=2, text="This may change", stable="This"))
+    stage.say(TranscriptionFailed(utterance_id=7, message="the engine stopped"))
+    stage.say(DeviceLost(device="USB microphone", message="unplugged"))
+    stage.level("pause")
+    expect(page.locator("#problem")).to_be_visible()
+    finals(page).first.focus()
+    page.get_by_label("Search the transcript").fill("is")
+    page.get_by_role("button", name="Download").click()
+    assert barriers(page) == []
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (max(map(int, re.findall(r"\d+", paper))) < 60) == (theme == "dark")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def barriers(page: Page) -> list[tuple[str, str]]:
+    """What axe finds: the rule, and the first element that breaks it."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [(rule["id"], rule["nodes"][0]["html"]) for rule in found]
+
+
+def test_a_screen_reader_hears_finals(silent: ServerHandle, opened: Opened) -> None:
+    stage = Stage()
+    page = staged(opened, silent, stage)
+    stage.say(Partial(utterance_id=0, text="May change", stable=""))
+    stage.final(0, "It is said.")
+    log = page.get_by_role("log")
+    expect(log).to_have_text("It is said.")
+    assert log.evaluate("e => getComputedStyle(e).display") != "none"
