@@ -8,6 +8,7 @@ Sound
 In a notebook
     VadTuner        sliders over a recording, with its utterances
     Recorder        a button that records
+    Labeler         speech marked by hand on a recording
     LiveMonitor     the same sliders over a running session
     plot_trace, plot_utterances     figures
 
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from sttlab.evaluate.labels import load_labels as load_labels
     from sttlab.evaluate.score import score as score
     from sttlab.evaluate.sweep import sweep as sweep
+    from sttlab.notebook.labeler import Labeler as Labeler
     from sttlab.notebook.monitor import LiveMonitor as LiveMonitor
     from sttlab.notebook.plots import plot_trace as plot_trace
     from sttlab.notebook.plots import plot_utterances as plot_utterances
@@ -82,6 +84,7 @@ _HOME = {
     "AsrWorker": "sttlab.session",
     "Config": "sttlab.config",
     "FileSource": "sttlab.capture.replay",
+    "Labeler": "sttlab.notebook.labeler",
     "LiveMonitor": "sttlab.notebook.monitor",
     "Microphone": "sttlab.capture.microphone",
     "PushSource": "sttlab.capture.push",

@@ -1,0 +1,244 @@
+"""Labeler: mark when people speak, on the picture of a recording."""
+
+from __future__ import annotations
+
+import weakref
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import numpy as np
+import traitlets
+from numpy.typing import NDArray
+
+from sttlab.audio import SAMPLE_RATE, to_pcm16
+from sttlab.config import VadConfig
+from sttlab.core import Sound
+from sttlab.errors import SttlabError
+from sttlab.evaluate.labels import Labels, Turn, load_labels
+from sttlab.notebook.painter import Shown
+from sttlab.notebook.trace import Trace, extremes
+from sttlab.vad.energy import FRAME_SAMPLES
+
+HERE = Path(__file__).parent
+COLUMNS = 8192  # the widest picture that is sent at once
+SOUND_S = 30.0  # the longest stretch of sound that is sent at once
+COARSE = 160  # samples that are looked at together where nobody could tell
+
+
+class Canvas(anywidget.AnyWidget):
+    """What the browser shows: labeler.js draws and edits, and asks for what it needs."""
+
+    _esm = HERE / "labeler.js"
+    _css = HERE / "labeler.css"
+
+    duration_s = traitlets.Float().tag(sync=True)
+    name = traitlets.Unicode().tag(sync=True)
+    # Each turn is [start_s, end_s, speaker, text]; each scored part [start_s, end_s].
+    turns: traitlets.List[list[Any]] = traitlets.List().tag(sync=True)
+    scored: traitlets.List[list[float]] = traitlets.List(None, allow_none=True).tag(sync=True)
+    path = traitlets.Unicode().tag(sync=True)
+    status = traitlets.Unicode().tag(sync=True)
+
+
+class Labeler(Shown):
+    """A recording on which speech is marked with the mouse, or with the keyboard.
+
+    Drag to mark speech, drag an edge to move it; a list of all keys stands below the picture.
+
+    Parameters
+    ----------
+    recording : Recording
+        Mono samples at SAMPLE_RATE.
+    labels : Labels, optional
+        What to begin with.
+    config : VadConfig, optional
+        What "From VAD" finds speech with; without `labels`, what it finds is there from the start.
+    path : str or Path
+        Where "Save" writes; the ending of its name says which kind of file, see `Labels.save`.
+
+    Raises
+    ------
+    MissingExtra
+        If the packages of the detector are not installed.
+
+    Notes
+    -----
+    The browser holds the picture of what is in view and the sound that is playing, not the whole
+    recording. No thread belongs to it. The browser's messages are taken by the kernel; where that
+    doesn't happen while a cell runs (`RemoteMicrophone` says where), the picture waits for the
+    cell.
+
+    Examples
+    --------
+    >>> labeler = Labeler(load("talk.flac"), config=VadConfig()); labeler  # doctest: +SKIP
+    >>> labeler.save("talk.rttm")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        recording: Sound,
+        labels: Labels | None = None,
+        config: VadConfig | None = None,
+        path: str | Path = "labels.rttm",
+    ) -> None:
+        self.config = config or VadConfig()
+        self._trace = Trace(recording)
+        if labels is None:
+            labels = self._found() if config else Labels()
+        canvas = Canvas(
+            duration_s=self._trace.duration_s,
+            name=getattr(recording, "origin", ""),
+            path=str(path),
+            turns=_turns(labels),
+            scored=_parts(labels),
+        )
+        canvas.on_msg(partial(_receive, weakref.ref(self)))
+        self._show(canvas)
+
+    @property
+    def labels(self) -> Labels:
+        """The labels as they stand; setting them can be undone in the widget.
+
+        Raises
+        ------
+        LabelError
+            If they make no sense.
+        """
+        turns = [
+            Turn(start_s=start_s, end_s=end_s, speaker=speaker, text=text)
+            for start_s, end_s, speaker, text in self.widget.turns
+        ]
+        return Labels(turns, self.widget.scored)
+
+    @labels.setter
+    def labels(self, labels: Labels) -> None:
+        with self.widget.hold_sync():
+            self.widget.scored = _parts(labels)
+            self.widget.turns = _turns(labels)
+
+    def find(self, config: VadConfig | None = None) -> Labels:
+        """Replace the labels by what voice activity detection finds.
+
+        Parameters
+        ----------
+        config : VadConfig, optional
+            Settings to find it with; kept for the button.
+
+        Raises
+        ------
+        MissingExtra
+            If the packages of the detector are not installed.
+        """
+        self.config = config or self.config
+        self.labels = found = self._found()
+        return found
+
+    def _found(self) -> Labels:
+        """Speech alone, without the pre-roll and the pause that stand around it."""
+        found = self._trace.utterances(self.config)
+        edges = [(u.onset_sample, u.speech_end_sample) for u in found]
+        spans = [[round(edge / SAMPLE_RATE, 3) for edge in pair] for pair in edges]
+        return Labels(Turn(start_s=start_s, end_s=end_s) for start_s, end_s in spans)
+
+    def save(self, path: str | Path | None = None) -> Path:
+        """Write the labels as RTTM, Audacity label track or JSON; see `Labels.save`.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            Kept for the button.
+
+        Raises
+        ------
+        LabelError
+            If the ending of the name is another one, or the file cannot be written.
+        """
+        target = Path(path or self.widget.path)
+        self.labels.save(target)
+        self.widget.path = str(target)
+        return target
+
+    def load(self, path: str | Path | None = None) -> Labels:
+        """Replace the labels by those of a file; see `load_labels`.
+
+        Raises
+        ------
+        LabelError
+            If they can't be read.
+        """
+        source = Path(path or self.widget.path)
+        self.labels = load_labels(source)
+        self.widget.path = str(source)
+        return self.labels
+
+    # -- what the browser asks for, on whatever thread ipykernel calls it ----------------------
+
+    def _answer(self, content: dict[str, Any]) -> None:
+        if content["ask"] == "picture":
+            self._send_picture(content)
+        elif content["ask"] == "sound":
+            start, stop = self._stretch(content, SOUND_S)
+            pcm = to_pcm16(self._trace.samples[start:stop]).astype("<i2").tobytes()
+            self.widget.send({"id": content["id"]}, [pcm])
+        elif content["ask"] in ("find", "save", "load"):
+            try:
+                self.widget.status = self._act(content)
+            except SttlabError as error:
+                self.widget.status = str(error)
+            self.widget.send({"id": content["id"]})
+
+    def _act(self, content: dict[str, Any]) -> str:
+        if content["ask"] == "find":
+            return f"{len(self.find())} stretches of speech found by the {self.config.detector} VAD"
+        if content["ask"] == "save":
+            return f"saved to {self.save(content['path'])}"
+        self.load(content["path"])
+        return f"opened {content['path']}"
+
+    def _stretch(self, content: dict[str, Any], longest_s: float = np.inf) -> tuple[int, int]:
+        start_s, end_s = float(content["start_s"]), float(content["end_s"])
+        start_s = max(0.0, start_s)
+        end_s = min(end_s, start_s + longest_s, self._trace.duration_s)
+        return round(start_s * SAMPLE_RATE), round(max(start_s, end_s) * SAMPLE_RATE)
+
+    @cached_property
+    def _coarse(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        samples = self._trace.samples
+        rows = np.pad(samples, (0, -len(samples) % COARSE), mode="edge").reshape(-1, COARSE)
+        return rows.min(axis=1), rows.max(axis=1)
+
+    def _send_picture(self, content: dict[str, Any]) -> None:
+        """Send the least and greatest sample, and the level, of each column of a picture."""
+        columns = min(COLUMNS, max(1, int(content["columns"])))
+        start, stop = self._stretch(content)
+        unit = COARSE if stop - start > 2 * COARSE * columns else 1
+        lows, highs = self._coarse if unit > 1 else (self._trace.samples,) * 2
+        first, last = start // unit, -(-stop // unit)
+        edges = extremes(lows[first:last], columns)[1], extremes(highs[first:last], columns)[2]
+        frame, past = start // FRAME_SAMPLES, -(-stop // FRAME_SAMPLES)
+        levels = extremes(self._trace.levels[frame:past], columns)[2]
+        length = len(self._trace.samples)
+        about = {
+            "id": content["id"],
+            "wave_s": [unit * first / SAMPLE_RATE, min(unit * last, length) / SAMPLE_RATE],
+            "level_s": [frame * FRAME_SAMPLES / SAMPLE_RATE, past * FRAME_SAMPLES / SAMPLE_RATE],
+        }
+        pcm = [to_pcm16(np.asarray(edge, np.float32)).astype("<i2").tobytes() for edge in edges]
+        self.widget.send(about, [*pcm, np.asarray(levels, "<f4").tobytes()])
+
+
+def _turns(labels: Labels) -> list[list[Any]]:
+    return [[turn.start_s, turn.end_s, turn.speaker, turn.text] for turn in labels]
+
+
+def _parts(labels: Labels) -> list[list[float]] | None:
+    return None if labels.scored is None else [list(part) for part in labels.scored]
+
+
+def _receive(
+    labeler: weakref.ref[Labeler], canvas: object, content: dict[str, Any], buffers: object
+) -> None:
+    if (alive := labeler()) is not None:
+        alive._answer(content)

@@ -1,0 +1,235 @@
+"""Labeler in the kernel: what the browser sends, and what it gets."""
+
+from __future__ import annotations
+
+import gc
+import json
+import subprocess
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("anywidget")
+
+import sttlab as stt
+from sttlab.audio import SAMPLE_RATE, from_pcm16
+from sttlab.errors import LabelError
+from sttlab.evaluate.labels import Labels, Turn
+from sttlab.notebook import labeler as module
+
+ANNA = Turn(start_s=1.25, end_s=2.5, speaker="anna", text="so, it is")
+
+
+@pytest.fixture
+def recording(data):
+    return stt.load(data / "demo.flac")
+
+
+@pytest.fixture
+def page(monkeypatch):
+    """What the browser was sent, and a way to ask as it does."""
+    return Page(monkeypatch)
+
+
+class Page:
+    def __init__(self, monkeypatch):
+        self.sent = []
+        monkeypatch.setattr(
+            module.Canvas,
+            "send",
+            lambda _, content, buffers=(): self.sent.append((content, buffers)),
+        )
+
+    def ask(self, labeler, ask, **content):
+        labeler.widget._handle_custom_msg({"ask": ask, "id": 7, **content}, [])
+        content, buffers = self.sent.pop()
+        assert content.pop("id") == 7
+        return content, buffers
+
+    def picture(self, labeler, start_s, end_s, columns):
+        about, buffers = self.ask(labeler, "picture", start_s=start_s, end_s=end_s, columns=columns)
+        low, high = (np.frombuffer(buffer, "<i2") for buffer in buffers[:2])
+        return about, low, high, np.frombuffer(buffers[2], "<f4")
+
+
+def test_it_starts_empty_from_labels_or_from_what_the_vad_finds(recording, data):
+    assert stt.Labeler(recording).labels == Labels()
+    truth = stt.load_labels(data / "demo.rttm")
+    assert stt.Labeler(recording, truth).labels == truth
+    assert stt.Labeler(recording, truth, stt.VadConfig()).labels == truth
+    config = stt.VadConfig(threshold_dbfs=-35.0)
+    found = stt.Labeler(recording, config=config).labels
+    expected = stt.segment(recording, config)
+    assert len(found) == len(expected) > 3
+    for turn, utterance in zip(found, expected, strict=True):
+        assert turn.start_s == round(utterance.onset_sample / SAMPLE_RATE, 3)
+        assert turn.end_s == round(utterance.speech_end_sample / SAMPLE_RATE, 3)
+
+
+def test_what_the_browser_marks_are_the_labels(recording):
+    labeler = stt.Labeler(recording)
+    labeler.widget.set_state({"turns": [[1.25, 2.5, "anna", "so, it is"], [3, 4.5, "", ""]]})
+    assert labeler.labels == Labels([ANNA, Turn(start_s=3, end_s=4.5)])
+    labeler.labels = Labels([ANNA], scored=[(0, 3)])
+    assert labeler.widget.turns == [[1.25, 2.5, "anna", "so, it is"]]
+    assert labeler.widget.scored == [[0, 3]]
+    labeler.widget.set_state({"turns": [[3, 2, "", ""]]})
+    with pytest.raises(LabelError, match="from 3 to 2 s"):
+        assert labeler.labels
+
+
+@pytest.mark.parametrize("ending", ["rttm", "txt", "json"])
+def test_what_is_saved_can_be_opened(recording, page, tmp_path, ending):
+    labeler = stt.Labeler(recording, Labels([ANNA]))
+    path = tmp_path / f"talk.{ending}"
+    page.ask(labeler, "save", path=str(path))
+    assert labeler.widget.status == f"saved to {path}"
+    other = stt.Labeler(recording, path=path)
+    page.ask(other, "load", path=str(path))
+    (turn,) = other.labels
+    assert (turn.start_s, turn.end_s) == (1.25, 2.5)
+    assert turn.speaker == ("" if ending == "txt" else "anna")
+    assert turn.text == ("" if ending == "rttm" else "so, it is")
+    assert other.labels == stt.load_labels(path)
+
+
+def test_save_and_load_keep_the_path_for_the_buttons(recording, tmp_path):
+    labeler = stt.Labeler(recording, Labels([ANNA]), path=tmp_path / "a.rttm")
+    assert labeler.save() == tmp_path / "a.rttm"
+    assert labeler.save(tmp_path / "b.json") == tmp_path / "b.json"
+    assert labeler.widget.path == str(tmp_path / "b.json")
+    assert labeler.load() == Labels([ANNA])
+
+
+def test_a_file_that_does_not_do_is_explained_in_the_widget(recording, page, tmp_path):
+    labeler = stt.Labeler(recording, Labels([ANNA]))
+    page.ask(labeler, "save", path=str(tmp_path / "talk.doc"))
+    assert ".rttm, .txt or .json" in labeler.widget.status
+    page.ask(labeler, "load", path=str(tmp_path / "none.rttm"))
+    assert "No such file" in labeler.widget.status
+    assert labeler.labels == Labels([ANNA])
+    with pytest.raises(LabelError):
+        labeler.save(tmp_path / "talk.doc")
+
+
+def test_the_button_finds_speech_with_the_settings_given(recording, page):
+    config = stt.VadConfig(threshold_dbfs=-35.0)
+    labeler = stt.Labeler(recording, Labels([ANNA]), config)
+    page.ask(labeler, "find")
+    found = len(stt.segment(recording, config))
+    assert len(labeler.labels) == found
+    assert labeler.widget.status == f"{found} stretches of speech found by the energy VAD"
+    assert len(labeler.find(stt.VadConfig(threshold_dbfs=-1.0))) == 0
+    assert labeler.config.threshold_dbfs == -1.0
+
+
+def test_a_picture_holds_each_samples_extremes_and_level(recording, page):
+    labeler = stt.Labeler(recording)
+    about, low, high, levels = page.picture(labeler, 0, recording.duration_s, 500)
+    assert len(low) == len(high) == len(levels) == 500
+    assert about["wave_s"] == [0, recording.duration_s]
+    samples = recording.samples
+    assert (
+        max(abs(int(high.max()) / 32768 - samples.max()), samples.min() - low.min() / 32768) < 1e-4
+    )
+    about, low, high, levels = page.picture(labeler, 2.0, 2.004, 500)
+    assert about["wave_s"] == [2.0, 2.004]
+    assert len(low) == 64, "no more columns than samples"
+    assert (low == high).all()
+    assert np.allclose(from_pcm16(low), samples[32000:32064], atol=2**-15)
+    assert about["level_s"] == [2.0, 2.02]
+    assert levels == pytest.approx(labeler._trace.levels[100:101], abs=1e-4)
+
+
+def test_a_long_recording_is_sent_as_the_picture_needs_it(page):
+    hour = np.zeros(3600 * SAMPLE_RATE, np.float32)
+    hour[SAMPLE_RATE * 1800 + 5] = 0.5
+    hour[-1] = -0.25
+    labeler = stt.Labeler(stt.Recording(hour))
+    _, low, high, levels = page.picture(labeler, 0, 3600, 2000)
+    assert len(low) == len(high) == len(levels) == 2000
+    assert high.argmax() == 1000
+    assert low.argmin() == 1999
+    _, buffers = page.ask(labeler, "picture", start_s=0, end_s=3600, columns=10**9)
+    assert sum(map(len, buffers)) <= 8 * module.COLUMNS
+    state = json.dumps(
+        {k: v for k, v in labeler.widget.get_state().items() if k[0] != "_"}, default=str
+    )
+    assert len(state) < 1000, "nothing of the sound is in the widget's state"
+
+
+def test_sound_is_sent_piece_by_piece(recording, page):
+    labeler = stt.Labeler(recording)
+    _, (pcm,) = page.ask(labeler, "sound", start_s=1.5, end_s=2.0)
+    assert np.allclose(from_pcm16(pcm), recording.samples[24000:32000], atol=2**-15)
+    _, (pcm,) = page.ask(labeler, "sound", start_s=31, end_s=99)
+    assert len(pcm) == 2 * (len(recording.samples) - 31 * SAMPLE_RATE)
+    long = stt.Labeler(stt.Recording(np.zeros(100 * SAMPLE_RATE)))
+    _, (pcm,) = page.ask(long, "sound", start_s=0, end_s=100)
+    assert len(pcm) == 2 * module.SOUND_S * SAMPLE_RATE
+
+
+def test_an_empty_recording_can_be_shown(page):
+    labeler = stt.Labeler(stt.Recording(np.zeros(0)), config=stt.VadConfig())
+    assert labeler.labels == Labels()
+    _, low, high, levels = page.picture(labeler, 0, 1, 100)
+    assert len(low) == len(high) == len(levels) == 0
+
+
+def test_it_goes_when_no_name_holds_it(recording):
+    labeler = stt.Labeler(recording, config=stt.VadConfig())
+    canvas, gone = labeler.widget, weakref.ref(labeler)
+    del labeler
+    gc.collect()
+    assert gone() is None
+    assert canvas.comm is None
+
+
+@pytest.mark.needs("node")
+def test_the_arithmetic_of_the_page():
+    source = Path(module.__file__).with_suffix(".js")
+    done = subprocess.run(
+        ["node", "--input-type=module", "-"],
+        input=source.read_text(encoding="utf-8") + CHECKS,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+CHECKS = """
+import assert from "node:assert/strict";
+
+const turns = [[1, 2, "", ""], [1.5, 3, "", ""], [5, 6, "", ""]];
+assert.deepEqual(hit(turns, null, 1.2, 0.1), { turn: turns[0], side: null });
+assert.deepEqual(hit(turns, null, 1.96, 0.1), { turn: turns[0], side: 1 });
+assert.deepEqual(hit(turns, turns[1], 1.52, 0.1), { turn: turns[1], side: 0 });
+assert.deepEqual(hit(turns, turns[1], 1.8, 0.1), { turn: turns[1], side: null });
+assert.equal(hit(turns, null, 4, 0.1), null);
+assert.deepEqual(hit([[5, 5.05, "", ""]], null, 5.04, 0.1).side, 1);
+assert.deepEqual(hit([[5, 5.05, "", ""]], null, 5.01, 0.1).side, 0);
+
+const history = new History("a");
+assert.equal(history.undo(), undefined);
+history.take("b");
+history.take("c");
+assert.equal(history.undo(), "b");
+assert.equal(history.undo(), "a");
+assert.equal(history.redo(), "b");
+history.take("d");
+assert.equal(history.redo(), undefined);
+assert.equal(history.undo(), "b");
+
+assert.deepEqual([0.007, 1, 31, 90, 600, 3600, 20000].map((s) => step(s, 8)),
+  [0.001, 0.2, 5, 15, 120, 600, 3600]);
+assert.equal(clock(75.5, 0.5), "1:15.5");
+assert.equal(clock(59.9999, 0.001), "1:00");
+assert.equal(clock(5, 5), "0:05");
+assert.equal(clock(3600, 600), "60:00");
+assert.equal(clock(0.05, 0.01), "0:00.05");
+assert.equal(rounded(1.23456), 1.235);
+assert.deepEqual(sorted([[2, 3], [1, 5], [1, 2]]), [[1, 2], [1, 5], [2, 3]]);
+"""
