@@ -31,7 +31,10 @@ class Block:
 
 
 class AudioSource(Protocol):
-    """Where sound comes from. One thread at a time calls it; after `close` it may open again."""
+    """Where sound comes from. After `close` it may open again.
+
+    One thread at a time calls it, except that any may close it: a `read` that waits then ends.
+    """
 
     @property
     def name(self) -> str:
@@ -52,7 +55,7 @@ class AudioSource(Protocol):
         Returns
         -------
         Block or None
-            An empty block if nothing came in time; None when the source has ended.
+            An empty block if nothing came in time; None when the source has ended or isn't open.
         """
 
     def close(self) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sttlab.audio import SAMPLE_RATE, from_pcm16
+from sttlab.audio import SAMPLE_RATE, check_rate, from_pcm16
 from sttlab.capture.base import Block
 from sttlab.errors import SourceError
 
@@ -32,8 +33,7 @@ class PushSource:
     """
 
     def __init__(self, sample_rate: int = SAMPLE_RATE, *, name: str = "pushed sound") -> None:
-        if not 1_000 <= sample_rate <= 768_000:
-            raise SourceError(f"sample_rate must be between 1000 and 768000 Hz, not {sample_rate}")
+        check_rate(sample_rate)
         self.name = name
         self.sample_rate = sample_rate
         self._changed = threading.Condition()
@@ -58,13 +58,13 @@ class PushSource:
             self._reset()
             self._open = True
 
-    def push(self, sound: bytes | NDArray[np.float32]) -> int:
+    def push(self, sound: bytes | bytearray | memoryview | NDArray[Any]) -> int:
         """Add sound; from any thread, never blocks.
 
         Parameters
         ----------
-        sound : bytes or ndarray, shape (n,), float32
-            Bytes are 16-bit little-endian samples.
+        sound : bytes or ndarray, shape (n,)
+            Bytes are 16-bit little-endian samples; an array holds int16, or floats in -1..1.
 
         Returns
         -------
@@ -74,13 +74,9 @@ class PushSource:
         Raises
         ------
         SourceError
-            If the bytes are not whole samples, or the source is not open.
+            If it is no such sound, or the source is not open.
         """
-        if isinstance(sound, bytes) and len(sound) % 2:
-            raise SourceError(f"16-bit samples come in pairs of bytes, not {len(sound)} bytes")
-        samples = from_pcm16(sound) if isinstance(sound, bytes) else np.array(sound, np.float32)
-        if samples.ndim != 1:
-            raise SourceError(f"samples must be mono, shape (n,), not {samples.shape}")
+        samples = _as_samples(sound)
         with self._changed:
             if not self._open or self._ended:
                 raise SourceError(f"{self.name} is not open: start its session first")
@@ -104,10 +100,13 @@ class PushSource:
         if len(samples):
             self._waiting.append(samples)
             self._length += len(samples)
-        lost = 0
-        while self._length > BUFFER_S * SAMPLE_RATE:
-            lost += len(self._waiting[0])
-            self._length -= len(self._waiting.popleft())
+        lost = excess = max(0, self._length - round(BUFFER_S * SAMPLE_RATE))
+        while excess:
+            oldest = self._waiting.popleft()
+            if len(oldest) > excess:
+                self._waiting.appendleft(oldest[excess:])
+            excess -= min(len(oldest), excess)
+        self._length -= lost
         self._lost += lost
         self._changed.notify_all()
         return lost
@@ -115,10 +114,12 @@ class PushSource:
     def read(self, timeout_s: float) -> Block | None:
         """Wait for sound; see `AudioSource.read`."""
         with self._changed:
-            if not self._waiting and not self._ended and self._open:
-                self._changed.wait(timeout_s)
+            self._changed.wait_for(
+                lambda: self._waiting or self._ended or not self._open, timeout_s
+            )
             if not self._waiting:
-                return None if self._ended else Block(np.empty(0, np.float32))
+                over = self._ended or not self._open
+                return None if over else Block(np.empty(0, np.float32))
             samples = np.concatenate(self._waiting)
             lost, self._lost = self._lost, 0
             self._waiting.clear()
@@ -129,5 +130,22 @@ class PushSource:
         """Refuse further sound and drop what nobody read."""
         with self._changed:
             self._reset()
-            self._ended = True
             self._changed.notify_all()
+
+
+def _as_samples(sound: bytes | bytearray | memoryview | NDArray[Any]) -> NDArray[np.float32]:
+    """Copy what was pushed to finite floats in -1..1."""
+    if isinstance(sound, bytes | bytearray | memoryview):
+        data = bytes(sound)
+        if len(data) % 2:
+            raise SourceError(f"16-bit samples come in pairs of bytes, not {len(data)} bytes")
+        return from_pcm16(data)
+    sound = np.asarray(sound)
+    if sound.ndim != 1 or not (sound.dtype == np.int16 or sound.dtype.kind == "f"):
+        raise SourceError(
+            "samples must be mono, shape (n,), and int16 or float, not "
+            f"{sound.dtype} of shape {sound.shape}"
+        )
+    if sound.dtype == np.int16:
+        return from_pcm16(sound)
+    return np.nan_to_num(sound.astype(np.float32), copy=False, posinf=0.0, neginf=0.0)

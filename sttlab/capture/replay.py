@@ -52,7 +52,9 @@ class FileSource:
         self.speed = speed
         self._clock = clock
         self._closed = threading.Event()
+        self._closed.set()
         self._stack = ExitStack()
+        self._decoding = threading.Lock()  # a file that is closed meanwhile crashes FFmpeg
 
     @property
     def name(self) -> str:
@@ -70,9 +72,9 @@ class FileSource:
 
     def read(self, timeout_s: float) -> Block | None:
         """Wait until the next block has been spoken; see `AudioSource.read`."""
-        block = self._next
-        if block is None:
+        if self._closed.is_set() or self._next is None:
             return None
+        block = self._next
         now = self._clock()
         if self._started_at is None:
             self._started_at = now
@@ -80,16 +82,20 @@ class FileSource:
             due = self._started_at + (self._played + len(block)) / SAMPLE_RATE / self.speed
             if due > now:
                 self._closed.wait(min(due - now, timeout_s))
-                if due > now + timeout_s or self._closed.is_set():
+                if due > now + timeout_s and not self._closed.is_set():
                     return Block(np.empty(0, np.float32))
+        with self._decoding:
+            if self._closed.is_set():
+                return None
+            self._next = next(self._blocks, None)
         self._played += len(block)
-        self._next = next(self._blocks, None)
         return Block(block)
 
     def close(self) -> None:
         """Let go of the file."""
         self._closed.set()
-        self._stack.close()
+        with self._decoding:
+            self._stack.close()
 
 
 def _blocks(pieces: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soxr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sttlab.audio import SAMPLE_RATE, from_pcm16, load, to_pcm16
 from sttlab.capture import FileSource, PushSource
 from sttlab.capture.base import AudioSource, Block
 from sttlab.capture.push import BUFFER_S
 from sttlab.errors import ConfigError, DecodeError, SourceError
-
-WAIT_S = 10
+from tests.sources import WAIT_S, SourceContract, is_empty, joined
 
 
 class Clock:
@@ -30,31 +32,31 @@ class Clock:
 
 
 class PushedFile(PushSource):
-    """A pushed source with a thread that pushes a recording, as a browser would."""
+    """A pushed source that a recording is pushed to when it opens, as a browser would."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self._path = path
+    def __init__(self, path: Path, rate: int = SAMPLE_RATE) -> None:
+        super().__init__(rate)
+        self._samples = load(path).samples
 
     def open(self) -> None:
         super().open()
-        samples = load(self._path).samples
-        for start in range(0, len(samples), 1600):
-            self.push(to_pcm16(samples[start : start + 1600]).astype("<i2").tobytes())
+        sound = soxr.resample(self._samples, SAMPLE_RATE, self.sample_rate)
+        for start in range(0, len(sound), 1600):
+            self.push(to_pcm16(sound[start : start + 1600]).astype("<i2").tobytes())
         self.end()
 
 
-def file_at_speed(path: Path) -> FileSource:
-    return FileSource(path, speed=50.0)
+SOURCES: dict[str, Callable[[Path], AudioSource]] = {
+    "file at once": lambda path: FileSource(path, speed=None),
+    "file at speed": lambda path: FileSource(path, speed=50.0),
+    "pushed": PushedFile,
+    "pushed and resampled": lambda path: PushedFile(path, 44_100),
+}
 
 
-def file_at_once(path: Path) -> FileSource:
-    return FileSource(path, speed=None)
-
-
-@pytest.fixture(params=[file_at_once, file_at_speed, PushedFile], ids=lambda make: make.__name__)
+@pytest.fixture(params=SOURCES)
 def source(request: pytest.FixtureRequest, data: Path) -> Iterator[AudioSource]:
-    source: AudioSource = request.param(data / "word.mp3")
+    source = SOURCES[request.param](data / "word.mp3")
     yield source
     source.close()
 
@@ -66,39 +68,19 @@ def read_all(source: AudioSource) -> list[Block]:
     return blocks
 
 
-def joined(blocks: list[Block]) -> np.ndarray:
-    return np.concatenate([block.samples for block in blocks])
-
-
-def test_all_of_it_comes_once_and_in_order(source: AudioSource, data: Path) -> None:
-    source.open()
-    blocks = read_all(source)
-    assert sum(block.lost_samples for block in blocks) == 0
-    assert all(b.samples.dtype == np.float32 and b.samples.ndim == 1 for b in blocks)
-    assert joined(blocks) == pytest.approx(load(data / "word.mp3").samples, abs=2**-15)
-    assert source.read(0) is None
-
-
-def test_opened_again_it_starts_again(source: AudioSource) -> None:
-    source.open()
-    first = source.read(1.0)
-    source.close()
-    source.open()
-    again = source.read(1.0)
-    assert first is not None
-    assert again is not None
-    assert np.array_equal(first.samples, again.samples)
-
-
-def test_closing_twice_or_unopened_is_fine(source: AudioSource) -> None:
-    source.close()
-    source.open()
-    source.close()
-    source.close()
-
-
-def test_it_has_a_name(source: AudioSource) -> None:
-    assert source.name
+class TestSource(SourceContract):
+    def test_all_of_it_comes_once_and_in_order(self, source: AudioSource, data: Path) -> None:
+        whole = load(data / "word.mp3").samples
+        for _ in range(2):  # opened again, from the start
+            source.open()
+            blocks = read_all(source)
+            assert sum(block.lost_samples for block in blocks) == 0
+            if getattr(source, "sample_rate", SAMPLE_RATE) == SAMPLE_RATE:
+                assert joined(blocks) == pytest.approx(whole, abs=2**-15)
+            else:
+                assert len(joined(blocks)) == pytest.approx(len(whole), abs=1)
+                assert joined(blocks)[: len(whole)] == pytest.approx(whole, abs=0.02)
+            assert source.read(WAIT_S) is None
 
 
 def test_a_file_waits_for_its_time(data: Path) -> None:
@@ -123,26 +105,45 @@ def test_a_late_reader_loses_nothing_of_a_file(data: Path) -> None:
     source.close()
 
 
-def closes_while_reading(source: AudioSource) -> Block | None:
-    """Read in a thread, close from here, and give what the read gave."""
+@pytest.mark.parametrize("kind", ["file", "pushed"])
+def test_closing_wakes_a_reader_for_whom_nothing_comes(data: Path, kind: str) -> None:
+    source: AudioSource = PushSource()
+    if kind == "file":
+        source = FileSource(data / "word.mp3", speed=0.0001)
+    source.open()
     answers: list[Block | None] = []
     reading = threading.Thread(target=lambda: answers.append(source.read(WAIT_S)))
     reading.start()
     source.close()
-    reading.join(WAIT_S)
-    assert not reading.is_alive()
-    return answers[0]
+    reading.join(WAIT_S / 2)
+    assert answers == [None]
+    reading.join()
 
 
-def test_closing_wakes_a_reader(data: Path) -> None:
-    file = FileSource(data / "word.mp3", speed=0.001)
-    file.open()
-    block = closes_while_reading(file)
-    assert block is not None
-    assert len(block.samples) == 0
-    pushed = PushSource()
-    pushed.open()
-    assert closes_while_reading(pushed) is None
+def test_a_file_that_is_closed_while_it_is_decoded_is_left_in_peace(data: Path) -> None:
+    for _ in range(20):
+        source = FileSource(data / "austen-1.flac", speed=None)
+        source.open()
+        begun = threading.Event()
+
+        def read_all_of_it(source=source, begun=begun) -> None:
+            while source.read(WAIT_S) is not None:
+                begun.set()
+
+        reading = threading.Thread(target=read_all_of_it)
+        reading.start()
+        assert begun.wait(WAIT_S)
+        source.close()
+        reading.join(WAIT_S)
+        assert not reading.is_alive()
+
+
+def test_nothing_pushed_ends_in_time() -> None:
+    source = PushSource()
+    source.open()
+    assert is_empty(source.read(0.01))
+    source.push(b"")
+    assert is_empty(source.read(0))
 
 
 @pytest.mark.parametrize("speed", [0, -1, float("nan"), float("inf")])
@@ -158,21 +159,49 @@ def test_a_file_that_is_no_sound_is_refused_when_opened(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])
 def test_an_hour_is_resampled_without_losing_or_doubling_a_sample(rate: int) -> None:
+    """Its end sounds as the end of one second would, at the very same samples."""
     source = PushSource(rate)
     source.open()
-    second = np.sin(2 * np.pi * 440 * np.arange(rate) / rate).astype(np.float32)
+    second = sine(rate)
     heard = 0
+    last = np.empty(0, np.float32)
     for _ in range(3600):
         source.push(second)
-        while (block := source.read(0)) is not None and len(block.samples):
-            heard += len(block.samples)
-            edge = np.abs(np.diff(block.samples)).max()
-            assert edge < 0.2, "a sample that is missing or doubled makes a jump"
-    source.end()
-    while (block := source.read(0)) is not None:
+        block = source.read(0)
+        assert block is not None
         heard += len(block.samples)
+        last = np.concatenate([last, block.samples])[-SAMPLE_RATE:]
+    source.end()
+    block = source.read(0)
+    assert block is not None
+    heard += len(block.samples)
+    assert source.read(0) is None
     assert heard == 3600 * SAMPLE_RATE
-    source.close()
+    last = np.concatenate([last, block.samples])[-SAMPLE_RATE:]
+    assert last[:-200] == pytest.approx(sine(SAMPLE_RATE)[:-200], abs=1e-3)
+
+
+def sine(rate: int) -> np.ndarray:
+    return np.sin(2 * np.pi * 440 * np.arange(rate) / rate).astype(np.float32)
+
+
+@given(cuts=st.lists(st.integers(0, 5000), max_size=40), rate=st.sampled_from([8_000, 44_100]))
+@settings(max_examples=50, deadline=None)
+def test_however_it_is_cut_the_same_comes_out(cuts: list[int], rate: int) -> None:
+    sound = np.random.default_rng(0).uniform(-0.5, 0.5, sum(cuts)).astype(np.float32)
+    parts = np.split(sound, np.cumsum(cuts)[:-1]) if cuts else []
+    source = PushSource(rate)
+    source.open()
+    heard = []
+    for part in parts:
+        source.push(part)
+        block = source.read(0)
+        assert block is not None
+        heard.append(block.samples)
+    source.end()
+    heard += [block.samples for block in read_all(source)]
+    expected = soxr.resample(sound, rate, SAMPLE_RATE) if len(sound) else sound
+    assert np.concatenate([*heard, sound[:0]]) == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_full_buffer_drops_the_oldest_and_counts_it() -> None:
@@ -188,6 +217,71 @@ def test_a_full_buffer_drops_the_oldest_and_counts_it() -> None:
     assert block.samples[0] == pytest.approx(0.05)
     assert len(block.samples) == BUFFER_S * SAMPLE_RATE
     source.close()
+
+
+def test_more_than_the_buffer_at_once_leaves_its_end() -> None:
+    source = PushSource()
+    source.open()
+    source.push(np.zeros(100, np.float32))
+    long = np.linspace(-1, 1, round((BUFFER_S + 2) * SAMPLE_RATE) + 7, dtype=np.float32)
+    lost = 2 * SAMPLE_RATE + 107
+    assert source.push(long) == lost
+    block = source.read(0)
+    assert block is not None
+    assert block.lost_samples == lost
+    assert np.array_equal(block.samples, long[lost - 100 :])
+    source.push(long[:5])
+    block = source.read(0)
+    assert block is not None
+    assert block.lost_samples == 0
+    source.close()
+
+
+def test_what_is_lost_to_no_reader_is_forgotten_with_him() -> None:
+    source = PushSource()
+    source.open()
+    source.push(np.zeros(round(2 * BUFFER_S) * SAMPLE_RATE, np.float32))
+    source.open()
+    source.push(b"\0\0")
+    block = source.read(0)
+    assert block is not None
+    assert (len(block.samples), block.lost_samples) == (1, 0)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_pcm_may_lie_in_any_buffer(kind: Callable[[bytes], bytes]) -> None:
+    source = PushSource()
+    source.open()
+    source.push(kind(b"\x00\x40"))
+    block = source.read(0)
+    assert block is not None
+    assert block.samples.tolist() == [0.5]
+
+
+def test_arrays_are_pcm_or_floats() -> None:
+    source = PushSource()
+    source.open()
+    given = np.array([0.5, np.nan, np.inf])
+    source.push(given)
+    source.push(np.array([16384], np.int16))
+    given[:] = 9
+    block = source.read(0)
+    assert block is not None
+    assert block.samples.tolist() == [0.5, 0, 0, 0.5]
+    for wrong in (np.zeros(3, np.uint8), np.zeros(3, np.int32), np.zeros(3, complex)):
+        with pytest.raises(SourceError, match="samples must be mono"):
+            source.push(wrong)
+
+
+def test_what_is_no_number_does_not_spread_when_resampled() -> None:
+    source = PushSource(48_000)
+    source.open()
+    source.push(np.full(4800, np.nan, np.float32))
+    source.push(np.full(48_000, 0.5, np.float32))
+    source.end()
+    (block,) = read_all(source)
+    assert np.isfinite(block.samples).all()
+    assert block.samples[-1000:-500] == pytest.approx(0.5, abs=1e-3)
 
 
 def test_bytes_are_little_endian_pairs() -> None:
@@ -206,6 +300,15 @@ def test_bytes_are_little_endian_pairs() -> None:
 
 def test_what_is_not_open_takes_nothing() -> None:
     source = PushSource()
+    with pytest.raises(SourceError, match="start its session first"):
+        source.push(b"")
+    source.open()
+    source.push(b"\0\0")
+    source.end()
+    with pytest.raises(SourceError, match="start its session first"):
+        source.push(b"")
+    assert source.read(0) is not None  # what came before the end
+    source.close()
     with pytest.raises(SourceError, match="start its session first"):
         source.push(b"")
     with pytest.raises(SourceError, match="between 1000 and 768000"):
