@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import logging
 import threading
 import weakref
 from collections import deque
@@ -31,15 +32,21 @@ from sttlab.events import (
     TranscriptionFailed,
 )
 from sttlab.notebook.painter import Painter, Shown, make_button
-from sttlab.notebook.picture import Picture, legend
-from sttlab.notebook.plots import FLOOR, FOUND, LEVEL, LEVELS, ONSET, PROBABILITY
+from sttlab.notebook.picture import STYLE, Picture, legend
+from sttlab.notebook.plots import FLOOR, FOUND, LEVEL, LEVELS, ONSET, OTHER, PROBABILITY
 from sttlab.notebook.sliders import VadSliders
 from sttlab.session import Session
+
+log = logging.getLogger(__name__)
 
 WINDOW_S = 10.0
 LEVEL_EVENTS = 500  # in the window, at 20 ms
 TEXTS = 50  # kept of each kind
 INTERVAL_S = 0.1
+STATES = {"speech": FOUND, "pause": FLOOR}
+# Where the time from the last word to the text goes.
+DELAYS = {"pause": FLOOR, "capture": OTHER, "queue": ONSET, "decoding": LEVEL}
+PX_PER_S = 60
 
 
 class LiveMonitor(Shown):
@@ -65,11 +72,15 @@ class LiveMonitor(Shown):
         self._levels: deque[Level] = deque(maxlen=LEVEL_EVENTS)
         self._texts: deque[Transcript] = deque(session.history[-TEXTS:], maxlen=TEXTS)
         self._held_back: deque[Suppressed] = deque(maxlen=TEXTS)
-        self._notices: deque[str] = deque(maxlen=3)
+        self._notices: deque[str] = deque(maxlen=3)  # what the session said
+        self._said = ""  # what a control of the monitor's said
         self._partial = ""
-        self._moved_elsewhere = True
-        self._lock = threading.Lock()  # guards all of these
+        self._over = False  # whether the source has ended or the session failed
         self._detector = session.config.detector  # that the levels were heard with
+        self._lock = threading.Lock()  # guards all of these
+        self._followed = session.config  # what the sliders stand for
+        self._steering = threading.Lock()  # guards it; never held by the session's threads
+        self._drawn: Level | None = None
         self._panels_for = ""
         self._control: threading.Thread | None = None
         self._painter = Painter(self._paint, INTERVAL_S)
@@ -102,7 +113,7 @@ class LiveMonitor(Shown):
                     widgets.HBox([self._start, self._stop, self._state]),
                     self._message,
                     self._picture.widget,
-                    widgets.HTML(legend()),
+                    widgets.HTML(STYLE + legend("level", "onset", "offset", "speech", "pause")),
                     self._sliders.widget,
                     self._table,
                     self._ledger,
@@ -114,13 +125,20 @@ class LiveMonitor(Shown):
     # -- controls, on whatever thread ipykernel calls them --------------------------------------
 
     def _moved(self) -> None:
-        try:
-            self.session.update(self._sliders.config)
-        except SttlabError as error:
-            self._notice(str(error))
+        with self._steering:
+            try:
+                self._followed = self.session.update(self._sliders.config)
+                words = ""
+            except SttlabError as error:
+                self._sliders.config = self._followed
+                words = str(error)
+        self._say(words)
 
     def _start_session(self) -> None:
-        self._aside(self.session.start, "opening the source and loading the model …")
+        with self._lock:
+            over = self._over
+        action = partial(_start_again, self.session) if over else self.session.start
+        self._aside(action, "opening the source and loading the model …")
 
     def _stop_session(self) -> None:
         self._aside(self.session.stop, "reading what was said …")
@@ -129,17 +147,15 @@ class LiveMonitor(Shown):
         """Do something slow on a thread that ends with it; a click meanwhile does nothing."""
         if self._control is not None and self._control.is_alive():
             return
-        self._notice(words)
+        self._say(words)
         self._control = threading.Thread(
             target=_run, args=(weakref.ref(self), action), name="sttlab-ui-control", daemon=True
         )
         self._control.start()
 
-    def _notice(self, words: str | None) -> None:
+    def _say(self, words: str) -> None:
         with self._lock:
-            self._notices.clear()
-            if words:
-                self._notices.append(words)
+            self._said = words
         self._painter.request()
 
     # -- events, on the session's threads -------------------------------------------------------
@@ -147,9 +163,7 @@ class LiveMonitor(Shown):
     def _take(self, event: Event) -> None:
         with self._lock:
             if isinstance(event, Level):
-                if self._levels and event.time_s < self._levels[-1].time_s:
-                    self._levels.clear()  # the session was started again
-                self._levels.append(event)
+                self._take_level(event)
             elif isinstance(event, Transcript):
                 self._texts.append(event)
                 self._partial = ""
@@ -158,14 +172,23 @@ class LiveMonitor(Shown):
             elif isinstance(event, Suppressed):
                 self._held_back.append(event)
             elif isinstance(event, ConfigChanged):
-                self._moved_elsewhere = True
                 if event.config.detector != self._detector:
                     self._detector = event.config.detector
                     self._levels.clear()  # their scores have another scale
             elif (words := _words(event)) is not None:
                 self._notices.append(words)
+                self._over |= isinstance(event, SourceEnded | SessionFailed)
         if not self.hidden:
             self._painter.request()
+
+    def _take_level(self, event: Level) -> None:
+        if self._over or (self._levels and event.time_s < self._levels[-1].time_s):
+            self._levels.clear()  # the session was started again
+            self._notices.clear()
+            self._over = False
+        while self._levels and event.time_s - self._levels[0].time_s > WINDOW_S:
+            self._levels.popleft()
+        self._levels.append(event)
 
     # -- drawing, on sttlab-ui ----------------------------------------------------------------
 
@@ -173,25 +196,35 @@ class LiveMonitor(Shown):
         with self._lock:
             levels = list(self._levels)
             texts, held_back = list(self._texts), list(self._held_back)
-            notices, draft = list(self._notices), self._partial
-            moved, self._moved_elsewhere = self._moved_elsewhere, False
-            detector = self._detector
-        config = self.session.config
-        if moved and self._sliders.config != config:
-            self._sliders.config = config
+            notices, draft = [*self._notices, self._said], self._partial
+            detector, over = self._detector, self._over
+        self._follow()
         if detector != self._panels_for:
             self._panels_for = detector
+            self._drawn = None
             panels = [LEVELS, PROBABILITY] if detector == "silero" else [LEVELS]
             self._picture.set_axes(panels, -WINDOW_S, 0, xlabel="time before now (s)")
-        self._picture.set_over(self._shapes(levels))
-        self._state.value = self._status(levels)
-        self._message.value = "".join(f'<div role="status">{html.escape(n)}</div>' for n in notices)
+        if not levels or levels[-1] is not self._drawn:
+            self._drawn = levels[-1] if levels else None
+            self._picture.set_over(self._shapes(levels))
+        self._state.value = self._status(levels, over)
+        self._message.value = "".join(
+            f'<div role="status">{html.escape(words)}</div>' for words in notices if words
+        )
         self._table.value = _table(texts, draft)
         self._ledger.value = _ledger(held_back)
-        self._start.disabled = self.session.running
+        self._start.disabled = self.session.running and not over
         self._stop.disabled = not self.session.running
         if self.session.running and not self.hidden:
             self._painter.request()
+
+    def _follow(self) -> None:
+        """Move the sliders where somebody else has set the session to."""
+        with self._steering:
+            config = self.session.config
+            if config is not self._followed:
+                self._followed = config
+                self._sliders.config = config
 
     def _shapes(self, levels: list[Level]) -> Iterator[str]:
         if not levels:
@@ -199,7 +232,7 @@ class LiveMonitor(Shown):
         picture = self._picture
         times_s = np.array([e.time_s for e in levels]) - levels[-1].time_s
         panels = range(len(picture.panels))
-        for state, color in (("speech", FOUND), ("pause", FLOOR)):
+        for state, color in STATES.items():
             yield picture.spans(panels, _stretches(levels, state), color, number=False)
         yield picture.line(0, times_s, np.array([e.level_dbfs for e in levels]), LEVEL)
         judge = panels[-1]
@@ -211,13 +244,18 @@ class LiveMonitor(Shown):
         yield picture.line(judge, times_s, thresholds, ONSET, 'stroke-width="2"')
         yield picture.line(judge, times_s, thresholds - gap, ONSET, 'stroke-dasharray="5 3"')
 
-    def _status(self, levels: list[Level]) -> str:
+    def _status(self, levels: list[Level], over: bool) -> str:
         session = self.session
         name = html.escape(session.source.name)
         if not session.running:
             return f'<span class="sttlab-state">stopped: {name}</span>'
         stats = session.stats
-        words = [f"{levels[-1].state}, {levels[-1].level_dbfs:.0f} dBFS" if levels else "listening"]
+        if over:
+            words = ["failed" if session.error else "ended"]
+        elif levels:
+            words = [f"{levels[-1].state}, {levels[-1].level_dbfs:.0f} dBFS"]
+        else:
+            words = ["listening"]
         words.append(f"{name}, {stats.audio_s:.0f} s")
         if stats.queued_utterances:
             words.append(f"{stats.queued_utterances} being read")
@@ -260,17 +298,30 @@ def _words(event: Event) -> str | None:
 def _table(texts: list[Transcript], draft: str) -> str:
     rows = [f"<tr><td></td><td><i>{html.escape(draft)}</i></td></tr>"] if draft else []
     for t in reversed(texts):
-        parts = (
-            f"{t.pause_s:.2f} s pause, {t.capture_s:.2f} s capture, "
-            f"{t.queue_s:.2f} s queue, {t.decode_s:.2f} s decoding"
-        )
         rows.append(
             f"<tr><td>{t.start_s:.1f} s</td>"
-            f'<td class="sttlab-text" style="text-align:left">{html.escape(t.text)}</td>'
-            f'<td title="{parts}">{t.delay_s:.2f} s</td><td>{t.confidence:.2f}</td></tr>'
+            f'<td class="sttlab-text">{html.escape(t.text)}</td>'
+            f"<td>{t.delay_s:.2f} s</td><td>{_bar(t)}</td><td>{t.confidence:.2f}</td></tr>"
         )
-    head = "<tr><th>at</th><th>text</th><th>delay</th><th>confidence</th></tr>"
-    return f"<table>{head}{''.join(rows)}</table>" if rows else "<i>no text yet</i>"
+    if not rows:
+        return "<i>no text yet</i>"
+    parts = " ".join(f'<span style="color:{c}">■</span> {name}' for name, c in DELAYS.items())
+    return (
+        '<table class="sttlab-table"><tr><th>at</th><th class="sttlab-text">text</th>'
+        f'<th>delay</th><th class="sttlab-text">{parts}</th><th>confidence</th></tr>'
+        f"{''.join(rows)}</table>"
+    )
+
+
+def _bar(t: Transcript) -> str:
+    """Draw what the delay of a text is made of."""
+    parts = dict(zip(DELAYS, (t.pause_s, t.capture_s, t.queue_s, t.decode_s), strict=True))
+    words = ", ".join(f"{seconds:.2f} s {name}" for name, seconds in parts.items())
+    bars = "".join(
+        f'<i style="width:{PX_PER_S * min(seconds, 5):.0f}px;background:{DELAYS[name]}"></i>'
+        for name, seconds in parts.items()
+    )
+    return f'<span class="sttlab-bar" role="img" aria-label="{words}" title="{words}">{bars}</span>'
 
 
 def _ledger(held_back: list[Suppressed]) -> str:
@@ -288,12 +339,20 @@ def _receive(monitor: weakref.ref[LiveMonitor], event: Event) -> None:
         alive._take(event)
 
 
+def _start_again(session: Session) -> None:
+    session.stop()
+    session.start()
+
+
 def _run(monitor: weakref.ref[LiveMonitor], action: Callable[[], None]) -> None:
     """Run `sttlab-ui-control`: an action, then say what came of it."""
-    words = None
+    words = ""
     try:
         action()
     except SttlabError as error:
         words = str(error)
+    except Exception as error:
+        log.exception("starting or stopping failed")
+        words = f"that failed: {error}; the log has more"
     if (alive := monitor()) is not None:
-        alive._notice(words)
+        alive._say(words)

@@ -33,6 +33,34 @@ from sttlab.notebook.plots import (
 )
 
 PLOT = WIDTH - LEFT - RIGHT  # px
+WIDEST = 1200  # px to which a page may stretch it
+
+TEXT = "var(--jp-ui-font-color1, #7a7a7a)"  # as dark or light as the page's theme wants it
+SIGNS = {
+    "level": (f"border-top:3px solid {LEVEL}", "level"),
+    "onset": (f"border-top:2px solid {ONSET}", "speech begins above"),
+    "offset": (f"border-top:2px dashed {ONSET}", "and ends below"),
+    "floor": (f"border-top:2px dotted {FLOOR}", "noise floor"),
+    "utterance": (f"height:.8em;background:{FOUND}", "utterance"),
+    "speech": (f"height:.8em;background:{FOUND}", "speech"),
+    "pause": (f"height:.8em;background:{FLOOR}", "silence, may go on"),
+    "labels": (f"border-top:5px solid {TRUTH}", "speech, as labelled"),
+}
+STYLE = f"""<style>
+.sttlab-legend {{ padding-left: {100 * LEFT / WIDTH:.1f}%; max-width: {WIDEST}px; font-size: 85%;
+  line-height: 1.5; display: flex; flex-wrap: wrap; gap: 0 1.6em }}
+.sttlab-legend i {{ display: inline-block; width: 1.6em; margin-right: .5em;
+  vertical-align: middle }}
+.sttlab-table {{ border-collapse: collapse; line-height: 1.5; font-variant-numeric: tabular-nums }}
+.sttlab-table th, .sttlab-table td {{ padding: 1px 1.2em 1px 0; text-align: right;
+  vertical-align: top; white-space: nowrap }}
+.sttlab-table th {{ font-weight: 600 }}
+.sttlab-table .sttlab-text {{ text-align: left; white-space: normal }}
+.sttlab-facts {{ display: grid; grid-template-columns: 2em 5em 5em 6em 10em; gap: .6em;
+  text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }}
+.sttlab-facts :last-child {{ text-align: left }}
+.sttlab-bar {{ display: flex; height: .8em; margin-top: .35em }}
+</style>"""
 
 
 class Picture:
@@ -49,7 +77,7 @@ class Picture:
         self._moving = widgets.HTML(layout=here)
         self._alt = alt
         self.widget = widgets.GridBox(
-            [self._still, self._moving], layout=widgets.Layout(max_width=f"{WIDTH}px")
+            [self._still, self._moving], layout=widgets.Layout(max_width=f"{WIDEST}px")
         )
         self.widget.add_class("sttlab-picture")
 
@@ -130,20 +158,12 @@ class Picture:
             if number and x1 - x0 > 14:
                 y = tops(self.panels)[panels[-1]] + 12
                 shapes.append(
-                    f'<text x="{x0 + 3:g}" y="{y}" font-size="10" fill="{color}">{i + 1}</text>'
+                    f'<text x="{x0 + 3:g}" y="{y}" font-size="11" fill="{TEXT}">{i + 1}</text>'
                 )
         return "".join(shapes)
 
 
-def legend(*, labelled: bool = False) -> str:
-    """Say what the lines and colours of a picture mean."""
-    signs = [
-        ("━", LEVEL, "level"),
-        ("━", ONSET, "speech begins above"),
-        ("╍", ONSET, "and ends below"),
-        ("┈", FLOOR, "noise floor"),
-        ("█", FOUND, "utterance"),
-        *([("▬", TRUTH, "speech, as labelled")] if labelled else []),
-    ]
-    words = [f'<span style="color:{color}">{sign}</span> {text}' for sign, color, text in signs]
-    return f'<small style="padding-left:{LEFT}px">{"&emsp;".join(words)}</small>'
+def legend(*names: str) -> str:
+    """Say what the lines and colours of a picture, named as in SIGNS, mean."""
+    signs = [f'<span><i style="{SIGNS[name][0]}"></i>{SIGNS[name][1]}</span>' for name in names]
+    return f'<div class="sttlab-legend">{"".join(signs)}</div>'

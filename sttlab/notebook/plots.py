@@ -24,14 +24,15 @@ from sttlab.core import Sound
 from sttlab.events import Utterance
 from sttlab.notebook.trace import Trace, extremes, frame_length
 
-INK = "#858585"
+INK = "#7a7a7a"
 SOUND = "#7d93a6"
 LEVEL = "#2f8fd0"
 ONSET = "#d55e00"
 FLOOR = "#8a8a8a"
 FOUND = "#e69f00"
 TRUTH = "#009e73"
-CURVES = (LEVEL, ONSET, TRUTH, "#cc79a7", FOUND)
+OTHER = "#cc79a7"
+CURVES = (LEVEL, ONSET, TRUTH, OTHER, FOUND)
 
 WIDTH, LEFT, RIGHT = 960, 62, 10  # px of a notebook's page
 TOP, GAP, BOTTOM = 8, 10, 40

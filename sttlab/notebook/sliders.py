@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import fields
@@ -12,16 +13,16 @@ import ipywidgets as widgets
 from sttlab.config import VadConfig
 
 STEPS = {"dBFS": 0.5, "dB": 0.5, "s": 0.02, "": 0.01}
-NAMES = {
-    "threshold_dbfs": "Threshold (dBFS)",
-    "margin_db": "Above the noise (dB)",
-    "hysteresis_db": "Hysteresis (dB)",
+KNOBS = {
+    "threshold_dbfs": "Threshold",
+    "margin_db": "Above the noise",
+    "hysteresis_db": "Hysteresis",
     "probability": "Probability",
     "probability_hysteresis": "Hysteresis",
-    "min_speech_s": "Minimum speech (s)",
-    "silence_timeout_s": "Silence timeout (s)",
-    "pre_roll_s": "Pre-roll (s)",
-    "max_utterance_s": "Longest utterance (s)",
+    "min_speech_s": "Minimum speech",
+    "silence_timeout_s": "Silence timeout",
+    "pre_roll_s": "Pre-roll",
+    "max_utterance_s": "Longest utterance",
 }
 RELATIVE, FIXED, SILERO = "level above the noise", "level, fixed", "Silero"
 ONLY = {
@@ -32,10 +33,22 @@ ONLY = {
     "probability_hysteresis": {SILERO},
 }
 START_DBFS = -40.0  # of the fixed threshold, when it is first asked for
+# How far a slider reaches as long as its setting is not beyond: the bounds are far wider than what
+# is of use, and a finger needs the width.
+REACH = {
+    "threshold_dbfs": (-80.0, 0.0),
+    "margin_db": (1.0, 31.0),
+    "hysteresis_db": (0.0, 20.0),
+    "min_speech_s": (0.0, 1.0),
+    "silence_timeout_s": (0.1, 3.1),
+    "pre_roll_s": (0.0, 1.0),
+}
 
 
 class VadSliders:
-    """Sliders that stand for one `VadConfig`, whose bounds they have.
+    """Sliders that stand for one `VadConfig`.
+
+    They reach as far as is of use, and farther, up to the setting's bounds, where it is there.
 
     Parameters
     ----------
@@ -54,7 +67,8 @@ class VadSliders:
 
     def __init__(self, config: VadConfig, changed: Callable[[], None]) -> None:
         self._changed = weakref.WeakMethod(changed)
-        self._quiet = True
+        # The thread on which a program moves the sliders.
+        self._setting: int | None = threading.get_ident()
         self.kind = widgets.ToggleButtons(
             options=[RELATIVE, FIXED, SILERO],
             tooltips=[
@@ -66,24 +80,26 @@ class VadSliders:
             layout=widgets.Layout(margin="0 0 4px 0"),
         )
         self.kind.observe(self._moved, "value")
-        self.sliders = {f.name: self._slider(f) for f in fields(VadConfig) if f.name in NAMES}
-        columns = "repeat(auto-fill, minmax(340px, 1fr))"
+        self.sliders = {f.name: self._slider(f) for f in fields(VadConfig) if f.name in KNOBS}
+        columns = "repeat(auto-fill, minmax(400px, 1fr))"
         grid = widgets.GridBox(
             list(self.sliders.values()), layout=widgets.Layout(grid_template_columns=columns)
         )
         self.widget = widgets.VBox([self.kind, grid])
-        self.sliders["threshold_dbfs"].value = START_DBFS
+        self._move("threshold_dbfs", START_DBFS)
         self.config = config
 
     def _slider(self, field: Any) -> widgets.FloatSlider:
-        bounds = field.metadata
+        bounds, unit = field.metadata, field.metadata["unit"]
+        low, high = REACH.get(field.name, (bounds["min"], bounds["max"]))
         slider = widgets.FloatSlider(
-            min=bounds["min"],
-            max=bounds["max"],
-            step=STEPS[bounds["unit"]],
-            description=NAMES[field.name],
+            value=low,
+            min=low,
+            max=high,
+            step=STEPS[unit],
+            description=" ".join([KNOBS[field.name], unit and f"({unit})"]).strip(),
             tooltip=bounds["doc"],
-            readout_format=".2f" if bounds["unit"] in ("s", "") else ".1f",
+            readout_format=".2f" if unit in ("s", "") else ".1f",
             style={"description_width": "140px"},
             layout=widgets.Layout(width="auto"),
         )
@@ -104,18 +120,23 @@ class VadSliders:
     def config(self, config: VadConfig) -> None:
         self._hidden_dbfs = config.threshold_dbfs
         kind = RELATIVE if config.threshold_dbfs is None else FIXED
-        self._quiet = True
+        self._setting = threading.get_ident()
         try:
-            for name, slider in self.sliders.items():
+            for name in self.sliders:
                 if getattr(config, name) is not None:
-                    slider.value = getattr(config, name)
+                    self._move(name, getattr(config, name))
             self.kind.value = SILERO if config.detector == "silero" else kind
         finally:
-            self._quiet = False
+            self._setting = None
         self._arrange()
 
+    def _move(self, name: str, value: float) -> None:
+        slider = self.sliders[name]
+        slider.min, slider.max = min(slider.min, value), max(slider.max, value)
+        slider.value = value
+
     def _moved(self, _: object) -> None:
-        if self._quiet:
+        if self._setting == threading.get_ident():
             return
         self._arrange()
         if (changed := self._changed()) is not None:

@@ -14,6 +14,7 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE, wav_bytes
 from sttlab.config import Config, TranscribeConfig, VadConfig
@@ -23,9 +24,9 @@ from sttlab.evaluate.labels import Labels
 from sttlab.evaluate.score import Scores, score
 from sttlab.events import EndReason, Utterance
 from sttlab.notebook.painter import Painter, Shown, make_button, on_change
-from sttlab.notebook.picture import Picture, legend
+from sttlab.notebook.picture import STYLE, Picture, legend
 from sttlab.notebook.plots import FLOOR, ONSET, TRUTH, draw_sound, trace_panels
-from sttlab.notebook.sliders import VadSliders
+from sttlab.notebook.sliders import KNOBS, VadSliders
 from sttlab.notebook.trace import Trace, extremes, frame_length
 from sttlab.session import Answer, AsrWorker, Job, Priority, Session
 from sttlab.transcribe import make_transcriber
@@ -39,20 +40,27 @@ ENDS: dict[EndReason, str] = {
     "interrupted": "sound lost",
     "end": "end of recording",
 }
-SCORES = {
-    "utterances": "spoken",
-    "found": "found",
-    "missed": "missed",
-    "false": "false",
-    "fragmented": "torn",
-    "merged": "merged",
-    "cut_off": "cut off",
-    "onset_clipped_p90_ms": "onset clipped",
-    "endpoint_delay_median_ms": "endpoint delay",
-    "precision": "precision",
-    "recall": "recall",
-    "detection_error_rate": "error rate",
+SCORES = {  # heading, and what it means
+    "utterances": ("spoken", "utterances that the labels hold"),
+    "found": ("found", "utterances that the settings find"),
+    "missed": ("missed", "spoken, and no part of it found"),
+    "false": ("false", "found, and none of it spoken"),
+    "fragmented": ("torn", "spoken as one, found as several"),
+    "merged": ("merged", "spoken, and found together with another"),
+    "cut_off": ("cut off", "ended while it still went on"),
+    "onset_clipped_p90_ms": ("clipped", "of the beginning; nine of ten are better"),
+    "endpoint_delay_median_ms": ("delay", "from the last word to the decision, median"),
+    "precision": ("precision", "part of the found time that is speech"),
+    "recall": ("recall", "part of the speech that is found"),
+    "detection_error_rate": ("error", "missed speech and false alarms, as a part of all speech"),
 }
+MORE_IS_BETTER = ("precision", "recall")
+NOT_JUDGED = ("utterances", "found")
+DETECTORS = {"energy": "by level", "silero": "Silero"}
+TOO_MUCH = 0.03  # of all speech missed, to be advised about
+NOISY = 0.1  # of the time without speech
+GAP_S = 0.2  # around labels, which are not exact
+CLIPPED_MS = 50  # less than a syllable
 LINES = 480  # points of a threshold that moves
 
 
@@ -108,6 +116,7 @@ class VadTuner(Shown):
         self._first_scores: Scores | None = None
         self._silero = False  # whether the picture has a panel for it
         self._utterances = lru_cache(maxsize=8)(self.trace.utterances)
+        self._silence = lru_cache(maxsize=2)(partial(VadTuner._find_silence, weakref.proxy(self)))
         self._build()
         self._paint()
 
@@ -183,15 +192,18 @@ class VadTuner(Shown):
         )
         on_change(self._pages, self._moved, "value")
         self._rows = [_Row(self, i) for i in range(ROWS)]
+        self._heads = widgets.HTML(_facts("", "start", "length", "level", "ended by"))
+        signs = ["level", "onset", "offset", "floor", "utterance"]
+        signs += ["labels"] if self._labels is not None else []
         self._show(
             widgets.VBox(
                 [
                     self._picture.widget,
-                    widgets.HTML(legend(labelled=self._labels is not None)),
+                    widgets.HTML(STYLE + legend(*signs)),
                     self._sliders.widget,
                     widgets.HBox([*buttons, self._message]),
                     self._summary,
-                    widgets.VBox([row.widget for row in self._rows]),
+                    widgets.VBox([self._heads, *(row.widget for row in self._rows)]),
                     widgets.HBox([self._pages, self._player]),
                 ]
             )
@@ -259,7 +271,8 @@ class VadTuner(Shown):
             self._say(str(error))
             return
         self._picture.set_over(self._shapes(config, found))
-        self._summary.value = self._counts(found) + self._scores(found)
+        self._summary.value = self._counts(found) + self._scores(config, found)
+        self._heads.layout.display = None if found else "none"
         self._pages.max = max(1, math.ceil(len(found) / ROWS))
         self._pages.layout.display = None if self._pages.max > 1 else "none"
         first = (self._pages.value - 1) * ROWS
@@ -271,6 +284,10 @@ class VadTuner(Shown):
         if hasattr(self._picture, "panels") and (self._silero or config.detector != "silero"):
             return
         self._silero = config.detector == "silero"
+        if self._silero:
+            self._say("Silero is listening …")
+            _ = self.trace.probabilities
+            self._say("")
         panels = trace_panels(self.trace, silero=self._silero)
         self._picture.set_axes(panels, 0, self.trace.duration_s, self._draw_sound)
 
@@ -318,30 +335,50 @@ class VadTuner(Shown):
             f"{self.trace.duration_s:.1f} s" + (f"; ended {ended}" if ended else "")
         )
 
-    def _scores(self, found: list[Utterance]) -> str:
-        """Compare the settings with those it began with, by the labels."""
+    def _scores(self, config: VadConfig, found: list[Utterance]) -> str:
+        """Compare the settings with those it began with, and with the other detector."""
         if self._labels is None:
             return ""
-        length_s = self.trace.duration_s
-        now = score(found, self._labels, duration_s=length_s)
+        now = self._score(found)
         if self._first_scores is None:
             self._first_scores = now
-        columns = [scores.figures() for scores in (now, self._first_scores)]
-        heads = "".join(f"<th>{words}</th>" for words in SCORES.values())
-        rows = "".join(
-            f"<tr><th>{name}</th>"
-            + "".join(f"<td>{_figure(key, figures[key])}</td>" for key in SCORES)
-            + "</tr>"
-            for name, figures in zip(("now", "at first"), columns, strict=True)
+        rows = {"now": now, "at first": self._first_scores}
+        if self._silero:
+            other: Any = "energy" if config.detector == "silero" else "silero"
+            rows[DETECTORS[other]] = self._score(self._utterances(_with_detector(config, other)))
+        heads = "".join(f'<th title="{doc}">{words}</th>' for words, doc in SCORES.values())
+        before = self._first_scores.figures()
+        lines = "".join(_score_line(name, s.figures(), before) for name, s in rows.items())
+        advice = _advice(now, self._noise(config), config)
+        return (
+            f'<div class="sttlab-advice" role="status">{advice}</div>'
+            f'<table class="sttlab-table sttlab-scores"><tr><th></th>{heads}</tr>{lines}</table>'
         )
-        return f'<table class="sttlab-scores"><tr><th></th>{heads}</tr>{rows}</table>'
+
+    def _score(self, found: list[Utterance]) -> Scores:
+        assert self._labels is not None
+        return score(found, self._labels, duration_s=self.trace.duration_s)
+
+    def _noise(self, config: VadConfig) -> float:
+        """Give the part of the time without speech in which the threshold is passed."""
+        activity = self.trace.activity(config)
+        silent = self._silence(frame_length(config), len(activity.score))
+        return float((activity.score > activity.offset)[silent].mean()) if silent.any() else 0.0
+
+    def _find_silence(self, frame_samples: int, frames: int) -> NDArray[np.bool_]:
+        times_s = np.arange(frames) * frame_samples / SAMPLE_RATE
+        silent = np.ones(frames, bool)
+        for span in self._labels or ():
+            first, last = np.searchsorted(times_s, [span.start_s - GAP_S, span.end_s + GAP_S])
+            silent[first:last] = False
+        return silent
 
 
 class _Row:
     """One utterance in the list: its facts, and buttons to hear and to read it."""
 
     def __init__(self, tuner: VadTuner, i: int) -> None:
-        self._facts = widgets.HTML(layout=widgets.Layout(width="420px"))
+        self._facts = widgets.HTML()
         self._text = widgets.HTML(layout=widgets.Layout(flex="1 1 auto"))
         play = widgets.Button(icon="play", tooltip="play", layout=widgets.Layout(width="40px"))
         read = widgets.Button(
@@ -359,10 +396,12 @@ class _Row:
         self.widget.layout.display = None if utterance else "none"
         if utterance is None:
             return
-        self._facts.value = (
-            f'<span style="font-variant-numeric:tabular-nums"><b>{i + 1}</b>&ensp;'
-            f"from {utterance.start_s:.2f} s, {utterance.duration_s:.2f} s long, "
-            f"{utterance.level_dbfs:.0f} dBFS, {ENDS[utterance.reason]}</span>"
+        self._facts.value = _facts(
+            f"<b>{i + 1}</b>",
+            f"{utterance.start_s:.2f} s",
+            f"{utterance.duration_s:.2f} s",
+            f"{utterance.level_dbfs:.0f} dBFS",
+            ENDS[utterance.reason],
         )
         self._text.value = html.escape(texts.get(utterance))
 
@@ -434,6 +473,18 @@ def _call(tuner: weakref.ref[VadTuner], method: Any, i: int) -> None:
         method(alive, i)
 
 
+def _facts(*cells: str) -> str:
+    return f'<span class="sttlab-facts">{"".join(f"<span>{c}</span>" for c in cells)}</span>'
+
+
+def _score_line(name: str, figures: dict[str, float], before: dict[str, float]) -> str:
+    cells = "".join(
+        f"<td>{_change(key, figures[key], before[key])}{_figure(key, figures[key])}</td>"
+        for key in SCORES
+    )
+    return f'<tr><th class="sttlab-text">{name}</th>{cells}</tr>'
+
+
 def _figure(key: str, value: float) -> str:
     """Write a score with its unit; of onsets the 90th percentile, of delays the median."""
     if math.isnan(value):
@@ -441,6 +492,72 @@ def _figure(key: str, value: float) -> str:
     if key.endswith("_ms"):
         return f"{value:.0f} ms"
     return f"{value:.1%}" if isinstance(value, float) else f"{value}"
+
+
+def _change(key: str, value: float, before: float) -> str:
+    """Draw which way a score has gone, and whether that is good."""
+    if key in NOT_JUDGED or _figure(key, value) == _figure(key, before) or math.isnan(before):
+        return ""
+    up = value > before
+    good = up == (key in MORE_IS_BETTER)
+    words, color = ("better", TRUTH) if good else ("worse", ONSET)
+    arrow = "▲" if up else "▼"
+    return f'<span title="{words}" aria-label="{words}" style="color:{color}">{arrow}</span> '
+
+
+def _advice(scores: Scores, noise: float, config: VadConfig) -> str:
+    """Say what is worst, and what to move; see `VadTuner._noise` for `noise`."""
+    fixed = "threshold_dbfs" if config.threshold_dbfs is not None else "margin_db"
+    name = KNOBS["probability" if config.detector == "silero" else fixed]
+    figures = scores.figures()
+    clipped_ms, delay_ms = figures["onset_clipped_p90_ms"], figures["endpoint_delay_median_ms"]
+    missed_s = scores.speech_s - scores.hit_s
+    if config.detector == "silero":
+        rather = ""
+    elif config.threshold_dbfs is None:
+        rather = ", or press <b>Calibrate</b>"
+    else:
+        rather = ", or take <b>Silero</b>"
+    known = [
+        (
+            scores.missed or scores.missed_speech_rate > TOO_MUCH,
+            f"{missed_s:.1f} s of speech are missed",
+            f"<b>{name}</b> down",
+        ),
+        (
+            noise > NOISY,
+            f"While nobody speaks, noise is above the threshold {noise:.0%} of the time",
+            f"<b>{name}</b> up{rather}",
+        ),
+        (
+            scores.false,
+            f"{scores.false} utterances hold no speech",
+            f"<b>{KNOBS['min_speech_s']}</b> up, or <b>{name}</b>",
+        ),
+        (
+            scores.merged,
+            f"{scores.merged} utterances run together",
+            f"<b>{KNOBS['silence_timeout_s']}</b> down",
+        ),
+        (
+            scores.fragmented or scores.cut_off,
+            f"{max(scores.fragmented, scores.cut_off)} utterances are torn or cut off",
+            f"<b>{KNOBS['silence_timeout_s']}</b> up",
+        ),
+        (
+            clipped_ms > CLIPPED_MS,
+            f"Beginnings are clipped by up to {clipped_ms:.0f} ms",
+            f"<b>{KNOBS['pre_roll_s']}</b> up",
+        ),
+    ]
+    wrong = [f"{symptom}: move {remedy}." for there, symptom, remedy in known if there]
+    if wrong:
+        return wrong[0]
+    wait = "" if math.isnan(delay_ms) else f", and each text waits {delay_ms:.0f} ms for its end"
+    return (
+        f"By the labels, nothing is wrong{wait}: <b>{KNOBS['silence_timeout_s']}</b> down is "
+        "quicker, until utterances are torn."
+    )
 
 
 def _with_detector(config: VadConfig, detector: Any) -> VadConfig:

@@ -119,7 +119,7 @@ def test_02_tune_vad(run):
         "calibrate.click()\nsave.click()\ntuner._painter.settle()",
         "both = stt.segment(recording), tuner.utterances\n"
         "[stt.score(found, labels).detection_error_rate for found in both]",
-        "[f'from {u.start_s:.2f} s, {u.duration_s:.2f} s long' for u in tuner.utterances]",
+        "[f'{u.start_s:.2f} s {u.duration_s:.2f} s' for u in tuner.utterances]",
         "stt.Config.load('../data/vad.toml').vad == tuner.config",
     )
     assert (
@@ -131,7 +131,7 @@ def test_02_tune_vad(run):
     assert after < before / 2, "one click on Calibrate beats the defaults"
     assert shown.of("Config.load")["text/plain"] == "True"
     assert "5 utterances" in shown.words
-    rows = ast.literal_eval(shown.of("f'from")["text/plain"])
+    rows = ast.literal_eval(shown.of("u.start_s:")["text/plain"])
     assert len(rows) == 5
     for i, row in enumerate(rows, 1):
         assert f"{i} {row}" in shown.words

@@ -1,4 +1,4 @@
-"""The tuner and the monitor, moved as the front end moves them: by their widgets' traits."""
+"""The tuner, moved as the front end moves it: by its widgets' traits."""
 
 import gc
 import re
@@ -6,29 +6,24 @@ import threading
 import weakref
 from dataclasses import fields, replace
 from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from sttlab.audio import SAMPLE_RATE
-from sttlab.capture.base import Block
+from sttlab.audio import SAMPLE_RATE, load
 from sttlab.config import Config, TranscribeConfig, VadConfig
 from sttlab.core import segment
-from sttlab.errors import ConfigError, DeviceUnavailable
-from sttlab.events import DeviceLost
+from sttlab.errors import ConfigError
+from sttlab.evaluate.labels import Labels, Turn, load_labels
+from sttlab.evaluate.score import score
 from sttlab.session import AsrWorker, Session
-from sttlab.transcribe.base import Suppression, Transcription
+from tests.fakes import Blocks, Counting
+from tests.widgets import WAIT_S, answer, find, noise, settled, shown, walk, words
 
 pytestmark = pytest.mark.needs("jupyter")
 
-WAIT_S = 10
 QUIET, LOUD = -70, -20
-
-
-def noise(*parts):
-    rng = np.random.default_rng(0)
-    white = [rng.standard_normal(round(s * SAMPLE_RATE)) * 10 ** (db / 20) for s, db in parts]
-    return np.concatenate(white).astype(np.float32)
 
 
 @pytest.fixture
@@ -53,58 +48,8 @@ def make_tuner(tmp_path):
         tuner.close()
 
 
-def settled(shown):
-    assert shown._painter.settle(WAIT_S)
-    return shown
-
-
-def find(widget, kind, description):
-    """The control that a person sees under that name."""
-    found = [w for w in walk(widget) if type(w).__name__ == kind and w.description == description]
-    assert len(found) == 1, f"{len(found)} of {description}"
-    return found[0]
-
-
-def walk(widget):
-    yield widget
-    for child in getattr(widget, "children", ()):
-        yield from walk(child)
-
-
-def words(widget):
-    html = " ".join(w.value for w in walk(widget) if type(w).__name__ == "HTML" and shown(w))
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", html))
-
-
-def shown(widget):
-    return widget.layout.display != "none"
-
-
 def rows(tuner):
     return [row for row in tuner._rows if shown(row.widget)]
-
-
-class Engine:
-    """An engine that knows how long it heard; real ones are in the tests of the notebooks."""
-
-    name = "engine"
-
-    def load(self):
-        pass
-
-    def transcribe(self, samples, sample_rate=SAMPLE_RATE, *, cancelled=lambda: False):
-        invented = Suppression(text="Thanks.", reason="no speech", start_s=0, end_s=1)
-        return Transcription(
-            text=f"{len(samples)} <samples>",
-            segments=(),
-            suppressed=(invented,),
-            language="en",
-            language_probability=1.0,
-            confidence=0.9,
-        )
-
-    def close(self):
-        pass
 
 
 def test_it_begins_with_what_the_settings_find(talk, make_tuner):
@@ -136,15 +81,19 @@ def test_a_moved_slider_moves_everything(talk, make_tuner):
     assert "silence timeout" in facts
 
 
-def test_every_setting_has_a_slider_with_its_bounds(talk, make_tuner):
+def test_every_setting_has_a_slider_that_goes_as_far_as_it_must(talk, make_tuner):
     tuner = make_tuner(talk)
     numbers = {f.name: f.metadata for f in fields(VadConfig) if "min" in f.metadata}
     sliders = tuner._sliders.sliders
     assert set(sliders) == set(numbers)
     for name, bounds in numbers.items():
-        assert (sliders[name].min, sliders[name].max) == (bounds["min"], bounds["max"])
-        assert sliders[name].description
-        assert sliders[name].tooltip == bounds["doc"]
+        slider = sliders[name]
+        assert bounds["min"] <= slider.min < slider.max <= bounds["max"]
+        assert slider.description
+        assert slider.tooltip == bounds["doc"]
+        for end in (bounds["min"], bounds["max"]):
+            tuner.config = VadConfig(**{name: end})
+            assert slider.value == getattr(tuner.config, name) == end
 
 
 @pytest.mark.parametrize(
@@ -219,7 +168,7 @@ def test_missing_silero_is_shown_in_words(talk, make_tuner, monkeypatch):
     tuner = make_tuner(talk)
     tuner.config = VadConfig(detector="silero")
     settled(tuner)
-    assert "pip install &#x27;sttlab[silero]&#x27;" in words(tuner.widget)
+    assert "pip install 'sttlab[silero]'" in words(tuner.widget)
 
 
 def test_play_puts_the_sound_on_the_page(talk, make_tuner):
@@ -230,13 +179,15 @@ def test_play_puts_the_sound_on_the_page(talk, make_tuner):
 
 
 def test_transcribe_shows_text_and_what_was_held_back(talk, make_tuner):
-    with AsrWorker(Engine()) as worker:
+    engine = Counting(answer=answer("What is <this>?", invented="Thanks."))
+    with AsrWorker(engine) as worker:
         tuner = make_tuner(talk, model=worker)
         find(rows(tuner)[0].widget, "Button", "transcribe").click()
     settled(tuner)
     text = words(rows(tuner)[0].widget)
-    assert f"{len(tuner.utterances[0].samples)} &lt;samples&gt;" in text
+    assert "What is <this>?" in text
     assert "Thanks. – held back: no speech" in text
+    assert engine.lengths == [len(tuner.utterances[0].samples)]
 
 
 def test_more_utterances_than_rows_are_on_pages(make_tuner):
@@ -305,146 +256,76 @@ def test_a_shown_tuner_lives_until_it_leaves_the_page(talk):
     assert alive() is None
 
 
-class Microphone:
-    """A source that gives its blocks, then silence without end."""
-
-    name = "mic <1>"
-
-    def __init__(self, *blocks, error=None):
-        self.blocks, self.error = blocks, error
-
-    def open(self):
-        if self.error:
-            raise self.error
-        self.left = list(self.blocks)
-
-    def read(self, timeout_s):
-        if self.left:
-            return self.left.pop(0)
-        threading.Event().wait(min(timeout_s, 0.01))
-        return Block(np.zeros(0, np.float32))
-
-    def close(self):
-        pass
+def test_use_live_gives_the_settings_to_the_session(talk, make_tuner):
+    session = Session(Blocks(), model=Counting())
+    tuner = make_tuner(talk, session=session)
+    find(tuner.widget, "FloatSlider", "Silence timeout (s)").value = 0.9
+    assert session.config == VadConfig()
+    find(tuner.widget, "Button", "Use live").click()
+    assert session.config == tuner.config == VadConfig(silence_timeout_s=0.9)
 
 
-@pytest.fixture
-def watch():
-    from sttlab.notebook.monitor import LiveMonitor
-
-    made = []
-
-    def make(*blocks, **options):
-        session = Session(Microphone(*blocks, **options), model=Engine())
-        made.append((session, LiveMonitor(session)))
-        return made[-1]
-
-    yield make
-    for session, monitor in made:
-        session.stop()
-        monitor.close()
+SPOKEN = Labels(
+    [Turn(start_s=3, end_s=4), Turn(start_s=4.5, end_s=5.5), Turn(start_s=7.5, end_s=8.5)]
+)
 
 
-def until(shown, *expected):
-    """Wait until the monitor says all of it."""
-    seen, whole = threading.Event(), shown.widget
-
-    def look(_):
-        if all(text in words(whole) for text in expected):
-            seen.set()
-
-    for widget in walk(whole):
-        if type(widget).__name__ == "HTML":
-            widget.observe(look, "value")
-    look(None)
-    assert seen.wait(WAIT_S), words(whole)
-
-
-def test_the_monitor_shows_level_text_and_what_was_held_back(watch, talk):
-    session, monitor = watch(Block(talk.samples))
-    with session:
-        until(monitor, "&lt;samples&gt;", "held back", "no speech", "listening")
-        drawn = monitor._picture._moving.value
-        assert drawn.count("<polyline") == 3
-        assert drawn.count("<rect") >= 3
-    until(monitor, "stopped", "mic &lt;1&gt;")
-    assert len(session.history) == 2
-    for transcript in session.history:
-        assert f"{transcript.delay_s:.2f} s" in words(monitor.widget)
+@pytest.mark.parametrize(
+    ("config", "symptom", "remedy"),
+    [
+        (
+            VadConfig(threshold_dbfs=-75),
+            "noise is above the threshold 100% of the time",
+            "Threshold up, or take Silero",
+        ),
+        (VadConfig(threshold_dbfs=-5), "2.4 s of speech are missed", "Threshold down"),
+        (VadConfig(margin_db=55), "2.4 s of speech are missed", "Above the noise down"),
+        (VadConfig(silence_timeout_s=1), "2 utterances run together", "Silence timeout down"),
+        (VadConfig(silence_timeout_s=0.4), "nothing is wrong", "Silence timeout down"),
+    ],
+)
+def test_with_labels_it_says_what_is_worst_and_what_to_move(
+    talk, make_tuner, config, symptom, remedy
+):
+    tuner = make_tuner(talk, config=config, labels=SPOKEN)
+    assert symptom in words(tuner.widget)
+    assert remedy in words(tuner.widget)
 
 
-def test_its_buttons_start_and_stop_the_session(watch, talk):
-    session, monitor = watch(Block(talk.samples))
-    start, stop = (find(monitor.widget, "Button", name) for name in ("Start", "Stop"))
-    assert (start.disabled, stop.disabled) == (False, True)
-    start.click()
-    until(monitor, "listening")
-    stop.click()
-    until(monitor, "stopped")
-    assert not session.running
-    assert len(session.history) == 2
-
-
-def test_its_sliders_move_the_session_and_follow_it(watch):
-    session, monitor = watch(Block(noise((1, QUIET))))
-    slider = find(monitor.widget, "FloatSlider", "Silence timeout (s)")
-    slider.value = 0.9
-    assert session.config.silence_timeout_s == 0.9
-    moved = threading.Event()
-    slider.observe(lambda change: moved.set(), "value")
-    with session:
-        session.update(silence_timeout_s=1.5)
-        assert moved.wait(WAIT_S)
-        assert slider.value == 1.5
-
-
-def test_it_says_what_went_wrong(watch):
-    lost = DeviceLost(device="mic", message="mic was unplugged; plug it in again")
-    session, monitor = watch(Block(np.zeros(3200, np.float32), events=(lost,)))
-    with session:
-        until(monitor, "plug it in again")
-    session, monitor = watch(error=DeviceUnavailable("no microphone: plug one in"))
-    find(monitor.widget, "Button", "Start").click()
-    until(monitor, "no microphone: plug one in", "stopped")
+def test_with_labels_it_scores_what_was_moved_against_the_beginning(talk, make_tuner):
+    tuner = make_tuner(talk, config=VadConfig(silence_timeout_s=1), labels=SPOKEN)
+    before = score(tuner.utterances, SPOKEN, duration_s=9.5)
+    assert 'title="better"' not in tuner._summary.value
+    find(tuner.widget, "FloatSlider", "Silence timeout (s)").value = 0.4
+    settled(tuner)
+    now = score(tuner.utterances, SPOKEN, duration_s=9.5)
+    assert (before.merged, now.merged) == (2, 0)
+    found = re.search("<table.*</table>", tuner._summary.value)
+    assert found
+    table = ElementTree.fromstring(found[0])
+    cells = [["".join(cell.itertext()) for cell in row] for row in table]
+    merged = cells[0].index("merged")
+    assert [row[0] for row in cells[1:]] == ["now", "at first"]
+    assert [row[merged] for row in cells[1:]] == ["▼ 0", "2"]
+    assert 'title="better"' in tuner._summary.value
 
 
 @pytest.mark.needs("silero")
-def test_the_detector_changes_while_it_runs(watch, talk):
-    session, monitor = watch(Block(talk.samples))
-    with session:
-        until(monitor, "&lt;samples&gt;")
-        kind = next(w for w in walk(monitor.widget) if type(w).__name__ == "ToggleButtons")
-        kind.value = "Silero"
-        assert session.config.detector == "silero"
-    settled(monitor)
-    assert [panel.label for panel in monitor._picture.panels] == ["level (dBFS)", "probability"]
-
-
-def test_a_deleted_monitor_lets_the_session_be(talk):
-    from sttlab.notebook.monitor import LiveMonitor
-
-    session = Session(Microphone(Block(talk.samples)), model=Engine())
-    with session:
-        monitor = LiveMonitor(session)
-        gone = weakref.ref(monitor)
-        until(monitor, "listening")
-        del monitor
-        settled_threads()
-        gc.collect()
-        assert gone() is None
-        assert session.running
-        assert session._callbacks == ()
-
-
-def settled_threads():
-    for thread in threading.enumerate():
-        if thread.name == "sttlab-ui":
-            thread.join(0.5)
-
-
-def test_the_tuner_gives_its_settings_to_a_session(talk, make_tuner, watch):
-    session, _ = watch()
-    tuner = make_tuner(talk, session=session)
-    tuner.config = replace(tuner.config, silence_timeout_s=1.1)
-    find(tuner.widget, "Button", "Use live").click()
-    assert session.config == tuner.config
+def test_silero_and_level_stand_side_by_side(data, make_tuner):
+    recording, labels = load(data / "demo-noisy.flac"), load_labels(data / "demo.rttm")
+    tuner = make_tuner(recording, labels=labels)
+    assert len(tuner._picture.panels) == 2
+    find(tuner.widget, "ToggleButtons", "").value = "Silero"
+    settled(tuner)
+    assert [panel.label for panel in tuner._picture.panels] == [
+        "amplitude",
+        "level (dBFS)",
+        "probability",
+    ]
+    both = [segment(recording, replace(VadConfig(), detector=d)) for d in ("energy", "silero")]
+    drawn = tuner._picture._moving.value
+    assert drawn.count("<rect") == len(both[0]) + 2 * len(both[1])
+    for found in both:
+        error = score(found, labels, duration_s=recording.duration_s).detection_error_rate
+        assert f"{error:.1%}" in words(tuner.widget)
+    assert "by level" in words(tuner.widget)

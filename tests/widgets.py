@@ -1,0 +1,79 @@
+"""Widgets as a person finds and reads them, without a browser."""
+
+import html
+import re
+import threading
+
+import numpy as np
+
+from sttlab.audio import SAMPLE_RATE
+from sttlab.transcribe.base import Suppression, Transcription
+
+WAIT_S = 10
+
+
+def walk(widget):
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from walk(child)
+
+
+def shown(widget):
+    return widget.layout.display != "none"
+
+
+def find(widget, kind, description):
+    """The control that a person sees under that name."""
+    found = [w for w in walk(widget) if type(w).__name__ == kind and w.description == description]
+    assert len(found) == 1, f"{len(found)} of {description}"
+    return found[0]
+
+
+def words(widget):
+    """What stands in a widget, as plain text."""
+    values = " ".join(w.value for w in walk(widget) if type(w).__name__ == "HTML" and shown(w))
+    values = re.sub(r"<style>.*?</style>", " ", values, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", values)))
+
+
+def settled(shown):
+    """Wait until all is drawn."""
+    assert shown._painter.settle(WAIT_S)
+    return shown
+
+
+def until(shown, *expected):
+    """Wait until it says all of it."""
+    seen = threading.Event()
+
+    def look(_):
+        if all(text in words(shown.widget) for text in expected):
+            seen.set()
+
+    watched = [w for w in walk(shown.widget) if type(w).__name__ == "HTML"]
+    for widget in watched:
+        widget.observe(look, "value")
+    look(None)
+    assert seen.wait(WAIT_S), words(shown.widget)
+    for widget in watched:
+        widget.unobserve(look, "value")
+
+
+def noise(*parts):
+    """Stretches of white noise, each so many seconds long and so loud in dBFS."""
+    rng = np.random.default_rng(0)
+    white = [rng.standard_normal(round(s * SAMPLE_RATE)) * 10 ** (db / 20) for s, db in parts]
+    return np.concatenate(white).astype(np.float32)
+
+
+def answer(text, *, invented=None):
+    """What an engine says of an utterance."""
+    held = [Suppression(text=invented, reason="no speech", start_s=0, end_s=1)] if invented else []
+    return Transcription(
+        text=text,
+        segments=(),
+        suppressed=tuple(held),
+        language="en",
+        language_probability=1.0,
+        confidence=0.9,
+    )
