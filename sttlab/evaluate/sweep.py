@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE
-from sttlab.config import VadConfig, from_dict
+from sttlab.config import TranscribeConfig, VadConfig, from_dict
 from sttlab.core import Sound
 from sttlab.endpoint import (
     CUT,
@@ -37,7 +37,11 @@ from sttlab.endpoint import (
 from sttlab.errors import ConfigError
 from sttlab.evaluate.labels import Labels, Turn
 from sttlab.evaluate.score import COLLAR_S, GAP_S, Finds, Scores, Truth, judge
+from sttlab.evaluate.wer import WordErrors, wer
+from sttlab.events import Utterance
 from sttlab.notebook.trace import Trace, frame_length
+from sttlab.transcribe import make_transcriber
+from sttlab.transcribe.base import Transcriber
 
 METRICS = {
     "detection_error_rate": "error rate (of speech)",
@@ -52,8 +56,12 @@ METRICS = {
     "endpoint_delay_median_ms": "endpoint delay, median (ms)",
     "endpoint_delay_p90_ms": "endpoint delay, 90 % (ms)",
     "onset_clipped_p90_ms": "onset clipped, 90 % (ms)",
+    "word_error_rate": "word error rate (of words)",
 }
 """What a setting can be judged by, and how to call it. Of each, less is better."""
+
+TRADE = ("endpoint_delay_median_ms", "lost_rate")
+"""The two that a silence timeout trades for each other."""
 
 ENERGY = {"threshold_dbfs", "margin_db", "hysteresis_db"}
 SILERO = {"probability", "probability_hysteresis"}
@@ -75,6 +83,8 @@ class Sweep:
     traces : tuple of Trace
         The recordings.
     labels : tuple of Labels
+    word_errors : dict of int to WordErrors
+        Of the settings that were transcribed; see `transcribe`.
     """
 
     grid: dict[str, tuple[Any, ...]]
@@ -82,6 +92,8 @@ class Sweep:
     scores: tuple[Scores, ...]
     traces: tuple[Trace, ...] = field(repr=False)
     labels: tuple[Labels, ...] = field(repr=False)
+    word_errors: dict[int, WordErrors] = field(repr=False, default_factory=dict)
+    _texts: dict[tuple[Any, ...], str] = field(repr=False, default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.configs)
@@ -106,6 +118,9 @@ class Sweep:
         """
         if name not in METRICS:
             raise ConfigError(f"unknown metric {name!r}; known are {', '.join(METRICS)}")
+        if name == "word_error_rate":
+            known = self.word_errors
+            return np.array([known[i].wer if i in known else np.nan for i in range(len(self))])
         return self._metrics[name]
 
     @cached_property
@@ -140,6 +155,87 @@ class Sweep:
             if not np.isnan(x[i] + y[i]) and (not front or y[i] < y[front[-1]]):
                 front.append(i)
         return front
+
+    def transcribe(
+        self,
+        texts: str | Sequence[str | None],
+        *,
+        settings: Iterable[int] | None = None,
+        model: str | Transcriber = "tiny.en",
+        language: str = "en",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> dict[int, WordErrors]:
+        """Count the word errors that settings lead to: what a cut in the wrong place really costs.
+
+        An utterance that several settings find is transcribed once. Blocks.
+
+        Parameters
+        ----------
+        texts : str or sequence of str or None
+            What is said in each recording; None leaves one out.
+        settings : iterable of int, optional
+            Which settings; by default those that nothing beats in endpoint delay and in utterances
+            cut off or missed.
+        model : str or Transcriber
+            A model's name or path, loaded for this call, or an engine.
+        language : str
+            ISO 639-1 code.
+        progress : callable, optional
+            Called on this thread with how many utterances are transcribed, and of how many. What
+            it raises ends the work; texts that are there are kept.
+
+        Returns
+        -------
+        dict of int to WordErrors
+            All that are known by now, as `word_errors`.
+
+        Raises
+        ------
+        ConfigError
+            If there are not as many texts as recordings, or none.
+        MissingExtra
+            If the extra `evaluate` is not installed.
+        ModelError
+            If the model can't be had, or fails.
+        """
+        said = [texts] if isinstance(texts, str) else list(texts)
+        kept = [r for r, text in enumerate(said) if text is not None]
+        if len(said) != len(self.traces) or not kept:
+            raise ConfigError(
+                f"{len(self.traces)} recordings need as many texts, not {len(said)}; "
+                "None stands for one that nobody wrote down, and one text at least must be there"
+            )
+        references = [str(said[r]) for r in kept]
+        wer(references, references, language=language)  # what is missing is said before the work
+        chosen = self.front(*TRADE) if settings is None else list(settings)
+        engine = model
+        if isinstance(engine, str):
+            engine = make_transcriber(TranscribeConfig(model=engine, language=language))
+        found = {
+            i: [(r, utterance) for r in kept for utterance in self.traces[r].utterances(config)]
+            for i, config in ((i, self.configs[i]) for i in chosen)
+        }
+
+        def key(r: int, utterance: Utterance) -> tuple[Any, ...]:
+            return engine.name, language, r, utterance.start_sample, utterance.end_sample
+
+        missing = {key(r, u): u.samples for pairs in found.values() for r, u in pairs}
+        missing = {k: samples for k, samples in missing.items() if k not in self._texts}
+        try:
+            for done, (k, samples) in enumerate(missing.items(), 1):
+                self._texts[k] = engine.transcribe(samples).text
+                if progress:
+                    progress(done, len(missing))
+        finally:
+            if engine is not model:
+                engine.close()
+        for i, pairs in found.items():
+            written = [
+                " ".join(self._texts[key(r, u)] for r, u in pairs if r == recording)
+                for recording in kept
+            ]
+            self.word_errors[i] = wer(references, written, language=language)
+        return self.word_errors
 
     def values(self, setting: int) -> dict[str, Any]:
         """Give what a setting has of each field of the grid."""
