@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -32,8 +31,9 @@ def _check_numbers(config: Any) -> None:
         bounds = f"between {low:g} and {high:g} {unit}".rstrip()
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ConfigError(f"{f.name} must be a number {bounds}, not {value!r}")
-        if not math.isfinite(value) or not low <= value <= high:
-            raise ConfigError(f"{f.name} must be {bounds}, not {value:g} {unit}".rstrip())
+        if not low <= value <= high:
+            shown = str(value) if isinstance(value, int) else f"{value:g}"  # too large for a float
+            raise ConfigError(f"{f.name} must be {bounds}, not {shown} {unit}".rstrip())
         object.__setattr__(config, f.name, float(value))
 
 

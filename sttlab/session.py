@@ -17,6 +17,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import partial
@@ -117,6 +118,8 @@ class AsrWorker:
         self._stopping = False
         self._error: ModelError | None = None
         self._thread: threading.Thread | None = None
+        self._change: tuple[Transcriber, Future[None]] | None = None
+        self._using = threading.Lock()
 
     def start(self, wait: bool = True) -> None:
         """Start the thread, which loads and warms up the model. Does nothing when running.
@@ -151,6 +154,29 @@ class AsrWorker:
     def ready(self) -> bool:
         """Whether the model is loaded and the thread takes utterances."""
         return self._ready.is_set() and self._error is None
+
+    def use(self, transcriber: Transcriber) -> None:
+        """Change to another engine, from the next utterance on. Waits until it is loaded.
+
+        What is queued waits too, and is lost to nobody.
+
+        Raises
+        ------
+        SttlabError
+            If the new engine can't be loaded; the old one goes on.
+        """
+        with self._using:
+            loaded: Future[None] = Future()
+            with self._changed:
+                running = self._thread is not None and not (self._stopping or self._error)
+                if running:
+                    self._change = transcriber, loaded
+                    self._changed.notify_all()
+            if running:
+                loaded.result()
+            else:
+                self.stop()
+                self.transcriber = transcriber
 
     def submit(self, owner: object, job: Job, give_up: Callable[[], bool]) -> bool:
         """Queue a job in its owner's lane. Waits while the lane is full, until `give_up()`."""
@@ -219,6 +245,9 @@ class AsrWorker:
             self._error = ModelError(f"{self.transcriber.name} could not be loaded: {error}")
         self._ready.set()
         while (job := self._next()) is not None:
+            if isinstance(job, tuple):
+                self._load(*job)
+                continue
             started = self._clock()
             answer: Answer | None = None
             try:
@@ -236,10 +265,31 @@ class AsrWorker:
             if wanted and answer is not None:
                 job.done(answer, self._clock() - started)
             del job, answer  # lest an idle worker keeps a session alive
+        with self._changed:
+            change, self._change = self._change, None
+        if change:
+            change[1].set_exception(SessionError("the engine was stopped meanwhile"))
 
-    def _next(self) -> Job | None:
+    def _load(self, transcriber: Transcriber, loaded: Future[None]) -> None:
+        try:
+            transcriber.load()
+        except SttlabError as error:
+            loaded.set_exception(error)
+        except Exception as error:
+            log.exception("loading %s failed", transcriber.name)
+            loaded.set_exception(ModelError(f"{transcriber.name} could not be loaded: {error}"))
+        else:
+            self.transcriber.close()
+            self.transcriber = transcriber
+            loaded.set_result(None)
+
+    def _next(self) -> Job | tuple[Transcriber, Future[None]] | None:
+        """Wait for a job, or an engine to change to; None when all is done and it is to stop."""
         with self._changed:
             while True:
+                if self._change and not (self._stopping or self._error):
+                    change, self._change = self._change, None
+                    return change
                 first: tuple[object, Job] | None = None
                 for owner, lane in self._lanes.items():
                     for job in lane:
@@ -371,6 +421,13 @@ class Session:
     clock : callable
         Wall time in seconds, for latency figures and to notice a stalled source.
 
+    Attributes
+    ----------
+    starts : int
+        How often it was started; times and ids of utterances begin anew each time.
+    error : SttlabError or None
+        Why capture ended, if it failed.
+
     Examples
     --------
     >>> with Session(FileSource("talk.wav", speed=None)) as session:  # doctest: +SKIP
@@ -393,6 +450,7 @@ class Session:
         self.source = source
         self.partials = partials
         self.error: SttlabError | None = None
+        self.starts = 0
         self._config = vad or VadConfig()
         self._clock = clock
         self._callbacks: tuple[Callable[[Event], None], ...] = ()
@@ -438,6 +496,7 @@ class Session:
             if self._dsp is not None:
                 return
             self.source.open()
+            self.starts += 1
             self._reset()
             self.error = None
             self._stopping.clear()

@@ -1,4 +1,4 @@
-"""The FastAPI application: `/ws`, `/health`, and the page at `/`."""
+"""The FastAPI application: what routes.py answers, and the page at `/`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, WebSocket
+from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from sttlab.capture import Microphone
 from sttlab.config import Config
 from sttlab.errors import SttlabError
+from sttlab.server.engine import Engine
 from sttlab.server.gate import App, Gate, Receive, Scope, Send
 from sttlab.server.hub import Hub
-from sttlab.server.protocol import ALL
+from sttlab.server.routes import router
 from sttlab.session import Session
 
 log = logging.getLogger("uvicorn.error")  # which shows under a plain `uvicorn sttlab.server:app`
@@ -36,6 +37,7 @@ def frontend_folder() -> Path:
 def create_app(
     session: Session | None = None,
     *,
+    locked: bool = False,
     allowed_hosts: Iterable[str] = (),
     allowed_origins: Iterable[str] = (),
 ) -> FastAPI:
@@ -49,6 +51,8 @@ def create_app(
     session : Session, optional
         Without one: the default microphone, and the settings file that the environment variable
         STTLAB_CONFIG names, if it does.
+    locked : bool
+        Whether clients may change no settings.
     allowed_hosts, allowed_origins : iterable of str
         See `Gate`.
     """
@@ -56,7 +60,8 @@ def create_app(
         path = os.environ.get(CONFIG_VARIABLE)
         config = Config.load(path) if path else Config()
         session = Session(Microphone(), vad=config.vad, model=config.transcribe)
-    hub = Hub(session)
+    engine = Engine(session.worker)
+    hub = Hub(session, engine, locked=locked)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -67,32 +72,20 @@ def create_app(
             raise
         log.info("🎙️ Audio worker started")
         log.info("🚀 Backend fully started")
+        # Other sessions share its worker, which therefore must not end with it.
+        owned, session.owns_worker = session.owns_worker, False
         yield
         await hub.close()
-        if session.owns_worker and not session.running:
+        session.owns_worker = owned
+        if owned and not session.running:
             await asyncio.to_thread(session.worker.stop)
 
     app = FastAPI(title="sttlab", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.session = session
+    app.state.hub = hub
     app.state.failure = None
 
-    @app.websocket("/ws")
-    async def ws(socket: WebSocket, events: str = "") -> None:
-        await hub.serve(socket, wants_all=events == ALL)
-
-    @app.get("/health")
-    async def health() -> dict[str, Any]:
-        """Say whether the server is well, and if not, why."""
-        failure = str(session.error) if session.error else None
-        return {
-            "status": "degraded" if failure else "ready",
-            "why": failure,
-            "model": session.worker.transcriber.name,
-            "source": session.source.name,
-            "capturing": session.running,
-            "clients": len(hub.clients),
-        }
-
+    app.include_router(router)
     app.mount("/", StaticFiles(directory=frontend_folder(), html=True), name="frontend")
     app.add_middleware(Gate, hosts=tuple(allowed_hosts), origins=tuple(allowed_origins))
     app.add_middleware(_PlainFailure)

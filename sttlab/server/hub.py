@@ -5,36 +5,68 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
+from collections import deque
+from dataclasses import fields, replace
+from typing import Any
 
 from fastapi import WebSocket, WebSocketDisconnect
 
-from sttlab.errors import SttlabError
-from sttlab.events import Event, Level
+from sttlab.audio import FLOOR_DBFS
+from sttlab.capture import Microphone
+from sttlab.capture.microphone import find_device, list_devices
+from sttlab.config import VadConfig
+from sttlab.errors import ConfigError, SttlabError
+from sttlab.events import (
+    DeviceLost,
+    DeviceRestored,
+    DeviceSilent,
+    Event,
+    Level,
+    SessionFailed,
+    SourceEnded,
+    Transcript,
+)
 from sttlab.server import protocol
+from sttlab.server.engine import CHOICES, Engine
+from sttlab.server.limits import Allowance
+from sttlab.server.protocol import End, Hello, Set, State, Using
 from sttlab.session import Session
 
 log = logging.getLogger(__name__)
 
 WAITING_MESSAGES = 200  # for one client; the one that has more unread is let go
+MISSED_MESSAGES = 1000  # transcripts kept for clients that come back
 LEVELS_EVERY = 3  # of 50 frames a second
 MAX_CLIENTS = 100
 MAX_REASON_BYTES = 123  # of a close frame
-GOING_AWAY, INTERNAL_ERROR, TRY_AGAIN_LATER = 1001, 1011, 1013
+MESSAGES_PER_S, MESSAGES_AT_ONCE = 50, 200  # that a client may send
+CHECK_S = 1.0  # between looks at what nobody reports
+RETRY_CHECKS = 3  # between attempts to start capture
+_ANY = VadConfig()
+POLICY_VIOLATION, INTERNAL_ERROR, TRY_AGAIN_LATER = 1008, 1011, 1013
 
 
 class _Client:
     def __init__(self, wants_all: bool) -> None:
         self.wants_all = wants_all
+        self.greeted = not wants_all  # its first message is the hello
         self.messages: asyncio.Queue[str] = asyncio.Queue(WAITING_MESSAGES)
-        self.too_slow = asyncio.Event()
+        self.allowance = Allowance(MESSAGES_PER_S, MESSAGES_AT_ONCE)
+        self.goodbye: tuple[int, str] | None = None
+        self.dismissed = asyncio.Event()
 
-    def put(self, message: str, droppable: bool) -> None:
-        if droppable and self.messages.qsize() > WAITING_MESSAGES // 2:
+    def put(self, message: str, droppable: bool = False) -> None:
+        if not self.greeted or (droppable and self.messages.qsize() > WAITING_MESSAGES // 2):
             return
         try:
             self.messages.put_nowait(message)
         except asyncio.QueueFull:
-            self.too_slow.set()
+            self.dismiss(TRY_AGAIN_LATER, "too slow")
+
+    def dismiss(self, code: int, reason: str) -> None:
+        self.goodbye = self.goodbye or (code, reason)
+        self.dismissed.set()
 
 
 class Hub:
@@ -44,21 +76,51 @@ class Hub:
     ----------
     session : Session
         Started for the first client and stopped after the last, unless it runs already.
+    engine : Engine
+        Of the session.
+    locked : bool
+        Whether clients may change nothing.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, engine: Engine, *, locked: bool = False) -> None:
         self.session = session
+        self.engine = engine
+        self.locked = locked
         self.clients: set[_Client] = set()
-        self._lock = asyncio.Lock()
+        self.problem: str | None = None
+        self._id = secrets.token_hex(4)
+        self._lock = asyncio.Lock()  # held while capture starts or stops
         self._started = False
-        self._partials_before: bool | None = None  # while there are clients that want them
+        self._partials = True  # for clients that want all
+        self._partials_before: bool | None = None  # while there are such clients
+        self._silent = False
+        self._stream = 0
+        self._missed: deque[tuple[int, str]] = deque(maxlen=MISSED_MESSAGES)
+        self._told: State | None = None
         self._levels = 0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._watch: asyncio.Task[None] | None = None
         self._unsubscribe = session.subscribe(self._on_event)
 
-    async def serve(self, socket: WebSocket, wants_all: bool) -> None:
-        """Serve one client until it leaves, is too slow, or capture fails."""
+    # -- one client ---------------------------------------------------------------------------
+
+    async def serve(
+        self, socket: WebSocket, wants_all: bool, stream: str = "", after: int | None = None
+    ) -> None:
+        """Serve one client until it leaves, is dismissed, or capture doesn't start.
+
+        Parameters
+        ----------
+        socket : WebSocket
+            Not yet accepted.
+        wants_all : bool
+        stream : str
+            The stream that the client heard before.
+        after : int, optional
+            The last transcript that it has of it; what it missed is sent again.
+        """
         self._loop = asyncio.get_running_loop()
+        self._watch = self._watch or asyncio.create_task(self._check())
         await socket.accept()
         if len(self.clients) >= MAX_CLIENTS:
             await socket.close(TRY_AGAIN_LATER, f"{MAX_CLIENTS} clients are connected already")
@@ -66,103 +128,291 @@ class Hub:
         client = _Client(wants_all)
         self.clients.add(client)
         try:
-            await self._start()
-            if wants_all:
-                client.put(self._hello(), droppable=False)
-            await self._talk(socket, client)
-        except SttlabError as error:
-            log.warning("capture did not start: %s", error)
-            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
-                await socket.close(INTERNAL_ERROR, _reason(str(error)))
+            if await self._start() or wants_all:
+                self._greet(client, stream, after)
+                await self._talk(socket, client)
+            else:
+                await self._part(socket, INTERNAL_ERROR, self.problem or "capture did not start")
         finally:
             self.clients.discard(client)
             await asyncio.shield(self._stop())
 
-    def _hello(self) -> str:
-        session = self.session
-        model = session.worker.transcriber.name
-        return protocol.hello(session.config, model, session.source.name, session.partials)
+    def _greet(self, client: _Client, stream: str, after: int | None) -> None:
+        if not client.wants_all:
+            return
+        state = self.state()
+        told = {f.name: getattr(state, f.name) for f in fields(State)}
+        hello = Hello(**told, locked=self.locked, settings=protocol.settings())
+        missed: list[str] = []
+        if after is not None and stream and stream == state.stream:
+            missed = [message for number, message in self._missed if number > after]
+        client.greeted = True
+        client.messages = asyncio.Queue(WAITING_MESSAGES + len(missed))  # not held against it
+        for message in (protocol.full(hello) or "", *missed):
+            client.put(message)
 
     async def _talk(self, socket: WebSocket, client: _Client) -> None:
-        """Read (to notice that the client leaves), write, and watch for a client that lags."""
+        """Read, write, and watch for a client that is to be let go."""
         tasks = [
             asyncio.create_task(work)
-            for work in (_read(socket), _write(socket, client), client.too_slow.wait())
+            for work in (
+                self._read(socket, client),
+                _write(socket, client),
+                client.dismissed.wait(),
+            )
         ]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        if client.too_slow.is_set():
-            log.warning("a client that did not keep up was let go")
-            with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
-                await asyncio.wait_for(socket.close(TRY_AGAIN_LATER, "too slow"), 1.0)
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, Exception):
+                log.error("serving a client failed", exc_info=end)
+        if client.goodbye:
+            log.warning("a client was let go: %s", client.goodbye[1])
+            await self._part(socket, *client.goodbye)
 
-    async def _start(self) -> None:
+    async def _part(self, socket: WebSocket, code: int, reason: str) -> None:
+        text = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
+            await asyncio.wait_for(socket.close(code, text), 1.0)
+
+    async def _read(self, socket: WebSocket, client: _Client) -> None:
+        """Obey a client that wants all, ignore what another sends, until it leaves."""
+        with contextlib.suppress(RuntimeError):
+            while (message := await socket.receive())["type"] != "websocket.disconnect":
+                if not client.allowance.take():
+                    client.dismiss(POLICY_VIOLATION, f"at most {MESSAGES_PER_S} messages a second")
+                elif client.wants_all:
+                    await asyncio.shield(self._answer(client, message))
+
+    async def _answer(self, client: _Client, message: Any) -> None:
+        name = None
+        try:
+            text = message.get("text")
+            if text is None:
+                raise ConfigError("send text; sound goes to /ws?source=client")
+            decoded = protocol.decode(text)
+            name = protocol.request_name(decoded)
+            await self._obey(protocol.parse(decoded))
+        except SttlabError as error:
+            client.put(protocol.refusal(error, name))
+
+    # -- what clients ask for -----------------------------------------------------------------
+
+    async def _obey(self, request: protocol.Request) -> None:
+        if isinstance(request, End):
+            raise ConfigError("the sound here doesn't come from a client")
+        if self.locked:
+            raise ConfigError("this server is locked: its settings are made where it was started")
+        if isinstance(request, Set):
+            self.session.update(protocol.change(self.session.config, request.changes))
+            if not self._capturing():  # then no event will say so
+                self._tell(anyway=True)
+            return
+        refused = [name for name in request.changes if name not in self._may_use()]
+        if refused:
+            raise ConfigError(f"{refused[0]} can't be changed here")
+        await self._use(dict(request.changes))
+
+    async def _use(self, changes: dict[str, Any]) -> None:
+        if "partials" in changes:
+            self._partials = changes["partials"]
+            self._set_partials()
+        engine = {name: changes[name] for name in CHOICES if name in changes}
+        try:
+            if engine:
+                using = asyncio.create_task(self.engine.use(engine))
+                await asyncio.sleep(0)
+                self._tell()
+                await using
+            if "device" in changes:
+                await self._use_device(changes["device"])
+            elif self.problem:
+                await self._start()
+        finally:
+            self._tell()
+
+    async def _use_device(self, device: int | str | None) -> None:
+        """Change the microphone; if that one can't be opened, go back to the old one."""
+        await asyncio.to_thread(lambda: find_device(device, list_devices()))
+        async with self._lock:
+            before = self.session.source
+            await self._end_capture()
+            self.session.source = type(before)(device)  # type: ignore[call-arg]
+            try:
+                await self._begin_capture()
+            except SttlabError:
+                self.session.source = before
+                with contextlib.suppress(SttlabError):
+                    await self._begin_capture()
+                raise
+
+    def _may_use(self) -> tuple[str, ...]:
+        if self.locked:
+            return ()
+        device = isinstance(self.session.source, Microphone) and (
+            self._started or not self.session.running
+        )
+        return (*("device",) * device, *(CHOICES if self.engine.config else ()), "partials")
+
+    # -- capture ------------------------------------------------------------------------------
+
+    async def _start(self) -> bool:
+        """Start capture if it isn't, and say whether it runs."""
         async with self._lock:
             self._set_partials()
-            if not self.session.running:
-                await asyncio.to_thread(self.session.start)
-                self._started = True
-                log.info("capture started: %s", self.session.source.name)
+            try:
+                if not self.session.running:
+                    await self._begin_capture()
+                elif self._started and self.session.error:
+                    await self._end_capture()
+                    await self._begin_capture()
+            except SttlabError as error:
+                log.warning("capture did not start: %s", error)
+            self._tell()
+            return self.session.running
 
     async def _stop(self) -> None:
         async with self._lock:
             self._set_partials()
-            if self.clients or not self._started:
+            if self.clients:
                 return
-            self._started = False
-            await asyncio.to_thread(self.session.stop)
-            log.info("capture stopped: nobody is connected")
+            self.problem = None
+            if self._started:
+                await self._end_capture()
+                log.info("capture stopped: nobody is connected")
+
+    async def _begin_capture(self) -> None:
+        try:
+            await asyncio.to_thread(self.session.start)
+        except SttlabError as error:
+            self.problem = str(error)
+            raise
+        self._started = True
+        self.problem = None
+        log.info("capture started: %s", self.session.source.name)
+
+    async def _end_capture(self) -> None:
+        self._started = False
+        await asyncio.to_thread(self.session.stop)
 
     def _set_partials(self) -> None:
         wanted = any(client.wants_all for client in self.clients)
-        if wanted and self._partials_before is None:
-            self._partials_before, self.session.partials = self.session.partials, True
-        elif not wanted and self._partials_before is not None:
+        if wanted:
+            if self._partials_before is None:
+                self._partials_before = self.session.partials
+            self.session.partials = self._partials
+        elif self._partials_before is not None:
             self.session.partials, self._partials_before = self._partials_before, None
+
+    async def _check(self) -> None:
+        """Notice what no event tells, such as a stop in the notebook; try again what failed."""
+        checks = 0
+        while True:
+            await asyncio.sleep(CHECK_S)
+            if not self.clients:
+                continue
+            checks += 1
+            failed = not self.session.running or (self._started and self.session.error)
+            if self.problem and failed and checks % RETRY_CHECKS == 0:
+                await self._start()
+            self._tell()
 
     async def close(self) -> None:
         """Stop what was started here."""
         self._unsubscribe()
+        if self._watch:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
         self.clients.clear()
         await self._stop()
+
+    # -- what clients are told ----------------------------------------------------------------
+
+    def _capturing(self) -> bool:
+        return self.session.running and not self.session.wait(0)
+
+    def state(self) -> State:
+        """How things stand."""
+        session, config = self.session, self.engine.config
+        return State(
+            stream=f"{self._id}-{session.starts}" if session.running else None,
+            time_s=session.stats.audio_s,
+            capturing=self._capturing(),
+            source=session.source.name,
+            model=session.worker.transcriber.name,
+            partials=session.partials,
+            problem=self.problem,
+            busy=self.engine.busy,
+            config=session.config,
+            using=Using(
+                device=getattr(session.source, "device", None),
+                model=config.model if config else None,
+                language=config.language if config else None,
+                partials=self._partials,
+            ),
+            may_use=self._may_use(),
+        )
+
+    def _tell(self, anyway: bool = False) -> None:
+        """Send the state, if any of it but the time has changed, or the config alone."""
+        state = self.state()
+        comparable = replace(state, time_s=0.0, config=_ANY)
+        if comparable == self._told and not anyway:
+            return
+        self._told = comparable
+        message = protocol.full(state) or ""
+        for client in self.clients:
+            if client.wants_all:
+                client.put(message)
 
     def _on_event(self, event: Event) -> None:
         """Run on the session's threads: hand over to the loop, and no more."""
         loop = self._loop
-        if loop is None or not self.clients:
+        if loop is None or not (self.clients or isinstance(event, Transcript)):
             return
         if isinstance(event, Level):
             self._levels += 1
             if self._levels % LEVELS_EVERY:
                 return
         with contextlib.suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(self._publish, event)
+            loop.call_soon_threadsafe(self._publish, event, self.session.starts)
 
-    def _publish(self, event: Event) -> None:
+    def _publish(self, event: Event, stream: int) -> None:
+        if stream != self._stream:
+            self._stream = stream
+            self._missed.clear()
         plain = protocol.plain(event)
-        full = protocol.full(event) if any(c.wants_all for c in self.clients) else None
+        full = None
+        if isinstance(event, Transcript) or any(c.wants_all for c in self.clients):
+            full = protocol.full(event)
+        if isinstance(event, Transcript) and full:
+            self._missed.append((event.utterance_id, full))
         for client in self.clients:
             message = full if client.wants_all else plain
             if message is not None:
                 client.put(message, droppable=isinstance(event, Level))
+        if self._notice(event):
+            self._tell()
 
-
-async def _read(socket: WebSocket) -> None:
-    """Ignore what a client sends, until it leaves."""
-    with contextlib.suppress(RuntimeError):
-        while (await socket.receive())["type"] != "websocket.disconnect":
-            pass
+    def _notice(self, event: Event) -> bool:
+        """Take in what an event says about the state; say whether it says anything."""
+        if isinstance(event, DeviceLost | DeviceSilent | SessionFailed):
+            self.problem = event.message
+            self._silent = isinstance(event, DeviceSilent)
+        elif isinstance(event, DeviceRestored) or (
+            self._silent and isinstance(event, Level) and event.level_dbfs > FLOOR_DBFS
+        ):
+            self.problem, self._silent = None, False
+        else:
+            return isinstance(event, SourceEnded)
+        return True
 
 
 async def _write(socket: WebSocket, client: _Client) -> None:
     with contextlib.suppress(RuntimeError, WebSocketDisconnect):
         while True:
             await socket.send_text(await client.messages.get())
-
-
-def _reason(text: str) -> str:
-    return text.encode()[:MAX_REASON_BYTES].decode(errors="ignore")

@@ -107,6 +107,7 @@ def launch_server(
     host: str = "127.0.0.1",
     port: int = 8000,
     *,
+    locked: bool = False,
     allowed_hosts: Iterable[str] = (),
     allowed_origins: Iterable[str] = (),
 ) -> ServerHandle:
@@ -123,6 +124,8 @@ def launch_server(
     host : str
     port : int
         0 takes a free one.
+    locked : bool
+        Whether clients may change no settings.
     allowed_hosts, allowed_origins : iterable of str
         Names and origins by which a proxy reaches the server.
 
@@ -138,7 +141,9 @@ def launch_server(
         before = _handles.get(key)
     if before:
         before.stop()
-    app = create_app(session, allowed_hosts=allowed_hosts, allowed_origins=allowed_origins)
+    app = create_app(
+        session, locked=locked, allowed_hosts=allowed_hosts, allowed_origins=allowed_origins
+    )
     bound = bind(host, port)
     try:
         app.state.session.worker.start()

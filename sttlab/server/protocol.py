@@ -1,20 +1,142 @@
-"""What goes over `/ws`: events to text. No I/O.
+"""What goes over `/ws`, to text and from it. No I/O.
 
 A plain client gets ``{"event": "transcript", "text": "..."}`` and nothing else. One that asks, by
-``/ws?events=all``, gets every event with all that it holds, after a `hello` with the state.
+``/ws?events=all``, gets a `Hello`, then every event with all that it holds, and may send `Set`,
+`Use` and `End`. docs/protocol.md has it in tables.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields, is_dataclass
-from typing import Any
+import typing
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import lru_cache
+from types import NoneType
+from typing import Any, ClassVar, TypeAlias
 
-from sttlab.config import VadConfig
-from sttlab.events import Event, SpeechPaused, Transcript, Utterance
+from sttlab import events
+from sttlab.config import VadConfig, from_dict
+from sttlab.errors import ConfigError
+from sttlab.events import EndReason, Event, SpeechPaused, Transcript, Utterance
 
 VERSION = 1
 ALL = "all"
+LONGEST_MESSAGE = 400  # characters of a refusal, which may quote what was sent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Using:
+    """What `Use` sets: null where it isn't known, or is left to the system or the model."""
+
+    device: int | str | None
+    model: str | None
+    language: str | None
+    partials: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class State(Event):
+    """How things stand; sent when any of it but ``time_s`` has changed."""
+
+    kind: ClassVar[str] = "state"
+    stream: str | None = field(metadata={"doc": "new for each start of capture; null before"})
+    time_s: float = field(metadata={"doc": "where the stream stands"})
+    capturing: bool
+    source: str
+    model: str
+    partials: bool
+    problem: str | None = field(metadata={"doc": "what is wrong and what to do"})
+    busy: str | None = field(metadata={"doc": "what takes a moment, such as a model that loads"})
+    config: VadConfig
+    using: Using
+    may_use: tuple[str, ...] = field(metadata={"doc": "names that `use` takes here"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What a field of the settings may hold, for sliders."""
+
+    default: float | str | None
+    doc: str = ""
+    unit: str = ""
+    min: float | None = None
+    max: float | None = None
+    choices: tuple[str, ...] = ()
+    null: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hello(State):
+    """The first message: the state, and what doesn't change."""
+
+    kind: ClassVar[str] = "hello"
+    version: int = VERSION
+    locked: bool = field(metadata={"doc": "whether `set` and `use` are refused"})
+    settings: dict[str, Setting]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused(Event):
+    """A message that this client sent was not obeyed. No other client is told."""
+
+    kind: ClassVar[str] = "refused"
+    message: str
+    request: str | None = field(metadata={"doc": "set, use or end; null if it was none of them"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class UtteranceEnded(Event):
+    """An utterance has ended, and waits for the engine."""
+
+    kind: ClassVar[str] = "utterance"
+    utterance_id: int
+    start_s: float
+    end_s: float
+    level_dbfs: float
+    reason: EndReason
+
+
+@dataclass(frozen=True)
+class Set:
+    """Change settings: any fields of the config. They come back to all as config_changed."""
+
+    changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Use:
+    """Change device, model, language or partials, which comes back to all as state.
+
+    With nothing in it: try again to start capture.
+    """
+
+    changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class End:
+    """No more sound comes from this client; what it has said is still transcribed."""
+
+
+Request: TypeAlias = Set | Use | End
+
+USE: dict[str, tuple[type, ...]] = {
+    "device": (int, str, NoneType),
+    "model": (str,),
+    "language": (str, NoneType),
+    "partials": (bool,),
+}
+SENT: tuple[type[Event], ...] = (
+    Hello,
+    State,
+    Refused,
+    *(
+        UtteranceEnded if event is Utterance else event
+        for event in Event.__subclasses__()
+        if event.__module__ == events.__name__ and event is not SpeechPaused
+    ),
+)
 
 
 def plain(event: Event) -> str | None:
@@ -29,41 +151,95 @@ def full(event: Event) -> str | None:
     if isinstance(event, SpeechPaused):
         return None
     if isinstance(event, Utterance):
-        return _json(
-            {
-                "event": event.kind,
-                "utterance_id": event.utterance_id,
-                "start_s": event.start_s,
-                "end_s": event.end_s,
-                "level_dbfs": event.level_dbfs,
-                "reason": event.reason,
-            }
+        event = UtteranceEnded(
+            utterance_id=event.utterance_id,
+            start_s=event.start_s,
+            end_s=event.end_s,
+            level_dbfs=event.level_dbfs,
+            reason=event.reason,
         )
-    return _json({"event": event.kind, **{f.name: _value(event, f.name) for f in fields(event)}})
+    return _json({"event": event.kind, **asdict(event)})
 
 
-def hello(config: VadConfig, model: str, source: str, partials: bool) -> str:
-    """Encode what a client that asked for all is told first."""
-    return _json(
-        {
-            "event": "hello",
-            "version": VERSION,
-            "source": source,
-            "model": model,
-            "partials": partials,
-            "config": asdict(config),
-        }
-    )
+def refusal(error: Exception, request: str | None) -> str:
+    """Encode why a client's message was not obeyed."""
+    text = str(error)
+    if len(text) > LONGEST_MESSAGE:
+        text = text[: LONGEST_MESSAGE - 1] + "…"
+    message = full(Refused(message=text, request=request))
+    assert message is not None
+    return message
 
 
-def _value(event: Event, name: str) -> Any:
-    value = getattr(event, name)
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if isinstance(value, tuple):
-        return [asdict(part) for part in value]
-    return value
+def decode(text: str) -> Any:
+    """Decode what a client sent. Raises ConfigError if it is no JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise ConfigError("this is no JSON") from None
+
+
+def request_name(message: object) -> str | None:
+    """Which request a decoded message is; None if it is none."""
+    if isinstance(message, dict) and len(message) == 1:
+        (name,) = message
+        return name if name in ("set", "use", "end") else None
+    return None
+
+
+def parse(message: Any) -> Request:
+    """Make a request of a decoded message.
+
+    Raises
+    ------
+    ConfigError
+        If it is no request, or one that makes no sense; whether the values of a `Set` are in
+        bounds shows in `change`.
+    """
+    name = request_name(message)
+    if name is None:
+        raise ConfigError('send one of {"set": {...}}, {"use": {...}}, {"end": true}')
+    value = message[name]
+    if name == "end":
+        return End()
+    if not isinstance(value, dict):
+        raise ConfigError(f"{name} needs names and values, not {value!r}")
+    if name == "set":
+        return Set(value)
+    for key, allowed in USE.items():
+        if key in value and type(value[key]) not in allowed:
+            raise ConfigError(f"{key} can't be {value[key]!r}")
+    unknown = [key for key in value if key not in USE]
+    if unknown:
+        raise ConfigError(f"unknown {unknown[0]!r}; known are {', '.join(USE)}")
+    return Use(value)
+
+
+def change(config: VadConfig, changes: Mapping[str, Any]) -> VadConfig:
+    """Apply a `Set`. Raises ConfigError if a name is unknown or a value refused."""
+    from_dict(VadConfig, changes)  # whose message names only what was sent
+    changed: VadConfig = from_dict(VadConfig, {**asdict(config), **changes})
+    return changed
+
+
+@lru_cache
+def settings() -> dict[str, Setting]:
+    """What each field of VadConfig may hold."""
+    hints = typing.get_type_hints(VadConfig)
+    return {
+        f.name: Setting(
+            default=f.default,  # type: ignore[arg-type]
+            doc=f.metadata.get("doc", ""),
+            unit=f.metadata.get("unit", ""),
+            min=f.metadata.get("min"),
+            max=f.metadata.get("max"),
+            choices=typing.get_args(hints[f.name]) if "min" not in f.metadata else (),
+            null=NoneType in typing.get_args(hints[f.name]),
+        )
+        for f in fields(VadConfig)
+    }
 
 
 def _json(message: dict[str, Any]) -> str:
-    return json.dumps(message, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(message, ensure_ascii=False, allow_nan=False)
+    return text.encode(errors="replace").decode()  # a file's name may hold what is no text

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import gc
 import http.client
-import json
 import os
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,83 +14,25 @@ from urllib.request import urlopen
 
 import numpy as np
 import pytest
-from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus
 
 from sttlab.capture import FileSource
-from sttlab.config import VadConfig
 from sttlab.errors import DeviceUnavailable, ModelNotFound, ServerError
 from sttlab.events import SessionFailed, SpeechStarted, Transcript
 from sttlab.server.hub import WAITING_MESSAGES
 from sttlab.server.launch import ServerHandle, launch_server
 from sttlab.session import AsrWorker, Session
-from tests.fakes import WAIT_S, Blocks, Counting, speech
-
-VAD = VadConfig(threshold_dbfs=-40, silence_timeout_s=0.2)
-
-
-class Told(Blocks):
-    """A source that speaks when it is told to."""
-
-    def __init__(self) -> None:
-        super().__init__(then_wait=True)
-        self.was_opened, self.was_closed = threading.Semaphore(0), threading.Semaphore(0)
-
-    def open(self) -> None:
-        super().open()
-        self.was_opened.release()
-
-    def say(self, count: int = 1) -> None:
-        self.left.append(speech(count))
-
-    def close(self) -> None:
-        super().close()
-        self.was_closed.release()
-
-
-@pytest.fixture
-def source() -> Told:
-    return Told()
-
-
-@pytest.fixture
-def server(source: Told) -> Iterator[ServerHandle]:
-    session = Session(source, vad=VAD, model=Counting())
-    with launch_server(session, port=0) as server:
-        yield server
-
-
-@contextmanager
-def client(server: ServerHandle, query: str = "", **options: Any) -> Iterator[ClientConnection]:
-    with connect(server.ws_url + query, **options) as socket:
-        yield socket
-
-
-def receive(client: ClientConnection) -> dict[str, object]:
-    message = client.recv(timeout=WAIT_S)
-    assert isinstance(message, str)
-    return json.loads(message)
-
-
-def read_all(client: ClientConnection) -> None:
-    while True:
-        client.recv(timeout=WAIT_S)
-
-
-def closed_with(client: ClientConnection) -> tuple[int, str]:
-    with pytest.raises(ConnectionClosed) as closed:
-        read_all(client)
-    assert closed.value.rcvd is not None
-    return closed.value.rcvd.code, closed.value.rcvd.reason
-
-
-def wait_for_capture(source: Told) -> None:
-    assert source.was_opened.acquire(timeout=WAIT_S)
-
-
-def health(server: ServerHandle) -> dict[str, object]:
-    with urlopen(f"{server.url}health", timeout=WAIT_S) as answer:
-        return json.load(answer)
+from tests.fakes import WAIT_S, Counting, speech
+from tests.server.clients import (
+    VAD,
+    Told,
+    client,
+    closed_with,
+    health,
+    receive,
+    wait_for_capture,
+    wait_until_not,
+)
 
 
 @pytest.mark.needs("whisper")
@@ -201,16 +140,6 @@ def test_drafts_end_with_the_last_client_that_wants_them(
         source.say()
         receive(plain)
         wait_until_not(lambda: server.session.partials)
-
-
-def wait_until_not(condition: object) -> None:
-    """Wait for what the server does by itself once a client has left."""
-    done = threading.Event()
-    for _ in range(WAIT_S * 100):
-        if not condition():  # type: ignore[operator]
-            return
-        done.wait(0.01)
-    raise AssertionError("it did not happen")
 
 
 def test_a_client_that_does_not_read_is_let_go_and_the_others_notice_nothing(

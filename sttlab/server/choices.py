@@ -1,0 +1,64 @@
+"""What a client may choose from: microphones, models, languages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sttlab.capture.microphone import DeviceInfo, list_devices
+from sttlab.errors import SttlabError
+from sttlab.transcribe import weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Devices:
+    """The server's microphones, or why there are none to be had."""
+
+    devices: list[DeviceInfo]
+    problem: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A model that is here."""
+
+    name: str
+    size_bytes: int
+    origin: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """The models that are here, and the languages that the multilingual ones know, by code."""
+
+    models: list[Model]
+    languages: dict[str, str]
+
+
+def find_devices() -> Devices:
+    """List the microphones. Blocks."""
+    try:
+        return Devices(devices=list_devices(), problem=None)
+    except SttlabError as error:
+        return Devices(devices=[], problem=str(error))
+
+
+def find_models() -> Models:
+    """List models and languages. Blocks."""
+    found = [
+        Model(name=m.name, size_bytes=m.size_bytes, origin=m.origin) for m in weights.list_models()
+    ]
+    return Models(models=found, languages=_languages())
+
+
+def _languages() -> dict[str, str]:
+    try:
+        from whisper.tokenizer import LANGUAGES
+    except ImportError:
+        pass
+    else:
+        return dict(LANGUAGES)
+    try:
+        from faster_whisper.tokenizer import _LANGUAGE_CODES
+    except ImportError:
+        return {}
+    return {code: code for code in _LANGUAGE_CODES}

@@ -1,0 +1,44 @@
+"""What one client may take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+class Allowance:
+    """So much a second, and more at once as long as it evens out.
+
+    Parameters
+    ----------
+    per_s : float
+    burst : float
+        What may be taken at once after a rest.
+    clock : callable
+        Wall time in seconds.
+
+    Examples
+    --------
+    >>> bytes_allowed = Allowance(1000, burst=5000)
+    >>> bytes_allowed.take(5000), bytes_allowed.take(5000)
+    (True, False)
+    """
+
+    def __init__(
+        self, per_s: float, burst: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._per_s = per_s
+        self._burst = burst
+        self._clock = clock
+        self._left = burst
+        self._at = clock()
+
+    def take(self, amount: float = 1) -> bool:
+        """Take, if it is allowed, and say whether it was."""
+        now = self._clock()
+        self._left = min(self._burst, self._left + (now - self._at) * self._per_s)
+        self._at = now
+        if amount > self._left:
+            return False
+        self._left -= amount
+        return True

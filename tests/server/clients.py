@@ -1,0 +1,99 @@
+"""Real clients of a real server, and a source that speaks when it is told to."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from sttlab.config import VadConfig
+from sttlab.server.launch import ServerHandle
+from tests.fakes import WAIT_S, Blocks, speech
+
+VAD = VadConfig(threshold_dbfs=-40, silence_timeout_s=0.2)
+
+
+class Told(Blocks):
+    """A source that speaks when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(then_wait=True)
+        self.was_opened, self.was_closed = threading.Semaphore(0), threading.Semaphore(0)
+
+    def open(self) -> None:
+        super().open()
+        self.was_opened.release()
+
+    def say(self, count: int = 1) -> None:
+        self.left.append(speech(count))
+
+    def close(self) -> None:
+        super().close()
+        self.was_closed.release()
+
+
+@contextmanager
+def client(server: ServerHandle, query: str = "", **options: Any) -> Iterator[ClientConnection]:
+    with connect(server.ws_url + query, **options) as socket:
+        yield socket
+
+
+def receive(client: ClientConnection, event: str | None = None) -> dict[str, Any]:
+    """Give the next message, or the next of that event."""
+    while True:
+        text = client.recv(timeout=WAIT_S)
+        assert isinstance(text, str)
+        message: dict[str, Any] = json.loads(text)
+        if event in (None, message["event"]):
+            return message
+
+
+def receive_state(client: ClientConnection, **expected: object) -> dict[str, Any]:
+    """Give the next state that is as expected."""
+    while True:
+        state = receive(client, "state")
+        if expected.items() <= state.items():
+            return state
+
+
+def send(client: ClientConnection, **request: object) -> None:
+    client.send(json.dumps(request))
+
+
+def closed_with(client: ClientConnection) -> tuple[int, str]:
+    with pytest.raises(ConnectionClosed) as closed:  # noqa: PT012 - however much comes before
+        while True:
+            client.recv(timeout=WAIT_S)
+    assert closed.value.rcvd is not None
+    return closed.value.rcvd.code, closed.value.rcvd.reason
+
+
+def wait_for_capture(source: Told) -> None:
+    assert source.was_opened.acquire(timeout=WAIT_S)
+
+
+def wait_until_not(condition: Callable[[], object]) -> None:
+    """Wait for what the server does by itself once a client has left."""
+    done = threading.Event()
+    for _ in range(WAIT_S * 100):
+        if not condition():
+            return
+        done.wait(0.01)
+    raise AssertionError("it did not happen")
+
+
+def get(server: ServerHandle, path: str) -> Any:
+    with urlopen(f"{server.url}{path}", timeout=WAIT_S) as answer:
+        return json.load(answer)
+
+
+def health(server: ServerHandle) -> dict[str, Any]:
+    answer: dict[str, Any] = get(server, "health")
+    return answer

@@ -1,0 +1,26 @@
+"""What the tests of the server share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from sttlab.server.launch import ServerHandle, launch_server
+from sttlab.session import Session
+from tests.fakes import Counting
+from tests.server.clients import VAD, Told
+
+
+@pytest.fixture
+def source() -> Told:
+    """A source that speaks when it is told to."""
+    return Told()
+
+
+@pytest.fixture
+def server(source: Told) -> Iterator[ServerHandle]:
+    """A server of it, with a quick engine."""
+    session = Session(source, vad=VAD, model=Counting())
+    with launch_server(session, port=0) as server:
+        yield server
