@@ -79,7 +79,7 @@ PROBABILITY = Panel(label="probability", height=90, low=-0.03, high=1.03)
 def trace_panels(trace: Trace, *, silero: bool) -> list[Panel]:
     """Choose the panels for a recording: waveform, level and, if asked for, probability."""
     quiet = float(np.quantile(trace.levels, 0.02)) if len(trace.levels) else LEVELS.low
-    levels = replace(LEVELS, low=max(-100.0, min(LEVELS.low, 10 * np.floor(quiet / 10 - 0.5) - 3)))
+    levels = replace(LEVELS, low=max(-100.0, 10 * np.floor(quiet / 10 - 2) - 3))
     return [WAVE, levels, PROBABILITY] if silero else [WAVE, levels]
 
 

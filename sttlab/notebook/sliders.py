@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import ipywidgets as widgets
@@ -69,6 +71,8 @@ class VadSliders:
         self._changed = weakref.WeakMethod(changed)
         # The thread on which a program moves the sliders.
         self._setting: int | None = threading.get_ident()
+        # What a program set; the browser rounds it to a step and sends that back.
+        self._exact: dict[str, float] = {}
         self.kind = widgets.ToggleButtons(
             options=[RELATIVE, FIXED, SILERO],
             tooltips=[
@@ -103,13 +107,14 @@ class VadSliders:
             style={"description_width": "140px"},
             layout=widgets.Layout(width="auto"),
         )
-        slider.observe(self._moved, "value")
+        slider.observe(partial(self._slid, field.name), "value")
         return slider
 
     @property
     def config(self) -> VadConfig:
         """What the sliders say; setting it moves them without a word to `changed`."""
         values: dict[str, Any] = {name: slider.value for name, slider in self.sliders.items()}
+        values |= self._exact
         if self.kind.value == SILERO:
             values |= {"detector": "silero", "threshold_dbfs": self._hidden_dbfs}
         elif self.kind.value == RELATIVE:
@@ -133,7 +138,15 @@ class VadSliders:
     def _move(self, name: str, value: float) -> None:
         slider = self.sliders[name]
         slider.min, slider.max = min(slider.min, value), max(slider.max, value)
-        slider.value = value
+        self._exact[name] = slider.value = value
+
+    def _slid(self, name: str, change: Any) -> None:
+        if self._setting == threading.get_ident():
+            return
+        exact = self._exact.get(name, math.inf)
+        if abs(change["new"] - exact) > 0.51 * change["owner"].step:
+            self._exact.pop(name, None)
+            self._moved(change)
 
     def _moved(self, _: object) -> None:
         if self._setting == threading.get_ident():

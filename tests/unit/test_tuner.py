@@ -111,6 +111,17 @@ def test_settings_survive_the_sliders(talk, make_tuner, config):
     assert tuner.config == config
 
 
+def test_what_was_calibrated_is_not_rounded_to_the_steps_of_a_slider(talk, make_tuner):
+    tuner = make_tuner(talk)
+    slider = find(tuner.widget, "FloatSlider", "Threshold (dBFS)")
+    tuner.config = VadConfig(threshold_dbfs=-26.4)
+    slider.value = -26.5  # the browser says what it has made of it
+    assert tuner.config.threshold_dbfs == -26.4
+    slider.value = -26.0
+    slider.value = -26.5
+    assert tuner.config.threshold_dbfs == -26.5
+
+
 def test_the_threshold_is_fixed_or_above_the_noise(talk, make_tuner):
     tuner = make_tuner(talk)
     kind = next(w for w in walk(tuner.widget) if type(w).__name__ == "ToggleButtons")
