@@ -10,7 +10,7 @@ In a notebook
     Recorder        a button that records
     Labeler         speech marked by hand on a recording
     LiveMonitor     the same sliders over a running session
-    plot_trace, plot_utterances     figures
+    plot_trace, plot_utterances, plot_sweep     figures
 
 Live
     Session         a source, a detector and a model at work
@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from sttlab.evaluate.sweep import sweep as sweep
     from sttlab.notebook.labeler import Labeler as Labeler
     from sttlab.notebook.monitor import LiveMonitor as LiveMonitor
+    from sttlab.notebook.plots import plot_sweep as plot_sweep
     from sttlab.notebook.plots import plot_trace as plot_trace
     from sttlab.notebook.plots import plot_utterances as plot_utterances
     from sttlab.notebook.recorder import Recorder as Recorder
@@ -100,6 +101,7 @@ _HOME = {
     "list_devices": "sttlab.capture.microphone",
     "load": "sttlab.audio",
     "load_labels": "sttlab.evaluate.labels",
+    "plot_sweep": "sttlab.notebook.plots",
     "plot_trace": "sttlab.notebook.plots",
     "plot_utterances": "sttlab.notebook.plots",
     "record": "sttlab.capture.record",

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE
 from sttlab.config import VadConfig
 from sttlab.core import Sound
+from sttlab.evaluate.sweep import METRICS, Sweep
 from sttlab.events import Utterance
 from sttlab.notebook.trace import Trace, extremes, frame_length
 
@@ -37,6 +40,8 @@ CURVES = (LEVEL, ONSET, TRUTH, OTHER, FOUND)
 WIDTH, LEFT, RIGHT = 960, 62, 10  # px of a notebook's page
 TOP, GAP, BOTTOM = 8, 10, 40
 PIXELS = 2  # of a sharp screen to one px
+SWEEP_PX = (560, 380)
+READABLE_CELLS = 15  # in a row or a column of a heat map
 
 
 class Span(Protocol):
@@ -211,11 +216,180 @@ def plot_utterances(
     return ax
 
 
+def plot_sweep(
+    sweep: Sweep,
+    metric: str = "detection_error_rate",
+    against: str | None = None,
+    *,
+    chosen: int | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot what the settings of a sweep are worth: a heat map, or one metric against another.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    metric : str
+        One of `sttlab.evaluate.sweep.METRICS`; less is better.
+    against : str, optional
+        Another one. With it, every setting is a dot, and those that no other beats in both are
+        joined by a line (Pareto). Without it, colours show the metric over the first two fields
+        of the grid that have several values; the others are those of `chosen`.
+    chosen : int, optional
+        A setting to mark; in a heat map by default the best.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ConfigError
+        If there is no such metric, or no setting has a figure for it.
+
+    Examples
+    --------
+    >>> plot_sweep(found, "cut_off_rate")  # doctest: +SKIP
+    >>> plot_sweep(found, "endpoint_delay_median_ms", "lost_rate")  # doctest: +SKIP
+    """
+    ax = ax or _small_axes()
+    if against is not None:
+        _draw_trade(ax, sweep, metric, against, chosen)
+    else:
+        best = sweep.best(metric)
+        _draw_map(ax, sweep, metric, best if chosen is None else chosen)
+    return ax
+
+
+def map_settings(sweep: Sweep, chosen: int) -> NDArray[np.int64]:
+    """Give the settings that a heat map shows, from below: those of a plane through `chosen`.
+
+    Returns
+    -------
+    ndarray, shape (values of the first field, values of the second)
+    """
+    across = _plane(sweep)
+    at = np.unravel_index(chosen, sweep.shape)
+    index = tuple(slice(None) if k in across else at[k] for k in range(len(sweep.shape)))
+    plane = np.arange(len(sweep)).reshape(sweep.shape)[index]
+    return plane.reshape(*(sweep.shape[k] for k in across), *[1] * (2 - len(across)))
+
+
 def png_bytes(figure: Any) -> bytes:
     """Render a figure for a sharp screen."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100 * PIXELS, transparent=False)
     return buffer.getvalue()
+
+
+def _small_axes() -> Axes:
+    width, height = SWEEP_PX
+    figure = Figure(figsize=(width / 100, height / 100), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.patch.set_alpha(0)
+    ax: Axes = figure.add_subplot(axes_class=ShownAxes)
+    return ax
+
+
+def _plane(sweep: Sweep) -> list[int]:
+    """Which two fields of the grid a heat map has as axes; one, if there are no two."""
+    several = [k for k, count in enumerate(sweep.shape) if count > 1]
+    rest = [k for k, count in enumerate(sweep.shape) if count == 1]
+    return sorted([*several, *rest][:2])
+
+
+def _draw_map(ax: Axes, sweep: Sweep, metric: str, chosen: int) -> None:
+    shown = map_settings(sweep, chosen)
+    whole = sweep.metric(metric)
+    values = whole[shown]
+    low, high = np.nanmin(whole), np.nanquantile(whole, 0.9)  # a few bad ones hide the others
+    image = ax.imshow(
+        np.ma.masked_invalid(values),
+        cmap="cividis_r",
+        vmin=low,
+        vmax=max(high, low + 1e-9),
+        aspect="auto",
+        origin="lower",
+    )
+    _style(ax)
+    ax.grid(visible=False)
+    names = list(sweep.grid)
+    across = _plane(sweep)
+    axis_names = [names[k] for k in across] + [""] * (2 - len(across))
+    for axis, name in zip((ax.yaxis, ax.xaxis), axis_names, strict=True):
+        _name_ticks(axis, sweep.grid.get(name, ("",)))
+        axis.label.set_text(_field_words(name) if name else "")
+    rest = [
+        f"{_field_words(n)}: {_value_words(v)}"
+        for n, v in sweep.values(chosen).items()
+        if n not in axis_names
+    ]
+    ax.set_title(", ".join(rest), loc="left", fontsize=9, color=INK)
+    if max(values.shape) <= READABLE_CELLS:
+        _write_cells(ax, values, image, metric)
+    bar = ax.figure.colorbar(image, ax=ax, extend="max" if np.nanmax(whole) > high else "neither")
+    bar.set_label(METRICS[metric], color=INK, size=10)
+    bar.ax.tick_params(colors=INK, labelsize=9, length=3)
+    bar.outline.set(edgecolor=INK, alpha=0.6)
+    if metric.endswith("_rate"):
+        bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    (row,), (column,) = np.nonzero(shown == chosen)
+    for color, width in (("black", 3.5), ("white", 1.5)):
+        ax.add_patch(
+            Rectangle(
+                (column - 0.5, row - 0.5), 1, 1, fill=False, ec=color, lw=width, clip_on=False
+            )
+        )
+
+
+def _write_cells(ax: Axes, values: NDArray[np.float64], image: Any, metric: str) -> None:
+    """Write the figures into a heat map, dark on light and light on dark."""
+    for (row, column), value in np.ndenumerate(values):
+        if np.isnan(value):
+            ax.text(column, row, "–", color=INK, size=8, ha="center", va="center")
+            continue
+        light = np.dot(image.cmap(image.norm(value))[:3], (0.299, 0.587, 0.114)) > 0.5
+        text = f"{100 * value:.0f}" if metric.endswith("_rate") else f"{value:.0f}"
+        color = "black" if light else "white"
+        ax.text(column, row, text, color=color, size=8, ha="center", va="center")
+
+
+def _draw_trade(ax: Axes, sweep: Sweep, x: str, y: str, chosen: int | None) -> None:
+    a, b = sweep.metric(x), sweep.metric(y)
+    front = sweep.front(x, y)
+    ax.plot(a, b, "o", color=INK, alpha=0.45, ms=3.5, mew=0, label="a setting")
+    ax.plot(a[front], b[front], "o-", color=ONSET, ms=5, lw=1.2, mew=0, label="none beats it")
+    if chosen is not None:
+        ax.plot(a[chosen], b[chosen], "o", color=LEVEL, ms=11, mfc="none", mew=2, label="chosen")
+    _style(ax)
+    ax.set(xlabel=METRICS[x], ylabel=METRICS[y])
+    for axis, name in ((ax.xaxis, x), (ax.yaxis, y)):
+        if name.endswith("_rate"):
+            axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    _legend([ax], ax, loc="upper right", ncols=1)
+
+
+def _name_ticks(axis: Any, values: Sequence[Any]) -> None:
+    def name(at: float, _: int) -> str:
+        inside = at == round(at) and 0 <= at < len(values)
+        return _value_words(values[round(at)]) if inside else ""
+
+    axis.set_major_locator(MaxNLocator(min(len(values), 12), integer=True))
+    axis.set_major_formatter(FuncFormatter(name))
+
+
+def _field_words(name: str) -> str:
+    """Call a field of `VadConfig` by its words and its unit."""
+    unit = next(f.metadata.get("unit", "") for f in fields(VadConfig) if f.name == name)
+    words = name.removesuffix(f"_{unit.lower()}").replace("_", " ")
+    return f"{words} ({unit})" if unit else words
+
+
+def _value_words(value: Any) -> str:
+    if value is None:
+        return "unset"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _style(ax: Axes) -> None:
@@ -259,14 +433,20 @@ def _spans(ax: Axes, spans: Iterable[Span], name: str, *, ymax: float = 1, **loo
         ax.axvspan(span.start_s, span.end_s, 0, ymax, lw=0, label=label, **looks)
 
 
-def _legend(axes: Sequence[Axes], ax: Axes) -> None:
-    """Put one legend for all axes where the level leaves room."""
+def _legend(
+    axes: Sequence[Axes],
+    ax: Axes,
+    *,
+    loc: Literal["lower right", "upper right"] = "lower right",
+    ncols: int = 3,
+) -> None:
+    """Put one legend for all axes where there is room: under the level, or over a trade."""
     known = {
         label: handle
         for a in axes
         for handle, label in zip(*a.get_legend_handles_labels(), strict=True)
     }
-    legend = ax.legend(known.values(), known.keys(), loc="lower right", ncols=3, fontsize=8)
+    legend = ax.legend(known.values(), known.keys(), loc=loc, ncols=ncols, fontsize=8)
     legend.set(zorder=5)
     legend.get_frame().set_alpha(0)
     for text in legend.get_texts():

@@ -287,6 +287,82 @@ def test_configs_hold_all_that_the_grid_does_not_name():
     assert found.configs == (replace(base, margin_db=5),)
 
 
+@pytest.fixture(scope="module")
+def cube(talks):
+    grid: dict[str, Any] = {"silence_timeout_s": [0.3, 0.7], "min_speech_s": [0.1]}
+    grid |= {"margin_db": [4, 8, 14], "hysteresis_db": [2, 6]}
+    return sweep(talks[0], talks[1], grid)
+
+
+@pytest.mark.needs("jupyter")
+def test_a_heat_map_shows_the_plane_through_a_setting(cube):
+    from sttlab.notebook.plots import map_settings, plot_sweep
+
+    ax: Any = plot_sweep(cube, "missed_speech_rate", chosen=7)  # 0.7 s, 4 dB, hysteresis 6 dB
+    assert cube.values(7) == {
+        "silence_timeout_s": 0.7,
+        "min_speech_s": 0.1,
+        "margin_db": 4,
+        "hysteresis_db": 6,
+    }
+    expected = cube.metric("missed_speech_rate").reshape(cube.shape)[:, 0, :, 1]
+    (image,) = ax.images
+    assert np.array_equal(image.get_array(), expected)
+    assert map_settings(cube, 7).tolist() == [[1, 3, 5], [7, 9, 11]]
+    assert (ax.get_ylabel(), ax.get_xlabel()) == ("silence timeout (s)", "margin (dB)")
+    assert ax.get_title("left") == "min speech (s): 0.1, hysteresis (dB): 6"
+    ticks = [ax.xaxis.get_major_formatter()(i, None) for i in range(-1, 4)]
+    assert ticks == ["", "4", "8", "14", ""]
+    assert {p.get_xy() for p in ax.patches} == {(-0.5, 0.5)}
+    written = [f"{100 * value:.0f}" for value in expected.flat]
+    assert [text.get_text() for text in ax.texts] == written
+    assert METRICS["missed_speech_rate"] in [a.get_ylabel() for a in ax.figure.axes]
+
+
+@pytest.mark.needs("jupyter")
+def test_a_trade_shows_every_setting_and_those_that_none_beats(cube):
+    from sttlab.notebook.plots import plot_sweep
+
+    ax: Any = plot_sweep(cube, *TRADE, chosen=3)
+    x, y = (cube.metric(name) for name in TRADE)
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in ax.lines}
+    assert drawn["a setting"] == np.column_stack([x, y]).tolist()
+    assert drawn["none beats it"] == [[x[i], y[i]] for i in cube.front(*TRADE)]
+    assert drawn["chosen"] == [[x[3], y[3]]]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == tuple(METRICS[name] for name in TRADE)
+
+
+@pytest.mark.needs("jupyter")
+def test_sweeps_of_any_shape_are_plotted(talks):
+    from matplotlib.figure import Figure
+
+    from sttlab.notebook.plots import plot_sweep, png_bytes
+
+    grids: list[dict[str, Any]] = [
+        {"margin_db": [8]},
+        {"min_speech_s": [0, 0.1, 0.2]},
+        {"pre_roll_s": [0.1], "margin_db": [3, 9]},
+        {"threshold_dbfs": [None, -60.0, 0.0], "silence_timeout_s": [0.3, 0.6]},
+        {"max_utterance_s": np.linspace(2, 20, 40), "min_speech_s": [0.1, 0.3]},
+    ]
+    for grid in grids:
+        found = sweep(talks[0][2:3], talks[1][2:3], grid)
+        ax = Figure().add_subplot()
+        assert plot_sweep(found, "endpoint_delay_median_ms", ax=ax) is ax
+        assert png_bytes(ax.figure).startswith(b"\x89PNG")
+        assert png_bytes(plot_sweep(found, *TRADE).figure).startswith(b"\x89PNG")
+
+
+@pytest.mark.needs("jupyter")
+def test_what_cannot_be_measured_is_not_plotted(cube):
+    from sttlab.notebook.plots import plot_sweep
+
+    with pytest.raises(ConfigError, match="unknown metric 'delay'"):
+        plot_sweep(cube, "delay")
+    with pytest.raises(ConfigError, match="no setting has a figure for word error rate"):
+        plot_sweep(cube, "word_error_rate", chosen=0)
+
+
 class Engine:
     """Writes how long it heard; counts what it was asked."""
 
