@@ -1,0 +1,92 @@
+"""A notebook, opened in a real JupyterLab."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page
+
+PATIENCE_MS = 60_000
+
+
+class Notebook:
+    """A notebook in a browser, and a client of its kernel beside it."""
+
+    def __init__(self, lab: Any, page: Page, path: str) -> None:
+        self.page = page
+        self._lab = lab
+        self._path = path
+        page.set_default_timeout(PATIENCE_MS)
+        page.goto(f"{lab.url}/doc/tree/{path}")
+        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+        page.locator(".jp-CodeCell").first.wait_for()
+
+    def run_all(self) -> None:
+        """Press what runs all cells, and wait until they have."""
+        self.page.get_by_role("menuitem", name="Run", exact=True).click()
+        self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        book = json.loads((self._lab.folder / self._path).read_text(encoding="utf-8"))
+        count = sum(cell["cell_type"] == "code" for cell in book["cells"])
+        self.page.wait_for_function(
+            """(count) => [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")]
+                .filter((prompt) => /\\d/.test(prompt.textContent)).length === count""",
+            arg=count,
+        )
+
+    def value(self, expression: str) -> str:
+        """What an expression is in the kernel, as text."""
+        with self.kernel() as client:
+            reply = client.execute_interactive(
+                "", user_expressions={"value": expression}, timeout=PATIENCE_MS / 1000
+            )
+        answer = reply["content"]["user_expressions"]["value"]
+        assert answer["status"] == "ok", answer
+        text: str = answer["data"]["text/plain"]
+        return text
+
+    @contextmanager
+    def kernel(self) -> Iterator[Any]:
+        """A client of the kernel that the page uses."""
+        from jupyter_client.blocking.client import BlockingKernelClient
+
+        (session,) = (s for s in self._sessions() if s["path"] == self._path)
+        file = self._lab.folder / "home" / f"kernel-{session['kernel']['id']}.json"
+        client = BlockingKernelClient(connection_file=str(file))
+        client.load_connection_file()
+        client.start_channels()
+        try:
+            client.wait_for_ready(timeout=PATIENCE_MS / 1000)
+            yield client
+        finally:
+            client.stop_channels()
+
+    def _sessions(self) -> list[dict[str, Any]]:
+        with urllib.request.urlopen(f"{self._lab.url}/api/sessions", timeout=10) as answer:
+            found: list[dict[str, Any]] = json.load(answer)
+            return found
+
+    def close(self) -> None:
+        """End the kernel too."""
+        for session in self._sessions():
+            if session["path"] == self._path:
+                url = f"{self._lab.url}/api/sessions/{session['id']}"
+                request = urllib.request.Request(url, method="DELETE")
+                urllib.request.urlopen(request, timeout=30).close()
+
+
+@contextmanager
+def opened(lab: Any, browser: Browser, path: str, **context: Any) -> Iterator[Notebook]:
+    """Open a notebook in a browser profile of its own; the kernel ends with it."""
+    profile = browser.new_context(viewport={"width": 1300, "height": 1000}, **context)
+    notebook = Notebook(lab, profile.new_page(), path)
+    try:
+        yield notebook
+    finally:
+        notebook.close()
+        profile.close()
