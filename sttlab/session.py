@@ -539,7 +539,8 @@ class Session:
             log.warning("%s did not let go within %.0f s", self.source.name, timeout_s)
         with self._state:
             self._state.wait_for(
-                lambda: self._open == 0 or not self.worker.ready, max(0, deadline - self._clock())
+                lambda: not self._open or not self.worker.ready or self._abandoned.is_set(),
+                max(0, deadline - self._clock()),
             )
         self._abandoned.set()
         for job in self.worker.forget(self._lane):
@@ -551,6 +552,12 @@ class Session:
             streams, self._streams = self._streams, ()
         for stream in streams:
             stream.close()
+
+    def abandon(self) -> None:
+        """Have a stop that waits for the engine, on another thread, wait no longer."""
+        self._abandoned.set()
+        with self._state:
+            self._state.notify_all()
 
     @property
     def running(self) -> bool:

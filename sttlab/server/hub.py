@@ -41,6 +41,7 @@ LEVELS_EVERY = 3  # of 50 frames a second
 MAX_CLIENTS = 100
 MAX_REASON_BYTES = 123  # of a close frame
 MESSAGES_PER_S, MESSAGES_AT_ONCE = 50, 200  # that a client may send
+CLOSE_S = 1.0  # for what was said before the server stops to be transcribed
 CHECK_S = 1.0  # between looks at what nobody reports
 RETRY_CHECKS = 3  # between attempts to start capture
 _ANY = VadConfig()
@@ -94,6 +95,7 @@ class Hub:
         self._partials = True  # for clients that want all
         self._partials_before: bool | None = None  # while there are such clients
         self._silent = False
+        self._stopping: set[asyncio.Task[None]] = set()
         self._stream = 0
         self._missed: deque[tuple[int, str]] = deque(maxlen=MISSED_MESSAGES)
         self._told: State | None = None
@@ -135,7 +137,10 @@ class Hub:
                 await self._part(socket, INTERNAL_ERROR, self.problem or "capture did not start")
         finally:
             self.clients.discard(client)
-            await asyncio.shield(self._stop())
+            # Not awaited: a server that stops waits for this socket, but not for the engine.
+            stopping = asyncio.create_task(self._stop())
+            self._stopping.add(stopping)
+            stopping.add_done_callback(self._stopping.discard)
 
     def _greet(self, client: _Client, stream: str, after: int | None) -> None:
         if not client.wants_all:
@@ -328,7 +333,13 @@ class Hub:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
         self.clients.clear()
-        await self._stop()
+        ours = self._started or bool(self._stopping)
+        late = (
+            asyncio.get_running_loop().call_later(CLOSE_S, self.session.abandon) if ours else None
+        )
+        await asyncio.gather(self._stop(), *self._stopping, return_exceptions=True)
+        if late:
+            late.cancel()
 
     # -- what clients are told ----------------------------------------------------------------
 

@@ -82,6 +82,21 @@ def test_a_file_is_served_from_the_first_client_on_and_ctrl_c_ends_it(data: Path
     assert "Traceback" not in err
 
 
+@posix
+@pytest.mark.parametrize(("sent", "code"), [("SIGINT", 130), ("SIGTERM", -15)])
+def test_a_signal_while_the_engine_works_ends_it_promptly(data: Path, sent: str, code: int) -> None:
+    with sttlab("serve", "--source", str(data / "demo.flac"), "--port", "0") as process:
+        address = serving(process)
+        with connect(f"ws://{address}/ws?events=all") as client:
+            events = (json.loads(client.recv(timeout=60))["event"] for _ in range(2000))
+            assert "utterance" in events  # which the engine now has
+            process.send_signal(getattr(signal, sent))
+            _, err = process.communicate(timeout=10)
+    assert process.returncode == code
+    assert "terminate called" not in err
+    assert "Traceback" not in err
+
+
 def test_a_port_taken_is_a_failure_on_one_line(data: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
