@@ -51,19 +51,28 @@ POLICY_VIOLATION, INTERNAL_ERROR, TRY_AGAIN_LATER = 1008, 1011, 1013
 class _Client:
     def __init__(self, wants_all: bool) -> None:
         self.wants_all = wants_all
-        self.greeted = not wants_all  # its first message is the hello
+        self.greeted = False
         self.messages: asyncio.Queue[str] = asyncio.Queue(WAITING_MESSAGES)
         self.allowance = Allowance(MESSAGES_PER_S, MESSAGES_AT_ONCE)
         self.goodbye: tuple[int, str] | None = None
         self.dismissed = asyncio.Event()
 
     def put(self, message: str, droppable: bool = False) -> None:
-        if not self.greeted or (droppable and self.messages.qsize() > WAITING_MESSAGES // 2):
+        if droppable and self.messages.qsize() > WAITING_MESSAGES // 2:
             return
         try:
             self.messages.put_nowait(message)
         except asyncio.QueueFull:
             self.dismiss(TRY_AGAIN_LATER, "too slow")
+
+    def begin(self, hello: str, missed: list[str]) -> None:
+        """Put these before what has come since it was accepted."""
+        self.greeted = True
+        since = [self.messages.get_nowait() for _ in range(self.messages.qsize())]
+        first = [hello, *missed, *(message for message in since if message not in missed)]
+        self.messages = asyncio.Queue(WAITING_MESSAGES + len(first))  # not held against it
+        for message in first:
+            self.messages.put_nowait(message)
 
     def dismiss(self, code: int, reason: str) -> None:
         self.goodbye = self.goodbye or (code, reason)
@@ -151,10 +160,7 @@ class Hub:
         missed: list[str] = []
         if after is not None and stream and stream == state.stream:
             missed = [message for number, message in self._missed if number > after]
-        client.greeted = True
-        client.messages = asyncio.Queue(WAITING_MESSAGES + len(missed))  # not held against it
-        for message in (protocol.full(hello) or "", *missed):
-            client.put(message)
+        client.begin(protocol.full(hello) or "", missed)
 
     async def _talk(self, socket: WebSocket, client: _Client) -> None:
         """Read, write, and watch for a client that is to be let go."""
@@ -377,7 +383,7 @@ class Hub:
         self._told = comparable
         message = protocol.full(state) or ""
         for client in self.clients:
-            if client.wants_all:
+            if client.wants_all and client.greeted:
                 client.put(message)
 
     def _on_event(self, event: Event) -> None:
