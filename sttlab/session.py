@@ -699,7 +699,8 @@ class Session:
         guess = _Guess(utterance)
         guess.job = Job(utterance.samples, Priority.GUESS, partial(self._guessed, guess))
         self._guess = guess
-        self.worker.submit(self._lane, guess.job, lambda: True)
+        if not self.worker.submit(self._lane, guess.job, lambda: True):
+            self._guess = None  # the lane is full: the utterance takes its own turn
 
     def _drop_guess(self) -> None:
         if self._guess and self._guess.job:

@@ -356,6 +356,25 @@ def test_a_guess_that_is_not_done_becomes_the_answer_when_it_is():
     assert len(session.history) == len(engine.lengths) == 1
 
 
+def test_an_utterance_of_many_pauses_is_not_lost_while_the_engine_is_busy():
+    """More guesses than the lane holds: the last has no place in it."""
+    loud = speech(1, seconds=0.3)[:4800]
+    parts = [loud, np.zeros(4800, np.float32)] * (LANE_JOBS + 4)
+    engine = Counting()
+    engine.go.clear()
+
+    class Held(Blocks):
+        def read(self, timeout_s):
+            if not self.left:
+                engine.go.set()
+            return super().read(timeout_s)
+
+    session = Session(Held(*parts), vad=PAUSING, model=engine)
+    with session:
+        assert session.wait(WAIT_S)
+    assert len(session.history) == 1
+
+
 def test_partials_only_for_those_who_ask():
     def run(partials):
         session = Session(
