@@ -10,27 +10,67 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ASOUNDRC = "pcm.!default { type pulse }\nctl.!default { type pulse }\n"
+DEFAULT = "pcm.!default { type pulse }\nctl.!default { type pulse }\n"
+NAMES = ("desk", "headset")  # further names of the one microphone
 WAIT_S = 30
 
 
 class Pulse:
-    """A running PulseAudio with a sink `vmic` and a microphone `mic` that hears it."""
+    """A PulseAudio in a folder of its own, with a microphone `mic` that hears the sink `vmic`."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
-        self._environment = environment
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.environment = environment
+        self._folder = folder
         self._modules: list[str] = []
+        self.name(*NAMES)
+        self.start()
+
+    def start(self) -> None:
+        self._daemon = subprocess.Popen(
+            [
+                *("pulseaudio", "--daemonize=no", "-n", "--exit-idle-time=-1", "--disallow-exit"),
+                *("-L", "module-native-protocol-unix"),
+                *("--log-target=stderr", "--log-level=notice"),
+            ],
+            env=self.environment,
+            stderr=subprocess.DEVNULL,
+        )
+        self._await_answer()
+        self.plug()
+
+    def _await_answer(self) -> None:
+        for _ in range(WAIT_S * 10):
+            with contextlib.suppress(subprocess.CalledProcessError):
+                self.pactl("info")
+                return
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                raise AssertionError(f"PulseAudio ended with {self._daemon.wait(0.1)}")
+        raise AssertionError("PulseAudio does not answer")
+
+    def kill(self) -> None:
+        """End it without warning, as a crash would."""
+        self._daemon.kill()
+        self._daemon.wait(WAIT_S)
+
+    def stop(self) -> None:
+        self._daemon.terminate()
+        self._daemon.wait(WAIT_S)
 
     def pactl(self, *args: str) -> str:
         done = subprocess.run(
             ["pactl", *args],
-            env=self._environment,
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=WAIT_S,
             check=True,
         )
         return done.stdout.strip()
+
+    def name(self, *names: str) -> None:
+        """Have ALSA know the microphone by these names, besides "default"."""
+        lines = [f"pcm.{name} {{ type pulse device mic }}\n" for name in names]
+        (self._folder / ".asoundrc").write_text(DEFAULT + "".join(lines))
 
     def plug(self) -> None:
         self._modules = [
@@ -44,21 +84,24 @@ class Pulse:
 
     def unplug(self) -> None:
         """Take away the sink as well: PulseAudio would move open streams to its monitor."""
-        for module in reversed(self._modules):
-            self.pactl("unload-module", module)
+        while self._modules:
+            self.pactl("unload-module", self._modules.pop())
+
+    @property
+    def plugged(self) -> bool:
+        return bool(self._modules)
 
     def mute(self, on: bool) -> None:
         self.pactl("set-source-mute", "mic", str(int(on)))
 
     def play(self, path: Path) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(["paplay", "-d", "vmic", str(path)], env=self._environment)
+        return subprocess.Popen(["paplay", "-d", "vmic", str(path)], env=self.environment)
 
 
 @contextmanager
 def pulse() -> Iterator[Pulse]:
     """Run it, with this process's ALSA looking there."""
     with tempfile.TemporaryDirectory(prefix="sttlab-pulse-") as folder, contextlib.ExitStack() as s:
-        Path(folder, ".asoundrc").write_text(ASOUNDRC)
         Path(folder).chmod(0o700)
         ours = {
             "HOME": folder,
@@ -68,31 +111,9 @@ def pulse() -> Iterator[Pulse]:
         for name, value in ours.items():
             s.callback(_restore, name, os.environ.get(name))
             os.environ[name] = value
-        environment = {**os.environ, "LC_ALL": "C"}
-        daemon = subprocess.Popen(
-            [
-                *("pulseaudio", "--daemonize=no", "-n", "--exit-idle-time=-1", "--disallow-exit"),
-                *("-L", "module-native-protocol-unix"),
-                *("--log-target=stderr", "--log-level=notice"),
-            ],
-            env=environment,
-            stderr=subprocess.DEVNULL,
-        )
-        s.callback(_end, daemon)
-        server = Pulse(environment)
-        _await_answer(server, daemon)
-        server.plug()
+        server = Pulse(Path(folder), {**os.environ, "LC_ALL": "C"})
+        s.callback(server.stop)
         yield server
-
-
-def _await_answer(server: Pulse, daemon: subprocess.Popen[bytes]) -> None:
-    for _ in range(WAIT_S * 10):
-        with contextlib.suppress(subprocess.CalledProcessError):
-            server.pactl("info")
-            return
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            raise AssertionError(f"PulseAudio ended with {daemon.wait(0.1)}")
-    raise AssertionError("PulseAudio does not answer")
 
 
 def _restore(name: str, value: str | None) -> None:
@@ -100,8 +121,3 @@ def _restore(name: str, value: str | None) -> None:
         os.environ.pop(name, None)
     else:
         os.environ[name] = value
-
-
-def _end(daemon: subprocess.Popen[bytes]) -> None:
-    daemon.terminate()
-    daemon.wait(WAIT_S)

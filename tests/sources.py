@@ -33,6 +33,8 @@ def joined(blocks: list[Block]) -> np.ndarray:
 class SourceContract:
     """Needs a fixture `source`: not open yet, with a second of sound and more once it is."""
 
+    times = 10  # that it is opened and closed in a row
+
     def test_before_it_is_open_it_gives_nothing_at_once(self, source: AudioSource) -> None:
         assert source.read(WAIT_S) is None
 
@@ -47,7 +49,6 @@ class SourceContract:
             assert block.samples.dtype == np.float32
             assert block.samples.ndim == 1
             assert block.samples.size == 0 or np.abs(block.samples).max() <= 1
-            assert block.lost_samples == 0
 
     def test_closed_it_gives_nothing_at_once(self, source: AudioSource) -> None:
         source.open()
@@ -62,7 +63,7 @@ class SourceContract:
         source.close()
 
     def test_it_opens_again_and_again(self, source: AudioSource) -> None:
-        for _ in range(3):
+        for _ in range(self.times):
             source.open()
             assert len(joined(read_some(source, SAMPLE_RATE // 10)))
             source.close()
@@ -71,7 +72,7 @@ class SourceContract:
         read_some(source, SAMPLE_RATE // 10)
 
     def test_any_thread_may_close_it_and_wake_its_reader(self, source: AudioSource) -> None:
-        for _ in range(10):
+        for _ in range(self.times):
             source.open()
             ended = threading.Event()
             reading = threading.Event()

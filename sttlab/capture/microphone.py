@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import queue
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -49,7 +51,7 @@ NOT_ALLOWED = {
     "that it isn't muted",
 }
 
-_portaudio = threading.Lock()  # PortAudio's start and end are global to the process
+_portaudio = threading.RLock()  # PortAudio's start and end are global to the process
 _open_streams = 0  # guarded by it: a new list of devices needs all streams closed
 
 
@@ -90,13 +92,12 @@ def list_devices() -> list[DeviceInfo]:
     sd = _sounddevice()
     try:
         with _portaudio:
-            if not _open_streams:
-                sd._terminate()
+            if not _open_streams:  # it looks for devices only when it starts
+                if sd._initialized:
+                    sd._terminate()
                 sd._initialize()
             devices, apis = sd.query_devices(), sd.query_hostapis()
-            default = sd.default.device[0]
-            if default < 0 and apis:
-                default = apis[0]["default_input_device"]
+            default = _default_index(sd)
     except sd.PortAudioError as error:
         raise DeviceUnavailable(f"PortAudio does not answer: {error}") from error
     return [
@@ -111,6 +112,13 @@ def list_devices() -> list[DeviceInfo]:
         for index, device in enumerate(devices)
         if device["max_input_channels"] > 0
     ]
+
+
+def _default_index(sd: Any) -> int:
+    try:
+        return int(sd.query_devices(kind="input")["index"])
+    except (sd.PortAudioError, ValueError):  # none, or `sounddevice.default` names another
+        return -1
 
 
 def find_device(device: int | str | None, devices: list[DeviceInfo]) -> DeviceInfo:
@@ -146,75 +154,107 @@ class _Stream:
     def __init__(self, device: DeviceInfo, clock: Callable[[], float]) -> None:
         global _open_streams
         sd = _sounddevice()
+        self._device = device
         self._clock = clock
         self.finished = False
-        self.patience_s = FIRST_BLOCK_S
         self.heard_at = clock()
-        self.rate, self._channels = self._settings(sd, device)
-        frames = round(self.rate * BLOCK_S)
-        self.blocks: queue.Queue[tuple[NDArray[np.float32], int]] = queue.Queue(
-            round(QUEUE_S / BLOCK_S)  # drops the oldest and counts it
-        )
-        self.dropped = 0  # samples, in all; written by the callback only
-        self._lost = 0
+        # Bounded by QUEUE_S; drops the oldest, whose positions are then missing. None is the end.
+        self._blocks: queue.Queue[tuple[int, NDArray[np.float32]] | None]
+        self._blocks = queue.Queue(round(QUEUE_S / BLOCK_S))
+        self._position = 0  # the callback's: of its next block, what was lost included
         self._due: float | None = None
+        self._expected = 0  # the reader's
+        self._waited_s = 0.0
+        self._closing = threading.Lock()  # taken once and for all by the first to close
         try:
             with _portaudio:
+                self.rate, channels = _settings(sd, device)
                 self._stream = sd.InputStream(
                     device=device.index,
                     samplerate=self.rate,
-                    channels=self._channels,
+                    channels=channels,
                     dtype="float32",
-                    blocksize=frames,
+                    blocksize=round(self.rate * BLOCK_S),
                     callback=self._callback,
                     finished_callback=self._finished,
                 )
                 _open_streams += 1
         except sd.PortAudioError as error:
             raise _refused(device, error) from error
+
+    def start(self) -> None:
+        """Begin to hear. Raises DeviceUnavailable, and closes, if the device won't."""
         try:
             self._stream.start()
-        except sd.PortAudioError as error:
+        except _sounddevice().PortAudioError as error:
             self.close()
-            raise _refused(device, error) from error
+            raise _refused(self._device, error) from error
 
-    def _settings(self, sd: Any, device: DeviceInfo) -> tuple[int, int]:
-        try:
-            sd.check_input_settings(
-                device=device.index, samplerate=SAMPLE_RATE, channels=1, dtype="float32"
-            )
-        except (sd.PortAudioError, ValueError):
-            return device.default_rate, device.channels
-        return SAMPLE_RATE, 1
+    # -- on PortAudio's thread ----------------------------------------------------------------
 
     def _callback(self, data: NDArray[np.float32], frames: int, when: Any, status: Any) -> None:
+        now = self._clock()
         if status.input_overflow:
-            # How much is missing, by the device's own clock; a block at least.
-            ahead = when.inputBufferAdcTime - self._due if self._due is not None else 0.0
-            self._lost += max(round(ahead * self.rate), frames)
+            # How much is missing: by the device's own clock, but at most the time that has passed.
+            ahead_s = when.inputBufferAdcTime - self._due if self._due is not None else 0.0
+            missing = round(min(ahead_s, now - self.heard_at) * self.rate)
+            self._position += max(missing, frames)
         self._due = when.inputBufferAdcTime + frames / self.rate
-        self.heard_at = self._clock()
-        self.patience_s = HEARTBEAT_S
-        item = data.copy(), self._lost
-        self._lost = 0
-        try:
-            self.blocks.put_nowait(item)
-        except queue.Full:
-            with contextlib.suppress(queue.Empty):
-                oldest, lost = self.blocks.get_nowait()
-                self.dropped += lost + len(oldest)
-            self.blocks.put_nowait(item)
+        self.heard_at = now
+        self._put((self._position, data.copy()))
+        self._position += frames
+
+    def _put(self, item: tuple[int, NDArray[np.float32]] | None) -> None:
+        while True:
+            try:
+                self._blocks.put_nowait(item)
+                return
+            except queue.Full:
+                with contextlib.suppress(queue.Empty):
+                    self._blocks.get_nowait()
 
     def _finished(self) -> None:
         self.finished = True
 
+    # -- on the reader's ----------------------------------------------------------------------
+
+    def read(self, timeout_s: float) -> tuple[NDArray[np.float32], int] | None:
+        """Give the next block, mono at `rate`, and how many samples are missing before it."""
+        try:
+            item = self._blocks.get(timeout=max(timeout_s, 0.001))
+        except queue.Empty:
+            self._waited_s += timeout_s
+            return None
+        if item is None:
+            return None
+        self._waited_s = 0.0
+        position, data = item
+        lost = position - self._expected
+        self._expected = position + len(data)
+        return (data[:, 0] if data.shape[1] == 1 else data.mean(axis=1)), lost
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the device has vanished.
+
+        Told by the time that was spent waiting, not by the clock: Python may hold up both threads.
+        """
+        patience_s = HEARTBEAT_S if self._expected else FIRST_BLOCK_S
+        return self.finished or self._waited_s > patience_s
+
+    # -- on any -------------------------------------------------------------------------------
+
     def close(self) -> None:
         """Close in a thread of its own: a device that is gone may never answer."""
+        if not self._closing.acquire(blocking=False):
+            return
+        self._put(None)
         closing = threading.Thread(target=self._close, name="sttlab-close", daemon=True)
         closing.start()
         closing.join(CLOSE_S)
         if closing.is_alive():
-            log.warning("a microphone did not answer when it was closed")
+            log.warning("%s did not answer when it was closed", self._device.name)
+            atexit.unregister(_sounddevice()._exit_handler)  # it would wait for the same answer
 
     def _close(self) -> None:
         global _open_streams
@@ -224,6 +264,17 @@ class _Stream:
         finally:
             with _portaudio:
                 _open_streams -= 1
+
+
+def _settings(sd: Any, device: DeviceInfo) -> tuple[int, int]:
+    """Choose rate and channels: those that need no conversion, if the device takes them."""
+    try:
+        sd.check_input_settings(
+            device=device.index, samplerate=SAMPLE_RATE, channels=1, dtype="float32"
+        )
+    except (sd.PortAudioError, ValueError):
+        return device.default_rate, device.channels
+    return SAMPLE_RATE, 1
 
 
 def _refused(device: DeviceInfo, error: Exception) -> DeviceUnavailable:
@@ -273,40 +324,39 @@ class Microphone:
             If there is no PortAudio or no such device, or it refuses, with the remedy.
         """
         self.close()
-        self._closed.clear()
-        self._info = find_device(self.device, list_devices())
-        self._start(self._info)
-        self._heard = 0  # samples since opening, until SILENT_S has been judged
-        self._silent = True
+        self._start(lambda devices: find_device(self.device, devices))
         self._lost = 0.0
+        self._closed.clear()
 
-    def _start(self, info: DeviceInfo) -> None:
-        self._stream = _Stream(info, self._clock)
-        self._dropped = 0  # of the stream's, those accounted for
+    def _start(self, choose: Callable[[list[DeviceInfo]], DeviceInfo]) -> None:
+        with _portaudio:  # lest another list makes the index another device's
+            self._info = choose(list_devices())
+            stream = _Stream(self._info, self._clock)
+        stream.start()
+        self._stream = stream
+        self._forgotten = weakref.finalize(self, stream.close)  # else PortAudio calls what is gone
         self._resampler = None
-        if self._stream.rate != SAMPLE_RATE:
+        if stream.rate != SAMPLE_RATE:
             import soxr
 
-            self._resampler = soxr.ResampleStream(self._stream.rate, SAMPLE_RATE, 1, "float32")
+            self._resampler = soxr.ResampleStream(stream.rate, SAMPLE_RATE, 1, "float32")
+        self._heard = 0  # samples since opening, until SILENT_S has been judged
+        self._silent = True
 
     def read(self, timeout_s: float) -> Block | None:
         """Wait for the next block; see `AudioSource.read`."""
+        stream = self._stream
         if self._closed.is_set():
             return None
-        if self._stream is None:
+        if stream is None:
             return self._look_again(timeout_s)
-        try:
-            data, lost = self._stream.blocks.get(timeout=max(timeout_s, 0.001))
-        except queue.Empty:
-            silent_s = self._clock() - self._stream.heard_at
-            if self._stream.finished or silent_s > self._stream.patience_s:
-                return self._vanished()
-            return Block(np.empty(0, np.float32))
-        samples = data[:, 0] if data.shape[1] == 1 else data.mean(axis=1)
-        dropped = self._stream.dropped
-        lost += dropped - self._dropped  # what was dropped was older than this block
-        self._dropped = dropped
-        self._lost += lost * SAMPLE_RATE / self._stream.rate
+        heard = stream.read(min(timeout_s, HEARTBEAT_S))
+        if self._closed.is_set():
+            return None
+        if heard is None:
+            return self._vanished(stream) if stream.is_gone else Block(np.empty(0, np.float32))
+        samples, lost = heard
+        self._lost += lost * SAMPLE_RATE / stream.rate
         if self._resampler is not None:
             samples = self._resampler.resample_chunk(samples)
         whole = int(self._lost)
@@ -323,11 +373,12 @@ class Microphone:
         message = f"{self.name} gives nothing but zeros: {_remedy(NOT_ALLOWED)}"
         return (DeviceSilent(device=self.name, message=message),)
 
-    def _vanished(self) -> Block:
-        assert self._stream is not None
-        self._away_since = self._stream.heard_at
-        self._stream.close()
+    def _vanished(self, stream: _Stream) -> Block:
+        self._away_since = stream.heard_at
+        self._forgotten()
         self._stream = None
+        if self._resampler is not None:  # what it still holds back is lost with the device
+            self._lost += len(self._resampler.resample_chunk(np.empty(0, np.float32), last=True))
         self._pause_s = FIRST_RETRY_S
         self._retry_at = self._clock() + self._pause_s
         message = f"{self.name} is gone: plug it in again, and it is used as soon as it is back"
@@ -342,27 +393,31 @@ class Microphone:
         if wait_s > 0:
             self._closed.wait(min(wait_s, timeout_s))
             return nothing
-        assert self._info is not None
         try:
-            same = [
-                d
-                for d in list_devices()
-                if (d.name, d.host_api) == (self._info.name, self._info.host_api)
-            ]
-            if not same:
-                raise DeviceUnavailable(f"{self.name} is not back")
-            self._start(same[0])
+            self._start(self._same)
         except DeviceUnavailable as error:
             log.debug("%s", error)
             self._pause_s = min(2 * self._pause_s, LONGEST_RETRY_S)
             self._retry_at = self._clock() + self._pause_s
             return nothing
+        if self._closed.is_set():  # meanwhile
+            self.close()
+            return nothing
         self._lost += (self._clock() - self._away_since) * SAMPLE_RATE
         return Block(np.empty(0, np.float32), events=(DeviceRestored(device=self.name),))
+
+    def _same(self, devices: list[DeviceInfo]) -> DeviceInfo:
+        """Find the one that vanished."""
+        assert self._info is not None
+        wanted = self._info.name, self._info.host_api
+        for device in devices:
+            if (device.name, device.host_api) == wanted:
+                return device
+        raise DeviceUnavailable(f"{self.name} is not back")
 
     def close(self) -> None:
         """Close the device. Never hangs, even if it is gone."""
         self._closed.set()
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            self._forgotten()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 
@@ -10,7 +11,9 @@ import numpy as np
 from sttlab.audio import SAMPLE_RATE, Recording
 from sttlab.capture.microphone import Microphone
 from sttlab.errors import ConfigError, DeviceUnavailable
-from sttlab.events import DeviceLost
+from sttlab.events import DeviceLost, DeviceSilent
+
+log = logging.getLogger(__name__)
 
 LONGEST_S = 3600
 
@@ -51,7 +54,12 @@ def record(
             assert block is not None  # it ends only when closed
             for event in block.events:
                 if isinstance(event, DeviceLost):
-                    raise DeviceUnavailable(event.message)
+                    raise DeviceUnavailable(
+                        f"{source.name} vanished after {length / SAMPLE_RATE:.1f} s: plug it in "
+                        "again, and record again"
+                    )
+                if isinstance(event, DeviceSilent):
+                    log.warning(event.message)
             pieces += [np.zeros(block.lost_samples, np.float32), block.samples]
             length += block.lost_samples + len(block.samples)
             if progress:
