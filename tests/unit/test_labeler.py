@@ -7,6 +7,7 @@ import json
 import subprocess
 import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def page(monkeypatch):
 
 class Page:
     def __init__(self, monkeypatch):
-        self.sent = []
+        self.sent: list[Any] = []
         monkeypatch.setattr(
             module.Canvas,
             "send",
@@ -166,13 +167,13 @@ def test_sound_is_sent_piece_by_piece(recording, page):
     assert np.allclose(from_pcm16(pcm), recording.samples[24000:32000], atol=2**-15)
     _, (pcm,) = page.ask(labeler, "sound", start_s=31, end_s=99)
     assert len(pcm) == 2 * (len(recording.samples) - 31 * SAMPLE_RATE)
-    long = stt.Labeler(stt.Recording(np.zeros(100 * SAMPLE_RATE)))
+    long = stt.Labeler(stt.Recording(np.zeros(100 * SAMPLE_RATE, np.float32)))
     _, (pcm,) = page.ask(long, "sound", start_s=0, end_s=100)
     assert len(pcm) == 2 * module.SOUND_S * SAMPLE_RATE
 
 
 def test_an_empty_recording_can_be_shown(page):
-    labeler = stt.Labeler(stt.Recording(np.zeros(0)), config=stt.VadConfig())
+    labeler = stt.Labeler(stt.Recording(np.zeros(0, np.float32)), config=stt.VadConfig())
     assert labeler.labels == Labels()
     _, low, high, levels = page.picture(labeler, 0, 1, 100)
     assert len(low) == len(high) == len(levels) == 0

@@ -1,0 +1,221 @@
+"""What every engine owes, on real speech with real weights."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sttlab.audio import SAMPLE_RATE, load, to_pcm16
+from sttlab.config import TranscribeConfig
+from sttlab.errors import ConfigError, ModelError, TranscribeError
+from sttlab.evaluate.wer import wer
+from sttlab.transcribe import make_transcriber
+from sttlab.transcribe.base import Cancelled, Transcriber, invented, pieces
+
+pytestmark = pytest.mark.needs("whisper", "faster-whisper")
+
+
+@pytest.fixture(scope="module", params=["whisper", "faster-whisper"])
+def engine(request: pytest.FixtureRequest) -> Iterator[Transcriber]:
+    engine = make_transcriber(TranscribeConfig(engine=request.param, device="cpu"))
+    engine.load()
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def young_man(data: Path) -> np.ndarray:
+    return load(data / "austen-2.flac").samples
+
+
+def words(engine: Transcriber, samples: np.ndarray, rate: int = SAMPLE_RATE) -> str:
+    return engine.transcribe(samples, rate).text.lower()
+
+
+FORMS = {
+    "int16": to_pcm16,
+    "float64": lambda s: s.astype(np.float64),
+    "stereo": lambda s: np.stack([s, s], axis=1),
+    "channels first": lambda s: np.stack([s, s]),
+    "out of range": lambda s: s * 20,
+    "with a constant": lambda s: s + 0.3,
+    "with holes": lambda s: np.where(np.arange(len(s)) % 4000 == 0, np.nan, s),
+    "read only": lambda s: np.frombuffer(s.tobytes(), np.float32),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_sound_of_any_form_is_heard(engine: Transcriber, young_man: np.ndarray, form: str) -> None:
+    assert "young man" in words(engine, FORMS[form](young_man))
+
+
+def test_sound_of_any_rate_is_heard(engine: Transcriber, young_man: np.ndarray) -> None:
+    import soxr
+
+    assert "young man" in words(engine, soxr.resample(young_man, SAMPLE_RATE, 44_100), 44_100)
+    assert "young man" in words(engine, soxr.resample(young_man, SAMPLE_RATE, 8_000), 8_000)
+
+
+@pytest.mark.parametrize("samples", [[], [0.5], np.zeros(100), np.zeros(SAMPLE_RATE * 3)])
+def test_nothing_is_heard_in_nothing(engine: Transcriber, samples: Any) -> None:
+    said = engine.transcribe(np.asarray(samples, np.float32))
+    assert said.text == ""
+    assert said.segments == ()
+
+
+@pytest.mark.parametrize("samples", [np.zeros((2, 2, 2)), np.array(["words"])])
+def test_what_cannot_be_heard_is_an_error(engine: Transcriber, samples: np.ndarray) -> None:
+    with pytest.raises(TranscribeError, match="can't be heard"):
+        engine.transcribe(samples)
+
+
+def test_segments_lie_within_the_utterance_in_order(engine: Transcriber, data: Path) -> None:
+    recording = load(data / "austen-4.flac")
+    said = engine.transcribe(recording.samples)
+    edges = [edge for s in said.segments for edge in (s.start_s, s.end_s)]
+    assert edges == sorted(edges)
+    assert edges[0] >= 0
+    assert edges[-1] <= recording.duration_s
+    assert " ".join(s.text for s in said.segments) == said.text
+    assert 0.3 < said.confidence <= 1
+    assert said.language == "en"
+
+
+def test_the_same_sound_gives_the_same_text(engine: Transcriber, young_man: np.ndarray) -> None:
+    assert engine.transcribe(young_man) == engine.transcribe(young_man)
+
+
+def test_what_is_longer_than_a_window_loses_nothing(engine: Transcriber, data: Path) -> None:
+    gap = np.zeros(SAMPLE_RATE, np.float32)
+    sounds, texts = [], []
+    for i in (1, 2, 3, 4, 5, 1, 2):
+        sounds += [load(data / f"austen-{i}.flac").samples, gap]
+        texts.append((data / f"austen-{i}.txt").read_text())
+    long = np.concatenate(sounds)
+    assert len(long) > 35 * SAMPLE_RATE
+    said = engine.transcribe(long)
+    assert wer(" ".join(texts), said.text).wer < 0.15
+    assert said.segments[-1].end_s > len(long) / SAMPLE_RATE - 3
+
+
+def test_cancelled_it_stops(engine: Transcriber, young_man: np.ndarray) -> None:
+    with pytest.raises(Cancelled):
+        engine.transcribe(young_man, cancelled=lambda: True)
+    assert "young man" in words(engine, young_man)
+
+
+def test_cancelled_in_the_midst_it_stops_too(engine: Transcriber, young_man: np.ndarray) -> None:
+    asked = threading.Semaphore(0)
+
+    def after_a_while() -> bool:
+        asked.release()
+        return asked._value > 1
+
+    with pytest.raises(Cancelled):
+        engine.transcribe(young_man, cancelled=after_a_while)
+
+
+READ = ("austen-1", "austen-2", "austen-3", "austen-4", "austen-5", "monologue", "pause", "cough")
+
+
+def test_words_are_as_right_as_the_model_makes_them(engine: Transcriber, data: Path) -> None:
+    """12 to 16 errors in 205 words, by engine; twice that would be something broken."""
+    said = [engine.transcribe(load(data / f"{name}.flac").samples).text for name in READ]
+    found = wer([(data / f"{name}.txt").read_text() for name in READ], said)
+    assert found.words > 150
+    assert found.wer < 0.15, found
+
+
+def noise(kind: str, data: Path) -> np.ndarray:
+    rng = np.random.default_rng(3)
+    n = 6 * SAMPLE_RATE
+    if kind == "keyboard":
+        return load(data / "keyboard.ogg").samples[:n]
+    if kind == "hum":
+        t = np.arange(n) / SAMPLE_RATE
+        waves = [np.sin(2 * np.pi * 50 * k * t) / k for k in (1, 2, 3, 5)]
+        return np.sum(waves, axis=0).astype(np.float32)
+    white = np.fft.rfft(rng.standard_normal(n))
+    if kind == "pink":
+        white /= np.sqrt(np.maximum(np.arange(len(white)), 1))
+    return np.fft.irfft(white, n).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["white", "pink", "hum", "keyboard"])
+@pytest.mark.parametrize("level_dbfs", [-60, -45, -30])
+def test_noise_is_no_text(engine: Transcriber, data: Path, kind: str, level_dbfs: float) -> None:
+    sound = noise(kind, data)
+    sound *= 10 ** (level_dbfs / 20) / np.sqrt(np.mean(sound**2))
+    assert engine.transcribe(sound).text == ""
+
+
+def test_a_language_the_model_does_not_know_is_refused() -> None:
+    for kwargs in ({"language": "de"}, {"task": "translate"}):
+        config = TranscribeConfig(model="tiny.en", **kwargs)  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match=r"only English.*base"):
+            make_transcriber(config).load()
+    with pytest.raises(ConfigError, match="code such as en or de"):
+        make_transcriber(TranscribeConfig(model="base", language="german")).load()
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        return
+    with pytest.raises(ModelError, match="cuda"):
+        make_transcriber(TranscribeConfig(device="cuda")).load()
+
+
+def test_a_prompt_gives_the_spelling(data: Path) -> None:
+    sound = load(data / "austen-1.flac").samples
+    config = TranscribeConfig(device="cpu", initial_prompt="Mr. Jon Dashwoode and his sister.")
+    assert "Dashwoode" in make_transcriber(config).transcribe(sound).text
+
+
+@pytest.fixture(scope="module")
+def multilingual() -> Iterator[Transcriber]:
+    engine = make_transcriber(TranscribeConfig(model="base", device="cpu"))
+    yield engine
+    engine.close()
+
+
+def test_the_language_is_heard(multilingual: Transcriber, data: Path) -> None:
+    for name, language in (("spanish.opus", "es"), ("swedish.flac", "sv"), ("austen-2.flac", "en")):
+        said = multilingual.transcribe(load(data / name).samples)
+        assert said.language == language
+        assert said.language_probability > 0.5
+
+
+def test_a_translation_is_english(data: Path) -> None:
+    engine = make_transcriber(TranscribeConfig(model="base", device="cpu", task="translate"))
+    text = engine.transcribe(load(data / "spanish.opus").samples).text.lower()
+    assert " the " in text
+    engine.close()
+
+
+def test_reasons_to_hold_text_back() -> None:
+    sound = np.full(SAMPLE_RATE, 0.1, np.float32)
+    assert invented("", -9, 1, 9, sound) is None
+    assert invented("Hello there.", -0.3, 0.1, 1.0, sound) is None
+    assert "repeats" in str(invented("no no no", -0.1, 0.0, 3.0, sound))
+    assert "no speech" in str(invented("Thank you.", -1.1, 0.9, 1.0, sound))
+    assert "guesses" in str(invented("Thank you.", -1.6, 0.1, 1.0, sound))
+    assert "too quiet" in str(invented("Thank you.", -0.9, 0.1, 1.0, sound * 1e-3))
+
+
+def test_pieces_lose_nothing_and_fit_the_window() -> None:
+    rng = np.random.default_rng(0)
+    for seconds in (0, 1, 28, 29, 61, 200):
+        sound = rng.standard_normal(seconds * SAMPLE_RATE).astype(np.float32)
+        cut = list(pieces(sound))
+        assert np.array_equal(np.concatenate([piece for _, piece in cut]), sound)
+        assert all(len(piece) <= 28 * SAMPLE_RATE for _, piece in cut)
+        assert [start for start, _ in cut] == list(
+            np.cumsum([0] + [len(piece) for _, piece in cut])[:-1]
+        )
