@@ -17,7 +17,7 @@ from sttlab.capture import Microphone
 from sttlab.config import Config
 from sttlab.errors import SttlabError
 from sttlab.server.engine import Engine
-from sttlab.server.gate import App, Gate, Receive, Scope, Send
+from sttlab.server.gate import App, Gate, Receive, Scope, Send, choose_token
 from sttlab.server.hub import Hub
 from sttlab.server.routes import router
 from sttlab.session import Session
@@ -25,6 +25,7 @@ from sttlab.session import Session
 log = logging.getLogger("uvicorn.error")  # which shows under a plain `uvicorn sttlab.server:app`
 
 CONFIG_VARIABLE = "STTLAB_CONFIG"
+TOKEN_VARIABLE = "STTLAB_TOKEN"
 
 
 def frontend_folder() -> Path:
@@ -38,6 +39,7 @@ def create_app(
     session: Session | None = None,
     *,
     locked: bool = False,
+    token: str | None = None,
     allowed_hosts: Iterable[str] = (),
     allowed_origins: Iterable[str] = (),
 ) -> FastAPI:
@@ -53,12 +55,15 @@ def create_app(
         STTLAB_CONFIG names, if it does.
     locked : bool
         Whether clients may change no settings.
+    token : str, optional
+        See `Gate`. Without a session and this, what the environment variable STTLAB_TOKEN holds.
     allowed_hosts, allowed_origins : iterable of str
         See `Gate`.
     """
     if session is None:
         path = os.environ.get(CONFIG_VARIABLE)
         config = Config.load(path) if path else Config()
+        token = choose_token("localhost", token or os.environ.get(TOKEN_VARIABLE))
         session = Session(Microphone(), vad=config.vad, model=config.transcribe)
     engine = Engine(session.worker)
     hub = Hub(session, engine, locked=locked)
@@ -87,7 +92,9 @@ def create_app(
 
     app.include_router(router)
     app.mount("/", StaticFiles(directory=frontend_folder(), html=True), name="frontend")
-    app.add_middleware(Gate, hosts=tuple(allowed_hosts), origins=tuple(allowed_origins))
+    app.add_middleware(
+        Gate, hosts=tuple(allowed_hosts), origins=tuple(allowed_origins), token=token
+    )
     app.add_middleware(_PlainFailure)
     return app
 

@@ -1,11 +1,20 @@
-"""Who may come in: a page of another website may not, even from this machine's own browser."""
+"""Who may come in: a page of another website may not, even from this machine's own browser.
+
+Other machines may only with the server's token, which comes in the link, and stays in a cookie.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import ipaddress
+import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from sttlab.errors import ConfigError
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -24,9 +33,41 @@ HEADERS = (
     (b"referrer-policy", b"no-referrer"),
 )
 
+COOKIE_S = 7 * 24 * 3600
+SHORTEST_TOKEN = 16
+
+NOT_OURS = "This server answers only its own pages. See allowed_hosts and allowed_origins."
+NO_TOKEN = "This server wants its token: open the link that it gave when it started."
+ONLY_HERE = (
+    "This server has no token, and therefore answers only programs on its own machine. Start it "
+    "with `sttlab serve --host 0.0.0.0`, which makes one, or set STTLAB_TOKEN."
+)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address, or localhost, can be reached from its own machine only."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def choose_token(host: str, token: str | None = None) -> str | None:
+    """Give the token of a server at `host`: the one asked for, a new one, or none if not needed.
+
+    Raises
+    ------
+    ConfigError
+        If the one asked for can be guessed.
+    """
+    if token is not None and len(token) < SHORTEST_TOKEN:
+        raise ConfigError(f"a token needs {SHORTEST_TOKEN} characters or more, not {len(token)}")
+    return token or (None if is_loopback(host) else secrets.token_urlsafe(16))
+
 
 class Gate:
-    """Middleware that checks Host and Origin before anything else sees a request or a socket.
+    """Middleware that checks Host, Origin and token before all else sees a request or a socket.
 
     A Host must be an address, localhost or one of `hosts`: a name that an attacker's DNS points
     here is none of them. An Origin, where there is one, must be that of the page's own server or
@@ -39,10 +80,21 @@ class Gate:
         Further names of this server, without port.
     origins : iterable of str
         Further origins, such as ``https://hub.example``.
+    token : str, optional
+        What every request must bring: in the query (``?token=``), in a cookie, or as a bearer's.
+        Without one, only this machine is answered.
     """
 
-    def __init__(self, app: App, hosts: Iterable[str] = (), origins: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        app: App,
+        hosts: Iterable[str] = (),
+        origins: Iterable[str] = (),
+        token: str | None = None,
+    ) -> None:
         self._app = app
+        self._token = token
+        self._cookie = f"sttlab-{hashlib.sha256((token or '').encode()).hexdigest()[:8]}"
         self._hosts = {host.lower() for host in hosts}
         self._origins = {origin.lower().rstrip("/") for origin in origins}
 
@@ -50,24 +102,52 @@ class Gate:
         """Let in, or answer 403."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
-        elif not self._welcome(scope):
-            await _refuse(scope, send)
-        elif scope["type"] == "websocket":
-            await self._app(scope, receive, send)
-        else:
-            await self._app(scope, receive, _with_headers(send))
-
-    def _welcome(self, scope: Scope) -> bool:
+            return
         headers = {
             key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]
         }
+        given = _take_token(scope)
+        why_not = self._why_not(scope, headers, given)
+        if why_not:
+            await _refuse(scope, send, why_not)
+        elif scope["type"] == "websocket":
+            await self._app(scope, receive, send)
+        elif given and self._token and "text/html" in headers.get("accept", ""):
+            await self._redirect(scope, send)
+        else:
+            await self._app(scope, receive, _with_headers(send))
+
+    def _why_not(self, scope: Scope, headers: dict[str, str], given: str) -> str | None:
         host = headers.get("host", "").lower()
         if not self._knows(host):
-            return False
+            return NOT_OURS
         origin = headers.get("origin", "").lower()
-        if not origin or (scope["type"] == "http" and scope["method"] in SAFE_METHODS):
-            return True
-        return urlsplit(origin).netloc == host or origin in self._origins
+        harmless = scope["type"] == "http" and scope["method"] in SAFE_METHODS
+        ours = urlsplit(origin).netloc == host or origin in self._origins
+        if origin and not harmless and not ours:
+            return NOT_OURS
+        if self._token is None:
+            client = scope.get("client")
+            return None if client is None or is_loopback(client[0]) else ONLY_HERE
+        tokens = (given, self._from_cookie(headers), _from_bearer(headers))
+        return None if any(_same(token, self._token) for token in tokens) else NO_TOKEN
+
+    def _from_cookie(self, headers: dict[str, str]) -> str:
+        try:
+            cookie = SimpleCookie(headers.get("cookie", "")).get(self._cookie)
+        except CookieError:
+            return ""
+        return cookie.value if cookie else ""
+
+    async def _redirect(self, scope: Scope, send: Send) -> None:
+        """Put the token into a cookie, and take it out of the address bar."""
+        query = scope["query_string"].decode("latin-1")
+        page = scope["path"].rsplit("/", 1)[-1]
+        target = f"./{quote(page)}{'?' * bool(query)}{query}"
+        secure = "; Secure" if scope["scheme"] == "https" else ""
+        cookie = f"{self._cookie}={self._token}; Max-Age={COOKIE_S}; HttpOnly; SameSite=Lax{secure}"
+        headers = [(b"location", target.encode()), (b"set-cookie", cookie.encode())]
+        await _answer(send, 303, "", headers)
 
     def _knows(self, host: str) -> bool:
         try:
@@ -83,18 +163,38 @@ class Gate:
         return True
 
 
-async def _refuse(scope: Scope, send: Send) -> None:
+def _take_token(scope: Scope) -> str:
+    """Take the token out of the query, so that it gets into no log."""
+    text: str = scope["query_string"].decode("latin-1")
+    query = parse_qsl(text, keep_blank_values=True)
+    rest = [(name, value) for name, value in query if name != "token"]
+    if len(rest) == len(query):
+        return ""
+    scope["query_string"] = urlencode(rest).encode("latin-1")
+    return dict(query)["token"]
+
+
+def _from_bearer(headers: dict[str, str]) -> str:
+    kind, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if kind.lower() == "bearer" else ""
+
+
+def _same(one: str, other: str) -> bool:
+    """Compare in a time that tells nothing."""
+    return hmac.compare_digest(one.encode(), other.encode())
+
+
+async def _refuse(scope: Scope, send: Send, why: str) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})  # before accept: HTTP 403
-        return
-    body = b"This server answers only its own pages. See allowed_hosts and allowed_origins.\n"
-    await send(
-        {
-            "type": "http.response.start",
-            "status": 403,
-            "headers": [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(body))],
-        }
-    )
+    else:
+        await _answer(send, 403, why + "\n", [(b"content-type", b"text/plain; charset=utf-8")])
+
+
+async def _answer(send: Send, status: int, text: str, headers: list[tuple[bytes, bytes]]) -> None:
+    body = text.encode()
+    headers = [*headers, (b"content-length", b"%d" % len(body)), *HEADERS]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
