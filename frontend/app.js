@@ -4,6 +4,7 @@ import { connect, socketUrl } from "./connection.js";
 import { FORMATS } from "./exports.js";
 import { createList } from "./list.js";
 import { createMeter } from "./meter.js";
+import { createSettings } from "./settings.js";
 import { START, afterLink, afterMessage, words } from "./status.js";
 import { Transcript, timeline } from "./transcript.js";
 
@@ -16,6 +17,7 @@ const storageName = `sttlab:${new URL(".", document.baseURI).pathname}`;
 const transcript = new Transcript(localStorage, storageName);
 const meter = createMeter($("meter"));
 const list = createList($("transcript"), { edit, remove, copy: copyOne });
+const settings = createSettings($("settings"), (request) => socket.send(request), meter.threshold);
 let status = START;
 let following = true; // the newest line is kept in sight
 let unread = 0;
@@ -27,18 +29,26 @@ function onMessage(message) {
   const id = message.utterance_id;
   switch (message.event) {
     case "hello":
+      settings.begin(message);
+      begin(message);
+      break;
     case "state":
+      settings.state(message);
       begin(message);
       break;
     case "config_changed":
+      settings.setConfig(message.config);
       meter.setDetector(message.config.detector);
+      break;
+    case "refused":
+      settings.refused(message.message);
       break;
     case "level":
       meter.add(message);
       $("level").textContent = `${Math.round(message.level_dbfs)} dBFS`;
       break;
     case "partial":
-      list.draft(id, message.text, message.stable, Date.now());
+      list.draft(id, message.text, message.stable);
       showEmpty();
       break;
     case "transcript":
@@ -46,13 +56,14 @@ function onMessage(message) {
       break;
     case "suppressed":
       dropDraft(id);
+      if (page.held) list.note(`Held back: “${message.text}” (${message.reason})`);
       break;
     case "transcription_failed":
       dropDraft(id);
-      list.note(`What was said here was not transcribed: ${message.message}`, Date.now());
+      list.note(`What was said here was not transcribed: ${message.message}`);
       break;
     case "samples_lost":
-      list.note("Some sound was lost here: the computer was too busy to take it.", Date.now());
+      list.note("Some sound was lost here: the computer was too busy to take it.");
       break;
   }
   showStatus();
@@ -271,6 +282,51 @@ function closeMenu(event) {
   if (!$("formats").hidden && !event.target.closest(".menu")) openMenu(false);
 }
 
+// -- settings -----------------------------------------------------------------------------------
+
+function openSettings(open) {
+  $("settings").hidden = !open;
+  $("open-settings").setAttribute("aria-expanded", String(open));
+  if (!open) return $("open-settings").focus();
+  settings.load();
+  $("close-settings").focus();
+}
+
+$("open-settings").addEventListener("click", () => openSettings($("settings").hidden));
+$("close-settings").addEventListener("click", () => openSettings(false));
+$("settings").addEventListener("keydown", (event) => {
+  if (event.key === "Escape") openSettings(false);
+});
+
+/** What this page shows, and how: kept in this browser. */
+const page = { times: "clock", theme: "system", held: false, ...stored(`${storageName}page`) };
+
+function stored(name) {
+  try {
+    return JSON.parse(localStorage.getItem(name));
+  } catch {
+    return null;
+  }
+}
+
+function showPage() {
+  document.documentElement.dataset.theme = page.theme;
+  document.documentElement.dataset.times = page.times;
+  meter.recolor();
+  list.setTimes(page.times);
+  for (const name of ["times", "theme"]) $(name).value = page[name];
+  $("held").checked = page.held;
+}
+
+for (const name of ["times", "theme", "held"]) {
+  $(name).addEventListener("change", ({ target }) => {
+    page[name] = target.type === "checkbox" ? target.checked : target.value;
+    localStorage.setItem(`${storageName}page`, JSON.stringify(page));
+    showPage();
+    if (name === "times") showAll();
+  });
+}
+
 // -- a word about what was done -----------------------------------------------------------------
 
 function toast(text, canUndo = false) {
@@ -297,11 +353,10 @@ document.addEventListener("keydown", (event) => {
 
 // -- keeping the newest line in sight -----------------------------------------------------------
 
-const page = document.documentElement;
 let lastTop = 0;
 
 function toEnd() {
-  scrollTo({ top: page.scrollHeight, behavior: "instant" });
+  scrollTo({ top: document.body.scrollHeight, behavior: "instant" });
 }
 
 function follow(yes) {
@@ -312,17 +367,28 @@ function follow(yes) {
 }
 
 addEventListener("scroll", () => {
-  const away = page.scrollHeight - innerHeight - scrollY;
+  const away = document.body.scrollHeight - innerHeight - scrollY;
   if (away < NEAR_END_PX) follow(true);
   else if (scrollY < lastTop) follow(false);
   lastTop = scrollY;
 });
 new ResizeObserver(() => following && toEnd()).observe(document.body);
+
+/** What is fixed at an edge must not cover what has the focus, nor the settings. */
+function keepClear(element, name) {
+  new ResizeObserver(() => {
+    document.documentElement.style.setProperty(name, `${element.offsetHeight}px`);
+  }).observe(element);
+}
+
+keepClear(document.querySelector("header"), "--top");
+keepClear(document.querySelector("footer"), "--bottom");
 $("newest").addEventListener("click", () => {
   follow(true);
   toEnd();
 });
 
+showPage();
 showAll();
 const socket = connect(ownSocketUrl, onMessage, onLink);
 

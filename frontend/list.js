@@ -1,5 +1,7 @@
 // The transcript on the page: finals, lines that still change, search, and editing in place.
 
+import { readableTime } from "./exports.js";
+
 const FAINT_BELOW = 0.6; // of confidence
 
 /**
@@ -13,6 +15,12 @@ export function createList(root, actions) {
   const drafts = new Map(); // lines that still change, by utterance
   const settled = new Set(); // utterances that have no line to change any more
   let query = "";
+  let times = "clock"; // or "stream"
+
+  /** How times are shown, from the next `show` on. */
+  function setTimes(kind) {
+    times = kind;
+  }
 
   function show(entries) {
     drafts.clear();
@@ -35,11 +43,11 @@ export function createList(root, actions) {
   }
 
   /** What an utterance may become; too late a message changes nothing. */
-  function draft(utteranceId, text, stable, at) {
+  function draft(utteranceId, text, stable) {
     if (settled.has(utteranceId)) return;
     let item = drafts.get(utteranceId);
     if (!item) {
-      item = line("draft", at);
+      item = line("draft");
       drafts.set(utteranceId, item);
       root.append(item);
     }
@@ -61,8 +69,8 @@ export function createList(root, actions) {
   }
 
   /** A remark between the lines, not part of the transcript. */
-  function note(text, at) {
-    const item = line("note", at);
+  function note(text) {
+    const item = line("note");
     item.querySelector(".text").textContent = text;
     root.insertBefore(item, drafts.values().next().value ?? null);
   }
@@ -85,7 +93,10 @@ export function createList(root, actions) {
   }
 
   function finalItem(entry) {
-    const item = line("final", entry.at);
+    const item = line("final");
+    const time = item.querySelector("time");
+    time.dateTime = new Date(entry.at).toISOString();
+    time.textContent = times === "clock" ? clockTime(entry.at) : readableTime(entry.start_s);
     item.dataset.key = entry.key;
     item.tabIndex = -1;
     item.querySelector(".text").textContent = entry.text;
@@ -196,14 +207,12 @@ export function createList(root, actions) {
     event.preventDefault();
   });
 
-  return { show, settle, draft, dropDraft, dropDrafts, note, filter, replace };
+  return { setTimes, show, settle, draft, dropDraft, dropDrafts, note, filter, replace };
 }
 
-function line(kind, at) {
+function line(kind) {
   const item = element("li", kind);
-  const time = element("time", "", clockTime(at));
-  time.dateTime = new Date(at).toISOString();
-  item.append(time, element("p", "text"));
+  item.append(element("time"), element("p", "text"));
   return item;
 }
 

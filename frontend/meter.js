@@ -13,7 +13,7 @@ const SCALES = {
  *
  * @param {HTMLElement} element with role "meter"
  * @returns {{add: (message: object) => void, setDetector: (name: string) => void,
- *   clear: () => void}}
+ *   threshold: () => number, recolor: () => void, clear: () => void}}
  */
 export function createMeter(element) {
   const canvas = element.querySelector("canvas");
@@ -127,9 +127,12 @@ export function createMeter(element) {
 
   return {
     add,
+    recolor: readColors,
+    threshold: () => levels.at(-1)?.threshold ?? -50,
     setDetector(name) {
-      scale = SCALES[name] ?? SCALES.energy;
-      levels = [];
+      const now = SCALES[name] ?? SCALES.energy;
+      if (now !== scale) levels = [];
+      scale = now;
     },
     clear() {
       levels = [];

@@ -109,7 +109,7 @@ export class Transcript {
   undo() {
     const back = this._removed.filter((entry) => !this.find(entry.key));
     this._removed = [];
-    this.entries = [...this.entries, ...back].sort((a, b) => a.at - b.at);
+    this.entries = [...this.entries, ...back].sort(byTime);
     this._save();
     return back.length;
   }
@@ -137,6 +137,10 @@ export function timeline(entries) {
     }
   }
   return segments;
+}
+
+function byTime(a, b) {
+  return a.stream === b.stream ? a.start_s - b.start_s : a.at - b.at;
 }
 
 function isEntry(value) {

@@ -5,18 +5,35 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from sttlab.config import VadConfig
 from sttlab.events import Event, Level, State, Transcript
 from sttlab.server import protocol
+from sttlab.server.launch import ServerHandle
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, WebSocketRoute
+    from playwright.sync_api import Browser, Locator, Page, WebSocketRoute
 
 PATIENCE_MS = 30_000
+SETTINGS = {
+    f.name: {"default": f.default, "null": f.default is None, "choices": [], **f.metadata}
+    for f in fields(VadConfig)
+} | {"detector": {"default": "energy", "choices": ["energy", "silero"], "doc": ""}}
+
+DEVICES = {
+    "devices": [
+        {"index": 3, "name": "Built-in microphone", "is_default": True},
+        {"index": 5, "name": "Studio microphone", "is_default": False},
+    ],
+    "problem": None,
+}
+MODELS = {
+    "models": [{"name": "tiny.en"}, {"name": "base"}],
+    "languages": {"en": "english", "de": "german"},
+}
 
 
 class Opened:
@@ -65,7 +82,7 @@ class Stage:
             "event": "hello",
             "version": protocol.VERSION,
             "locked": False,
-            "settings": {},
+            "settings": SETTINGS,
             "stream": "s1",
             "time_s": 0.0,
             "capturing": True,
@@ -76,7 +93,7 @@ class Stage:
             "busy": None,
             "config": asdict(VadConfig()),
             "using": {"device": None, "model": "tiny.en", "language": None, "partials": True},
-            "may_use": [],
+            "may_use": ["device", "model", "language", "partials"],
             **hello,
         }
         self.socket: WebSocketRoute | None = None
@@ -85,6 +102,8 @@ class Stage:
 
     def __call__(self, page: Page) -> None:
         page.route_web_socket(re.compile("/ws"), self._connected)
+        page.route("**/devices", lambda route: route.fulfill(json=DEVICES))
+        page.route("**/models", lambda route: route.fulfill(json=MODELS))
 
     def _connected(self, socket: WebSocketRoute) -> None:
         self.socket = socket
@@ -97,6 +116,11 @@ class Stage:
         self.hello |= changes
         assert self.socket is not None
         self.socket.send(json.dumps({**self.hello, "event": "state"}))
+
+    def refuse(self, message: str) -> None:
+        """Send that the page asked for what can't be."""
+        assert self.socket is not None
+        self.socket.send(json.dumps({"event": "refused", "message": message, "request": "set"}))
 
     def say(self, event: Event) -> None:
         """Send an event as the server does."""
@@ -138,3 +162,27 @@ def final(number: int, text: str, confidence: float = 0.9) -> Transcript:
         delay_s=0.8,
         engine_s=0.2,
     )
+
+
+def finals(page: Page) -> Locator:
+    return page.locator("#transcript .final")
+
+
+def expect(it: Locator):
+    from playwright.sync_api import expect
+
+    return expect(it)
+
+
+def staged(opened: Opened, server: ServerHandle, stage: Stage, **how) -> Page:
+    page = opened(server.url, before=stage, **how)
+    expect(page.locator("#state")).to_have_text("Listening")
+    return page
+
+
+def barriers(page: Page) -> list[tuple[str, str]]:
+    """What axe finds: the rule, and the first element that breaks it."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [(rule["id"], rule["nodes"][0]["html"]) for rule in found]

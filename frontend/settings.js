@@ -1,0 +1,253 @@
+// The drawer of settings: the server's, which all pages and the notebook share, and this page's.
+
+const SEND_EVERY_MS = 60;
+const SETTLED_MS = 500; // after the last touch a control shows what the server says again
+
+// What is asked for first; the server's other settings follow, as it describes them.
+const FIRST = {
+  threshold_dbfs: ["Threshold", "Speech is what is louder than this."],
+  margin_db: ["Threshold", "Speech is what is louder than the room by this much."],
+  probability: ["Threshold", "Speech is what the model is as sure about."],
+  silence_timeout_s: [
+    "Silence timeout",
+    "How long a pause ends an utterance: short for quick answers, long for people who think.",
+  ],
+};
+const OTHERS = {
+  hysteresis_db: ["Hysteresis"],
+  probability_hysteresis: ["Hysteresis"],
+  min_speech_s: ["Shortest speech"],
+  pre_roll_s: ["Pre-roll"],
+  max_utterance_s: ["Longest utterance"],
+};
+const ONLY_WITH = {
+  threshold_dbfs: "energy",
+  margin_db: "energy",
+  hysteresis_db: "energy",
+  probability: "silero",
+  probability_hysteresis: "silero",
+};
+const DETECTORS = { energy: "Level (energy)", silero: "Speech model (Silero)" };
+
+/**
+ * Fill the drawer and keep it in step with the server.
+ *
+ * @param {HTMLElement} root
+ * @param {(request: object) => boolean} send
+ * @param {() => number} threshold where it lies now, wherever it comes from
+ */
+export function createSettings(root, send, threshold) {
+  const $ = (selector) => root.querySelector(selector);
+  const sliders = new Map();
+  let config = {};
+  let using = {};
+  let defaults = {};
+  let changes = {}; // not sent yet
+  let timer = 0;
+  let touchedAt = 0;
+
+  // -- from the server ----------------------------------------------------------------------------
+
+  function begin(hello) {
+    defaults = Object.fromEntries(Object.entries(hello.settings).map(([k, s]) => [k, s.default]));
+    sliders.clear();
+    $("#first").replaceChildren(...makeSliders(FIRST, hello.settings));
+    $("#others").replaceChildren(...makeSliders(OTHERS, hello.settings));
+    fillSelect($("#detector"), hello.settings.detector?.choices ?? [], (name) => DETECTORS[name]);
+    for (const part of root.querySelectorAll(".shared")) part.hidden = hello.locked;
+    $("#locked").hidden = !hello.locked;
+    state(hello);
+  }
+
+  function state(message) {
+    using = message.using;
+    for (const name of ["device", "model", "language", "partials"]) {
+      $(`#${name}`).closest(".field").hidden = !message.may_use.includes(name);
+    }
+    $("#partials").checked = using.partials;
+    showChoices();
+    setConfig(message.config);
+  }
+
+  function setConfig(now) {
+    config = now;
+    const wait = touchedAt + SETTLED_MS - Date.now();
+    clearTimeout(setConfig.timer);
+    if (wait > 0) setConfig.timer = setTimeout(show, wait);
+    else show();
+  }
+
+  function show() {
+    const { detector, threshold_dbfs } = config;
+    const follows = threshold_dbfs === null;
+    for (const [name, slider] of sliders) {
+      const apart = { threshold_dbfs: follows, margin_db: !follows }[name] ?? false;
+      slider.field.hidden = apart || (ONLY_WITH[name] ?? detector) !== detector;
+      if (config[name] !== null) slider.show(config[name]);
+    }
+    $("#detector").value = detector;
+    $("#follow").closest(".field").hidden = detector !== "energy";
+    $("#follow").checked = follows;
+    const changed = Object.keys(defaults).some((name) => config[name] !== defaults[name]);
+    $("#defaults").disabled = !changed;
+  }
+
+  function refused(message) {
+    touchedAt = 0;
+    changes = {};
+    $("#refused").textContent = message;
+    $("#refused").hidden = false;
+    show();
+    showChoices();
+  }
+
+  // -- to the server ------------------------------------------------------------------------------
+
+  function change(name, value) {
+    $("#refused").hidden = true;
+    touchedAt = Date.now();
+    changes[name] = value;
+    timer ||= setTimeout(flush, SEND_EVERY_MS);
+  }
+
+  function flush() {
+    timer = 0;
+    if (Object.keys(changes).length) send({ set: changes });
+    changes = {};
+  }
+
+  function use(name, value) {
+    $("#refused").hidden = true;
+    send({ use: { [name]: value } });
+  }
+
+  function makeSliders(labels, settings) {
+    return Object.entries(labels)
+      .filter(([name]) => settings[name])
+      .map(([name, [label, hint]]) => {
+        const doc = hint ?? `${capital(settings[name].doc)}.`;
+        const about = { ...settings[name], label, doc };
+        const slider = makeSlider(name, about, (value) => change(name, value));
+        sliders.set(name, slider);
+        return slider.field;
+      });
+  }
+
+  // -- device, model, language --------------------------------------------------------------------
+
+  let devices = [];
+  let models = [];
+  let languages = {};
+
+  async function load() {
+    const [heard, known] = await Promise.all([read("devices"), read("models")]);
+    devices = heard.devices ?? [];
+    models = known.models ?? [];
+    languages = known.languages ?? {};
+    showChoices();
+  }
+
+  function showChoices() {
+    const named = new Map(devices.map((device) => [String(device.index), device.name]));
+    fillSelect($("#device"), withCurrent(["", ...named.keys()], using.device), (index) =>
+      index === "" ? "The system's default" : (named.get(index) ?? index),
+    );
+    fillSelect($("#model"), withCurrent(models.map(({ name }) => name), using.model));
+    fillSelect($("#language"), withCurrent(["", ...Object.keys(languages)], using.language), (code) =>
+      code === "" ? "Let the model decide" : capital(languages[code] ?? code),
+    );
+    $("#device").value = using.device ?? "";
+    $("#model").value = using.model ?? "";
+    $("#language").value = using.language ?? "";
+  }
+
+  // -- controls -----------------------------------------------------------------------------------
+
+  $("#device").addEventListener("change", ({ target: { value } }) => {
+    use("device", value === "" ? null : /^\d+$/.test(value) ? Number(value) : value);
+  });
+  $("#model").addEventListener("change", ({ target }) => use("model", target.value));
+  $("#language").addEventListener("change", ({ target }) => use("language", target.value || null));
+  $("#partials").addEventListener("change", ({ target }) => use("partials", target.checked));
+  $("#detector").addEventListener("change", ({ target }) => {
+    change("detector", target.value);
+    touchedAt = 0;
+  });
+  $("#follow").addEventListener("change", ({ target }) => {
+    change("threshold_dbfs", target.checked ? null : Math.round(threshold()));
+    touchedAt = 0;
+  });
+  $("#defaults").addEventListener("click", () => {
+    changes = { ...defaults };
+    touchedAt = 0;
+    flush();
+  });
+
+  return { begin, state, setConfig, refused, load };
+}
+
+function makeSlider(name, { label, min, max, unit, doc }, onInput) {
+  const field = document.createElement("div");
+  const title = document.createElement("label");
+  const input = document.createElement("input");
+  const shown = document.createElement("output");
+  const hint = document.createElement("p");
+  field.className = "field slider";
+  input.type = "range";
+  input.id = name;
+  input.min = min;
+  input.max = max;
+  input.step = { dB: 0.5, dBFS: 0.5, s: 0.05 }[unit] ?? 0.01;
+  input.setAttribute("aria-describedby", `${name}-doc`);
+  title.htmlFor = shown.htmlFor = name;
+  title.textContent = label;
+  hint.id = `${name}-doc`;
+  hint.textContent = doc;
+  field.append(title, shown, input, hint);
+
+  function say(value) {
+    const text = `${Number(value.toFixed(2))} ${unit}`.trim();
+    shown.textContent = text;
+    input.setAttribute("aria-valuetext", text);
+  }
+  input.addEventListener("input", () => {
+    say(Number(input.value));
+    onInput(Number(input.value));
+  });
+  return {
+    field,
+    show(value) {
+      input.value = value;
+      say(value);
+    },
+  };
+}
+
+function fillSelect(select, values, label = (value) => value) {
+  const options = values.map((value) => {
+    const option = document.createElement("option");
+    option.value = value;
+    option.textContent = label(value);
+    return option;
+  });
+  select.replaceChildren(...options);
+}
+
+/** What is in use may be none of those offered, such as a path. */
+function withCurrent(values, current) {
+  const value = current === null || current === undefined ? "" : String(current);
+  return values.includes(value) ? values : [...values, value];
+}
+
+async function read(path) {
+  try {
+    const answer = await fetch(path);
+    return answer.ok ? await answer.json() : {};
+  } catch {
+    return {}; // no connection: the status line says so
+  }
+}
+
+function capital(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

@@ -1,0 +1,144 @@
+"""The drawer of settings, in step with the server and with other pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sttlab.config import VadConfig
+from sttlab.events import ConfigChanged, Suppressed
+from sttlab.server.launch import ServerHandle
+from tests.browser.pages import Opened, Stage, barriers, expect, finals, staged
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(240)]
+
+
+def drawer(page: Page) -> Locator:
+    page.get_by_role("button", name="Settings").click()
+    return page.get_by_role("complementary", name="Settings")
+
+
+def slider(page: Page, name: str) -> Locator:
+    return page.get_by_role("slider", name=name).and_(page.locator(":visible"))
+
+
+def wait_for(page: Page, stage: Stage, request: dict[str, object]) -> None:
+    """Wait until the page has sent this."""
+    for _ in range(300):
+        if stage.heard and stage.heard[-1] == request:
+            return
+        page.wait_for_timeout(50)
+    assert stage.heard[-1:] == [request]
+
+
+def test_a_slider_acts_on_the_running_session(silent: ServerHandle, opened: Opened) -> None:
+    stage = Stage()
+    page = staged(opened, silent, stage)
+    drawer(page)
+    threshold = slider(page, "Threshold")
+    expect(threshold).to_have_value("8")
+    threshold.press("ArrowRight")
+    wait_for(page, stage, {"set": {"margin_db": 8.5}})
+    slider(page, "Silence timeout").fill("0.9")
+    wait_for(page, stage, {"set": {"silence_timeout_s": 0.9}})
+    expect(slider(page, "Silence timeout")).to_have_attribute("aria-valuetext", "0.9 s")
+
+    stage.say(ConfigChanged(time_s=1, config=VadConfig(margin_db=20, silence_timeout_s=2)))
+    expect(threshold).to_have_value("20")
+    expect(slider(page, "Silence timeout")).to_have_value("2")
+    page.get_by_role("button", name="Back to the defaults").click()
+    assert stage.heard[-1]["set"]["margin_db"] == 8
+
+
+def test_a_fixed_threshold_begins_where_it_is(silent: ServerHandle, opened: Opened) -> None:
+    stage = Stage()
+    page = staged(opened, silent, stage)
+    drawer(page)
+    stage.level("listening", -60)
+    expect(page.locator("#level")).to_have_text("-60 dBFS")
+    page.get_by_label("Follow the noise of the room").uncheck()
+    wait_for(page, stage, {"set": {"threshold_dbfs": -40}})
+    stage.say(ConfigChanged(time_s=1, config=VadConfig(threshold_dbfs=-40)))
+    expect(slider(page, "Threshold")).to_have_attribute("aria-valuetext", "-40 dBFS")
+    page.get_by_label("Follow the noise of the room").check()
+    wait_for(page, stage, {"set": {"threshold_dbfs": None}})
+    page.get_by_text("More", exact=True).click()
+    page.get_by_label("Detector").select_option("silero")
+    wait_for(page, stage, {"set": {"detector": "silero"}})
+    stage.say(ConfigChanged(time_s=1, config=VadConfig(detector="silero")))
+    expect(slider(page, "Threshold")).to_have_value("0.5")
+    expect(page.get_by_label("Follow the noise of the room")).to_be_hidden()
+
+
+def test_device_model_and_language_are_chosen(silent: ServerHandle, opened: Opened) -> None:
+    stage = Stage()
+    page = staged(opened, silent, stage)
+    drawer(page)
+    page.get_by_label("Microphone of the server").select_option("Studio microphone")
+    wait_for(page, stage, {"use": {"device": 5}})
+    page.get_by_label("Model").select_option("base")
+    wait_for(page, stage, {"use": {"model": "base"}})
+    page.get_by_label("Language").select_option("German")
+    wait_for(page, stage, {"use": {"language": "de"}})
+    page.get_by_label("Words while they are said").uncheck()
+    wait_for(page, stage, {"use": {"partials": False}})
+    using = {"device": 5, "model": "/my/own.pt", "language": "de", "partials": False}
+    stage.state(using=using, may_use=["model", "language", "partials"])
+    expect(page.get_by_label("Microphone of the server")).to_be_hidden()
+    expect(page.get_by_label("Model")).to_have_value("/my/own.pt")
+
+
+def test_what_is_refused_is_said_and_taken_back(silent: ServerHandle, opened: Opened) -> None:
+    stage = Stage()
+    page = staged(opened, silent, stage)
+    settings = drawer(page)
+    slider(page, "Silence timeout").fill("0.1")
+    wait_for(page, stage, {"set": {"silence_timeout_s": 0.1}})
+    stage.refuse("silence_timeout_s must be between 0.5 and 10 s, not 0.1 s")
+    expect(settings.get_by_role("alert")).to_contain_text("must be between 0.5 and 10 s")
+    expect(slider(page, "Silence timeout")).to_have_value("0.6")
+
+
+def test_a_locked_server_offers_nothing(silent: ServerHandle, opened: Opened) -> None:
+    page = staged(opened, silent, Stage(locked=True, may_use=[]))
+    settings = drawer(page)
+    expect(settings.get_by_text("locked")).to_be_visible()
+    expect(page.get_by_role("slider")).to_have_count(0)
+    expect(settings.get_by_role("combobox")).to_have_count(2)  # of this page
+    expect(page.get_by_label("Colours")).to_be_visible()
+
+
+def test_this_pages_own_settings_are_kept(silent: ServerHandle, opened: Opened) -> None:
+    stage = Stage()
+    page = staged(opened, silent, stage, color_scheme="light")
+    drawer(page)
+    page.get_by_label("Times").select_option("From the start")
+    page.get_by_label("Colours").select_option("Dark")
+    page.get_by_label("Show text that was held back").check()
+    stage.final(25, "Said.")
+    expect(finals(page).locator("time")).to_have_text("1:15")
+    stage.say(Suppressed(utterance_id=26, text="you", reason="no speech", start_s=1, end_s=2))
+    expect(page.locator(".note")).to_have_text("Held back: “you” (no speech)")
+    page.keyboard.press("Escape")
+    page.reload()
+    expect(finals(page).locator("time")).to_have_text("1:15")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 23, 26)"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_drawer_bars_nobodys_way(silent: ServerHandle, opened: Opened, theme: str) -> None:
+    stage = Stage()
+    page = staged(opened, silent, stage, color_scheme=theme)
+    page.get_by_role("button", name="Settings").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Close the settings")).to_be_focused()
+    page.get_by_text("More", exact=True).click()
+    stage.refuse("no")
+    expect(page.locator("#refused")).to_be_visible()
+    assert barriers(page) == []
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Settings")).to_be_focused()
