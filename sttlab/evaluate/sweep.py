@@ -88,8 +88,8 @@ class Sweep:
     """
 
     grid: dict[str, tuple[Any, ...]]
-    configs: tuple[VadConfig, ...]
-    scores: tuple[Scores, ...]
+    configs: tuple[VadConfig, ...] = field(repr=False)
+    scores: tuple[Scores, ...] = field(repr=False)
     traces: tuple[Trace, ...] = field(repr=False)
     labels: tuple[Labels, ...] = field(repr=False)
     word_errors: dict[int, WordErrors] = field(repr=False, default_factory=dict)
@@ -248,10 +248,10 @@ class Sweep:
             if np.isnan(self.metric(name)).all():
                 continue
             i = self.best(name)
-            cells = "".join(f"<td>{_written(value)}</td>" for value in self.values(i).values())
+            cells = "".join(f"<td>{_plain(value)}</td>" for value in self.values(i).values())
             rows.append(
                 f'<tr><th scope="row" style="text-align:left">{words}</th>'
-                f"<td>{figure(name, self.metric(name)[i])}</td>{cells}</tr>"
+                f"<td>{written(name, self.metric(name)[i])}</td>{cells}</tr>"
             )
         seconds = sum(trace.duration_s for trace in self.traces)
         return (
@@ -311,7 +311,7 @@ def sweep(
     >>> found.configs[found.best()]  # doctest: +SKIP
     """
     tried, configs = settings(grid, config or VadConfig())
-    sounds, truths = _pairs(recordings, labels)
+    sounds, truths = pairs(recordings, labels)
     total, done = len(sounds) + len(configs), 0
     detectors = list({c.detector: c for c in configs}.values())
     threads = ThreadPoolExecutor(os.cpu_count(), "sttlab-sweep")
@@ -364,12 +364,12 @@ def settings(
         if not any(name in _deciding(c) for c in configs):
             raise ConfigError(
                 f"{name} decides nothing with the detector {configs[0].detector!r} and "
-                f"threshold_dbfs {_written(configs[0].threshold_dbfs)}: take it out of the grid"
+                f"threshold_dbfs {_plain(configs[0].threshold_dbfs)}: take it out of the grid"
             )
     return tried, configs
 
 
-def figure(metric: str, value: float) -> str:
+def written(metric: str, value: float) -> str:
     """Write what a setting has of a metric, with its unit."""
     if np.isnan(value):
         return "–"
@@ -477,7 +477,7 @@ def _hear(detectors: Sequence[VadConfig], sound: Sound) -> Trace:
     return trace
 
 
-def _pairs(
+def pairs(
     recordings: Sound | Iterable[Sound], labels: Labels | Iterable[Labels]
 ) -> tuple[list[Sound], tuple[Labels, ...]]:
     """Give recordings and labels, one of each for each."""
@@ -510,7 +510,7 @@ def _deciding(config: VadConfig) -> set[str]:
     return names - SILERO - ({"margin_db"} if config.threshold_dbfs is not None else set())
 
 
-def _written(value: Any) -> str:
+def _plain(value: Any) -> str:
     if value is None:
         return "unset"
     return f"{value:g}" if isinstance(value, float) else html.escape(str(value))

@@ -319,9 +319,9 @@ def _draw_map(ax: Axes, sweep: Sweep, metric: str, chosen: int) -> None:
     axis_names = [names[k] for k in across] + [""] * (2 - len(across))
     for axis, name in zip((ax.yaxis, ax.xaxis), axis_names, strict=True):
         _name_ticks(axis, sweep.grid.get(name, ("",)))
-        axis.label.set_text(_field_words(name) if name else "")
+        axis.label.set_text(field_words(name) if name else "")
     rest = [
-        f"{_field_words(n)}: {_value_words(v)}"
+        f"{field_words(n)}: {value_words(v)}"
         for n, v in sweep.values(chosen).items()
         if n not in axis_names
     ]
@@ -373,20 +373,21 @@ def _draw_trade(ax: Axes, sweep: Sweep, x: str, y: str, chosen: int | None) -> N
 def _name_ticks(axis: Any, values: Sequence[Any]) -> None:
     def name(at: float, _: int) -> str:
         inside = at == round(at) and 0 <= at < len(values)
-        return _value_words(values[round(at)]) if inside else ""
+        return value_words(values[round(at)]) if inside else ""
 
     axis.set_major_locator(MaxNLocator(min(len(values), 12), integer=True))
     axis.set_major_formatter(FuncFormatter(name))
 
 
-def _field_words(name: str) -> str:
+def field_words(name: str) -> str:
     """Call a field of `VadConfig` by its words and its unit."""
     unit = next(f.metadata.get("unit", "") for f in fields(VadConfig) if f.name == name)
     words = name.removesuffix(f"_{unit.lower()}").replace("_", " ")
     return f"{words} ({unit})" if unit else words
 
 
-def _value_words(value: Any) -> str:
+def value_words(value: Any) -> str:
+    """Write what a field of `VadConfig` holds."""
     if value is None:
         return "unset"
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,73 @@
+// A picture of points, one of which is chosen: with the mouse, or with the arrow keys.
+//
+// A point is [setting, x, y]: where it stands, in parts of the picture's width and height.
+
+const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const REACH = 0.1; // how far from a point a click may be
+
+/** The nearest point, if it is within reach. */
+export function nearest(points, x, y, reach = REACH) {
+  let [best, least] = [undefined, reach];
+  for (const point of points) {
+    const distance = Math.hypot(point[1] - x, point[2] - y);
+    if (distance < least) [best, least] = [point, distance];
+  }
+  return best;
+}
+
+/** The next point in a direction: near, and rather ahead than aside. */
+export function next(points, [, x, y], [dx, dy]) {
+  let [best, least] = [undefined, Infinity];
+  for (const point of points) {
+    const ahead = (point[1] - x) * dx + (point[2] - y) * dy;
+    const aside = Math.abs((point[1] - x) * dy) + Math.abs((point[2] - y) * dx);
+    if (ahead > 1e-6 && ahead + 2 * aside < least) [best, least] = [point, ahead + 2 * aside];
+  }
+  return best;
+}
+
+function render({ model, el }) {
+  const image = document.createElement("img");
+  image.className = "sttlab-chart";
+  image.tabIndex = 0;
+  image.setAttribute("role", "application"); // screen readers leave it the arrow keys
+  el.append(image);
+
+  const draw = () => {
+    URL.revokeObjectURL(image.src);
+    image.alt = model.get("alt");
+    image.setAttribute("aria-label", `${model.get("alt")}; the arrow keys choose`);
+    image.hidden = !model.get("png").byteLength;
+    if (!image.hidden) image.src = URL.createObjectURL(new Blob([model.get("png")]));
+  };
+  const choose = (point) => {
+    if (!point) return;
+    model.set("chosen", point[0]);
+    model.save_changes();
+  };
+
+  image.addEventListener("click", (event) => {
+    const box = image.getBoundingClientRect();
+    const x = (event.clientX - box.left) / box.width;
+    const y = (event.clientY - box.top) / box.height;
+    choose(nearest(model.get("points"), x, y));
+  });
+  image.addEventListener("keydown", (event) => {
+    const step = STEPS[event.key];
+    if (!step) return;
+    event.preventDefault();
+    event.stopPropagation(); // JupyterLab would go to another cell
+    const points = model.get("points");
+    const stops = new Set(model.get("stops"));
+    const at = points.find((point) => point[0] === model.get("chosen")) ?? [-1, 0.5, 0.5];
+    choose(next(points.filter((point) => stops.has(point[0])), at, step));
+  });
+  model.on("change:png", draw);
+  draw();
+  return () => {
+    model.off("change:png", draw);
+    URL.revokeObjectURL(image.src);
+  };
+}
+
+export default { render };

@@ -1,0 +1,445 @@
+"""Sweeper: a grid of settings tried on recordings, and a picture to choose from."""
+
+from __future__ import annotations
+
+import html
+import logging
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import ipywidgets as widgets
+import numpy as np
+import traitlets
+from matplotlib.axes import Axes
+
+from sttlab.config import VadConfig
+from sttlab.core import Sound
+from sttlab.errors import SttlabError
+from sttlab.evaluate.labels import Labels
+from sttlab.evaluate.sweep import METRICS, TRADE, Sweep, pairs, settings, sweep, written
+from sttlab.notebook.painter import Painter, Shown, make_button, on_change
+from sttlab.notebook.picture import STYLE
+from sttlab.notebook.plots import (
+    SWEEP_PX,
+    field_words,
+    map_settings,
+    plot_sweep,
+    png_bytes,
+    value_words,
+)
+from sttlab.notebook.tuner import VadTuner
+from sttlab.session import Session
+
+log = logging.getLogger(__name__)
+
+INTERVAL_S = 0.1
+TRADES = {
+    "endpoint delay against utterances cut off or missed": TRADE,
+    "missed speech against false alarms": ("missed_speech_rate", "false_alarm_rate"),
+}
+WORDS = "word_error_rate"
+WORDS_TRADE = {"endpoint delay against word errors": (TRADE[0], WORDS)}
+
+_Progress = Callable[[int, int], None]
+_Action = Callable[[_Progress], Any]
+
+
+class Chart(anywidget.AnyWidget):
+    """A picture of settings; the browser says which one is chosen. See sweeper.js."""
+
+    _esm = Path(__file__).parent / "sweeper.js"
+    _css = f""".sttlab-chart {{ width: 100%; max-width: {SWEEP_PX[0]}px; cursor: pointer }}
+.sttlab-chart:focus-visible {{ outline: 2px solid var(--jp-brand-color1, #1976d2) }}"""
+
+    png = traitlets.Bytes().tag(sync=True)
+    alt = traitlets.Unicode().tag(sync=True)
+    # Each [setting, x, y], in parts of width and height; and those that the arrow keys stop at.
+    points: traitlets.List[list[float]] = traitlets.List().tag(sync=True)
+    stops: traitlets.List[int] = traitlets.List().tag(sync=True)
+    chosen = traitlets.Int(-1).tag(sync=True)
+
+    def draw(self, ax: Axes, places: Mapping[int, tuple[float, float]], stops: Any) -> None:
+        """Show axes; `places` says where in them each setting stands."""
+        figure: Any = ax.figure
+        picture = png_bytes(figure)
+        size = figure.get_size_inches() * figure.dpi
+        inside = ax.transData.transform(list(places.values()) or np.empty((0, 2))) / size
+        with self.hold_sync():
+            self.points = [
+                [i, round(x, 4), round(1 - y, 4)]
+                for i, (x, y) in zip(places, inside.tolist(), strict=True)
+            ]
+            self.stops = list(stops)
+            self.png = picture
+
+
+class Sweeper(Shown):
+    """Every combination of settings, tried on labelled recordings; choose one, see and hear it.
+
+    The cell is done at once: settings are tried on a thread, with a bar that says how far it is.
+    Then click a point of a picture, or go to one with the arrow keys. Below stands a `VadTuner`
+    with the chosen settings on one of the recordings.
+
+    Parameters
+    ----------
+    recordings : Recording or iterable of Recording
+    labels : Labels or iterable of Labels
+        The truth, one for each recording.
+    grid : mapping of str to iterable
+        Names of fields of `VadConfig`, and the values to try of each.
+    config : VadConfig, optional
+        All that the grid doesn't name, and what the chosen settings are compared with.
+    texts : str or sequence of str or None, optional
+        What is said in each recording. With it, word errors can be counted.
+    session : Session, optional
+        What "use live" changes the settings of.
+    model : str
+        What transcribes; loaded when first asked for.
+    path : str or Path
+        Where "use this" writes.
+
+    Attributes
+    ----------
+    sweep : Sweep or None
+        All scores, once they are there.
+    tuner : VadTuner
+        Of the recording that is shown.
+
+    Raises
+    ------
+    ConfigError
+        As `sweep` raises it.
+
+    Examples
+    --------
+    >>> sweeper = Sweeper(recordings, labels, {  # doctest: +SKIP
+    ...     "margin_db": range(4, 16), "silence_timeout_s": [0.3, 0.6, 0.9]})
+    >>> sweeper  # doctest: +SKIP
+    >>> sweeper.config  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        recordings: Sound | Iterable[Sound],
+        labels: Labels | Iterable[Labels],
+        grid: Mapping[str, Iterable[Any]],
+        config: VadConfig | None = None,
+        *,
+        texts: str | Sequence[str | None] | None = None,
+        session: Session | None = None,
+        model: str = "tiny.en",
+        path: str | Path = "data/vad.toml",
+    ) -> None:
+        self._first = config or VadConfig()
+        self._grid, configs = settings(grid, self._first)
+        self._sounds, self._labels = pairs(recordings, labels)
+        self._texts, self._model = texts, model
+        self.sweep: Sweep | None = None
+        self._before: Sweep | None = None
+        self._chosen = -1
+        self._busy = True
+        self._share = 0.0  # of the work that is done
+        self._said = f"trying {len(configs):,} settings on {len(self._sounds)} recordings …"
+        self._drawn: tuple[Any, ...] = ()
+        self._moving = False  # while the program moves the controls
+        self._stopping = threading.Event()
+        self._painter = Painter(self._paint, INTERVAL_S)
+        self._make_tuner = partial(
+            VadTuner, config=self._first, session=session, model=model, path=path
+        )
+        self.tuner = self._make_tuner(recording=self._sounds[0], labels=self._labels[0])
+        self._build(f"to {path}")
+        self._paint()
+        self._start(partial(_try_all, self._sounds, self._labels, self._grid, self._first))
+
+    @property
+    def config(self) -> VadConfig:
+        """The settings as they stand: the chosen ones, or what was moved by hand since."""
+        return self.tuner.config
+
+    def wait(self, timeout_s: float | None = None) -> Sweep:
+        """Wait until all settings are tried.
+
+        Raises
+        ------
+        SttlabError
+            If that takes longer, or failed.
+        """
+        self._worker.join(timeout_s)
+        self._painter.settle()
+        if self.sweep is None:
+            raise SttlabError(self._said)
+        return self.sweep
+
+    def choose(self, setting: int) -> None:
+        """Choose a setting by its number in `sweep.configs`.
+
+        Raises
+        ------
+        SttlabError
+            If the settings are not tried yet, or there is no such number.
+        """
+        if self.sweep is None or not 0 <= setting < len(self.sweep):
+            raise SttlabError(f"there is no setting {setting} to choose: {self._said}")
+        self._chosen = setting
+        self._moving = True
+        try:
+            for name, value in self.sweep.values(setting).items():
+                self._sliders[name].value = value
+            for chart in (self._map, self._trade):
+                chart.chosen = setting
+        finally:
+            self._moving = False
+        self.tuner.config = self.sweep.configs[setting]
+        self._painter.request()
+
+    def close(self) -> None:
+        """Take the widget off the page and end what it had running."""
+        self._stopping.set()
+        self._worker.join(10.0)
+        self._painter.close()
+        self.tuner.close()
+        super().close()
+
+    # -- building -----------------------------------------------------------------------------
+
+    def _build(self, where: str) -> None:
+        self._bar = widgets.FloatProgress(min=0, max=1, description="Progress")
+        self._status, self._message, self._summary = (widgets.HTML() for _ in range(3))
+        self._metric = _dropdown("Colours show", _metrics(None))
+        self._pair = _dropdown("Dots show", TRADES)
+        self._map, self._trade = Chart(alt="heat map"), Chart(alt="trade-off")
+        self._sliders = {
+            name: widgets.SelectionSlider(
+                options=[(value_words(value), value) for value in dict.fromkeys(values)],
+                description=field_words(name),
+                style={"description_width": "160px"},
+                layout=widgets.Layout(width="auto"),
+            )
+            for name, values in self._grid.items()
+        }
+        for control in (self._metric, self._pair):
+            on_change(control, self._painter.request, "value")
+        for slider in self._sliders.values():
+            on_change(slider, self._slid, "value")
+        on_change(self._map, self._clicked_map, "chosen")
+        on_change(self._trade, self._clicked_trade, "chosen")
+        names = [getattr(sound, "origin", "") or "recording" for sound in self._sounds]
+        self._recording = _dropdown(
+            "Recording", {f"{i + 1}: {Path(name).name}": i for i, name in enumerate(names)}
+        )
+        on_change(self._recording, self._show_recording, "value")
+        buttons = [make_button("Use this", where, self._use)]
+        if self._texts is not None:
+            tip = "of those settings that nothing beats in delay and in utterances lost"
+            buttons.append(make_button("Count word errors", tip, self._count_words))
+        self._slot = widgets.VBox([self.tuner.widget])
+        side = widgets.Layout(flex="1 1 380px", max_width=f"{SWEEP_PX[0]}px")
+        columns = "repeat(auto-fill, minmax(340px, 1fr))"
+        sides = [
+            widgets.VBox([control, chart], layout=side)
+            for control, chart in ((self._metric, self._map), (self._pair, self._trade))
+        ]
+        self._results = widgets.VBox(
+            [
+                widgets.HBox(sides, layout=widgets.Layout(flex_flow="row wrap")),
+                widgets.GridBox(
+                    list(self._sliders.values()),
+                    layout=widgets.Layout(grid_template_columns=columns),
+                ),
+                widgets.HBox([*buttons, self._message]),
+                self._summary,
+            ]
+        )
+        parts = [widgets.HTML(STYLE), widgets.HBox([self._bar, self._status]), self._results]
+        self._show(widgets.VBox([*parts, self._recording, self._slot]))
+        self.widget.add_class("sttlab-sweeper")
+
+    # -- what the controls do, on whatever thread ipykernel calls them -------------------------
+
+    def _slid(self) -> None:
+        if self._moving or self.sweep is None:
+            return
+        at = [self._grid[name].index(slider.value) for name, slider in self._sliders.items()]
+        self.choose(int(np.ravel_multi_index(at, self.sweep.shape)))
+
+    def _clicked_map(self) -> None:
+        if not self._moving:
+            self.choose(self._map.chosen)
+
+    def _clicked_trade(self) -> None:
+        if not self._moving:
+            self.choose(self._trade.chosen)
+
+    def _show_recording(self) -> None:
+        i, config, old = self._recording.value, self.config, self.tuner
+        self.tuner = self._make_tuner(recording=self._sounds[i], labels=self._labels[i])
+        self.tuner.config = config
+        self._slot.children = [self.tuner.widget]
+        old.close()
+
+    def _use(self) -> None:
+        try:
+            self._say(f"saved to {self.tuner.save()}")
+        except (SttlabError, OSError) as error:
+            self._say(str(error))
+
+    def _count_words(self) -> None:
+        if self._busy or self.sweep is None:
+            self._say("busy: wait for the bar")
+            return
+        assert self._texts is not None
+        self._said = "transcribing …"
+        chosen = sorted({*self.sweep.front(*TRADE), self._chosen})
+        count = partial(self.sweep.transcribe, self._texts, settings=chosen, model=self._model)
+        self._start(lambda progress: count(progress=progress))
+        self._painter.request()
+
+    def _say(self, text: str) -> None:
+        self._message.value = f'<span role="status">{html.escape(text)}</span>'
+
+    # -- the worker ---------------------------------------------------------------------------
+
+    def _start(self, action: _Action) -> None:
+        self._busy = True
+        self._share = 0.0
+        self._worker = threading.Thread(
+            target=_work,
+            args=(weakref.ref(self), self._stopping, action),
+            name="sttlab-ui-sweep",
+            daemon=True,
+        )
+        self._worker.start()
+
+    def _advance(self, done: int, total: int) -> None:
+        self._share = done / total
+        self._painter.request()
+
+    def _finish(self, result: Any) -> None:
+        """Take what an action came to: results, or words for what went wrong."""
+        self._busy = False
+        if isinstance(result, str):
+            self._said = result
+        elif isinstance(result, tuple):
+            self.sweep, self._before = result
+            self._said = f"{len(self.sweep):,} settings tried: choose a point in a picture"
+            self.choose(self.sweep.best())
+        else:
+            self._said = f"word errors of {len(result)} settings counted"
+            self._offer(self._metric, _metrics(self.sweep))
+            self._offer(self._pair, TRADES | WORDS_TRADE)
+        self._drawn = ()
+        self._painter.request()
+
+    def _offer(self, dropdown: widgets.Dropdown, options: Mapping[str, Any]) -> None:
+        """Offer more, without choosing anything else."""
+        value = dropdown.value
+        dropdown.options = list(options.items())
+        dropdown.value = value
+
+    # -- drawing, on sttlab-ui ----------------------------------------------------------------
+
+    def _paint(self) -> None:
+        self._bar.value = self._share
+        self._status.value = f'<span role="status">{html.escape(self._said)}</span>'
+        self._bar.layout.display = None if self._busy else "none"
+        self._results.layout.display = None if self.sweep is not None else "none"
+        if self.sweep is None or self._before is None:
+            return
+        shown = (self._metric.value, self._pair.value, self._chosen)
+        if shown != self._drawn:
+            self._drawn = shown
+            self._draw_charts(self.sweep, *shown)
+            self._summary.value = self._scores(self.sweep, self._before, self._chosen)
+
+    def _draw_charts(self, found: Sweep, metric: str, pair: tuple[str, str], chosen: int) -> None:
+        cells = map_settings(found, chosen)
+        places = {int(i): (column, row) for (row, column), i in np.ndenumerate(cells)}
+        ax = plot_sweep(found, metric, chosen=chosen)
+        self._map.alt = f"heat map: {METRICS[metric]} by {ax.get_ylabel()} and {ax.get_xlabel()}"
+        self._map.draw(ax, places, places)
+        x, y = found.metric(pair[0]), found.metric(pair[1])
+        known = np.flatnonzero(~np.isnan(x + y)).tolist()
+        self._trade.alt = f"{METRICS[pair[0]]} against {METRICS[pair[1]]}"
+        self._trade.draw(
+            plot_sweep(found, *pair, chosen=chosen),
+            {i: (x[i], y[i]) for i in known},
+            found.front(*pair),
+        )
+
+    def _scores(self, found: Sweep, before: Sweep, chosen: int) -> str:
+        """Write what the chosen settings are worth, beside those it began with and the best."""
+        rows = []
+        for name, words in METRICS.items():
+            values = found.metric(name)
+            if np.isnan(values).all():
+                continue
+            cells = (values[chosen], before.metric(name)[0], np.nanmin(values))
+            line = "".join(f"<td>{written(name, value)}</td>" for value in cells)
+            rows.append(f'<tr><th class="sttlab-text">{words}</th>{line}</tr>')
+        half = (len(rows) + 1) // 2
+        head = "<tr><th></th><th>chosen</th><th>at first</th><th>least of all</th></tr>"
+        tables = [
+            f'<table class="sttlab-table">{head}{"".join(part)}</table>'
+            for part in (rows[:half], rows[half:])
+        ]
+        return f'<div style="display:flex;flex-wrap:wrap;gap:0 3em">{"".join(tables)}</div>'
+
+
+class _Stopped(Exception):
+    """Nobody waits for the results any more."""
+
+
+def _work(sweeper: weakref.ref[Sweeper], stopping: threading.Event, action: _Action) -> None:
+    """Run `sttlab-ui-sweep`: do something slow, say how far it is and what came of it."""
+
+    def progress(done: int, total: int) -> None:
+        alive = sweeper()
+        if alive is None or stopping.is_set():
+            raise _Stopped
+        alive._advance(done, total)
+
+    try:
+        result = action(progress)
+    except _Stopped:
+        return
+    except SttlabError as error:
+        result = str(error)
+    except Exception as error:
+        log.exception("the sweep failed")
+        result = f"the sweep failed, which it should not: {type(error).__name__}: {error}"
+    if (alive := sweeper()) is not None and not stopping.is_set():
+        alive._finish(result)
+
+
+def _try_all(
+    sounds: Sequence[Sound],
+    labels: Sequence[Labels],
+    grid: Mapping[str, Iterable[Any]],
+    first: VadConfig,
+    progress: _Progress,
+) -> tuple[Sweep, Sweep]:
+    """Try the grid, and the settings that it is compared with."""
+    found = sweep(sounds, labels, grid, config=first, progress=progress)
+    as_it_is = {"max_utterance_s": [first.max_utterance_s]}
+    return found, sweep(found.traces, labels, as_it_is, config=first)
+
+
+def _metrics(found: Sweep | None) -> dict[str, str]:
+    """Give what can be shown, by how it is called."""
+    words = found is not None and bool(found.word_errors)
+    return {words_: name for name, words_ in METRICS.items() if words or name != WORDS}
+
+
+def _dropdown(description: str, options: Mapping[str, Any]) -> widgets.Dropdown:
+    return widgets.Dropdown(
+        options=list(options.items()),
+        description=description,
+        style={"description_width": "auto"},
+        layout=widgets.Layout(width="auto"),
+    )
