@@ -4,9 +4,11 @@ Sound
     record, load                    a Recording, from the microphone or a file
     Microphone, list_devices        live sound
     FileSource, PushSource          a file as if it were live; bytes that arrive from elsewhere
+    RemoteMicrophone                the microphone of whoever looks at the notebook
 
 In a notebook
     VadTuner        sliders over a recording, with its utterances
+    Sweeper         every combination of settings, and a picture to choose from
     Recorder        a button that records
     Labeler         speech marked by hand on a recording
     LiveMonitor     the same sliders over a running session
@@ -26,7 +28,7 @@ Files
     segment         utterances, cut exactly as the live path cuts them
     transcribe      a recording to text
     score, load_labels              utterances against labelled truth
-    sweep                           many settings against it, on many recordings
+    sweep                           every combination of settings against it
 
 Errors
     SttlabError     root of all that is raised on purpose
@@ -74,6 +76,8 @@ if TYPE_CHECKING:
     from sttlab.notebook.plots import plot_trace as plot_trace
     from sttlab.notebook.plots import plot_utterances as plot_utterances
     from sttlab.notebook.recorder import Recorder as Recorder
+    from sttlab.notebook.remote_microphone import RemoteMicrophone as RemoteMicrophone
+    from sttlab.notebook.sweeper import Sweeper as Sweeper
     from sttlab.notebook.tuner import VadTuner as VadTuner
     from sttlab.server.launch import launch_server as launch_server
     from sttlab.session import AsrWorker as AsrWorker
@@ -91,8 +95,10 @@ _HOME = {
     "PushSource": "sttlab.capture.push",
     "Recorder": "sttlab.notebook.recorder",
     "Recording": "sttlab.audio",
+    "RemoteMicrophone": "sttlab.notebook.remote_microphone",
     "Session": "sttlab.session",
     "SttlabError": "sttlab.errors",
+    "Sweeper": "sttlab.notebook.sweeper",
     "TranscribeConfig": "sttlab.config",
     "VadConfig": "sttlab.config",
     "VadTuner": "sttlab.notebook.tuner",

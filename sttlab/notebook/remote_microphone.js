@@ -1,0 +1,325 @@
+// RemoteMicrophone: the browser's microphone, sent to the kernel as 16-bit samples.
+//
+// Each chunk says which sample of its capture is its first. The kernel acknowledges up to where it
+// has them all; what isn't acknowledged is kept, sent again, and if there is too much of it, given
+// up: then the next `first` tells the kernel how much is missing.
+
+const CHUNK_S = 0.1;
+const KEPT_S = 30; // of sound that is not acknowledged yet; then the oldest goes
+const AHEAD_S = 2; // of sound on its way
+const RESEND_S = 5;
+const SLOW_S = 2; // without an answer, so that it is worth a word
+const GONE_S = 120; // without an answer, so that nobody will miss the sound
+const SILENT_S = 3; // of nothing but zeros
+const FLOOR_DBFS = -80;
+
+/** What is captured and not acknowledged yet. */
+export class Outbox {
+  constructor(rate) {
+    this.rate = rate;
+    this.position = 0; // samples captured
+    this.lost = 0; // samples given up
+    this.waiting = []; // chunks to send: {first, pcm, sent_s}
+    this.flying = []; // chunks sent
+    this.answered_s = null; // when an answer came last, or was first waited for
+  }
+
+  get kept_s() {
+    return lengthOf([...this.flying, ...this.waiting]) / this.rate;
+  }
+
+  add(pcm) {
+    this.waiting.push({ first: this.position, pcm });
+    this.position += pcm.length;
+    while (this.kept_s > KEPT_S && this.waiting.length) {
+      this.lost += this.waiting.shift().pcm.length; // not of what may have come already
+    }
+  }
+
+  /** The next chunk to send, or undefined while enough is on its way. */
+  next(now_s) {
+    if (this.flying.length && now_s - this.flying[0].sent_s > RESEND_S) {
+      this.waiting = [...this.flying, ...this.waiting];
+      this.flying = [];
+    }
+    if (!this.waiting.length || lengthOf(this.flying) >= AHEAD_S * this.rate) return undefined;
+    const chunk = this.waiting.shift();
+    chunk.sent_s = now_s;
+    this.flying.push(chunk);
+    this.answered_s ??= now_s;
+    return chunk;
+  }
+
+  acknowledge(taken, now_s) {
+    const open = (chunk) => chunk.first + chunk.pcm.length > taken;
+    this.flying = this.flying.filter(open);
+    this.waiting = this.waiting.filter(open);
+    this.answered_s = this.flying.length ? now_s : null;
+  }
+
+  /** How long no answer has come. */
+  unanswered_s(now_s) {
+    return this.answered_s === null ? 0 : now_s - this.answered_s;
+  }
+}
+
+const lengthOf = (chunks) => chunks.reduce((sum, chunk) => sum + chunk.pcm.length, 0);
+
+/** RMS level of 16-bit samples. */
+export function level(pcm) {
+  const square = pcm.reduce((sum, sample) => sum + sample * sample, 0) / pcm.length / 32768 ** 2;
+  return square ? Math.max(FLOOR_DBFS, 10 * Math.log10(square)) : FLOOR_DBFS;
+}
+
+/** What a person can do about an error of getUserMedia. */
+export function explain(error, secure) {
+  if (!secure) {
+    return (
+      "Browsers give a microphone only to pages that come by https, or from localhost. Open this " +
+      "notebook by https, or through a tunnel: ssh -L 8888:localhost:8888 MACHINE, then " +
+      "http://localhost:8888."
+    );
+  }
+  const known = {
+    NotAllowedError:
+      "The browser was not allowed to use the microphone. Allow it by the symbol beside the " +
+      "address, and in the system's privacy settings; then press Start again. Inside another " +
+      "program's window (VS Code, for one) it can't be allowed: open the notebook in a browser.",
+    NotFoundError: "The browser finds no microphone. Plug one in, then press Start again.",
+    NotReadableError:
+      "The microphone can't be opened: another program may hold it. Close that, then press Start " +
+      "again.",
+  };
+  return known[error?.name] ?? `The microphone can't be opened: ${error?.message ?? error}`;
+}
+
+/** What to say about how things are. */
+export function describe({ state, run, holder, id, silent_s, unanswered_s, problem }) {
+  if (problem) return problem;
+  if (state === "asking") return "Allow the microphone where the browser asks.";
+  if (state === "off") {
+    return holder && holder !== id
+      ? "On in another window, or before this page was loaded. Start takes it over."
+      : "Off.";
+  }
+  if (silent_s > SILENT_S) return "On, but nothing but silence comes: is the microphone muted?";
+  if (!run) return "On. No session is listening.";
+  if (unanswered_s > SLOW_S) return "On. The kernel is busy; sound is kept until it has time.";
+  return "On. A session is listening.";
+}
+
+// -- capture --------------------------------------------------------------------------------------
+
+const WORKLET = `
+registerProcessor("sttlab-capture", class extends AudioWorkletProcessor {
+  constructor({ processorOptions }) {
+    super();
+    this.size = processorOptions.size;
+    this.begin();
+  }
+
+  begin() {
+    this.pcm = new Int16Array(this.size);
+    this.filled = 0;
+  }
+
+  process([[samples]]) {
+    for (const sample of samples ?? []) {
+      this.pcm[this.filled++] = Math.max(-32768, Math.min(32767, Math.round(sample * 32768)));
+      if (this.filled === this.size) {
+        this.port.postMessage(this.pcm, [this.pcm.buffer]);
+        this.begin();
+      }
+    }
+    return true;
+  }
+});`;
+
+const RAW = {
+  channelCount: 1,
+  echoCancellation: false,
+  noiseSuppression: false,
+  autoGainControl: false,
+};
+
+/** Open the microphone; chunks of samples go to onChunk, and a lost device is told to onEnd. */
+async function openMicrophone(onChunk, onEnd) {
+  const stream = await navigator.mediaDevices.getUserMedia({ audio: RAW });
+  const context = new AudioContext();
+  const stop = () => {
+    for (const track of stream.getTracks()) track.stop();
+    if (context.state !== "closed") context.close();
+  };
+  try {
+    const url = URL.createObjectURL(new Blob([WORKLET], { type: "text/javascript" }));
+    await context.audioWorklet.addModule(url).finally(() => URL.revokeObjectURL(url));
+    await context.resume();
+    const worklet = new AudioWorkletNode(context, "sttlab-capture", {
+      numberOfOutputs: 0,
+      channelCount: 1,
+      channelCountMode: "explicit",
+      processorOptions: { size: Math.round(CHUNK_S * context.sampleRate) },
+    });
+    worklet.port.onmessage = (event) => onChunk(event.data);
+    context.createMediaStreamSource(stream).connect(worklet);
+  } catch (error) {
+    stop();
+    throw error;
+  }
+  const [track] = stream.getAudioTracks();
+  track.addEventListener("ended", onEnd);
+  return { device: track.label || "microphone", rate: context.sampleRate, stop };
+}
+
+const newId = () => [...crypto.getRandomValues(new Uint8Array(8))].join("-");
+const now = () => performance.now() / 1000;
+
+/** One for each model: what its views show and its kernel hears. */
+class Microphone {
+  constructor() {
+    this.views = new Set();
+    this.state = "off";
+    this.problem = "";
+    this.id = null;
+  }
+
+  attach(model) {
+    this.model = model;
+    model.on("change:run", () => this.show());
+    model.on("change:holder", () => {
+      if (this.state === "on" && model.get("holder") !== this.id) this.stop();
+      this.show();
+    });
+    model.on("comm_live_update", () => this.stop()); // the kernel is gone
+    model.on("msg:custom", ({ capture, run, taken }) => {
+      if (capture !== this.id || run !== this.run) return;
+      this.outbox?.acknowledge(taken, now());
+      this.send();
+    });
+  }
+
+  show() {
+    for (const view of this.views) view();
+  }
+
+  leave(view) {
+    this.views.delete(view);
+    if (!this.views.size) this.stop();
+  }
+
+  async start() {
+    if (this.state !== "off") return;
+    Object.assign(this, { state: "asking", problem: "", level: FLOOR_DBFS, silent_s: 0 });
+    this.show();
+    const id = newId();
+    try {
+      const opened = await openMicrophone(
+        (pcm) => id === this.id && this.take(pcm),
+        () => id === this.id && this.stop("The microphone was disconnected."),
+      );
+      if (this.state !== "asking" || !this.views.size) return opened.stop();
+      Object.assign(this, { state: "on", id, opened, outbox: null });
+      this.model.send({ say: "start", capture: id, device: opened.device });
+    } catch (error) {
+      this.state = "off";
+      this.problem = explain(error, globalThis.isSecureContext && navigator.mediaDevices);
+    }
+    this.show();
+  }
+
+  /** Let go of the microphone, after sending what is left; `why` is a reason other than a click. */
+  stop(why = "") {
+    if (this.state !== "on") {
+      if (this.state === "asking") this.state = "off";
+      return;
+    }
+    this.opened.stop();
+    for (const chunk of this.outbox?.waiting ?? []) this.sendChunk(chunk);
+    this.model.send({ say: "stop", capture: this.id, why });
+    Object.assign(this, { state: "off", outbox: null, opened: null, problem: why });
+    this.show();
+  }
+
+  take(pcm) {
+    this.level = level(pcm);
+    this.silent_s = pcm.some((sample) => sample) ? 0 : this.silent_s + CHUNK_S;
+    const run = this.model.get("run");
+    if (run !== this.run) this.outbox = null;
+    this.run = run;
+    if (run) {
+      this.outbox ??= new Outbox(this.opened.rate);
+      this.outbox.add(pcm);
+      this.send();
+    }
+    if (this.outbox?.unanswered_s(now()) > GONE_S) {
+      this.stop("The kernel has not answered for two minutes: the microphone was turned off.");
+    }
+    this.show();
+  }
+
+  send() {
+    for (let chunk; (chunk = this.outbox?.next(now())); ) this.sendChunk(chunk);
+  }
+
+  sendChunk({ first, pcm }) {
+    const about = { say: "sound", capture: this.id, run: this.run, rate: this.opened.rate, first };
+    this.model.send(about, undefined, [pcm.buffer]);
+  }
+}
+
+// -- the page -------------------------------------------------------------------------------------
+
+const PAGE = `
+<button type="button">Start</button>
+<meter min="${FLOOR_DBFS}" max="0" aria-label="level in dBFS"></meter>
+<span class="figures"></span>
+<span class="words" role="status"></span>`;
+
+function build(el, microphone) {
+  el.classList.add("sttlab-remote-microphone");
+  el.setAttribute("role", "group");
+  el.setAttribute("aria-label", "microphone of this computer");
+  el.innerHTML = PAGE;
+  const [button, meter, figures, words] = el.children;
+  button.addEventListener("click", () =>
+    microphone.state === "on" ? microphone.stop() : microphone.start(),
+  );
+  return () => {
+    const { state, outbox, model, id, problem, silent_s } = microphone;
+    const on = state === "on";
+    button.textContent = on ? "Stop" : "Start";
+    button.disabled = state === "asking";
+    button.classList.toggle("on", on);
+    meter.value = on ? microphone.level : FLOOR_DBFS;
+    const parts = on ? [`${Math.round(microphone.level)} dBFS`] : [];
+    if (outbox?.kept_s > 1) parts.push(`${outbox.kept_s.toFixed(0)} s of ${KEPT_S} s kept`);
+    if (outbox?.lost) parts.push(`${(outbox.lost / outbox.rate).toFixed(1)} s lost`);
+    figures.textContent = parts.join(", ");
+    const text = describe({
+      state,
+      id,
+      problem,
+      silent_s,
+      run: model.get("run"),
+      holder: model.get("holder"),
+      unanswered_s: outbox?.unanswered_s(now()) ?? 0,
+    });
+    if (words.textContent !== text) words.textContent = text;
+  };
+}
+
+export default () => {
+  const microphone = new Microphone();
+  return {
+    initialize({ model }) {
+      microphone.attach(model);
+      return () => microphone.stop();
+    },
+    render({ el }) {
+      const view = build(el, microphone);
+      microphone.views.add(view);
+      view();
+      return () => microphone.leave(view);
+    },
+  };
+};

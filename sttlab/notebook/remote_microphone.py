@@ -1,0 +1,184 @@
+"""RemoteMicrophone: the microphone of the computer that shows the notebook."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import deque
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import numpy as np
+import traitlets
+
+from sttlab.audio import SAMPLE_RATE
+from sttlab.capture.base import Block
+from sttlab.capture.push import PushSource
+from sttlab.events import DeviceLost, DeviceRestored, Event
+from sttlab.notebook.painter import Shown
+
+HERE = Path(__file__).parent
+PARTS = 64  # that may wait for a reader
+
+
+class Panel(anywidget.AnyWidget):
+    """What the browser shows: remote_microphone.js captures, and sends until it is acknowledged."""
+
+    _esm = HERE / "remote_microphone.js"
+    _css = HERE / "remote_microphone.css"
+
+    run = traitlets.Int(0).tag(sync=True)  # counts how often it was opened; 0 while it is closed
+    holder = traitlets.Unicode().tag(sync=True)  # the capture that was started last, if it goes on
+
+
+class RemoteMicrophone(Shown):
+    """A source that hears through the browser, for a kernel that runs on another machine.
+
+    Show it in a cell and press Start. Sound is captured as it is, without the browser's echo
+    cancelling, noise suppression and gain control, and heard while a session has it open. Browsers
+    allow it only on pages that come by https, or from localhost.
+
+    Notes
+    -----
+    The browser keeps what the kernel has not acknowledged yet, up to half a minute of it; what must
+    go is counted as lost samples, in its place. So what matters is whether the kernel takes
+    messages of widgets while a cell runs, and that depends:
+
+    - ipykernel 7 with JupyterLab 4.4 or newer, Notebook 7.4 or newer: yes, on a thread of its own.
+    - ipykernel 7 with other front ends: only where the cell awaits, so instead of
+      ``session.wait()`` write ``await asyncio.to_thread(session.wait)``.
+    - ipykernel 6: no. Let the cell that starts the session end, and look in a later one.
+
+    `close` is what a session calls when it stops; ``microphone.widget.close()`` takes the widget
+    off the page.
+
+    Examples
+    --------
+    >>> microphone = RemoteMicrophone(); microphone  # doctest: +SKIP
+    >>> session = Session(microphone); session.start()  # doctest: +SKIP
+    """
+
+    def __init__(self) -> None:
+        # Sound in stretches without gaps, and between them what is to be said; the last is open.
+        self._parts: deque[PushSource | Block] = deque()  # bounded by PARTS
+        self._lock = threading.Lock()  # guards all of these
+        self._opened = 0
+        self._stream: tuple[str, int] | None = None  # the capture and the run that sent sound last
+        self._next = 0  # sample of that stream, at its own rate
+        self._device = ""
+        self._away = False  # whether the device vanished
+        panel = Panel()
+        panel.on_msg(partial(_receive, weakref.ref(self)))
+        self._show(panel)
+
+    @property
+    def name(self) -> str:
+        """What the browser calls the microphone, once it is started."""
+        return f"{self._device} in the browser" if self._device else "microphone in the browser"
+
+    def open(self) -> None:
+        """Take sound from now on; none comes before a person presses Start."""
+        with self._lock:
+            self._drop()
+            self._opened += 1
+            self._stream = None
+            self._append(SAMPLE_RATE)
+            run = self._opened
+        self.widget.run = run
+
+    def read(self, timeout_s: float) -> Block | None:
+        """Wait for sound; see `AudioSource.read`."""
+        while True:
+            with self._lock:
+                part = self._parts[0] if self._parts else None
+                if not isinstance(part, PushSource):
+                    if part is not None:
+                        self._parts.popleft()
+                    return part
+            block = part.read(timeout_s)
+            if block is not None:
+                return block
+            with self._lock:
+                if not self._parts or self._parts[0] is not part:
+                    return None
+                self._parts.popleft()
+
+    def close(self) -> None:
+        """Take no more sound. The widget stays, for the next session."""
+        with self._lock:
+            self._drop()
+        self.widget.run = 0
+
+    def _drop(self) -> None:
+        for part in self._parts:
+            if isinstance(part, PushSource):
+                part.close()
+        self._parts.clear()
+
+    def _append(self, rate: int, lost_samples: int = 0, events: tuple[Event, ...] = ()) -> None:
+        """Begin a stretch of sound, after saying what happened before it."""
+        if self._parts:
+            last = self._parts[-1]
+            assert isinstance(last, PushSource)
+            last.end()
+        if lost_samples or events:
+            self._parts.append(Block(np.empty(0, np.float32), lost_samples, events))
+        part = PushSource(rate, name=self.name)
+        part.open()
+        self._parts.append(part)
+
+    # -- what the browser says, on whatever thread ipykernel gives it --------------------------
+
+    def _hear(self, content: dict[str, Any], buffers: list[Any]) -> None:
+        capture = str(content["capture"])
+        if content["say"] == "start":
+            self._device = str(content["device"])
+            self.widget.holder = capture
+            if self._away:
+                self._away = False
+                self._tell(DeviceRestored(device=self._device))
+        elif capture != self.widget.holder:
+            return  # another page has taken over
+        elif content["say"] == "sound":
+            self._take(capture, content, bytes(buffers[0]))
+        elif content["say"] == "stop":
+            self.widget.holder = ""
+            if content.get("why"):
+                self._away = True
+                self._tell(DeviceLost(device=self._device, message=str(content["why"])))
+
+    def _tell(self, event: Event) -> None:
+        with self._lock:
+            if self._parts:
+                self._append(SAMPLE_RATE, events=(event,))
+
+    def _take(self, capture: str, content: dict[str, Any], data: bytes) -> None:
+        """Take a chunk, whose `first` sample says what is missing and what is here already."""
+        run, first, rate = int(content["run"]), int(content["first"]), int(content["rate"])
+        with self._lock:
+            if run != self._opened or not self._parts or len(self._parts) >= PARTS:
+                return  # unacknowledged, it is dropped there or comes again
+            if self._stream != (capture, run):
+                self._stream = capture, run
+                self._next = 0
+                self._append(rate)
+            missing = first - self._next
+            if missing > 0:
+                self._append(rate, lost_samples=round(missing * SAMPLE_RATE / rate))
+            part = self._parts[-1]
+            assert isinstance(part, PushSource)
+            part.push(data[2 * max(0, -missing) :])
+            taken = self._next = max(self._next, first + len(data) // 2)
+        self.widget.send({"capture": capture, "run": run, "taken": taken})
+
+
+def _receive(
+    microphone: weakref.ref[RemoteMicrophone],
+    panel: object,
+    content: dict[str, Any],
+    buffers: list[Any],
+) -> None:
+    if (alive := microphone()) is not None:
+        alive._hear(content, buffers)
