@@ -19,6 +19,7 @@ from sttlab.errors import SttlabError
 from sttlab.server.engine import Engine
 from sttlab.server.gate import App, Gate, Receive, Scope, Send, choose_token
 from sttlab.server.hub import Hub
+from sttlab.server.microphones import Microphones
 from sttlab.server.routes import router
 from sttlab.session import Session
 
@@ -67,6 +68,7 @@ def create_app(
         session = Session(Microphone(), vad=config.vad, model=config.transcribe)
     engine = Engine(session.worker)
     hub = Hub(session, engine, locked=locked)
+    microphones = Microphones(hub)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -80,7 +82,7 @@ def create_app(
         # Other sessions share its worker, which therefore must not end with it.
         owned, session.owns_worker = session.owns_worker, False
         yield
-        await hub.close()
+        await asyncio.gather(hub.close(), microphones.close())
         session.owns_worker = owned
         if owned and not session.running:
             await asyncio.to_thread(session.worker.stop)
@@ -88,6 +90,7 @@ def create_app(
     app = FastAPI(title="sttlab", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.session = session
     app.state.hub = hub
+    app.state.microphones = microphones
     app.state.failure = None
 
     app.include_router(router)

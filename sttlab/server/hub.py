@@ -45,19 +45,22 @@ CLOSE_S = 1.0  # for what was said before the server stops to be transcribed
 CHECK_S = 1.0  # between looks at what nobody reports
 RETRY_CHECKS = 3  # between attempts to start capture
 _ANY = VadConfig()
-POLICY_VIOLATION, INTERNAL_ERROR, TRY_AGAIN_LATER = 1008, 1011, 1013
+NORMAL, POLICY_VIOLATION, INTERNAL_ERROR, TRY_AGAIN_LATER = 1000, 1008, 1011, 1013
 
 
-class _Client:
+class Client:
+    """One socket, and what waits to be sent on it."""
+
     def __init__(self, wants_all: bool) -> None:
         self.wants_all = wants_all
         self.greeted = False
-        self.messages: asyncio.Queue[str] = asyncio.Queue(WAITING_MESSAGES)
+        self.messages: asyncio.Queue[str | None] = asyncio.Queue(WAITING_MESSAGES)
         self.allowance = Allowance(MESSAGES_PER_S, MESSAGES_AT_ONCE)
         self.goodbye: tuple[int, str] | None = None
         self.dismissed = asyncio.Event()
 
     def put(self, message: str, droppable: bool = False) -> None:
+        """Have a message sent; one that can be missed only while few wait."""
         if droppable and self.messages.qsize() > WAITING_MESSAGES // 2:
             return
         try:
@@ -74,7 +77,17 @@ class _Client:
         for message in first:
             self.messages.put_nowait(message)
 
+    def finish(self) -> None:
+        """Let it go once it has been told what waits."""
+        try:
+            self.messages.put_nowait(None)
+        except asyncio.QueueFull:
+            self.dismiss(TRY_AGAIN_LATER, "too slow")
+        else:
+            self.goodbye = self.goodbye or (NORMAL, "")
+
     def dismiss(self, code: int, reason: str) -> None:
+        """Let it go at once."""
         self.goodbye = self.goodbye or (code, reason)
         self.dismissed.set()
 
@@ -96,7 +109,7 @@ class Hub:
         self.session = session
         self.engine = engine
         self.locked = locked
-        self.clients: set[_Client] = set()
+        self.clients: set[Client] = set()
         self.problem: str | None = None
         self._id = secrets.token_hex(4)
         self._lock = asyncio.Lock()  # held while capture starts or stops
@@ -136,14 +149,14 @@ class Hub:
         if len(self.clients) >= MAX_CLIENTS:
             await socket.close(TRY_AGAIN_LATER, f"{MAX_CLIENTS} clients are connected already")
             return
-        client = _Client(wants_all)
+        client = Client(wants_all)
         self.clients.add(client)
         try:
             if await self._start() or wants_all:
                 self._greet(client, stream, after)
                 await self._talk(socket, client)
             else:
-                await self._part(socket, INTERNAL_ERROR, self.problem or "capture did not start")
+                await part(socket, INTERNAL_ERROR, self.problem or "capture did not start")
         finally:
             self.clients.discard(client)
             # Not awaited: a server that stops waits for this socket, but not for the engine.
@@ -151,7 +164,7 @@ class Hub:
             self._stopping.add(stopping)
             stopping.add_done_callback(self._stopping.discard)
 
-    def _greet(self, client: _Client, stream: str, after: int | None) -> None:
+    def _greet(self, client: Client, stream: str, after: int | None) -> None:
         if not client.wants_all:
             return
         state = self.state()
@@ -162,7 +175,7 @@ class Hub:
             missed = [message for number, message in self._missed if number > after]
         client.begin(protocol.full(hello) or "", missed)
 
-    async def _talk(self, socket: WebSocket, client: _Client) -> None:
+    async def _talk(self, socket: WebSocket, client: Client) -> None:
         """Read, write, and watch for a client that is to be let go."""
         tasks = [
             asyncio.create_task(work)
@@ -182,24 +195,25 @@ class Hub:
             if isinstance(end, Exception):
                 log.error("serving a client failed", exc_info=end)
         if client.goodbye:
-            log.warning("a client was let go: %s", client.goodbye[1])
-            await self._part(socket, *client.goodbye)
+            if client.goodbye[0] != NORMAL:
+                log.warning("a client was let go: %s", client.goodbye[1])
+            await part(socket, *client.goodbye)
 
-    async def _part(self, socket: WebSocket, code: int, reason: str) -> None:
-        text = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
-        with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
-            await asyncio.wait_for(socket.close(code, text), 1.0)
-
-    async def _read(self, socket: WebSocket, client: _Client) -> None:
-        """Obey a client that wants all, ignore what another sends, until it leaves."""
+    async def _read(self, socket: WebSocket, client: Client) -> None:
+        """Take what a client sends, within limits, until it leaves."""
         with contextlib.suppress(RuntimeError):
             while (message := await socket.receive())["type"] != "websocket.disconnect":
                 if not client.allowance.take():
                     client.dismiss(POLICY_VIOLATION, f"at most {MESSAGES_PER_S} messages a second")
-                elif client.wants_all:
-                    await asyncio.shield(self._answer(client, message))
+                else:
+                    await self._take(client, message)
 
-    async def _answer(self, client: _Client, message: Any) -> None:
+    async def _take(self, client: Client, message: Any) -> None:
+        """Obey a client that wants all, ignore what another sends."""
+        if client.wants_all:
+            await asyncio.shield(self._answer(client, message))
+
+    async def _answer(self, client: Client, message: Any) -> None:
         name = None
         try:
             text = message.get("text")
@@ -209,7 +223,8 @@ class Hub:
             name = protocol.request_name(decoded)
             await self._obey(protocol.parse(decoded))
         except SttlabError as error:
-            client.put(protocol.refusal(error, name))
+            if client.wants_all:
+                client.put(protocol.refusal(error, name))
 
     # -- what clients ask for -----------------------------------------------------------------
 
@@ -429,7 +444,14 @@ class Hub:
         return True
 
 
-async def _write(socket: WebSocket, client: _Client) -> None:
+async def _write(socket: WebSocket, client: Client) -> None:
     with contextlib.suppress(RuntimeError, WebSocketDisconnect):
-        while True:
-            await socket.send_text(await client.messages.get())
+        while (message := await client.messages.get()) is not None:
+            await socket.send_text(message)
+
+
+async def part(socket: WebSocket, code: int, reason: str) -> None:
+    """Close a socket that may be closed already."""
+    text = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
+        await asyncio.wait_for(socket.close(code, text), 1.0)

@@ -22,6 +22,7 @@ from sttlab.events import EndReason, Event, SpeechPaused, Transcript, Utterance
 
 VERSION = 1
 ALL = "all"
+CLIENT = "client"
 LONGEST_MESSAGE = 400  # characters of a refusal, which may quote what was sent
 
 
@@ -116,7 +117,7 @@ class Use:
 
 @dataclass(frozen=True)
 class End:
-    """No more sound comes from this client; what it has said is still transcribed."""
+    """No more sound comes from this client: once all is transcribed, the socket is closed."""
 
 
 Request: TypeAlias = Set | Use | End

@@ -7,19 +7,32 @@ from typing import Any
 
 from fastapi import APIRouter, Request, WebSocket
 
+from sttlab.audio import SAMPLE_RATE
 from sttlab.server.choices import Devices, Models, find_devices, find_models
 from sttlab.server.contract import schema
-from sttlab.server.protocol import ALL
+from sttlab.server.protocol import ALL, CLIENT
 
 router = APIRouter()
 
 
 @router.websocket("/ws")
 async def ws(
-    socket: WebSocket, events: str = "", stream: str = "", after: int | None = None
+    socket: WebSocket,
+    events: str = "",
+    stream: str = "",
+    after: int | None = None,
+    source: str = "",
+    rate: int = SAMPLE_RATE,
 ) -> None:
-    """Send transcripts; with ``events=all``, all that docs/protocol.md has."""
-    await socket.app.state.hub.serve(socket, events == ALL, stream, after)
+    """Send transcripts; with ``events=all``, all that docs/protocol.md has.
+
+    With ``source=client``, they are of the sound that the client sends.
+    """
+    state = socket.app.state
+    if source == CLIENT:
+        await state.microphones.serve(socket, events == ALL, rate)
+    else:
+        await state.hub.serve(socket, events == ALL, stream, after)
 
 
 @router.get("/health")

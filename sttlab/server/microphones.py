@@ -1,0 +1,120 @@
+"""Clients that bring their own sound: each has a session of its own, and all share the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+from fastapi import WebSocket
+
+from sttlab.capture.push import BUFFER_S, PushSource
+from sttlab.errors import ConfigError, SourceError
+from sttlab.server.hub import POLICY_VIOLATION, TRY_AGAIN_LATER, Client, Hub, part
+from sttlab.server.limits import Allowance
+from sttlab.server.protocol import End, Request
+from sttlab.session import Session
+
+MAX_MICROPHONES = 16
+FASTER = 1.5  # than it is said: sound that may come after a pause of the network
+ENDED_S = 0.05  # between looks at whether all is transcribed
+
+
+class Microphones:
+    """Belongs to the event loop's thread.
+
+    Parameters
+    ----------
+    shared : Hub
+        Of the session that clients without sound of their own hear; its settings are what a new
+        client begins with, and its engine is everyone's.
+    """
+
+    def __init__(self, shared: Hub) -> None:
+        self._shared = shared
+        self.open: set[_OwnHub] = set()
+
+    async def serve(self, socket: WebSocket, wants_all: bool, rate: int) -> None:
+        """Serve one client until it leaves, or has ended its sound and got all its text.
+
+        Parameters
+        ----------
+        socket : WebSocket
+            Not yet accepted.
+        wants_all : bool
+        rate : int, Hz
+            Of the 16-bit samples that it sends.
+        """
+        try:
+            source = PushSource(rate, name="a client's own sound")
+        except SourceError as error:
+            await _refuse(socket, POLICY_VIOLATION, str(error))
+            return
+        if len(self.open) >= MAX_MICROPHONES:
+            why = f"{MAX_MICROPHONES} microphones of browsers are heard already: try again later"
+            await _refuse(socket, TRY_AGAIN_LATER, why)
+            return
+        shared = self._shared
+        session = Session(source, vad=shared.session.config, model=shared.engine.worker)
+        hub = _OwnHub(session, source, shared)
+        self.open.add(hub)
+        try:
+            await hub.serve(socket, wants_all)
+        finally:
+            session.abandon()  # nobody is left to hear the rest
+            self.open.discard(hub)
+            await hub.close()
+
+    async def close(self) -> None:
+        """End the sessions."""
+        await asyncio.gather(*(hub.close() for hub in self.open))
+
+
+class _OwnHub(Hub):
+    """Has one client, whose sound it is."""
+
+    def __init__(self, session: Session, source: PushSource, shared: Hub) -> None:
+        super().__init__(session, shared.engine, locked=shared.locked)
+        self._source = source
+        bytes_per_s = 2 * source.sample_rate
+        self._sound = Allowance(FASTER * bytes_per_s, BUFFER_S * bytes_per_s)
+        self._ended = False
+        self._ending: asyncio.Task[None] | None = None
+
+    async def _take(self, client: Client, message: Any) -> None:
+        sound = message.get("bytes")
+        if sound is None or self._ended:
+            await asyncio.shield(self._answer(client, message))
+        elif not self._sound.take(len(sound)):
+            client.dismiss(POLICY_VIOLATION, "sound may not come faster than it is said")
+        elif len(sound) % 2:
+            client.dismiss(POLICY_VIOLATION, "16-bit samples come in pairs of bytes")
+        else:
+            with contextlib.suppress(SourceError):  # capture failed, which the state has said
+                self._source.push(sound)
+
+    async def _obey(self, request: Request) -> None:
+        if not isinstance(request, End):
+            await super()._obey(request)
+        elif self._ended:
+            raise ConfigError("the sound has ended already")
+        else:
+            self._ended = True
+            self._source.end()
+            self._ending = asyncio.create_task(self._finish())
+
+    async def _finish(self) -> None:
+        while not self.session.wait(0):  # noqa: ASYNC110 - its end is an event of threads
+            await asyncio.sleep(ENDED_S)
+        for client in self.clients:
+            client.finish()
+
+    async def close(self) -> None:
+        if self._ending:
+            self._ending.cancel()
+        await super().close()
+
+
+async def _refuse(socket: WebSocket, code: int, why: str) -> None:
+    await socket.accept()
+    await part(socket, code, why)
