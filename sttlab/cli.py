@@ -171,69 +171,130 @@ def _root(
     pass
 
 
+Device = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Microphone: its number or a part of its name; `sttlab devices` lists them. "
+        "[default: the system's]",
+        show_default=False,
+    ),
+]
+Source = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="Recording to play in place of the microphone: once, in real time, from the moment "
+        "the first client connects.",
+        show_default=False,
+    ),
+]
+Port = Annotated[
+    int,
+    typer.Option(metavar="NUMBER", min=0, max=65535, help="Port to listen at; 0 takes a free one."),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        envvar="STTLAB_TOKEN",
+        help="What clients must bring. [default: at this machine's own address none, elsewhere a "
+        "new one]",
+        show_default=False,
+    ),
+]
+Certificate = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", exists=True, dir_okay=False, help="Certificate (PEM), for https and wss."
+    ),
+]
+Key = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="The certificate's private key (PEM), unless it is in the same file.",
+    ),
+]
+
+
 @app.command()
 def serve(
-    device: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Microphone: its number or a part of its name; `sttlab devices` lists them. "
-            "[default: the system's]",
-            show_default=False,
-        ),
-    ] = None,
-    source: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            exists=True,
-            dir_okay=False,
-            help="Recording to play in place of the microphone: once, in real time, from the "
-            "moment the first client connects.",
-            show_default=False,
-        ),
-    ] = None,
+    device: Device = None,
+    source: Source = None,
     host: Annotated[
         str,
         typer.Option(
             metavar="ADDRESS", help="Address to listen at; 0.0.0.0 lets other machines in."
         ),
     ] = "127.0.0.1",
-    port: Annotated[
-        int,
-        typer.Option(
-            metavar="NUMBER", min=0, max=65535, help="Port to listen at; 0 takes a free one."
-        ),
-    ] = 8000,
+    port: Port = 8000,
     model: Model = None,
     language: Language = None,
     config: Settings = None,
+    locked: Annotated[
+        bool, typer.Option("--locked", help="Let no client change settings.")
+    ] = False,
+    token: Token = None,
+    certfile: Certificate = None,
+    keyfile: Key = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Name by which a proxy reaches this server."),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="Origin whose pages may connect: https://hub.example"),
+    ] = None,
 ) -> None:
     """Serve live transcripts of a microphone.
 
     A page shows them at http://HOST:PORT/, and a WebSocket at /ws sends them. The microphone is
-    open while anyone is connected.
+    open while anyone is connected. Other machines, let in by --host 0.0.0.0, need the token in the
+    link that is printed.
     """
     if device and source:
         raise typer.BadParameter("give one of --device and --source, not both")
+    if keyfile and not certfile:
+        raise typer.BadParameter("--keyfile needs --certfile")
     settings = _settings(config, model, language)
-    from sttlab.capture import FileSource, Microphone
-    from sttlab.capture.microphone import find_device, list_devices
-    from sttlab.server.launch import serve
-    from sttlab.session import Session
+    from sttlab.server.app import create_app
+    from sttlab.server.gate import choose_token
+    from sttlab.server.launch import own_name, serve, with_token
+    from sttlab.session import AsrWorker, Session
+    from sttlab.transcribe import make_transcriber
 
-    sound: AudioSource
-    if source:
-        sound = FileSource(source)
-    else:
-        wanted = int(device) if device and device.isdecimal() else device
-        find_device(wanted, list_devices())  # now, not when the first client comes
-        sound = Microphone(wanted)
-    worker = _load_worker(settings)
+    token = choose_token(host, token)
+    worker = AsrWorker(make_transcriber(settings.transcribe))
+    session = Session(_sound(source, device), vad=settings.vad, model=worker)
+    web = create_app(
+        session,
+        locked=locked,
+        token=token,
+        allowed_hosts=[*(allow_host or ()), *own_name(host)],
+        allowed_origins=allow_origin or (),
+    )
+    _load(worker)
     for name in ("sttlab.server", "uvicorn.error"):
         logging.getLogger(name).setLevel(logging.INFO)
-    serve(Session(sound, vad=settings.vad, model=worker), host=host, port=port)
+    # Said, not logged: a log is kept, and the token must not be.
+    announce = lambda url: _say(f"serving at {with_token(url, token)}")  # noqa: E731
+    serve(web, host, port, certfile=certfile, keyfile=keyfile, announce=announce)
     raise typer.Exit(INTERRUPTED)
+
+
+def _sound(source: Path | None, device: str | None) -> AudioSource:
+    from sttlab.capture import FileSource, Microphone
+    from sttlab.capture.microphone import find_device, list_devices
+
+    if source:
+        return FileSource(source)
+    wanted = int(device) if device and device.isdecimal() else device
+    find_device(wanted, list_devices())  # now, not when the first client comes
+    return Microphone(wanted)
 
 
 @app.command()
@@ -497,7 +558,11 @@ def _load_worker(settings: Config) -> AsrWorker:
     from sttlab.transcribe import make_transcriber
 
     worker = AsrWorker(make_transcriber(settings.transcribe))
+    _load(worker)
+    return worker
+
+
+def _load(worker: AsrWorker) -> None:
     _say(f"loading {worker.transcriber.name}")
     with _engine_thread() as thread:
         _await(thread.submit(worker.start))
-    return worker

@@ -17,7 +17,17 @@ from sttlab.capture import Microphone
 from sttlab.config import Config
 from sttlab.errors import SttlabError
 from sttlab.server.engine import Engine
-from sttlab.server.gate import App, Gate, Receive, Scope, Send, choose_token
+from sttlab.server.gate import (
+    TOKEN_VARIABLE,
+    App,
+    Gate,
+    Receive,
+    Scope,
+    Send,
+    check_hosts,
+    check_origins,
+    choose_token,
+)
 from sttlab.server.hub import Hub
 from sttlab.server.microphones import Microphones
 from sttlab.server.routes import router
@@ -26,7 +36,6 @@ from sttlab.session import Session
 log = logging.getLogger("uvicorn.error")  # which shows under a plain `uvicorn sttlab.server:app`
 
 CONFIG_VARIABLE = "STTLAB_CONFIG"
-TOKEN_VARIABLE = "STTLAB_TOKEN"
 
 
 def frontend_folder() -> Path:
@@ -60,11 +69,18 @@ def create_app(
         See `Gate`. Without a session and this, what the environment variable STTLAB_TOKEN holds.
     allowed_hosts, allowed_origins : iterable of str
         See `Gate`.
+
+    Raises
+    ------
+    ConfigError
+        If a setting, the token, a host or an origin makes no sense.
     """
+    hosts, origins = check_hosts(allowed_hosts), check_origins(allowed_origins)
+    on_its_own = session is None
     if session is None:
         path = os.environ.get(CONFIG_VARIABLE)
         config = Config.load(path) if path else Config()
-        token = choose_token("localhost", token or os.environ.get(TOKEN_VARIABLE))
+        token = choose_token("localhost", token)
         session = Session(Microphone(), vad=config.vad, model=config.transcribe)
     engine = Engine(session.worker)
     hub = Hub(session, engine, locked=locked)
@@ -77,6 +93,8 @@ def create_app(
         except SttlabError as error:
             app.state.failure = str(error)
             raise
+        if on_its_own and token is None:
+            log.info("Only this machine is answered; %s lets others in", TOKEN_VARIABLE)
         log.info("🎙️ Audio worker started")
         log.info("🚀 Backend fully started")
         # Other sessions share its worker, which therefore must not end with it.
@@ -95,9 +113,7 @@ def create_app(
 
     app.include_router(router)
     app.mount("/", StaticFiles(directory=frontend_folder(), html=True), name="frontend")
-    app.add_middleware(
-        Gate, hosts=tuple(allowed_hosts), origins=tuple(allowed_origins), token=token
-    )
+    app.add_middleware(Gate, hosts=hosts, origins=origins, token=token)
     app.add_middleware(_PlainFailure)
     return app
 

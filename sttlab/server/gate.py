@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import logging
+import os
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -21,6 +23,9 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+log = logging.getLogger("uvicorn.error")  # which shows under a plain `uvicorn sttlab.server:app`
+
+TOKEN_VARIABLE = "STTLAB_TOKEN"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 HEADERS = (
     (
@@ -36,11 +41,17 @@ HEADERS = (
 COOKIE_S = 7 * 24 * 3600
 SHORTEST_TOKEN = 16
 
-NOT_OURS = "This server answers only its own pages. See allowed_hosts and allowed_origins."
-NO_TOKEN = "This server wants its token: open the link that it gave when it started."
+NOT_OURS = (
+    "This server answers only its own pages, at its own address. Where a proxy gives it another "
+    "name: sttlab serve --allow-host NAME --allow-origin https://NAME"
+)
+NO_TOKEN = (
+    "This server wants its token: open the link that it gave when it started. A script sends it as "
+    "?token=... or in the header Authorization: Bearer ..."
+)
 ONLY_HERE = (
     "This server has no token, and therefore answers only programs on its own machine. Start it "
-    "with `sttlab serve --host 0.0.0.0`, which makes one, or set STTLAB_TOKEN."
+    f"with `sttlab serve --host 0.0.0.0`, which makes one, or set {TOKEN_VARIABLE}."
 )
 
 
@@ -56,14 +67,39 @@ def is_loopback(host: str) -> bool:
 def choose_token(host: str, token: str | None = None) -> str | None:
     """Give the token of a server at `host`: the one asked for, a new one, or none if not needed.
 
+    One is asked for by `token`, or else by the environment variable STTLAB_TOKEN.
+
     Raises
     ------
     ConfigError
-        If the one asked for can be guessed.
+        If the one asked for can be guessed, or fits into no link.
     """
-    if token is not None and len(token) < SHORTEST_TOKEN:
-        raise ConfigError(f"a token needs {SHORTEST_TOKEN} characters or more, not {len(token)}")
-    return token or (None if is_loopback(host) else secrets.token_urlsafe(16))
+    token = os.environ.get(TOKEN_VARIABLE) or None if token is None else token
+    if token is None:
+        return None if is_loopback(host) else secrets.token_urlsafe(16)
+    if not re.fullmatch(rf"[A-Za-z0-9_.~-]{{{SHORTEST_TOKEN},}}", token):
+        raise ConfigError(
+            f"a token needs {SHORTEST_TOKEN} characters or more, of A-Z, a-z, 0-9, - and _; "
+            "python -c 'import secrets; print(secrets.token_urlsafe())' makes one"
+        )
+    return token
+
+
+def check_hosts(hosts: Iterable[str]) -> tuple[str, ...]:
+    """Check further names of a server, without port. Raises ConfigError if one is none."""
+    return tuple(_check(host, r"[^/:*\s]+", "name, such as hub.example") for host in hosts)
+
+
+def check_origins(origins: Iterable[str]) -> tuple[str, ...]:
+    """Check further origins. Raises ConfigError if one is none."""
+    what = "origin, such as https://hub.example"
+    return tuple(_check(o.rstrip("/"), r"https?://[^/*\s]+", what) for o in origins)
+
+
+def _check(text: str, pattern: str, what: str) -> str:
+    if not re.fullmatch(pattern, text):
+        raise ConfigError(f"{text!r} is no {what}")
+    return text.lower()
 
 
 class Gate:
@@ -76,10 +112,8 @@ class Gate:
     Parameters
     ----------
     app : ASGI application
-    hosts : iterable of str
-        Further names of this server, without port.
-    origins : iterable of str
-        Further origins, such as ``https://hub.example``.
+    hosts, origins : iterable of str
+        Further ones, from `check_hosts` and `check_origins`.
     token : str, optional
         What every request must bring: in the query (``?token=``), in a cookie, or as a bearer's.
         Without one, only this machine is answered.
@@ -95,8 +129,9 @@ class Gate:
         self._app = app
         self._token = token
         self._cookie = f"sttlab-{hashlib.sha256((token or '').encode()).hexdigest()[:8]}"
-        self._hosts = {host.lower() for host in hosts}
-        self._origins = {origin.lower().rstrip("/") for origin in origins}
+        self._hosts = set(hosts)
+        self._origins = set(origins)
+        self._told = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let in, or answer 403."""
@@ -112,7 +147,7 @@ class Gate:
             await _refuse(scope, send, why_not)
         elif scope["type"] == "websocket":
             await self._app(scope, receive, send)
-        elif given and self._token and "text/html" in headers.get("accept", ""):
+        elif given and self._token and _wants_page(scope, headers):
             await self._redirect(scope, send)
         else:
             await self._app(scope, receive, _with_headers(send))
@@ -123,21 +158,24 @@ class Gate:
             return NOT_OURS
         origin = headers.get("origin", "").lower()
         harmless = scope["type"] == "http" and scope["method"] in SAFE_METHODS
-        ours = urlsplit(origin).netloc == host or origin in self._origins
+        ours = origin in (f"http://{host}", f"https://{host}") or origin in self._origins
         if origin and not harmless and not ours:
             return NOT_OURS
         if self._token is None:
             client = scope.get("client")
-            return None if client is None or is_loopback(client[0]) else ONLY_HERE
+            if client is None or is_loopback(client[0]):
+                return None
+            if not self._told:
+                self._told = True
+                log.warning("%s was turned away: %s", client[0], ONLY_HERE)
+            return ONLY_HERE
         tokens = (given, self._from_cookie(headers), _from_bearer(headers))
         return None if any(_same(token, self._token) for token in tokens) else NO_TOKEN
 
     def _from_cookie(self, headers: dict[str, str]) -> str:
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(self._cookie)
-        except CookieError:
-            return ""
-        return cookie.value if cookie else ""
+        """Find ours among those of other servers on this machine, however odd those are."""
+        cookies = (part.strip().partition("=") for part in headers.get("cookie", "").split(";"))
+        return next((value for name, _, value in cookies if name == self._cookie), "")
 
     async def _redirect(self, scope: Scope, send: Send) -> None:
         """Put the token into a cookie, and take it out of the address bar."""
@@ -163,6 +201,10 @@ class Gate:
         return True
 
 
+def _wants_page(scope: Scope, headers: dict[str, str]) -> bool:
+    return scope["method"] in ("GET", "HEAD") and "text/html" in headers.get("accept", "")
+
+
 def _take_token(scope: Scope) -> str:
     """Take the token out of the query, so that it gets into no log."""
     text: str = scope["query_string"].decode("latin-1")
@@ -185,17 +227,22 @@ def _same(one: str, other: str) -> bool:
 
 
 async def _refuse(scope: Scope, send: Send, why: str) -> None:
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008})  # before accept: HTTP 403
+    headers = [(b"content-type", b"text/plain; charset=utf-8")]
+    if scope["type"] == "http":
+        await _answer(send, 403, why + "\n", headers)
+    elif "websocket.http.response" in scope.get("extensions", {}):
+        await _answer(send, 403, why + "\n", headers, "websocket.")
     else:
-        await _answer(send, 403, why + "\n", [(b"content-type", b"text/plain; charset=utf-8")])
+        await send({"type": "websocket.close", "code": 1008})  # before accept: HTTP 403
 
 
-async def _answer(send: Send, status: int, text: str, headers: list[tuple[bytes, bytes]]) -> None:
+async def _answer(
+    send: Send, status: int, text: str, headers: list[tuple[bytes, bytes]], prefix: str = ""
+) -> None:
     body = text.encode()
     headers = [*headers, (b"content-length", b"%d" % len(body)), *HEADERS]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": f"{prefix}http.response.start", "status": status, "headers": headers})
+    await send({"type": f"{prefix}http.response.body", "body": body})
 
 
 def _with_headers(send: Send) -> Send:

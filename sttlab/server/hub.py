@@ -29,7 +29,7 @@ from sttlab.events import (
 )
 from sttlab.server import protocol
 from sttlab.server.engine import CHOICES, Engine
-from sttlab.server.limits import Allowance
+from sttlab.server.limits import MAX_MESSAGE_BYTES, Allowance
 from sttlab.server.protocol import End, Hello, Set, State, Using
 from sttlab.session import Session
 
@@ -45,7 +45,8 @@ CLOSE_S = 1.0  # for what was said before the server stops to be transcribed
 CHECK_S = 1.0  # between looks at what nobody reports
 RETRY_CHECKS = 3  # between attempts to start capture
 _ANY = VadConfig()
-NORMAL, POLICY_VIOLATION, INTERNAL_ERROR, TRY_AGAIN_LATER = 1000, 1008, 1011, 1013
+NORMAL, POLICY_VIOLATION, MESSAGE_TOO_BIG = 1000, 1008, 1009
+INTERNAL_ERROR, TRY_AGAIN_LATER = 1011, 1013
 
 
 class Client:
@@ -203,7 +204,9 @@ class Hub:
         """Take what a client sends, within limits, until it leaves."""
         with contextlib.suppress(RuntimeError):
             while (message := await socket.receive())["type"] != "websocket.disconnect":
-                if not client.allowance.take():
+                if len(message.get("text") or message.get("bytes") or "") > MAX_MESSAGE_BYTES:
+                    client.dismiss(MESSAGE_TOO_BIG, f"at most {MAX_MESSAGE_BYTES} bytes a message")
+                elif not client.allowance.take():
                     client.dismiss(POLICY_VIOLATION, f"at most {MESSAGES_PER_S} messages a second")
                 else:
                     await self._take(client, message)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
+import contextlib
 import errno
 import html
+import ipaddress
 import logging
 import socket
 import sys
 import threading
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sttlab.errors import ServerError, SttlabError
 from sttlab.server.app import create_app
+from sttlab.server.gate import choose_token
+from sttlab.server.limits import MAX_MESSAGE_BYTES
 from sttlab.session import Session
 
 log = logging.getLogger(__name__)
@@ -23,6 +30,9 @@ log = logging.getLogger(__name__)
 START_S = 300.0  # the first start may convert a model or download it
 STOP_S = 10.0
 GRACE_S = 1  # for clients, after which their sockets are cut
+PING_S = 20.0  # between pings, and for their answer: a client that vanished is let go after both
+FIRST_REQUEST_S = 10.0  # for who connects to ask for something
+MAX_CONNECTIONS = 500  # of any kind; more are answered with 503
 
 # By what was asked for, since a cell may be run again; on any free port, by the session.
 _handles: dict[tuple[str, int, Session | None], ServerHandle] = {}
@@ -36,19 +46,25 @@ class ServerHandle:
     ----------
     url, ws_url : str
         Addresses of the page and of the WebSocket.
+    link : str
+        What a person opens: `url`, with the token if the server has one.
+    token : str or None
+        What clients from elsewhere must bring, as ``?token=`` or as a bearer's.
     session : Session
     """
 
-    def __init__(self, session: Session, server: uvicorn.Server, bound: socket.socket) -> None:
+    def __init__(self, session: Session, server: _Server, token: str | None) -> None:
         self.session = session
-        host, port = bound.getsockname()[:2]
-        self.url = f"http://{_as_url(host)}:{port}/"
-        self.ws_url = f"ws://{_as_url(host)}:{port}/ws"
+        self.token = token
+        self.url = server.url
+        self.link = with_token(self.url, token)
+        self.ws_url = self.url.replace("http", "ws", 1) + "ws"
         self._server = server
-        self._socket = bound
         self._error: BaseException | None = None
-        self._up = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"sttlab-server-{port}", daemon=True)
+        self._up = server.up = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, name=f"sttlab-server-{server.port}", daemon=True
+        )
 
     def _start(self) -> None:
         self._thread.start()
@@ -61,12 +77,11 @@ class ServerHandle:
 
     def _run(self) -> None:
         try:
-            self._server.run(sockets=[self._socket])
+            self._server.run()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - raised again in the caller
             self._error = error
         finally:
             self._up.set()
-            self._socket.close()
 
     @property
     def running(self) -> bool:
@@ -93,12 +108,12 @@ class ServerHandle:
         return f"<ServerHandle {self.url} {'running' if self.running else 'stopped'}>"
 
     def _repr_html_(self) -> str:
-        url = html.escape(self.url)
         if not self.running:
-            return f"<p>The server at {url} has stopped.</p>"
+            return f"<p>The server at {html.escape(self.url)} has stopped.</p>"
+        link, ws = (html.escape(with_token(url, self.token)) for url in (self.url, self.ws_url))
         return (
-            f'<p>Live transcripts: <a href="{url}" target="_blank" rel="noopener">{url}</a><br>'
-            f"WebSocket: <code>{html.escape(self.ws_url)}</code></p>"
+            f'<p>Live transcripts: <a href="{link}" target="_blank" rel="noopener">{link}</a><br>'
+            f"WebSocket: <code>{ws}</code></p>"
         )
 
 
@@ -108,13 +123,16 @@ def launch_server(
     port: int = 8000,
     *,
     locked: bool = False,
+    token: str | None = None,
+    certfile: str | Path | None = None,
+    keyfile: str | Path | None = None,
     allowed_hosts: Iterable[str] = (),
     allowed_origins: Iterable[str] = (),
 ) -> ServerHandle:
     """Start the server in the background, and return when it answers.
 
     The same call again replaces the server it started before: at the same port or, where that is 0,
-    of the same session.
+    of the same session. The token stays.
 
     Parameters
     ----------
@@ -122,60 +140,98 @@ def launch_server(
         One that runs already is served as it is, and never stopped. Without one, the default
         microphone is heard while anyone is connected.
     host : str
+        ``0.0.0.0`` lets other machines in, who need the token in the handle's link.
     port : int
         0 takes a free one.
     locked : bool
         Whether clients may change no settings.
+    token : str, optional
+        What clients must bring. Without one: the environment variable STTLAB_TOKEN, else one is
+        made if other machines can reach `host`.
+    certfile, keyfile : path, optional
+        Certificate and private key (PEM), for https and wss.
     allowed_hosts, allowed_origins : iterable of str
         Names and origins by which a proxy reaches the server.
 
     Raises
     ------
     ServerError
-        If the port is taken or the address isn't this machine's, with the remedy.
+        If the port is taken, the address isn't this machine's or the certificate can't be read,
+        with the remedy.
+    ConfigError
+        If the token can be guessed, or a host or an origin is none.
     ModelError
         If the model can't be had.
     """
     key = host, port, None if port else session
     with _handles_lock:
         before = _handles.get(key)
+    token = choose_token(host, token or (before.token if before else None))
+    app = create_app(
+        session,
+        locked=locked,
+        token=token,
+        allowed_hosts=[*allowed_hosts, *own_name(host)],
+        allowed_origins=allowed_origins,
+    )
     if before:
         before.stop()
-    app = create_app(
-        session, locked=locked, allowed_hosts=allowed_hosts, allowed_origins=allowed_origins
-    )
-    bound = bind(host, port)
+    server = _Server(app, host, port, certfile, keyfile)
     try:
         app.state.session.worker.start()
     except SttlabError:
-        bound.close()
+        server.bound.close()
         raise
-    server = _Server(_config(app))
-    handle = ServerHandle(app.state.session, server, bound)
-    server.up = handle._up
+    handle = ServerHandle(app.state.session, server, token)
     handle._start()
     with _handles_lock:
         _handles[key] = handle
     return handle
 
 
-def serve(session: Session, host: str = "127.0.0.1", port: int = 8000) -> None:
+def serve(
+    app: FastAPI,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    certfile: str | Path | None = None,
+    keyfile: str | Path | None = None,
+    announce: Callable[[str], None] = lambda url: None,
+) -> None:
     """Run the server until Ctrl-C or SIGTERM. Belongs on the main thread; blocks.
+
+    Parameters
+    ----------
+    app : FastAPI
+        From `create_app`.
+    host, port, certfile, keyfile
+        See `launch_server`.
+    announce : callable
+        Called with the page's address once it is known.
 
     Raises
     ------
     ServerError
-        If the port is taken or the address isn't this machine's.
+        If the port is taken, the address isn't this machine's or the certificate can't be read.
     """
-    app = create_app(session)
-    bound = bind(host, port)
-    log.info("serving at http://%s:%d/", _as_url(host), bound.getsockname()[1])
+    server = _Server(app, host, port, certfile, keyfile)
+    announce(server.url)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+
+
+def own_name(host: str) -> list[str]:
+    """Give the name that a server listens at, if it is none that `Gate` knows anyway."""
     try:
-        _Server(_config(app)).run(sockets=[bound])
-    except KeyboardInterrupt:
-        pass
-    finally:
-        bound.close()
+        ipaddress.ip_address(host)
+    except ValueError:
+        return [host] if host else []
+    return []
+
+
+def with_token(url: str, token: str | None) -> str:
+    """Put the token into an address, if there is one."""
+    return f"{url}?token={token}" if token else url
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -207,9 +263,54 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """Tells when it answers, and stops for good at once after its grace."""
+    """Listens from the start; tells when it answers, and where.
 
-    up: threading.Event | None = None
+    Raises
+    ------
+    ServerError
+        If it can't listen there, or its certificate can't be read.
+    """
+
+    def __init__(
+        self,
+        app: FastAPI,
+        host: str,
+        port: int,
+        certfile: str | Path | None,
+        keyfile: str | Path | None,
+    ) -> None:
+        config = uvicorn.Config(
+            app,
+            loop="asyncio",
+            http=_Protocol,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=GRACE_S,
+            limit_concurrency=MAX_CONNECTIONS,
+            ws_max_size=MAX_MESSAGE_BYTES,
+            ws_ping_interval=PING_S,
+            ws_ping_timeout=PING_S,
+            ssl_certfile=certfile,
+            ssl_keyfile=keyfile,
+        )
+        try:
+            config.load()
+        except OSError as error:  # a broken certificate is one too
+            raise ServerError(
+                f"the certificate {certfile} with the key {keyfile or certfile} can't be used: "
+                f"{error.strerror or error}"
+            ) from error
+        super().__init__(config)
+        self.up: threading.Event | None = None
+        self.bound = bind(host, port)
+        self.port = self.bound.getsockname()[1]
+        self.url = f"{'https' if certfile else 'http'}://{_as_url(host)}:{self.port}/"
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            super().run(sockets or [self.bound])
+        finally:
+            self.bound.close()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -217,20 +318,35 @@ class _Server(uvicorn.Server):
             self.up.set()
 
 
-def _config(app: Any) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        loop="asyncio",
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=GRACE_S,
-        ws_max_size=65536,
-    )
+class _Protocol(H11Protocol):
+    """Hangs up on who connects and then asks for nothing."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.loop.call_later(FIRST_REQUEST_S, self._hang_up_if_idle, transport)
+
+    def _hang_up_if_idle(self, transport: asyncio.Transport) -> None:
+        if self.cycle is None and transport.get_protocol() is self:
+            transport.close()
 
 
 def _as_url(host: str) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    """Give an address that can be opened, from other machines too if they can reach `host`."""
+    elsewhere = {"0.0.0.0": "192.0.2.1", "": "192.0.2.1", "::": "2001:db8::1"}.get(host)
+    if elsewhere:
+        host = _outward(elsewhere)
     return f"[{host}]" if ":" in host else host
+
+
+def _outward(address: str) -> str:
+    """Give this machine's own address on the way to another, to which nothing is sent."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((address, 9))
+        except OSError:  # no network
+            return "::1" if family == socket.AF_INET6 else "127.0.0.1"
+        return str(probe.getsockname()[0])
 
 
 @atexit.register

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+MAX_MESSAGE_BYTES = 65536
+
 
 class Allowance:
     """So much a second, and more at once as long as it evens out.

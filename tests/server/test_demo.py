@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 pytestmark = pytest.mark.needs("whisper")
@@ -94,6 +95,23 @@ def test_a_signal_while_the_engine_works_ends_it_promptly(data: Path, sent: str,
             _, err = process.communicate(timeout=10)
     assert process.returncode == code
     assert "terminate called" not in err
+    assert "Traceback" not in err
+
+
+@posix
+def test_other_machines_come_in_by_the_link_that_is_printed_once(data: Path) -> None:
+    options = ("--source", str(data / "demo.flac"), "--port", "0", "--host", "0.0.0.0", "--locked")
+    with sttlab("serve", *options) as process:
+        assert process.stderr
+        links = (re.search(r"http://(\S+)/(\?token=\S+)", line) for line in process.stderr)
+        address, query = next(match.groups() for match in links if match)
+        with pytest.raises(InvalidStatus, match="403"):
+            connect(f"ws://{address}/ws")
+        with connect(f"ws://{address}/ws{query}&events=all") as client:
+            assert json.loads(client.recv(timeout=60))["locked"]
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=10)
+    assert query.partition("=")[2] not in out + err
     assert "Traceback" not in err
 
 

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -21,13 +23,15 @@ WAIT_S = 60
 
 
 @contextmanager
-def uvicorn(settings: Path | None = None) -> Iterator[subprocess.Popen[str]]:
-    environment = {k: v for k, v in os.environ.items() if k != "KMP_DUPLICATE_LIB_OK"}
+def uvicorn(
+    settings: Path | None = None, host: str = "127.0.0.1", **variables: str
+) -> Iterator[subprocess.Popen[str]]:
+    environment = {k: v for k, v in os.environ.items() if k != "KMP_DUPLICATE_LIB_OK"} | variables
     if settings:
         environment["STTLAB_CONFIG"] = str(settings)
     process = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "sttlab.server:app", "--port", "0"],
-        stdout=subprocess.DEVNULL,
+        [sys.executable, "-m", "uvicorn", "sttlab.server:app", "--port", "0", "--host", host],
+        stdout=subprocess.PIPE,  # the access log
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
@@ -56,6 +60,7 @@ def test_it_says_when_it_is_up_and_ends_cleanly() -> None:
     with uvicorn() as process:
         log = read_until(process, "Uvicorn running on")
         assert log.index("🎙️ Audio worker started") < log.index("🚀 Backend fully started")
+        assert "Only this machine is answered; STTLAB_TOKEN lets others in" in log
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=WAIT_S)
     assert "Traceback" not in log + err
@@ -69,6 +74,25 @@ def test_a_client_is_told_what_became_of_its_microphone() -> None:
         with connect(f"ws://{url[1]}/ws?events=all") as client:
             said = first_message(client)
     assert re.search('"event": "hello"|PortAudio|microphone', said)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
+def test_a_token_lets_other_machines_in_and_gets_into_no_log() -> None:
+    token = "only-for-those-who-know"
+    with uvicorn(host="0.0.0.0", STTLAB_TOKEN=token) as process:
+        log = read_until(process, "Uvicorn running on")
+        port = re.findall(r":(\d+) ", log)[-1]
+        with pytest.raises(HTTPError, match="403"):
+            urlopen(f"http://127.0.0.1:{port}/health")
+        with urlopen(f"http://127.0.0.1:{port}/health?token={token}") as answer:
+            assert answer.status == 200
+        with connect(f"ws://127.0.0.1:{port}/ws?events=all&token={token}") as client:
+            assert first_message(client)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=WAIT_S)
+    assert '"GET /health HTTP/1.1" 200' in out
+    assert "/ws?events=all" in log + out + err
+    assert token not in log + out + err
 
 
 def first_message(client: ClientConnection) -> str:

@@ -61,6 +61,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["serve", "--port", "70000"], "--port"),
         (["serve", "--source", "nowhere.wav"], "nowhere.wav"),
         (["serve", "--source", __file__, "--device", "USB"], "--device"),
+        (["serve", "--source", __file__, "--keyfile", __file__], "--certfile"),
+        (["serve", "--source", __file__, "--token", "short"], "16 characters"),
+        (["serve", "--source", __file__, "--allow-origin", "hub.example"], "no origin"),
     ],
 )
 def test_a_wrong_call_says_so_on_one_line(
