@@ -4,12 +4,14 @@ import { connect, socketUrl } from "./connection.js";
 import { FORMATS } from "./exports.js";
 import { createList } from "./list.js";
 import { createMeter } from "./meter.js";
+import { Outbox, explain, openMicrophone } from "./microphone.js";
 import { createSettings } from "./settings.js";
-import { START, afterLink, afterMessage, words } from "./status.js";
+import { START, afterLink, afterMessage, afterMicrophone, words } from "./status.js";
 import { Transcript, timeline } from "./transcript.js";
 
 const NEAR_END_PX = 60;
 const SAID_LINES = 5; // kept for screen readers
+const SILENT_S = 3; // of nothing but zeros
 
 const $ = (id) => document.getElementById(id);
 const storageName = `sttlab:${new URL(".", document.baseURI).pathname}`;
@@ -17,8 +19,13 @@ const storageName = `sttlab:${new URL(".", document.baseURI).pathname}`;
 const transcript = new Transcript(localStorage, storageName);
 const meter = createMeter($("meter"));
 const list = createList($("transcript"), { edit, remove, copy: copyOne });
-const settings = createSettings($("settings"), (request) => socket.send(request), meter.threshold);
+const settings = createSettings($("settings"), (request) => socket.send(request), meter.threshold, {
+  chosen: () => microphone.deviceId ?? null,
+  start: startMine,
+  stop: stopMine,
+});
 let status = START;
+let microphone = { state: "off" }; // this browser's: off, asking, on or ending
 let following = true; // the newest line is kept in sight
 let unread = 0;
 
@@ -31,6 +38,8 @@ function onMessage(message) {
     case "hello":
       settings.begin(message);
       begin(message);
+      microphone.ready = microphone.state === "on";
+      sendSound();
       break;
     case "state":
       settings.state(message);
@@ -91,6 +100,11 @@ function addFinal(message) {
 }
 
 function onLink(link) {
+  const { state, wanted, problem } = microphone;
+  if (state === "ending" && link.state === "connecting") setMine({ state: "off", wanted, problem });
+  const broke = microphone.ready && link.state === "waiting";
+  if (broke) list.note("The connection broke here: of what was said just before, some may be missing.");
+  microphone.ready = false;
   status = afterLink(status, link);
   if (link.state !== "open") {
     list.dropDrafts();
@@ -110,7 +124,20 @@ function showStatus() {
   setText($("problem").querySelector("strong"), problem?.title ?? "");
   setText($("problem").querySelector(".advice"), problem?.advice ?? "");
   $("retry").hidden = !problem?.retry;
-  setText($("about"), [status.source, status.model].filter(Boolean).join(" · "));
+  $("dismiss").hidden = problem?.retry !== "microphone";
+  const source = microphone.label ? `${microphone.label} in this browser` : status.source;
+  setText($("about"), [source, status.model].filter(Boolean).join(" · "));
+  showMine();
+}
+
+function showMine() {
+  const { state } = microphone;
+  const on = state === "on";
+  const label = { on: "Stop my microphone", ending: "Finishing" }[state] ?? "Use my microphone";
+  $("mine").setAttribute("aria-pressed", String(on));
+  $("mine").disabled = state === "asking" || state === "ending";
+  $("mine").querySelector("use").setAttribute("href", on ? "#i-stop" : "#i-mic");
+  setText($("mine").querySelector("span"), label);
 }
 
 /** Only a change is written, so that a screen reader doesn't hear the same again. */
@@ -119,8 +146,86 @@ function setText(element, text) {
 }
 
 $("retry").addEventListener("click", () => {
-  if (words(status).problem?.retry === "capture") socket.send({ use: {} });
+  const { retry } = words(status).problem ?? {};
+  if (retry === "capture") socket.send({ use: {} });
+  else if (retry === "microphone") startMine(microphone.wanted);
   else socket.retry();
+});
+$("dismiss").addEventListener("click", () => setMine({ state: "off" }));
+
+// -- this browser's microphone ------------------------------------------------------------------
+
+/** Take this, and show it. */
+function setMine(changed) {
+  microphone = changed;
+  status = afterMicrophone(status, microphone);
+  showStatus();
+  settings.showMicrophones();
+}
+
+async function startMine(deviceId) {
+  if (microphone.state === "asking" || microphone.state === "ending") return;
+  const before = microphone;
+  before.stop?.();
+  setMine({ state: "asking", wanted: deviceId });
+  const mine = { state: "on", wanted: deviceId, silent: false, silent_s: 0 };
+  try {
+    const secure = isSecureContext && navigator.mediaDevices;
+    if (!secure) throw new Error();
+    const gone = () => microphone === mine && lostMine({ name: "OverconstrainedError" });
+    Object.assign(mine, await openMicrophone(deviceId, (pcm) => takeSound(mine, pcm), gone));
+    mine.outbox = new Outbox(mine.rate);
+    setMine(mine);
+    settings.load();
+    socket.restart();
+  } catch (error) {
+    const problem = explain(error, isSecureContext && navigator.mediaDevices);
+    setMine({ state: "off", wanted: deviceId, problem });
+    if (before.state === "on") socket.restart();
+  }
+}
+
+function takeSound(mine, pcm) {
+  if (mine !== microphone || mine.state !== "on") return;
+  mine.silent_s = pcm.some((sample) => sample) ? 0 : mine.silent_s + pcm.length / mine.rate;
+  const silent = mine.silent_s > SILENT_S;
+  mine.outbox.add(pcm);
+  sendSound();
+  if (silent !== mine.silent) setMine(Object.assign(mine, { silent }));
+}
+
+function sendSound() {
+  const { outbox, ready } = microphone;
+  if (!outbox || !ready) return;
+  outbox.flush(socket.send);
+  if (!outbox.lost_s) return;
+  list.note(`${outbox.lost_s.toFixed(1)} s of sound were lost here: they could not be sent in time.`);
+  outbox.lost_s = 0;
+}
+
+/** Stop listening; the server transcribes what was said, and then closes the socket. */
+function stopMine() {
+  if (microphone.state !== "on") return;
+  microphone.stop();
+  sendSound();
+  const { ready, label, wanted } = microphone;
+  if (ready && socket.send({ end: true })) {
+    setMine({ state: "ending", label, wanted });
+  } else {
+    setMine({ state: "off" });
+    socket.restart();
+  }
+}
+
+function lostMine(error) {
+  const { wanted } = microphone;
+  stopMine();
+  setMine({ ...microphone, wanted, problem: explain(error, true) });
+}
+
+$("mine").addEventListener("click", () => {
+  if (microphone.state === "on") stopMine();
+  else startMine(microphone.wanted ?? "");
 });
 
 // -- the transcript -----------------------------------------------------------------------------
@@ -392,8 +497,11 @@ showPage();
 showAll();
 const socket = connect(ownSocketUrl, onMessage, onLink);
 
-/** Where it left off: the server sends again what was missed since. */
+/** With this browser's own sound; or where it left off: the server sends what was missed since. */
 function ownSocketUrl() {
+  if (microphone.state === "on") {
+    return socketUrl(document.baseURI, { source: "client", rate: microphone.rate });
+  }
   const { stream, last } = transcript;
   return socketUrl(document.baseURI, stream ? { stream, after: last } : {});
 }

@@ -2,9 +2,11 @@
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
+const ALL_SAID = 1000; // closed by the server, with nothing left to say
+const MOST_BUFFERED = 64 * 1024; // bytes that the network has not taken yet
 
 /** Address of the socket that belongs to a page, whatever path or proxy it is served at. */
-export function socketUrl(pageUrl, query) {
+export function socketUrl(pageUrl, query = {}) {
   const url = new URL("ws", pageUrl);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   url.search = new URLSearchParams({ events: "all", ...query });
@@ -23,8 +25,9 @@ export function nextPause(pauseMs) {
  * @param {(message: object) => void} onMessage
  * @param {(link: {state: "connecting" | "open" | "waiting", seconds?: number, reason?: string})
  *   => void} onLink `reason` is the server's, "" if the connection broke without one.
- * @returns {{retry: () => void, send: (data: object | ArrayBuffer) => boolean}} `retry` ends a
- *   pause; `send` says whether there was a connection to send on.
+ * @returns {{retry: () => void, restart: () => void,
+ *   send: (data: object | ArrayBuffer) => boolean}} `retry` ends a pause; `restart` connects anew,
+ *   for another url; `send` says whether there was a connection to send on, that keeps up.
  */
 export function connect(url, onMessage, onLink) {
   let socket;
@@ -35,13 +38,25 @@ export function connect(url, onMessage, onLink) {
     clearInterval(timer);
     timer = 0;
     onLink({ state: "connecting" });
-    socket = new WebSocket(url());
-    socket.addEventListener("open", () => onLink({ state: "open" }));
-    socket.addEventListener("message", (event) => {
+    const opened = new WebSocket(url());
+    const current = (act) => (event) => opened === socket && act(event);
+    socket = opened;
+    socket.addEventListener("open", current(() => onLink({ state: "open" })));
+    socket.addEventListener("message", current((event) => {
       pauseMs = 0;
       onMessage(JSON.parse(event.data));
-    });
-    socket.addEventListener("close", (event) => wait(event.reason));
+    }));
+    socket.addEventListener("close", current(({ code, reason }) => {
+      if (code === ALL_SAID) open();
+      else wait(reason);
+    }));
+  }
+
+  function restart() {
+    const old = socket;
+    pauseMs = 0;
+    open();
+    old.close();
   }
 
   function wait(reason) {
@@ -61,7 +76,7 @@ export function connect(url, onMessage, onLink) {
   }
 
   function send(data) {
-    if (socket.readyState !== WebSocket.OPEN) return false;
+    if (socket.readyState !== WebSocket.OPEN || socket.bufferedAmount > MOST_BUFFERED) return false;
     socket.send(data instanceof ArrayBuffer ? data : JSON.stringify(data));
     return true;
   }
@@ -69,5 +84,5 @@ export function connect(url, onMessage, onLink) {
   addEventListener("online", retry);
   document.addEventListener("visibilitychange", () => document.hidden || retry());
   open();
-  return { retry, send };
+  return { retry, restart, send };
 }

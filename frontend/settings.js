@@ -1,5 +1,7 @@
 // The drawer of settings: the server's, which all pages and the notebook share, and this page's.
 
+import { listMicrophones } from "./microphone.js";
+
 const SEND_EVERY_MS = 60;
 const SETTLED_MS = 500; // after the last touch a control shows what the server says again
 
@@ -35,12 +37,16 @@ const DETECTORS = { energy: "Level (energy)", silero: "Speech model (Silero)" };
  * @param {HTMLElement} root
  * @param {(request: object) => boolean} send
  * @param {() => number} threshold where it lies now, wherever it comes from
+ * @param {{chosen: () => ?string, start: (deviceId: string) => void, stop: () => void}} mine this
+ *   browser's microphone; `chosen` gives null while it is off
  */
-export function createSettings(root, send, threshold) {
+export function createSettings(root, send, threshold, mine) {
   const $ = (selector) => root.querySelector(selector);
   const sliders = new Map();
   let config = {};
   let using = {};
+  let source = ""; // what the server calls it
+  let mayChoose = false; // another microphone of the server
   let defaults = {};
   let changes = {}; // not sent yet
   let timer = 0;
@@ -61,7 +67,9 @@ export function createSettings(root, send, threshold) {
 
   function state(message) {
     using = message.using;
-    for (const name of ["device", "model", "language", "partials"]) {
+    source = message.source;
+    mayChoose = message.may_use.includes("device");
+    for (const name of ["model", "language", "partials"]) {
       $(`#${name}`).closest(".field").hidden = !message.may_use.includes(name);
     }
     $("#partials").checked = using.partials;
@@ -136,35 +144,57 @@ export function createSettings(root, send, threshold) {
   // -- device, model, language --------------------------------------------------------------------
 
   let devices = [];
+  let here = []; // this browser's microphones
   let models = [];
   let languages = {};
 
   async function load() {
-    const [heard, known] = await Promise.all([read("devices"), read("models")]);
+    const asked = [read("devices"), read("models"), listMicrophones()];
+    const [heard, known, found] = await Promise.all(asked);
     devices = heard.devices ?? [];
+    here = found;
     models = known.models ?? [];
     languages = known.languages ?? {};
     showChoices();
   }
 
-  function showChoices() {
-    const named = new Map(devices.map((device) => [String(device.index), device.name]));
-    fillSelect($("#device"), withCurrent(["", ...named.keys()], using.device), (index) =>
-      index === "" ? "The system's default" : (named.get(index) ?? index),
+  function showMicrophones() {
+    const own = mine.chosen();
+    const named = new Map(devices.map(({ index, name }) => [String(index), name]));
+    let ofServer = [["server:", own === null ? source : "Back to the server's"]];
+    if (mayChoose && own === null) {
+      ofServer = withCurrent(["", ...named.keys()], using.device).map((index) => [
+        `server:${index}`,
+        index === "" ? "The system's default" : (named.get(index) ?? index),
+      ]);
+    }
+    const ofBrowser = here.map(({ deviceId, label }) => [`browser:${deviceId}`, label]);
+    if (!ofBrowser.length) ofBrowser.push([`browser:${own ?? ""}`, "My microphone"]);
+    $("#device").replaceChildren(
+      group("Of the server", ofServer),
+      group("Of this browser, for this page alone", ofBrowser),
     );
+    const onServer = mayChoose ? (using.device ?? "") : "";
+    $("#device").value = own === null ? `server:${onServer}` : `browser:${own}`;
+  }
+
+  function showChoices() {
+    showMicrophones();
     fillSelect($("#model"), withCurrent(models.map(({ name }) => name), using.model));
     fillSelect($("#language"), withCurrent(["", ...Object.keys(languages)], using.language), (code) =>
       code === "" ? "Let the model decide" : capital(languages[code] ?? code),
     );
-    $("#device").value = using.device ?? "";
     $("#model").value = using.model ?? "";
     $("#language").value = using.language ?? "";
   }
 
   // -- controls -----------------------------------------------------------------------------------
 
-  $("#device").addEventListener("change", ({ target: { value } }) => {
-    use("device", value === "" ? null : /^\d+$/.test(value) ? Number(value) : value);
+  $("#device").addEventListener("change", ({ target }) => {
+    const [, place, id] = target.value.match(/^(\w+):(.*)$/);
+    if (place === "browser") mine.start(id);
+    else if (mine.chosen() !== null) mine.stop();
+    else if (mayChoose) use("device", id === "" ? null : /^\d+$/.test(id) ? Number(id) : id);
   });
   $("#model").addEventListener("change", ({ target }) => use("model", target.value));
   $("#language").addEventListener("change", ({ target }) => use("language", target.value || null));
@@ -183,7 +213,7 @@ export function createSettings(root, send, threshold) {
     flush();
   });
 
-  return { begin, state, setConfig, refused, load };
+  return { begin, state, setConfig, refused, load, showMicrophones };
 }
 
 function makeSlider(name, { label, min, max, unit, doc }, onInput) {
@@ -224,13 +254,14 @@ function makeSlider(name, { label, min, max, unit, doc }, onInput) {
 }
 
 function fillSelect(select, values, label = (value) => value) {
-  const options = values.map((value) => {
-    const option = document.createElement("option");
-    option.value = value;
-    option.textContent = label(value);
-    return option;
-  });
-  select.replaceChildren(...options);
+  select.replaceChildren(...values.map((value) => new Option(label(value), value)));
+}
+
+function group(label, options) {
+  const made = document.createElement("optgroup");
+  made.label = label;
+  made.append(...options.map(([value, text]) => new Option(text, value)));
+  return made;
 }
 
 /** What is in use may be none of those offered, such as a path. */

@@ -12,13 +12,19 @@ export const START = Object.freeze({
   problem: null, // the server's sentence
   device: null, // {title, advice}: what is wrong with the microphone
   ended: false,
+  microphone: Object.freeze({ state: "off" }), // this browser's: see app.js
 });
 
 /** The status after a message of the server. */
 export function afterMessage(status, message) {
   switch (message.event) {
     case "hello":
-      return { ...START, link: status.link, ...known(message) };
+      return {
+        ...START,
+        link: status.link,
+        microphone: status.microphone,
+        ...known(message),
+      };
     case "state":
       return { ...status, ...known(message), ended: status.ended && !message.capturing };
     case "level":
@@ -58,6 +64,11 @@ function known({ source, model, capturing = true, busy = null, problem = null })
   return { source, model, capturing, busy, problem };
 }
 
+/** The status after a change of this browser's microphone. */
+export function afterMicrophone(status, microphone) {
+  return { ...status, microphone };
+}
+
 /** The status after a change of the connection. */
 export function afterLink(status, link) {
   return link.state === "open" ? { ...status, link } : { ...status, link, waiting: [] };
@@ -67,10 +78,30 @@ export function afterLink(status, link) {
  * How to say it.
  *
  * @returns {{tone: "off" | "calm" | "speech" | "busy" | "bad", text: string,
- *   problem: ?{title: string, advice: string, retry?: "connect" | "capture"}}} `retry`: what a
- *   person can have tried at once.
+ *   problem: ?{title: string, advice: string, retry?: "connect" | "capture" | "microphone"}}}
+ *   `retry`: what a person can have tried at once.
  */
 export function words(status) {
+  const { microphone } = status;
+  const said = wordsOfServer(status);
+  if (microphone.state === "asking") {
+    const title = "Allow the microphone where the browser asks.";
+    return say("busy", "Asking for the microphone", { title, advice: "" });
+  }
+  if (said.problem) return said;
+  if (microphone.problem) return { ...said, problem: { ...microphone.problem, retry: "microphone" } };
+  if (microphone.silent) return say("bad", "No sound", silence(microphone.label));
+  return said;
+}
+
+function silence(label) {
+  return {
+    title: `Nothing but silence comes from ${label}.`,
+    advice: "Is it muted, there or in the system's settings?",
+  };
+}
+
+function wordsOfServer(status) {
   const { link, device } = status;
   if (link.state === "waiting") return withoutLink(link);
   if (link.state === "connecting") return say("off", "Connecting");
@@ -83,6 +114,7 @@ export function words(status) {
   if (status.hearing === "speech") return say("speech", "Speech");
   if (status.hearing === "pause") return say("busy", "Waiting for silence");
   if (status.waiting.length) return say("busy", "Transcribing");
+  if (status.microphone.state === "ending") return say("busy", "Transcribing");
   if (status.ended) return say("off", "Recording ended");
   return status.capturing ? say("calm", "Listening") : say("off", "Not listening");
 }

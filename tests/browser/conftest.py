@@ -19,6 +19,8 @@ from tests.fakes import Blocks, Counting
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Playwright
 
+LAB_TEST = "--host-resolver-rules=MAP *.test 127.0.0.1"  # a machine elsewhere
+
 
 @pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
@@ -31,7 +33,7 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="module")
 def browser(playwright: Playwright, chromium: str) -> Iterator[Browser]:
-    browser = playwright.chromium.launch(executable_path=chromium)
+    browser = playwright.chromium.launch(executable_path=chromium, args=[LAB_TEST])
     yield browser
     browser.close()
 

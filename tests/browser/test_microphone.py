@@ -1,0 +1,162 @@
+"""The microphone of this browser: one that speaks, one that is not allowed, one not to be had."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sttlab.audio import load
+from sttlab.server.launch import ServerHandle, launch_server
+from sttlab.session import AsrWorker, Session
+from tests.browser.pages import Opened, expect, finals
+from tests.browser.test_page import HEARD_MS
+from tests.fakes import Blocks, Counting
+from tests.server.clients import wait_until_not
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page, Playwright
+
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(240)]
+
+USE, STOP = "Use my microphone", "Stop my microphone"
+
+
+@pytest.fixture
+def speaking(
+    playwright: Playwright, chromium: str, data: Path, tmp_path: Path
+) -> Iterator[Callable[[str], Opened]]:
+    """Browsers whose microphone speaks a recording, once, from when it is opened."""
+    browsers = []
+    all_opened = []
+
+    def launch(name: str) -> Opened:
+        sound = tmp_path / f"{name}.wav"
+        load(data / f"{name}.flac").save(sound)
+        browser = playwright.chromium.launch(
+            executable_path=chromium,
+            args=[
+                "--use-fake-device-for-media-stream",
+                f"--use-file-for-fake-audio-capture={sound}%noloop",
+            ],
+        )
+        browsers.append(browser)
+        all_opened.append(Opened(browser))
+        return all_opened[-1]
+
+    yield launch
+    errors = [error for opened in all_opened for error in opened.close()]
+    for browser in browsers:
+        browser.close()
+    assert errors == []
+
+
+@pytest.fixture
+def room(worker: AsrWorker) -> Iterator[ServerHandle]:
+    """The real engine, and a microphone of the server's in which nobody speaks."""
+    with launch_server(Session(Blocks(then_wait=True), model=worker), port=0) as server:
+        yield server
+
+
+def started(page: Page) -> None:
+    page.get_by_role("button", name=USE).click()
+    expect(page.get_by_role("button", name=STOP)).to_be_visible()
+
+
+@pytest.mark.needs("whisper")
+def test_two_people_speak_and_each_reads_own_words(
+    room: ServerHandle, speaking: Callable[[str], Opened], opened: Opened
+) -> None:
+    one = speaking("austen-2")(room.url, permissions=["microphone"])
+    two = speaking("austen-5")(room.url, permissions=["microphone"])
+    other = opened(room.url)
+    for page in (one, two, other):
+        expect(page.locator("#state")).to_have_text("Listening")
+    started(one)
+    started(two)
+    expect(one.locator("#about")).to_contain_text("in this browser · whisper tiny.en")
+    expect(one.locator("#level")).to_contain_text("dBFS")
+    expect(finals(one).first).to_contain_text("young man", timeout=HEARD_MS)
+    expect(finals(two).first).to_contain_text("amiable himself", timeout=HEARD_MS)
+    for page in (one, two):
+        page.get_by_role("button", name=STOP).click()
+        expect(page.get_by_role("button", name=USE)).to_be_enabled()
+        expect(page.locator("#about")).to_have_text("blocks · whisper tiny.en")
+    assert "amiable" not in one.locator("#transcript").inner_text()
+    assert "young" not in two.locator("#transcript").inner_text()
+    assert finals(other).count() == 0
+    wait_until_not(lambda: sum(t.name == "sttlab-dsp" for t in threading.enumerate()) > 1)
+
+
+@pytest.mark.needs("whisper")
+def test_what_is_said_last_comes_after_stop(
+    room: ServerHandle, speaking: Callable[[str], Opened]
+) -> None:
+    page = speaking("monologue")(room.url, permissions=["microphone"])
+    started(page)
+    expect(page.locator("#state")).to_have_text("Speech")
+    expect(page.locator(".draft")).to_have_count(1, timeout=HEARD_MS)
+    page.get_by_role("button", name=STOP).click()
+    expect(finals(page)).to_have_count(1, timeout=HEARD_MS)
+    expect(page.get_by_role("button", name=USE)).to_be_enabled()
+
+
+def test_a_microphone_that_is_not_allowed_is_explained(
+    silent: ServerHandle, speaking: Callable[[str], Opened]
+) -> None:
+    page = speaking("austen-2")(silent.url)  # without permission, and nobody to ask
+    page.get_by_role("button", name=USE).click()
+    expect(page.get_by_role("alert")).to_have_text(re.compile("was not allowed"))
+    expect(page.locator("#problem .advice")).to_contain_text("symbol beside the address")
+    expect(page.locator("#state")).to_have_text("Listening")
+    page.context.grant_permissions(["microphone"])
+    page.get_by_role("button", name="Try now").click()
+    expect(page.get_by_role("button", name=STOP)).to_be_visible()
+    expect(page.locator("#problem")).to_be_hidden()
+
+
+def test_a_page_that_came_by_plain_http_says_why_not(opened: Opened) -> None:
+    session = Session(Blocks(then_wait=True), model=Counting())
+    with launch_server(session, port=0, allowed_hosts=["lab.test"]) as server:
+        page = opened(server.url.replace("127.0.0.1", "lab.test"))
+        page.get_by_role("button", name=USE).click()
+        expect(page.locator("#problem .advice")).to_contain_text("only to pages that come by https")
+        page.get_by_role("button", name="Dismiss").click()
+        expect(page.locator("#problem")).to_be_hidden()
+
+
+def test_another_microphone_of_the_browser_is_chosen_in_the_settings(
+    silent: ServerHandle, speaking: Callable[[str], Opened]
+) -> None:
+    page = speaking("austen-2")(silent.url, permissions=["microphone"])
+    started(page)
+    page.get_by_role("button", name="Settings").click()
+    choice = page.get_by_label("Microphone", exact=True)
+    choice.select_option("Fake Audio Input 2")
+    expect(page.locator("#about")).to_have_text("Fake Audio Input 2 in this browser · counting")
+    expect(page.locator("#level")).to_contain_text("dBFS")
+    choice.select_option("Back to the server's")
+    expect(page.locator("#about")).to_have_text("blocks · counting")
+    expect(choice.locator("option:checked")).to_have_text("blocks")
+
+
+def test_what_cannot_be_sent_in_time_is_counted(silent: ServerHandle, opened: Opened) -> None:
+    page = opened(silent.url)
+    sent, lost_s = page.evaluate(
+        """async () => {
+            const { Outbox } = await import("./microphone.js");
+            const outbox = new Outbox(1000);
+            for (let i = 0; i < 95; i++) outbox.add(new Int16Array(100).fill(i));
+            const sent = [];
+            let room = 3;
+            outbox.flush((bytes) => room-- > 0 && sent.push(new Int16Array(bytes)[0]));
+            outbox.flush((bytes) => sent.push(new Int16Array(bytes)[0]));
+            return [sent, outbox.lost_s];
+        }"""
+    )
+    assert sent == list(range(15, 95))
+    assert lost_s == pytest.approx(1.5)
