@@ -58,6 +58,7 @@ NEEDS: dict[str, Callable[[], str | None]] = {
     "chromium": _missing_chromium,
     "node": lambda: _missing_programs("node"),
     "bench": lambda: _missing_modules("psutil", "jiwer", "matplotlib", "websockets"),
+    "jupyter-proxy": lambda: _missing_modules("jupyter_server_proxy"),
     "jupyter": lambda: _missing_modules("jupyterlab", "nbclient", "ipywidgets", "matplotlib"),
 }
 

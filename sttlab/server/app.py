@@ -50,6 +50,7 @@ def create_app(
     *,
     locked: bool = False,
     token: str | None = None,
+    open_here: bool = False,
     allowed_hosts: Iterable[str] = (),
     allowed_origins: Iterable[str] = (),
 ) -> FastAPI:
@@ -67,7 +68,7 @@ def create_app(
         Whether clients may change no settings.
     token : str, optional
         See `Gate`. Without a session and this, what the environment variable STTLAB_TOKEN holds.
-    allowed_hosts, allowed_origins : iterable of str
+    open_here, allowed_hosts, allowed_origins : bool, iterable of str, iterable of str
         See `Gate`.
 
     Raises
@@ -113,7 +114,7 @@ def create_app(
 
     app.include_router(router)
     app.mount("/", StaticFiles(directory=frontend_folder(), html=True), name="frontend")
-    app.add_middleware(Gate, hosts=hosts, origins=origins, token=token)
+    app.add_middleware(Gate, hosts=hosts, origins=origins, token=token, open_here=open_here)
     app.add_middleware(_PlainFailure)
     return app
 

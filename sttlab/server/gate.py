@@ -1,6 +1,7 @@
 """Who may come in: a page of another website may not, even from this machine's own browser.
 
-Other machines may only with the server's token, which comes in the link, and stays in a cookie.
+Other machines may only with the server's token, which comes in the link, and stays in a cookie. So
+may what comes under a name that isn't this server's, such as through Jupyter.
 """
 
 from __future__ import annotations
@@ -105,9 +106,10 @@ def _check(text: str, pattern: str, what: str) -> str:
 class Gate:
     """Middleware that checks Host, Origin and token before all else sees a request or a socket.
 
-    A Host must be an address, localhost or one of `hosts`: a name that an attacker's DNS points
-    here is none of them. An Origin, where there is one, must be that of the page's own server or
-    one of `origins`; browsers send it with every WebSocket, scripts don't.
+    Without the token, a Host must be an address, localhost or one of `hosts`: a name that an
+    attacker's DNS points here is none of them, and such a page knows no token. An Origin, where
+    there is one, must be that of the page's own server or one of `origins`; browsers send it with
+    every WebSocket, scripts don't.
 
     Parameters
     ----------
@@ -117,6 +119,8 @@ class Gate:
     token : str, optional
         What every request must bring: in the query (``?token=``), in a cookie, or as a bearer's.
         Without one, only this machine is answered.
+    open_here : bool
+        Whether programs on this machine need no token, under a name that is known.
     """
 
     def __init__(
@@ -125,9 +129,11 @@ class Gate:
         hosts: Iterable[str] = (),
         origins: Iterable[str] = (),
         token: str | None = None,
+        open_here: bool = False,
     ) -> None:
         self._app = app
         self._token = token
+        self._open_here = open_here or token is None
         self._cookie = f"sttlab-{hashlib.sha256((token or '').encode()).hexdigest()[:8]}"
         self._hosts = set(hosts)
         self._origins = set(origins)
@@ -147,30 +153,32 @@ class Gate:
             await _refuse(scope, send, why_not)
         elif scope["type"] == "websocket":
             await self._app(scope, receive, send)
-        elif given and self._token and _wants_page(scope, headers):
+        elif self._token and _same(given, self._token) and _wants_page(scope, headers):
             await self._redirect(scope, send)
         else:
             await self._app(scope, receive, _with_headers(send))
 
     def _why_not(self, scope: Scope, headers: dict[str, str], given: str) -> str | None:
         host = headers.get("host", "").lower()
-        if not self._knows(host):
-            return NOT_OURS
         origin = headers.get("origin", "").lower()
         harmless = scope["type"] == "http" and scope["method"] in SAFE_METHODS
         ours = origin in (f"http://{host}", f"https://{host}") or origin in self._origins
         if origin and not harmless and not ours:
             return NOT_OURS
-        if self._token is None:
-            client = scope.get("client")
-            if client is None or is_loopback(client[0]):
-                return None
-            if not self._told:
-                self._told = True
-                log.warning("%s was turned away: %s", client[0], ONLY_HERE)
-            return ONLY_HERE
         tokens = (given, self._from_cookie(headers), _from_bearer(headers))
-        return None if any(_same(token, self._token) for token in tokens) else NO_TOKEN
+        if self._token and any(_same(token, self._token) for token in tokens):
+            return None
+        if not self._knows(host):
+            return NOT_OURS
+        client, _ = scope.get("client") or ("localhost", 0)
+        if self._open_here and is_loopback(client):
+            return None
+        if self._token:
+            return NO_TOKEN
+        if not self._told:
+            self._told = True
+            log.warning("%s was turned away: %s", client, ONLY_HERE)
+        return ONLY_HERE
 
     def _from_cookie(self, headers: dict[str, str]) -> str:
         """Find ours among those of other servers on this machine, however odd those are."""

@@ -21,7 +21,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sttlab.errors import ServerError, SttlabError
 from sttlab.server.app import create_app
-from sttlab.server.gate import choose_token
+from sttlab.server.gate import choose_token, is_loopback
+from sttlab.server.jupyter import Proxy, find_proxy, links_html
 from sttlab.server.limits import MAX_MESSAGE_BYTES
 from sttlab.session import Session
 
@@ -33,6 +34,8 @@ GRACE_S = 1  # for clients, after which their sockets are cut
 PING_S = 20.0  # between pings, and for their answer: a client that vanished is let go after both
 FIRST_REQUEST_S = 10.0  # for who connects to ask for something
 MAX_CONNECTIONS = 500  # of any kind; more are answered with 503
+# What means all of this machine's addresses, and one elsewhere of the same kind.
+EVERYWHERE = {"0.0.0.0": "192.0.2.1", "": "192.0.2.1", "::": "2001:db8::1"}
 
 # By what was asked for, since a cell may be run again; on any free port, by the session.
 _handles: dict[tuple[str, int, Session | None], ServerHandle] = {}
@@ -50,12 +53,17 @@ class ServerHandle:
         What a person opens: `url`, with the token if the server has one.
     token : str or None
         What clients from elsewhere must bring, as ``?token=`` or as a bearer's.
+    proxy : Proxy or None
+        The way through the Jupyter that runs this kernel, if it has jupyter-server-proxy.
     session : Session
     """
 
-    def __init__(self, session: Session, server: _Server, token: str | None) -> None:
+    def __init__(
+        self, session: Session, server: _Server, token: str | None, proxy: Proxy | None
+    ) -> None:
         self.session = session
         self.token = token
+        self.proxy = proxy
         self.url = server.url
         self.link = with_token(self.url, token)
         self.ws_url = self.url.replace("http", "ws", 1) + "ws"
@@ -110,11 +118,9 @@ class ServerHandle:
     def _repr_html_(self) -> str:
         if not self.running:
             return f"<p>The server at {html.escape(self.url)} has stopped.</p>"
-        link, ws = (html.escape(with_token(url, self.token)) for url in (self.url, self.ws_url))
-        return (
-            f'<p>Live transcripts: <a href="{link}" target="_blank" rel="noopener">{link}</a><br>'
-            f"WebSocket: <code>{ws}</code></p>"
-        )
+        ws = html.escape(with_token(self.ws_url, self.token))
+        links = links_html(self.link, self.proxy)
+        return f"<p>Live transcripts: {links}<br>WebSocket: <code>{ws}</code></p>"
 
 
 def launch_server(
@@ -132,7 +138,8 @@ def launch_server(
     """Start the server in the background, and return when it answers.
 
     The same call again replaces the server it started before: at the same port or, where that is 0,
-    of the same session. The token stays.
+    of the same session. The token stays. Where Jupyter has jupyter-server-proxy, the handle shows a
+    link through it, for browsers on other machines than the kernel's.
 
     Parameters
     ----------
@@ -167,10 +174,14 @@ def launch_server(
     with _handles_lock:
         before = _handles.get(key)
     token = choose_token(host, token or (before.token if before else None))
+    proxy = None
+    if not certfile and (is_loopback(host) or host in EVERYWHERE):
+        proxy = find_proxy(token or (before.proxy.token if before and before.proxy else None))
     app = create_app(
         session,
         locked=locked,
-        token=token,
+        token=token or (proxy.token if proxy else None),
+        open_here=token is None,
         allowed_hosts=[*allowed_hosts, *own_name(host)],
         allowed_origins=allowed_origins,
     )
@@ -182,7 +193,7 @@ def launch_server(
     except SttlabError:
         server.bound.close()
         raise
-    handle = ServerHandle(app.state.session, server, token)
+    handle = ServerHandle(app.state.session, server, token, proxy)
     handle._start()
     with _handles_lock:
         _handles[key] = handle
@@ -332,7 +343,7 @@ class _Protocol(H11Protocol):
 
 def _as_url(host: str) -> str:
     """Give an address that can be opened, from other machines too if they can reach `host`."""
-    elsewhere = {"0.0.0.0": "192.0.2.1", "": "192.0.2.1", "::": "2001:db8::1"}.get(host)
+    elsewhere = EVERYWHERE.get(host)
     if elsewhere:
         host = _outward(elsewhere)
     return f"[{host}]" if ":" in host else host

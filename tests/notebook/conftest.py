@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 READY_S = 60
+NAME = "hub.example"  # by which the browser may also know this machine
 
 
 class Lab:
@@ -29,12 +30,14 @@ class Lab:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"http://127.0.0.1:{port}/user/anna"
         home = folder / "home"
         home.mkdir()
         own = {name: str(home) for name in ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")}
         options = [f"--ServerApp.port={port}", "--ServerApp.port_retries=0", "--no-browser"]
         options += ["--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True"]
+        options += ["--ServerApp.base_url=/user/anna/"]
+        options += ["--ServerApp.allow_remote_access=True"]  # by NAME
         options += [f"--ServerApp.root_dir={folder}", "--allow-root"]
         self.log = folder / "lab.log"
         with self.log.open("wb") as log:
@@ -89,7 +92,8 @@ def browser(chromium: str) -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+            executable_path=chromium,
+            args=["--no-sandbox", "--disable-gpu", f"--host-resolver-rules=MAP {NAME} 127.0.0.1"],
         )
         yield browser
         browser.close()

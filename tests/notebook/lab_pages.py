@@ -18,12 +18,12 @@ PATIENCE_MS = 60_000
 class Notebook:
     """A notebook in a browser, and a client of its kernel beside it."""
 
-    def __init__(self, lab: Any, page: Page, path: str) -> None:
+    def __init__(self, lab: Any, page: Page, path: str, host: str) -> None:
         self.page = page
         self._lab = lab
         self._path = path
         page.set_default_timeout(PATIENCE_MS)
-        page.goto(f"{lab.url}/doc/tree/{path}")
+        page.goto(f"{lab.url.replace('127.0.0.1', host)}/doc/tree/{path}")
         page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
         page.locator(".jp-CodeCell").first.wait_for()
 
@@ -81,10 +81,12 @@ class Notebook:
 
 
 @contextmanager
-def opened(lab: Any, browser: Browser, path: str, **context: Any) -> Iterator[Notebook]:
+def opened(
+    lab: Any, browser: Browser, path: str, host: str = "127.0.0.1", **context: Any
+) -> Iterator[Notebook]:
     """Open a notebook in a browser profile of its own; the kernel ends with it."""
     profile = browser.new_context(viewport={"width": 1300, "height": 1000}, **context)
-    notebook = Notebook(lab, profile.new_page(), path)
+    notebook = Notebook(lab, profile.new_page(), path, host)
     try:
         yield notebook
     finally:
