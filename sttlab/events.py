@@ -206,11 +206,13 @@ class Suppressed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class TranscriptionFailed(Event):
-    """The engine failed on one utterance."""
+    """The engine failed on one utterance, twice; its sound is kept in `Session.failed`."""
 
     kind: ClassVar[str] = "transcription_failed"
     utterance_id: int
     message: str
+    start_s: float
+    end_s: float
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,9 @@
 | --- | --- | --- |
 | sttlab-dsp | `_capture` | the source and the StreamCore |
 | sttlab-asr | `AsrWorker._run` | the transcriber |
+| sttlab-watchdog | `AsrWorker._watch` | nothing: it notices an engine that hangs |
 
-Callbacks of `Session.subscribe` run on these two and must not block.
+Callbacks of `Session.subscribe` run on these and must not block.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from sttlab.events import (
     Utterance,
 )
 from sttlab.transcribe import make_transcriber
-from sttlab.transcribe.base import Cancelled, Transcriber, Transcription
+from sttlab.transcribe.base import Cancelled, Transcriber, Transcription, checked
 from sttlab.transcribe.drafts import Drafts
 from sttlab.vad import require_detector
 
@@ -59,7 +60,10 @@ STALL_S = 2.0  # without sound for so long, open speech is over
 LAST_BLOCKS = 16  # read after a stop: what the source had heard before
 LAST_JOIN_S = 3.0  # for the engine to notice that its work is dropped
 LANE_JOBS = 8  # utterances of one session that may wait for the engine
+HANG_S, HANG_RTF = 30.0, 10.0  # an engine may take so long, and so many times as long as the sound
+CANCEL_S = 10.0  # for an engine that took too long to notice that it is to leave off
 HISTORY = 10_000  # transcripts kept by a session
+FAILED = 100  # utterances kept, with their sound, that the engine failed on
 LISTENER_EVENTS = 2_000  # that `Session.events` holds for a reader
 
 
@@ -96,8 +100,23 @@ class Job:
         self.cancelled = threading.Event()
 
 
+@dataclass
+class _Attempt:
+    """One try of the engine at a job."""
+
+    job: Job
+    limit_s: float
+    overdue: threading.Event
+
+    def __post_init__(self) -> None:
+        self.deadline = time.monotonic() + self.limit_s
+
+
 class AsrWorker:
     """One thread that owns one transcriber and serves any number of sessions, in turn.
+
+    An utterance on which the engine fails, or takes too long, is tried once more. While an engine
+    hangs and can't be stopped, every utterance fails at once.
 
     Parameters
     ----------
@@ -120,6 +139,10 @@ class AsrWorker:
         self._thread: threading.Thread | None = None
         self._change: tuple[Transcriber, Future[None]] | None = None
         self._using = threading.Lock()
+        self._watchdog: threading.Thread | None = None
+        self._attempt: _Attempt | None = None
+        self._hangs: str | None = None
+        self._done = False
 
     def start(self, wait: bool = True) -> None:
         """Start the thread, which loads and warms up the model. Does nothing when running.
@@ -137,9 +160,14 @@ class AsrWorker:
         if self._thread is None:
             self._stopping = False
             self._error = None
+            self._done = False
             self._ready.clear()
             self._thread = threading.Thread(target=self._run, name="sttlab-asr", daemon=True)
             self._thread.start()
+            self._watchdog = threading.Thread(
+                target=self._watch, name="sttlab-watchdog", daemon=True
+            )
+            self._watchdog.start()
             _workers.add(self)
         if wait:
             self.wait_ready()
@@ -155,6 +183,17 @@ class AsrWorker:
         """Whether the model is loaded and the thread takes utterances."""
         return self._ready.is_set() and self._error is None
 
+    @property
+    def hangs(self) -> str | None:
+        """What is wrong and what to do, while the engine hangs and can't be stopped."""
+        return self._hangs
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait for the engine, of all sessions."""
+        with self._changed:
+            return sum(len(lane) for lane in self._lanes.values())
+
     def use(self, transcriber: Transcriber) -> None:
         """Change to another engine, from the next utterance on. Waits until it is loaded.
 
@@ -168,6 +207,8 @@ class AsrWorker:
         with self._using:
             loaded: Future[None] = Future()
             with self._changed:
+                if self._hangs:
+                    raise SessionError(self._hangs)
                 running = self._thread is not None and not (self._stopping or self._error)
                 if running:
                     self._change = transcriber, loaded
@@ -181,12 +222,14 @@ class AsrWorker:
     def submit(self, owner: object, job: Job, give_up: Callable[[], bool]) -> bool:
         """Queue a job in its owner's lane. Waits while the lane is full, until `give_up()`."""
         with self._changed:
+            if self._hangs:
+                return False
             lane = self._lanes.setdefault(owner, deque())
             while len(lane) >= LANE_JOBS and not (self._stopping or self._error):
                 if give_up():
                     return False
                 self._changed.wait(READ_S)
-            if self._stopping or self._error:
+            if self._stopping or self._error or self._hangs:
                 return False
             lane.append(job)
             if self._current and self._current[1].priority == Priority.PARTIAL > job.priority:
@@ -221,7 +264,9 @@ class AsrWorker:
         if thread.is_alive():
             log.warning("the engine is still busy after %.0f s; its thread is left", timeout_s)
             return False
-        self._thread = None
+        assert self._watchdog is not None
+        self._watchdog.join(LAST_JOIN_S)
+        self._thread = self._watchdog = None
         return True
 
     def _request_stop(self) -> None:
@@ -249,26 +294,101 @@ class AsrWorker:
                 self._load(*job)
                 continue
             started = self._clock()
-            answer: Answer | None = None
-            try:
-                answer = self.transcriber.transcribe(job.samples, cancelled=job.cancelled.is_set)
-            except Cancelled:
-                pass
-            except TranscribeError as error:
-                answer = error
-            except Exception as error:
-                log.exception("%s failed on an utterance", self.transcriber.name)
-                answer = TranscribeError(f"{self.transcriber.name} failed: {error}")
+            answer = self._ask(job)
+            if isinstance(answer, TranscribeError) and job.priority != Priority.PARTIAL:
+                log.warning("%s; once more", answer)
+                answer = self._ask(job)
             with self._changed:
                 wanted = self._current is not None  # its owner has not taken it back
                 self._current = None
+                if self._hangs:
+                    log.warning("%s answers again", self.transcriber.name)
+                self._hangs = None
             if wanted and answer is not None:
                 job.done(answer, self._clock() - started)
             del job, answer  # lest an idle worker keeps a session alive
         with self._changed:
             change, self._change = self._change, None
+            self._done = True
+            self._changed.notify_all()
         if change:
             change[1].set_exception(SessionError("the engine was stopped meanwhile"))
+
+    def _ask(self, job: Job) -> Answer | None:
+        """Have the engine transcribe, and judge its answer; None if the job was cancelled."""
+        limit_s = HANG_S + HANG_RTF * len(job.samples) / SAMPLE_RATE
+        attempt = _Attempt(job, limit_s, overdue=threading.Event())
+        with self._changed:
+            if self._hangs or job.cancelled.is_set():
+                return None
+            self._attempt = attempt
+            self._changed.notify_all()
+        name = self.transcriber.name
+        try:
+            return checked(
+                self.transcriber.transcribe(
+                    job.samples,
+                    cancelled=lambda: job.cancelled.is_set() or attempt.overdue.is_set(),
+                )
+            )
+        except Cancelled:
+            if job.cancelled.is_set():
+                return None
+            return TranscribeError(f"{name} took longer than {limit_s:g} s, and was stopped")
+        except TranscribeError as error:
+            return error
+        except Exception as error:
+            log.exception("%s failed on an utterance", name)
+            return TranscribeError(f"{name} failed: {error}")
+        finally:
+            with self._changed:
+                self._attempt = None
+                self._changed.notify_all()
+
+    def _watch(self) -> None:
+        """Run `sttlab-watchdog`: stop an engine that takes too long; failing that, give it up."""
+        while True:
+            with self._changed:
+                if self._done:
+                    return
+                if not self._wait_until_stuck():
+                    continue
+                jobs = self._give_up()
+                why = TranscribeError(self._hangs)
+            while jobs:
+                jobs.pop(0).done(why, 0.0)
+
+    def _wait_until_stuck(self) -> bool:
+        """Wait for something to happen; say whether the engine doesn't even leave off."""
+        attempt = self._attempt
+        left_s = attempt.deadline - time.monotonic() if attempt else None
+        if attempt is None or (left_s is not None and left_s > 0):
+            self._changed.wait(left_s)
+            return False
+        if attempt.overdue.is_set():
+            return True
+        attempt.overdue.set()
+        attempt.deadline += CANCEL_S
+        return False
+
+    def _give_up(self) -> list[Job]:
+        """Take back all jobs from an engine that hangs."""
+        assert self._attempt is not None
+        hung_s = self._attempt.limit_s + CANCEL_S
+        self._hangs = (
+            f"{self.transcriber.name} has hung for {hung_s:g} s and can't be stopped: "
+            "restart sttlab"
+        )
+        log.error("%s", self._hangs)
+        if self._change:
+            self._change[1].set_exception(SessionError(self._hangs))
+            self._change = None
+        jobs = [self._attempt.job] if self._current else []
+        jobs += [job for lane in self._lanes.values() for job in lane]
+        self._attempt = self._current = None
+        self._lanes.clear()
+        self._changed.notify_all()
+        return jobs
 
     def _load(self, transcriber: Transcriber, loaded: Future[None]) -> None:
         try:
@@ -458,6 +578,7 @@ class Session:
         self._lifecycle = threading.Lock()
         self._state = threading.Condition()  # guards the counts and the history
         self._history: deque[Transcript] = deque(maxlen=HISTORY)
+        self._failed: deque[Utterance] = deque(maxlen=FAILED)
         self._stopping = threading.Event()
         self._abandoned = threading.Event()
         self._dsp: threading.Thread | None = None
@@ -642,6 +763,15 @@ class Session:
             return tuple(self._history)
 
     @property
+    def failed(self) -> tuple[Utterance, ...]:
+        """The last utterances that no text came of, with their sound, oldest first.
+
+        Each was reported by a `TranscriptionFailed`.
+        """
+        with self._state:
+            return tuple(self._failed)
+
+    @property
     def stats(self) -> SessionStats:
         """The figures as they stand."""
         with self._state:
@@ -735,7 +865,8 @@ class Session:
         self._drop_guess()
         job = Job(utterance.samples, Priority.FINAL, finish)
         if not self.worker.submit(self._lane, job, self._abandoned.is_set):
-            finish(TranscribeError("the session stopped before the engine had time for it"), 0.0)
+            why = self.worker.hangs or "the session stopped before the engine had time for it"
+            finish(TranscribeError(why), 0.0)
 
     # -- on sttlab-asr ------------------------------------------------------------------------
 
@@ -766,8 +897,15 @@ class Session:
         events: list[Event] = []
         if isinstance(answer, TranscribeError):
             events.append(
-                TranscriptionFailed(utterance_id=utterance.utterance_id, message=str(answer))
+                TranscriptionFailed(
+                    utterance_id=utterance.utterance_id,
+                    message=str(answer),
+                    start_s=utterance.start_s,
+                    end_s=utterance.end_s,
+                )
             )
+            with self._state:
+                self._failed.append(utterance)
         else:
             if answer.text:
                 waited_s = self._clock() - decided_at

@@ -11,6 +11,16 @@ from sttlab.transcribe.base import Cancelled, Transcription, never
 WAIT_S = 10
 
 
+def wait_until(condition):
+    """Wait for what happens by itself on another thread, and tells nobody."""
+    pause = threading.Event()
+    for _ in range(WAIT_S * 100):
+        if condition():
+            return
+        pause.wait(0.01)
+    raise AssertionError("it did not happen")
+
+
 def speech(count: int, *, seconds: float = 0.4) -> np.ndarray:
     rng = np.random.default_rng(0)
     loud = rng.standard_normal(round(seconds * SAMPLE_RATE)).astype(np.float32) * 0.1
@@ -57,6 +67,7 @@ class Counting:
     def __init__(self, *, load_error=None, answer=None, text=None):
         self.load_error = load_error
         self.answer = answer
+        self.answers = []  # which come first
         self.text = text
         self.loads = 0
         self.threads = set()
@@ -77,9 +88,10 @@ class Counting:
         assert self.go.wait(WAIT_S)
         if cancelled():
             raise Cancelled
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer or Transcription(
+        answer = self.answers.pop(0) if self.answers else self.answer
+        if isinstance(answer, Exception):
+            raise answer
+        return answer or Transcription(
             text=self.text or str(len(samples)),
             segments=(),
             suppressed=(),

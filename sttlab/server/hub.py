@@ -380,7 +380,7 @@ class Hub:
             source=session.source.name,
             model=session.worker.transcriber.name,
             partials=session.partials,
-            problem=self.problem,
+            problem=self.problem or session.worker.hangs,
             busy=self.engine.busy,
             config=session.config,
             using=Using(

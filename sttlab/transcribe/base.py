@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE, level_dbfs
+from sttlab.errors import TranscribeError
 from sttlab.events import Segment
 
 LONGEST_PIECE_S = 28.0
@@ -102,6 +103,18 @@ class Transcriber(Protocol):
 
     def close(self) -> None:
         """Free the model's memory. `load` brings it back."""
+
+
+def checked(answer: object) -> Transcription:
+    """Give back what an engine answered. Raises TranscribeError if it makes no sense."""
+    if isinstance(answer, Transcription) and isinstance(answer.text, str):
+        numbers = [answer.language_probability, answer.confidence]
+        numbers += [part.confidence for part in answer.segments]
+        parts: tuple[Segment | Suppression, ...] = (*answer.segments, *answer.suppressed)
+        numbers += [bound for part in parts for bound in (part.start_s, part.end_s)]
+        if all(map(math.isfinite, numbers)):
+            return answer
+    raise TranscribeError(f"the engine answered nonsense: {str(answer)[:200]}")
 
 
 def confidence(log_prob: float) -> float:

@@ -15,7 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from sttlab.config import VadConfig
 from sttlab.server.launch import ServerHandle
-from tests.fakes import WAIT_S, Blocks, speech
+from tests.fakes import WAIT_S, Blocks, speech, wait_until
 
 VAD = VadConfig(threshold_dbfs=-40, silence_timeout_s=0.2)
 
@@ -81,12 +81,7 @@ def wait_for_capture(source: Told) -> None:
 
 def wait_until_not(condition: Callable[[], object]) -> None:
     """Wait for what the server does by itself once a client has left."""
-    done = threading.Event()
-    for _ in range(WAIT_S * 100):
-        if not condition():
-            return
-        done.wait(0.01)
-    raise AssertionError("it did not happen")
+    wait_until(lambda: not condition())
 
 
 def get(server: ServerHandle, path: str) -> Any:

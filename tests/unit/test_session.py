@@ -25,6 +25,7 @@ from sttlab.events import (
     Event,
     Level,
     Partial,
+    Segment,
     SessionFailed,
     SourceEnded,
     SpeechStarted,
@@ -42,8 +43,8 @@ from sttlab.session import (
     Priority,
     Session,
 )
-from sttlab.transcribe.base import Suppression, Transcription
-from tests.fakes import WAIT_S, Blocks, Counting, speech
+from sttlab.transcribe.base import Cancelled, Suppression, Transcription, never
+from tests.fakes import WAIT_S, Blocks, Counting, speech, wait_until
 
 VAD = VadConfig(threshold_dbfs=-40, silence_timeout_s=0.2, pre_roll_s=0.0)
 
@@ -139,6 +140,101 @@ def test_an_utterance_that_fails_is_said_and_the_next_goes_on(error):
     assert [e.utterance_id for e in failed] == [0, 1]
     assert str(error) in failed[0].message
     assert session.stats.failed == 2
+
+
+NONSENSE = Transcription(
+    text="?",
+    segments=(Segment(start_s=0.0, end_s=float("nan"), text="?", confidence=0.5),),
+    suppressed=(),
+    language="en",
+    language_probability=1.0,
+    confidence=1.0,
+)
+
+
+@pytest.mark.parametrize(
+    "wrong", [TranscribeError("hiccup"), MemoryError("full"), "text", 7, NONSENSE, b"\xff"]
+)
+def test_an_engine_that_fails_is_asked_once_more(wrong):
+    engine = Counting()
+    engine.answers = [wrong]
+    session = Session(Blocks(speech(2)), vad=VAD, model=engine)
+    events = collect(session)
+    with session:
+        assert session.wait(WAIT_S)
+    assert kinds(events)[Transcript] == 2
+    assert session.stats.failed == 0
+    assert len(engine.lengths) == 3
+
+    engine.answers = [wrong, wrong]
+    with session:
+        assert session.wait(WAIT_S)
+    (failed,) = (e for e in events if isinstance(e, TranscriptionFailed))
+    (kept,) = session.failed
+    spoken = next(e for e in events if isinstance(e, Utterance))
+    assert np.array_equal(kept.samples, spoken.samples)
+    assert (failed.utterance_id, failed.start_s, failed.end_s) == (0, kept.start_s, kept.end_s)
+    assert session.stats.transcripts == 1
+
+
+class Hanging(Counting):
+    """Hangs so many times, heeding that it is to leave off or not."""
+
+    def __init__(self, times, *, heeds):
+        super().__init__()
+        self.times, self.heeds = times, heeds
+        self.released = threading.Event()
+
+    def transcribe(self, samples, sample_rate=SAMPLE_RATE, *, cancelled=never):
+        if self.times:
+            self.times -= 1
+            self.taken.release()
+            while not self.released.wait(0.01):
+                if self.heeds and cancelled():
+                    raise Cancelled
+        return super().transcribe(samples, sample_rate, cancelled=cancelled)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    for name, value in (("HANG_S", 0.1), ("HANG_RTF", 0.0), ("CANCEL_S", 0.1)):
+        monkeypatch.setattr(f"sttlab.session.{name}", value)
+
+
+def test_an_engine_that_takes_too_long_is_stopped_and_asked_once_more(impatient):
+    session = Session(Blocks(speech(2)), vad=VAD, model=(engine := Hanging(1, heeds=True)))
+    with session:
+        assert session.wait(WAIT_S)
+        assert len(session.history) == 2
+    engine.times = 2
+    events = collect(session)
+    with session:
+        assert session.wait(WAIT_S)
+    (failed,) = (e for e in events if isinstance(e, TranscriptionFailed))
+    assert "took longer than 0.1 s" in failed.message
+    assert [u.utterance_id for u in session.failed] == [0]
+    assert kinds(events)[Transcript] == 1
+
+
+def test_an_engine_that_cannot_be_stopped_holds_up_nobody_and_may_come_back(impatient):
+    source = Blocks(speech(3), then_wait=True)
+    session = Session(source, vad=VAD, model=(engine := Hanging(1, heeds=False)))
+    events = collect(session)
+    with session:
+        wait_until(lambda: session.stats.failed == 3)
+        assert "restart sttlab" in str(session.worker.hangs)
+        with pytest.raises(SessionError, match="restart sttlab"):
+            session.worker.use(Counting())
+        source.left.append(speech(1))
+        wait_until(lambda: session.stats.failed == 4)
+        engine.released.set()
+        wait_until(lambda: session.worker.hangs is None)
+        source.left.append(speech(1))
+        wait_until(lambda: session.history)
+    assert [u.utterance_id for u in session.failed] == [0, 1, 2, 3]
+    assert kinds(events)[TranscriptionFailed] == 4
+    assert kinds(events)[Transcript] == 1
+    assert session.stats.queued_utterances == 0
 
 
 def test_suppressed_text_is_an_event_in_stream_time():
@@ -444,7 +540,7 @@ def test_a_session_that_nobody_holds_stops():
     session.start()
     assert source.drained.wait(WAIT_S)
     threads = [t for t in threading.enumerate() if t.name.startswith("sttlab-")]
-    assert len(threads) == 2
+    assert {t.name for t in threads} == {"sttlab-dsp", "sttlab-asr", "sttlab-watchdog"}
     gone = weakref.ref(session)
     del session
     gc.collect()
