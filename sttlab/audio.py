@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,13 +145,13 @@ def check_rate(sample_rate: int) -> None:
 
 
 @contextmanager
-def open_audio(path: str | Path) -> Iterator[Iterator[NDArray[np.float32]]]:
+def open_audio(file: str | Path | BinaryIO) -> Iterator[Iterator[NDArray[np.float32]]]:
     """Open a file and give its sound piece by piece, decoded and resampled by FFmpeg.
 
     Parameters
     ----------
-    path : str or Path
-        Any container in FORMATS, any rate, any channels.
+    file : str, Path or binary file
+        Any container in FORMATS, any rate, any channels. One that is open must be seekable.
 
     Returns
     -------
@@ -164,35 +164,60 @@ def open_audio(path: str | Path) -> Iterator[Iterator[NDArray[np.float32]]]:
         On entering, if there is no such file, it isn't sound, or nothing of it can be decoded.
         What is broken further on is left out, with a warning in the log.
     """
+    with _opened(file) as (container, name):
+        pieces = _decoded(container, name)
+        try:
+            first = next(pieces)
+        except StopIteration:
+            raise DecodeError(f"{name} holds no sound that can be decoded") from None
+        yield chain([first], pieces)
+
+
+def said_duration_s(file: BinaryIO) -> float | None:
+    """Give the length in seconds that an open file says it has, if it says; often it errs.
+
+    Raises
+    ------
+    DecodeError
+        If it isn't sound.
+    """
+    with _opened(file) as (container, _):
+        return container.duration / 1e6 if container.duration else None
+
+
+@contextmanager
+def _opened(file: str | Path | BinaryIO) -> Iterator[tuple[Any, str]]:
     import av
 
-    path = Path(path)
+    target: Any = file
+    name = "this file"
+    if isinstance(file, str | Path):
+        _require_file(Path(file))
+        target, name = f"file:{file}", str(file)
+    try:
+        container = av.open(
+            target,
+            options={"format_whitelist": FORMATS},
+            metadata_errors="replace",  # a title in Latin-1 is no reason to refuse the sound
+        )
+    except (av.FFmpegError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise DecodeError(f"{name} is no sound file that can be decoded: {why}") from error
+    with container:
+        if not container.streams.audio:
+            raise DecodeError(f"{name} has no audio track")
+        yield container, name
+
+
+def _require_file(path: Path) -> None:
     if not path.is_file():
         what = "a folder" if path.is_dir() else "not there"
         raise DecodeError(f"{path} is {what}; give the path of a recording")
     if path.stat().st_size == 0:
         raise DecodeError(f"{path} is empty")
-    try:
-        container = av.open(
-            f"file:{path}",
-            options={"format_whitelist": FORMATS},
-            metadata_errors="replace",  # a title in Latin-1 is no reason to refuse the sound
-        )
-    except (av.FFmpegError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise DecodeError(f"{path} is no sound file that can be decoded: {why}") from error
-    with container:
-        if not container.streams.audio:
-            raise DecodeError(f"{path} has no audio track")
-        pieces = _decoded(container, path)
-        try:
-            first = next(pieces)
-        except StopIteration:
-            raise DecodeError(f"{path} holds no sound that can be decoded") from None
-        yield chain([first], pieces)
 
 
-def _decoded(container: Any, path: Path) -> Iterator[NDArray[np.float32]]:
+def _decoded(container: Any, name: str) -> Iterator[NDArray[np.float32]]:
     import av
 
     broken = 0
@@ -209,24 +234,24 @@ def _decoded(container: Any, path: Path) -> Iterator[NDArray[np.float32]]:
                 if kind != (kind := (frame.format.name, frame.layout.name, frame.sample_rate)):
                     if resampler is not None:
                         yield from _mono(resampler.resample(None))
-                    resampler = _resampler(frame.sample_rate, path)
+                    resampler = _resampler(frame.sample_rate, name)
                 frame.pts = None  # broken times must not make the resampler fill or drop
                 yield from _mono(resampler.resample(frame))
         if resampler is not None:
             yield from _mono(resampler.resample(None))
     except (av.FFmpegError, ValueError) as error:
-        log.warning("%s is broken and ends early: %s", path, error)
+        log.warning("%s is broken and ends early: %s", name, error)
     if broken:
-        log.warning("%s is broken: %d pieces of it were left out", path, broken)
+        log.warning("%s is broken: %d pieces of it were left out", name, broken)
 
 
-def _resampler(sample_rate: int, path: Path) -> Any:
+def _resampler(sample_rate: int, name: str) -> Any:
     import av
 
     try:
         check_rate(sample_rate)
     except SourceError as error:
-        raise DecodeError(f"{path} holds no sound that can be decoded: {error}") from error
+        raise DecodeError(f"{name} holds no sound that can be decoded: {error}") from error
     return av.AudioResampler(format="flt", rate=SAMPLE_RATE)  # planes crash PyAV if there are 8
 
 

@@ -73,6 +73,7 @@ class Priority(IntEnum):
     FINAL = 0
     GUESS = 1  # speech has paused; if it doesn't go on, this is the final text
     PARTIAL = 2  # dropped as soon as anything else comes
+    LATER = 3  # a recording, for whose text nobody waits as they wait for an answer
 
 
 class Job:
@@ -538,6 +539,8 @@ class Session:
         A model's name; or all about it; or an engine; or a worker that other sessions share.
     partials : bool
         Whether to emit `Partial` while someone speaks. May be set while running.
+    live : bool
+        Otherwise the engine has its turn when no live session needs it, and there are no `Level`.
     clock : callable
         Wall time in seconds, for latency figures and to notice a stalled source.
 
@@ -562,6 +565,7 @@ class Session:
         vad: VadConfig | None = None,
         model: str | TranscribeConfig | Transcriber | AsrWorker = "tiny.en",
         partials: bool = False,
+        live: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lane = object()  # in the worker's hands, who must not hold the session itself
@@ -569,6 +573,7 @@ class Session:
         self.worker = model if isinstance(model, AsrWorker) else _make_worker(model, clock)
         self.source = source
         self.partials = partials
+        self._live = live
         self.error: SttlabError | None = None
         self.starts = 0
         self._config = vad or VadConfig()
@@ -587,7 +592,7 @@ class Session:
         self._reset()
 
     def _reset(self) -> None:
-        self._core = StreamCore(self._config)
+        self._core = StreamCore(self._config, levels=self._live)
         self._heard_at = self._clock()
         self._counts = dict.fromkeys(
             ("lost_samples", "utterances", "transcripts", "suppressed", "failed"), 0
@@ -811,7 +816,8 @@ class Session:
     def _handle(self, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, SpeechPaused):
-                self._speculate(event.utterance)
+                if self._live:
+                    self._speculate(event.utterance)
                 continue
             self._emit(event)
             if isinstance(event, Utterance):
@@ -863,7 +869,7 @@ class Session:
                 finish(*answer)
             return
         self._drop_guess()
-        job = Job(utterance.samples, Priority.FINAL, finish)
+        job = Job(utterance.samples, Priority.FINAL if self._live else Priority.LATER, finish)
         if not self.worker.submit(self._lane, job, self._abandoned.is_set):
             why = self.worker.hangs or "the session stopped before the engine had time for it"
             finish(TranscribeError(why), 0.0)

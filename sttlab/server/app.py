@@ -17,6 +17,7 @@ from sttlab.capture import Microphone
 from sttlab.config import Config
 from sttlab.errors import SttlabError
 from sttlab.server.engine import Engine
+from sttlab.server.files import Files
 from sttlab.server.gate import (
     TOKEN_VARIABLE,
     App,
@@ -86,6 +87,7 @@ def create_app(
     engine = Engine(session.worker)
     hub = Hub(session, engine, locked=locked)
     microphones = Microphones(hub)
+    files = Files(hub)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -101,7 +103,7 @@ def create_app(
         # Other sessions share its worker, which therefore must not end with it.
         owned, session.owns_worker = session.owns_worker, False
         yield
-        await asyncio.gather(hub.close(), microphones.close())
+        await asyncio.gather(hub.close(), microphones.close(), files.close())
         session.owns_worker = owned
         if owned and not session.running:
             await asyncio.to_thread(session.worker.stop)
@@ -110,6 +112,7 @@ def create_app(
     app.state.session = session
     app.state.hub = hub
     app.state.microphones = microphones
+    app.state.files = files
     app.state.failure = None
 
     app.include_router(router)

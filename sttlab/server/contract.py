@@ -9,22 +9,39 @@ from typing import Any
 
 from sttlab.config import VadConfig
 from sttlab.events import Segment
-from sttlab.server.protocol import SENT, USE, End, Hello, Set, Setting, State, Use, Using, settings
+from sttlab.server.protocol import (
+    FILE_SENT,
+    SENT,
+    USE,
+    End,
+    Hello,
+    Set,
+    Setting,
+    State,
+    Use,
+    Using,
+    settings,
+)
+
+EVENTS = tuple(dict.fromkeys((*SENT, *FILE_SENT)))
 
 
 def schema() -> dict[str, Any]:
-    """Give the JSON schema of every message: under ``sent`` the server's, ``taken`` a client's."""
+    """Give the JSON schema of every message.
+
+    Under ``sent`` are the server's, under ``taken`` a client's, under ``file`` those about a file.
+    """
     from pydantic import TypeAdapter
 
     adapters: list[Any] = [
-        (kind, "serialization", TypeAdapter(kind)) for kind in (*SENT, VadConfig)
+        (kind, "serialization", TypeAdapter(kind)) for kind in (*EVENTS, VadConfig)
     ]
     refs, shared = TypeAdapter.json_schemas(adapters, ref_template="#/$defs/{model}")
     definitions = shared["$defs"]
     for name, setting in settings().items():
         bounds = {"minimum": setting.min, "maximum": setting.max}
         _numbers(definitions["VadConfig"]["properties"][name], bounds)
-    for kind in SENT:
+    for kind in EVENTS:
         message = definitions[kind.__name__]
         message["properties"] = {"event": {"const": kind.kind}, **message["properties"]}
         message["required"] = list(message["properties"])
@@ -39,6 +56,7 @@ def schema() -> dict[str, Any]:
             **definitions,
             "plain": _object(plain_text),
             "sent": {"oneOf": [refs[kind, "serialization"] for kind in SENT]},
+            "file": {"oneOf": [refs[kind, "serialization"] for kind in FILE_SENT]},
             "taken": {
                 "oneOf": [
                     _object({"set": changes}),
@@ -78,6 +96,10 @@ def markdown() -> str:
         told = ["all of `state`"] * (kind is Hello) + [
             _field(kind, f) for f in fields(kind) if f not in known
         ]
+        rows.append(f"| `{kind.kind}` | {', '.join(told)} | {_summary(kind)} |")
+    rows += ["", "| line about a file | fields | meaning |", "| --- | --- | --- |"]
+    for kind in FILE_SENT:
+        told = ["as above"] if kind in SENT else [_field(kind, f) for f in fields(kind)]
         rows.append(f"| `{kind.kind}` | {', '.join(told)} | {_summary(kind)} |")
     rows += ["", "| a client sends | meaning |", "| --- | --- |"]
     sent = {

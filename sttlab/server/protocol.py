@@ -18,11 +18,21 @@ from typing import Any, ClassVar, TypeAlias
 from sttlab import events
 from sttlab.config import VadConfig, from_dict
 from sttlab.errors import ConfigError
-from sttlab.events import EndReason, Event, SpeechPaused, Transcript, Utterance
+from sttlab.events import (
+    EndReason,
+    Event,
+    SessionFailed,
+    SpeechPaused,
+    Suppressed,
+    Transcript,
+    TranscriptionFailed,
+    Utterance,
+)
 
 VERSION = 1
 ALL = "all"
 CLIENT = "client"
+MAX_FILE_BYTES = 1 << 30
 LONGEST_MESSAGE = 400  # characters of a refusal, which may quote what was sent
 
 
@@ -75,6 +85,7 @@ class Hello(State):
     version: int = VERSION
     locked: bool = field(metadata={"doc": "whether `set` and `use` are refused"})
     settings: dict[str, Setting]
+    max_file_bytes: int = field(default=MAX_FILE_BYTES, metadata={"doc": "that `/files` takes"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +107,31 @@ class UtteranceEnded(Event):
     end_s: float
     level_dbfs: float
     reason: EndReason
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOpened(Event):
+    """The file has come whole, and is sound."""
+
+    kind: ClassVar[str] = "opened"
+    duration_s: float | None = field(metadata={"doc": "as the file says, which may err"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileProgress(Event):
+    """How far it is."""
+
+    kind: ClassVar[str] = "progress"
+    done_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileDone(Event):
+    """All is transcribed. Without this line or `session_failed`, the answer was cut short."""
+
+    kind: ClassVar[str] = "done"
+    duration_s: float
+    problem: str | None = field(metadata={"doc": "what of the file could not be decoded"})
 
 
 @dataclass(frozen=True)
@@ -137,6 +173,15 @@ SENT: tuple[type[Event], ...] = (
         for event in Event.__subclasses__()
         if event.__module__ == events.__name__ and event is not SpeechPaused
     ),
+)
+FILE_SENT: tuple[type[Event], ...] = (
+    FileOpened,
+    FileProgress,
+    Transcript,
+    Suppressed,
+    TranscriptionFailed,
+    SessionFailed,
+    FileDone,
 )
 
 

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request, WebSocket
+from fastapi.responses import StreamingResponse
 
 from sttlab.audio import SAMPLE_RATE
 from sttlab.server.choices import Devices, Models, find_devices, find_models
@@ -13,6 +14,18 @@ from sttlab.server.contract import schema
 from sttlab.server.protocol import ALL, CLIENT
 
 router = APIRouter()
+
+DETAIL: dict[str, Any] = {
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "properties": {"detail": {"type": "string"}},
+                "required": ["detail"],
+            }
+        }
+    }
+}
 
 
 @router.websocket("/ws")
@@ -67,3 +80,31 @@ async def models() -> Models:
 async def protocol() -> dict[str, Any]:
     """Give the JSON schema of what goes over `/ws`."""
     return schema()
+
+
+@router.post(
+    "/files",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "Lines of JSON, as docs/protocol.md has them, sent as they are made.",
+            "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+        },
+        408: {"description": "Nothing more of the file came.", **DETAIL},
+        413: {"description": "The file is too large.", **DETAIL},
+        422: {"description": "The file is no sound that can be decoded.", **DETAIL},
+        503: {"description": "Too many files at once, or no model.", **DETAIL},
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}
+            },
+        }
+    },
+)
+async def files(request: Request) -> StreamingResponse:
+    """Transcribe a recording, in nearly any format, that comes as the body of the request."""
+    answer: StreamingResponse = await request.app.state.files.transcribe(request)
+    return answer

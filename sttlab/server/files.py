@@ -1,0 +1,287 @@
+"""Recordings that clients send: decoded in another process, transcribed when nobody speaks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import AsyncIterator
+
+import numpy as np
+from fastapi import HTTPException, Request
+from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
+
+from sttlab.capture.base import Block
+from sttlab.errors import ModelError, SourceError
+from sttlab.events import Event, SessionFailed, Suppressed, Transcript, TranscriptionFailed
+from sttlab.server import decode, protocol
+from sttlab.server.hub import Hub
+from sttlab.server.protocol import MAX_FILE_BYTES, FileDone, FileOpened, FileProgress
+from sttlab.session import HISTORY, Session
+
+MAX_FILES = 4  # at a time
+IDLE_S = 30.0  # without a byte of a file that is to come
+TELL_S = 0.25  # between looks at how far it is
+PIECE_BYTES = 1 << 16
+MOST_WORDS = 2000  # of what the decoder says
+END_S = 5.0  # for it to end, once it has said all
+BROKEN = "this file broke the decoder"
+TOO_LARGE = f"a file may have {MAX_FILE_BYTES >> 20} MiB at most: cut it, or compress it"
+
+
+class Files:
+    """Belongs to the event loop's thread.
+
+    Parameters
+    ----------
+    shared : Hub
+        Of the session whose settings and engine are used.
+    """
+
+    def __init__(self, shared: Hub) -> None:
+        self._shared = shared
+        self._open: set[_File] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def transcribe(self, request: Request) -> StreamingResponse:
+        """Take a file that comes as a request's body, and answer with its text as it is made.
+
+        Raises
+        ------
+        HTTPException
+            408, 413, 422 or 503, with the reason in words.
+        """
+        if int(request.headers.get("content-length", "0")) > MAX_FILE_BYTES:
+            raise HTTPException(413, TOO_LARGE)
+        if len(self._open) >= MAX_FILES:
+            why = f"{MAX_FILES} files are being transcribed already: try again later"
+            raise HTTPException(503, why, {"Retry-After": "10"})
+        file = _File(self._shared)
+        self._open.add(file)
+        try:
+            await file.take(request)
+            opened = await file.start()
+        except BaseException:
+            self._forget(file)
+            raise
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(
+            self._answer(file, opened), media_type="application/x-ndjson", headers=headers
+        )
+
+    async def _answer(self, file: _File, opened: FileOpened) -> AsyncIterator[str]:
+        try:
+            yield _line(opened)
+            async for event in file.events():
+                yield _line(event)
+        finally:
+            self._forget(file)
+
+    def _forget(self, file: _File) -> None:
+        """Not awaited: whoever is cancelled may not wait."""
+        closing = asyncio.create_task(asyncio.to_thread(file.close))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        closing.add_done_callback(lambda _: self._open.discard(file))
+
+    async def close(self) -> None:
+        """End what is going on."""
+        for file in list(self._open):
+            await asyncio.to_thread(file.close)
+        await asyncio.gather(*self._closing)
+
+
+class _File:
+    def __init__(self, shared: Hub) -> None:
+        self._source = _Decoder()
+        self._session = Session(
+            self._source, vad=shared.session.config, model=shared.engine.worker, live=False
+        )
+        self._loop = asyncio.get_running_loop()
+        # More than a session keeps: the engine is far slower than any client that reads at all.
+        self._events: asyncio.Queue[Event] = asyncio.Queue(HISTORY)
+        self._session.subscribe(self._hear)
+
+    async def take(self, request: Request) -> None:
+        """Pass the file on to the decoder, as it comes."""
+        await asyncio.to_thread(self._source.launch)
+        taken = 0
+        pieces = request.stream().__aiter__()
+        while True:
+            try:
+                piece = await asyncio.wait_for(pieces.__anext__(), IDLE_S)
+            except StopAsyncIteration:
+                break
+            except ClientDisconnect:
+                raise HTTPException(400, "the file did not come whole") from None
+            except asyncio.TimeoutError:
+                raise HTTPException(408, f"nothing came for {IDLE_S:.0f} s") from None
+            taken += len(piece)
+            if taken > MAX_FILE_BYTES:
+                raise HTTPException(413, TOO_LARGE)
+            await asyncio.to_thread(self._source.write, piece)
+
+    async def start(self) -> FileOpened:
+        """Start the session once the decoder knows what the file is."""
+        try:
+            duration_s = await asyncio.to_thread(self._source.begin)
+            await asyncio.to_thread(self._session.start)
+        except SourceError as error:
+            raise HTTPException(422, str(error)) from error
+        except ModelError as error:
+            raise HTTPException(503, str(error)) from error
+        return FileOpened(duration_s=duration_s)
+
+    def _hear(self, event: Event) -> None:
+        """Run on the session's threads."""
+        if isinstance(event, Transcript | Suppressed | TranscriptionFailed):
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._put, event)
+
+    def _put(self, event: Event) -> None:
+        try:
+            self._events.put_nowait(event)
+        except asyncio.QueueFull:
+            self._session.abandon()
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Give text as it is made, and how far it is, to the end."""
+        told_s = done_s = 0.0
+        while True:
+            over = self._session.wait(0)
+            event = await self._next(over)
+            if event:
+                yield event
+            elif over:
+                break
+            if isinstance(event, Transcript | Suppressed):
+                done_s = event.end_s
+            elif not self._session.stats.queued_utterances:
+                done_s = self._session.stats.audio_s
+            if done_s > told_s:
+                told_s = done_s
+                yield FileProgress(done_s=done_s)
+        if self._session.error:
+            yield SessionFailed(message=str(self._session.error))
+        else:
+            problem = self._source.words or None
+            yield FileDone(duration_s=self._session.stats.audio_s, problem=problem)
+
+    async def _next(self, over: bool) -> Event | None:
+        if over:
+            await asyncio.sleep(0)  # for what is on its way from the threads
+            return None if self._events.empty() else self._events.get_nowait()
+        with contextlib.suppress(asyncio.TimeoutError):
+            return await asyncio.wait_for(self._events.get(), TELL_S)
+        return None
+
+    def close(self) -> None:
+        """Leave nothing behind. Blocks shortly."""
+        self._source.close()
+        self._session.abandon()
+        self._session.stop()
+
+
+class _Decoder:
+    """A source that another process decodes. It opens once.
+
+    Attributes
+    ----------
+    words : str
+        What the process had to say, once it has ended.
+    """
+
+    name = "a file"
+
+    def __init__(self) -> None:
+        self.words = ""
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `_end`
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()  # held to close
+        self._closed = False
+
+    def launch(self) -> None:
+        """Start the process."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", decode.__name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+        )
+
+    def write(self, piece: bytes) -> None:
+        """Pass on a piece of the file; blocks while the decoder is behind."""
+        assert self._process
+        assert self._process.stdin
+        with contextlib.suppress(BrokenPipeError):  # it has ended: `begin` says why
+            self._process.stdin.write(piece)
+
+    def begin(self) -> float | None:
+        """Wait until the decoder knows the file; give the length that it says it has.
+
+        Raises
+        ------
+        SourceError
+            If it can't be decoded.
+        """
+        assert self._process
+        assert self._process.stdin
+        assert self._process.stdout
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        header = self._process.stdout.read(decode.HEADER.size)
+        if len(header) < decode.HEADER.size:
+            self._end(END_S)
+            raise SourceError(self.words or BROKEN)
+        (duration_s,) = decode.HEADER.unpack(header)
+        return None if math.isnan(duration_s) else float(duration_s)
+
+    def open(self) -> None:
+        """Do nothing: `begin` has."""
+
+    def read(self, timeout_s: float) -> Block | None:
+        """Give what comes next; the decoder is too quick for a timeout to matter."""
+        assert self._process
+        assert self._process.stdout
+        if self._closed:
+            return None
+        data = self._process.stdout.read(PIECE_BYTES)
+        if len(data) >= decode.SAMPLE.itemsize:
+            count = len(data) // decode.SAMPLE.itemsize
+            return Block(np.frombuffer(data, decode.SAMPLE, count).astype(np.float32))
+        if self._end(END_S):
+            raise SourceError(self.words or BROKEN)
+        return None
+
+    def close(self) -> None:
+        """End the process, whatever it is at."""
+        self._end(0)
+
+    def _end(self, patience_s: float) -> int:
+        """Give the process some time to end by itself; say its status, 0 if it was ended before."""
+        with self._lock:
+            if self._closed:
+                return 0
+            self._closed = True
+            process = self._process
+            if process:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(patience_s)
+                process.kill()
+                process.wait()
+                self._said.seek(0)
+                self.words = self._said.read(MOST_WORDS).decode(errors="replace").strip()
+            for pipe in (process and process.stdin, process and process.stdout, self._said):
+                with contextlib.suppress(BrokenPipeError):
+                    if pipe:
+                        pipe.close()
+            return process.returncode if process else 0
+
+
+def _line(event: Event) -> str:
+    return f"{protocol.full(event)}\n"

@@ -1,0 +1,224 @@
+"""Recordings that clients send: real files, broken files, clients that leave."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import jsonschema
+import psutil
+import pytest
+
+from sttlab.audio import wav_bytes
+from sttlab.batch import transcribe
+from sttlab.config import TranscribeConfig
+from sttlab.events import Segment
+from sttlab.server import contract, files
+from sttlab.server.launch import ServerHandle, launch_server
+from sttlab.session import AsrWorker, Session
+from sttlab.transcribe import make_transcriber
+from tests.fakes import WAIT_S, Blocks, Counting, speech
+from tests.server.clients import VAD, Told, client, health, receive, wait_until_not
+
+LINE = jsonschema.Draft202012Validator({**contract.schema(), "$ref": "#/$defs/file"})
+
+
+@contextmanager
+def sending(
+    server: ServerHandle, body: bytes | Iterable[bytes], **headers: str
+) -> Iterator[http.client.HTTPResponse]:
+    address = urlsplit(server.url)
+    connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=60)
+    connection.request("POST", "/files", body, headers)
+    try:
+        yield connection.getresponse()
+    finally:
+        connection.close()
+
+
+def lines(answer: http.client.HTTPResponse) -> list[dict[str, Any]]:
+    assert answer.status == 200
+    found = [json.loads(line) for line in answer]
+    for line in found:
+        LINE.validate(line)
+    return found
+
+
+def refusal(server: ServerHandle, body: bytes | Iterable[bytes], **headers: str) -> tuple[int, str]:
+    with sending(server, body, **headers) as answer:
+        return answer.status, json.load(answer)["detail"]
+
+
+def decoders() -> list[psutil.Process]:
+    return [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE]
+
+
+def left_behind() -> object:
+    return decoders() or any(t.name == "sttlab-dsp" for t in threading.enumerate())
+
+
+@pytest.fixture
+def engine() -> Counting:
+    return Counting()
+
+
+@pytest.fixture
+def server(source: Told, engine: Counting) -> Iterator[ServerHandle]:
+    with launch_server(Session(source, vad=VAD, model=engine), port=0) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def no_file_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a test after which a temporary file or a decoder is left."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    yield
+    wait_until_not(left_behind)
+    assert list(folder.iterdir()) == []
+
+
+LONG = wav_bytes(speech(200))  # more utterances than may wait
+
+
+@pytest.mark.needs("whisper")
+@pytest.mark.parametrize("name", ["austen-5.flac", "word.mp3"])
+def test_a_recording_becomes_the_same_text_as_anywhere(name: str, data: Path) -> None:
+    engine = make_transcriber(TranscribeConfig(model="tiny.en"))
+    with launch_server(Session(Blocks(then_wait=True), model=engine), port=0) as server:
+        with sending(server, (data / name).read_bytes()) as answer:
+            told = lines(answer)
+        expected = transcribe(data / name, model=engine)
+    texts = [line for line in told if line["event"] == "transcript"]
+    segments = [Segment(**part) for line in texts for part in line["segments"]]
+    assert tuple(segments) == expected.segments
+    assert told[0]["event"] == "opened"
+    assert told[0]["duration_s"] == pytest.approx(expected.duration_s, abs=0.1)
+    assert told[-1] == {"event": "done", "duration_s": expected.duration_s, "problem": None}
+    done = [line["done_s"] for line in told if line["event"] == "progress"]
+    assert done == sorted(done)
+    assert done[-1] <= expected.duration_s
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "is empty"),
+        (b"\0" * 100_000, "no sound file"),
+        (b"#EXTM3U\nhttp://127.0.0.1/secret\n", "no sound file"),
+        (LONG[:44], "holds no sound"),
+        (b"RIFF\xff\xff\xff\xffWAVEfmt " + b"\xff" * 500, "no sound"),
+    ],
+)
+def test_what_is_no_sound_is_said_so(server: ServerHandle, body: bytes, says: str) -> None:
+    status, why = refusal(server, body)
+    assert status == 422
+    assert says in why
+
+
+def test_of_a_broken_file_what_is_whole_is_transcribed(server: ServerHandle, data: Path) -> None:
+    whole = (data / "word.mp3").read_bytes()
+    half = len(whole) // 2
+    with sending(server, whole[:half] + b"\0" * 3000 + whole[half + 3000 :]) as answer:
+        told = lines(answer)
+    assert any(line["event"] == "transcript" for line in told)
+    assert told[-1]["event"] == "done"
+    assert told[-1]["problem"] == "this file is broken: 1 pieces of it were left out"
+
+
+def test_too_large_a_file_is_refused(server: ServerHandle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MAX_FILE_BYTES", 200_000)
+    assert refusal(server, LONG)[0] == 413
+    pieces = (LONG[start : start + 50_000] for start in range(0, 250_000, 50_000))
+    assert refusal(server, pieces)[0] == 413  # without saying beforehand how much it is
+
+
+def test_a_file_that_stops_coming_is_given_up(
+    server: ServerHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "IDLE_S", 0.1)
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port or 0)) as lazy:
+        lazy.sendall(b"POST /files HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9999\r\n\r\nRIFF")
+        lazy.settimeout(WAIT_S)
+        assert lazy.recv(12) == b"HTTP/1.1 408"
+
+
+def test_one_too_many_is_told_so(
+    server: ServerHandle, engine: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "MAX_FILES", 1)
+    engine.go.clear()
+    with sending(server, LONG) as first:
+        assert json.loads(first.readline())["event"] == "opened"
+        status, why = refusal(server, LONG)
+        assert status == 503
+        assert "1 files are being transcribed" in why
+        engine.go.set()
+        assert lines(first)[-1]["event"] == "done"
+    assert len(engine.lengths) == 200
+
+
+def test_a_client_that_leaves_leaves_nothing(server: ServerHandle, engine: Counting) -> None:
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port or 0)) as leaving:
+        head = b"POST /files HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9999999\r\n\r\n"
+        leaving.sendall(head + LONG[:100_000])
+        wait_until_not(lambda: not decoders())
+    wait_until_not(left_behind)
+    engine.go.clear()
+    with sending(server, LONG) as answer:
+        assert json.loads(answer.readline())["event"] == "opened"
+        assert engine.taken.acquire(timeout=WAIT_S)
+        assert left_behind()
+    wait_until_not(left_behind)
+    engine.go.set()
+
+
+def test_who_speaks_comes_before_a_recording(
+    server: ServerHandle, source: Told, engine: Counting
+) -> None:
+    engine.go.clear()
+    with client(server) as plain, sending(server, LONG) as answer:
+        assert engine.taken.acquire(timeout=WAIT_S)
+        source.left.append(speech(1, seconds=0.9))
+        wait_until_not(lambda: not server.session.stats.utterances)
+        engine.go.set()
+        spoken = receive(plain)["text"]
+        answer.read()
+    assert engine.lengths.index(int(spoken)) == 1
+
+
+def test_a_decoder_that_dies_takes_nobody_along(server: ServerHandle, engine: Counting) -> None:
+    engine.go.clear()
+    with sending(server, LONG) as answer:
+        assert engine.taken.acquire(timeout=WAIT_S)
+        for decoder in decoders():
+            decoder.kill()
+        engine.go.set()
+        assert lines(answer)[-1] == {"event": "session_failed", "message": files.BROKEN}
+    assert health(server)["status"] == "ready"
+
+
+def test_a_server_that_stops_ends_what_it_is_at(source: Told, engine: Counting) -> None:
+    with AsrWorker(engine) as worker:
+        with launch_server(Session(source, vad=VAD, model=worker), port=0) as server:
+            engine.go.clear()
+            with sending(server, LONG):
+                assert engine.taken.acquire(timeout=WAIT_S)
+                server.stop()
+                wait_until_not(left_behind)
+        engine.go.set()
+
+
+def test_another_websites_page_may_send_nothing(server: ServerHandle) -> None:
+    with sending(server, LONG, Origin="https://evil.example") as answer:
+        assert answer.status == 403
