@@ -8,7 +8,7 @@ are those of M. Okabe and K. Ito, "Color universal design", 2002, or near them.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Protocol
 
@@ -36,6 +36,19 @@ FOUND = "#e69f00"
 TRUTH = "#009e73"
 OTHER = "#cc79a7"
 CURVES = (LEVEL, ONSET, TRUTH, OTHER, FOUND)
+
+# What the fields of `VadConfig` are called wherever a person meets them.
+KNOBS = {
+    "threshold_dbfs": "Threshold",
+    "margin_db": "Above the noise",
+    "hysteresis_db": "Hysteresis",
+    "probability": "Probability",
+    "probability_hysteresis": "Hysteresis",
+    "min_speech_s": "Minimum speech",
+    "silence_timeout_s": "Silence timeout",
+    "pre_roll_s": "Pre-roll",
+    "max_utterance_s": "Longest utterance",
+}
 
 WIDTH, LEFT, RIGHT = 960, 62, 10  # px of a notebook's page
 TOP, GAP, BOTTOM = 8, 10, 40
@@ -319,13 +332,9 @@ def _draw_map(ax: Axes, sweep: Sweep, metric: str, chosen: int) -> None:
     axis_names = [names[k] for k in across] + [""] * (2 - len(across))
     for axis, name in zip((ax.yaxis, ax.xaxis), axis_names, strict=True):
         _name_ticks(axis, sweep.grid.get(name, ("",)))
-        axis.label.set_text(field_words(name) if name else "")
-    rest = [
-        f"{field_words(n)}: {value_words(v)}"
-        for n, v in sweep.values(chosen).items()
-        if n not in axis_names
-    ]
-    ax.set_title(", ".join(rest), loc="left", fontsize=9, color=INK)
+        axis.label.set_text(_lower(field_words(name)) if name else "")
+    rest = {n: v for n, v in sweep.values(chosen).items() if n not in axis_names}
+    ax.set_title(setting_words(rest), loc="left", fontsize=9, color=INK)
     if max(values.shape) <= READABLE_CELLS:
         _write_cells(ax, values, image, metric)
     bar = ax.figure.colorbar(image, ax=ax, extend="max" if np.nanmax(whole) > high else "neither")
@@ -381,9 +390,14 @@ def _name_ticks(axis: Any, values: Sequence[Any]) -> None:
 
 def field_words(name: str) -> str:
     """Call a field of `VadConfig` by its words and its unit."""
-    unit = next(f.metadata.get("unit", "") for f in fields(VadConfig) if f.name == name)
-    words = name.removesuffix(f"_{unit.lower()}").replace("_", " ")
-    return f"{words} ({unit})" if unit else words
+    unit = _unit(name)
+    return f"{_knob(name)} ({unit})" if unit else _knob(name)
+
+
+def setting_words(values: Mapping[str, Any]) -> str:
+    """Write fields of `VadConfig` and what they hold, to be read within a line."""
+    each = [f"{_knob(n)} {value_words(v)} {_unit(n)}".strip() for n, v in values.items()]
+    return ", ".join(map(_lower, each))
 
 
 def value_words(value: Any) -> str:
@@ -391,6 +405,19 @@ def value_words(value: Any) -> str:
     if value is None:
         return "unset"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _knob(name: str) -> str:
+    return KNOBS.get(name, name.capitalize())
+
+
+def _lower(words: str) -> str:
+    return words[0].lower() + words[1:]
+
+
+def _unit(name: str) -> str:
+    unit: str = next(f.metadata.get("unit", "") for f in fields(VadConfig) if f.name == name)
+    return unit
 
 
 def _style(ax: Axes) -> None:

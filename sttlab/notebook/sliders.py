@@ -13,19 +13,9 @@ from typing import Any
 import ipywidgets as widgets
 
 from sttlab.config import VadConfig
+from sttlab.notebook.plots import KNOBS, field_words
 
 STEPS = {"dBFS": 0.5, "dB": 0.5, "s": 0.02, "": 0.01}
-KNOBS = {
-    "threshold_dbfs": "Threshold",
-    "margin_db": "Above the noise",
-    "hysteresis_db": "Hysteresis",
-    "probability": "Probability",
-    "probability_hysteresis": "Hysteresis",
-    "min_speech_s": "Minimum speech",
-    "silence_timeout_s": "Silence timeout",
-    "pre_roll_s": "Pre-roll",
-    "max_utterance_s": "Longest utterance",
-}
 RELATIVE, FIXED, SILERO = "level above the noise", "level, fixed", "Silero"
 ONLY = {
     "threshold_dbfs": {FIXED},
@@ -101,7 +91,7 @@ class VadSliders:
             min=low,
             max=high,
             step=STEPS[unit],
-            description=" ".join([KNOBS[field.name], unit and f"({unit})"]).strip(),
+            description=field_words(field.name),
             tooltip=bounds["doc"],
             readout_format=".2f" if unit in ("s", "") else ".1f",
             style={"description_width": "140px"},

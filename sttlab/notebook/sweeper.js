@@ -27,18 +27,19 @@ export function next(points, [, x, y], [dx, dy]) {
 }
 
 function render({ model, el }) {
-  const image = document.createElement("img");
-  image.className = "sttlab-chart";
-  image.tabIndex = 0;
-  image.setAttribute("role", "application"); // screen readers leave it the arrow keys
-  el.append(image);
+  const chart = document.createElement("div");
+  chart.className = "sttlab-chart";
+  chart.tabIndex = 0;
+  chart.setAttribute("role", "application"); // screen readers leave it the arrow keys
+  const image = chart.appendChild(new Image());
+  image.alt = ""; // the chart has the words
+  el.append(chart);
 
   const draw = () => {
     URL.revokeObjectURL(image.src);
-    image.alt = model.get("alt");
-    image.setAttribute("aria-label", `${model.get("alt")}; the arrow keys choose`);
-    image.hidden = !model.get("png").byteLength;
-    if (!image.hidden) image.src = URL.createObjectURL(new Blob([model.get("png")]));
+    chart.setAttribute("aria-label", `${model.get("alt")}; the arrow keys choose`);
+    chart.hidden = !model.get("png").byteLength;
+    if (!chart.hidden) image.src = URL.createObjectURL(new Blob([model.get("png")]));
   };
   const choose = (point) => {
     if (!point) return;
@@ -46,13 +47,13 @@ function render({ model, el }) {
     model.save_changes();
   };
 
-  image.addEventListener("click", (event) => {
+  chart.addEventListener("click", (event) => {
     const box = image.getBoundingClientRect();
     const x = (event.clientX - box.left) / box.width;
     const y = (event.clientY - box.top) / box.height;
     choose(nearest(model.get("points"), x, y));
   });
-  image.addEventListener("keydown", (event) => {
+  chart.addEventListener("keydown", (event) => {
     const step = STEPS[event.key];
     if (!step) return;
     event.preventDefault();

@@ -30,6 +30,7 @@ from sttlab.notebook.plots import (
     map_settings,
     plot_sweep,
     png_bytes,
+    setting_words,
     value_words,
 )
 from sttlab.notebook.tuner import VadTuner
@@ -53,7 +54,8 @@ class Chart(anywidget.AnyWidget):
     """A picture of settings; the browser says which one is chosen. See sweeper.js."""
 
     _esm = Path(__file__).parent / "sweeper.js"
-    _css = f""".sttlab-chart {{ width: 100%; max-width: {SWEEP_PX[0]}px; cursor: pointer }}
+    _css = f""".sttlab-chart {{ max-width: {SWEEP_PX[0]}px; cursor: pointer }}
+.sttlab-chart img {{ display: block; width: 100% }}
 .sttlab-chart:focus-visible {{ outline: 2px solid var(--jp-brand-color1, #1976d2) }}"""
 
     png = traitlets.Bytes().tag(sync=True)
@@ -146,6 +148,7 @@ class Sweeper(Shown):
         self._share = 0.0  # of the work that is done
         self._said = f"trying {len(configs):,} settings on {len(self._sounds)} recordings …"
         self._drawn: tuple[Any, ...] = ()
+        self._choosing = threading.RLock()  # several threads may choose
         self._moving = False  # while the program moves the controls
         self._stopping = threading.Event()
         self._painter = Painter(self._paint, INTERVAL_S)
@@ -170,10 +173,12 @@ class Sweeper(Shown):
         SttlabError
             If that takes longer, or failed.
         """
-        self._worker.join(timeout_s)
+        worker = self._worker
+        worker.join(timeout_s)
         self._painter.settle()
         if self.sweep is None:
-            raise SttlabError(self._said)
+            late = worker.is_alive() and f"not done within {timeout_s:g} s: "
+            raise SttlabError(f"{late or ''}{self._said}")
         return self.sweep
 
     def choose(self, setting: int) -> None:
@@ -186,16 +191,19 @@ class Sweeper(Shown):
         """
         if self.sweep is None or not 0 <= setting < len(self.sweep):
             raise SttlabError(f"there is no setting {setting} to choose: {self._said}")
-        self._chosen = setting
-        self._moving = True
-        try:
-            for name, value in self.sweep.values(setting).items():
-                self._sliders[name].value = value
-            for chart in (self._map, self._trade):
-                chart.chosen = setting
-        finally:
-            self._moving = False
-        self.tuner.config = self.sweep.configs[setting]
+        values = self.sweep.values(setting)
+        with self._choosing:
+            self._chosen = setting
+            self._moving = True
+            try:
+                for name, value in values.items():
+                    self._sliders[name].value = value
+                for chart in (self._map, self._trade):
+                    chart.chosen = setting
+            finally:
+                self._moving = False
+            self.tuner.config = self.sweep.configs[setting]
+            self._say(setting_words(values))
         self._painter.request()
 
     def close(self) -> None:
@@ -263,24 +271,30 @@ class Sweeper(Shown):
     # -- what the controls do, on whatever thread ipykernel calls them -------------------------
 
     def _slid(self) -> None:
-        if self._moving or self.sweep is None:
-            return
-        at = [self._grid[name].index(slider.value) for name, slider in self._sliders.items()]
-        self.choose(int(np.ravel_multi_index(at, self.sweep.shape)))
+        with self._choosing:
+            if self._moving or self.sweep is None:
+                return
+            at = [self._grid[name].index(slider.value) for name, slider in self._sliders.items()]
+            self.choose(int(np.ravel_multi_index(at, self.sweep.shape)))
 
     def _clicked_map(self) -> None:
-        if not self._moving:
-            self.choose(self._map.chosen)
+        self._clicked(self._map)
 
     def _clicked_trade(self) -> None:
-        if not self._moving:
-            self.choose(self._trade.chosen)
+        self._clicked(self._trade)
+
+    def _clicked(self, chart: Chart) -> None:
+        with self._choosing:
+            if not self._moving:
+                self.choose(chart.chosen)
 
     def _show_recording(self) -> None:
-        i, config, old = self._recording.value, self.config, self.tuner
-        self.tuner = self._make_tuner(recording=self._sounds[i], labels=self._labels[i])
-        self.tuner.config = config
-        self._slot.children = [self.tuner.widget]
+        i = self._recording.value
+        tuner = self._make_tuner(recording=self._sounds[i], labels=self._labels[i])
+        with self._choosing:
+            old, self.tuner = self.tuner, tuner
+            tuner.config = old.config
+        self._slot.children = [tuner.widget]
         old.close()
 
     def _use(self) -> None:
@@ -331,16 +345,12 @@ class Sweeper(Shown):
             self.choose(self.sweep.best())
         else:
             self._said = f"word errors of {len(result)} settings counted"
-            self._offer(self._metric, _metrics(self.sweep))
-            self._offer(self._pair, TRADES | WORDS_TRADE)
+            shown = self._metric.value
+            self._metric.options = list(_metrics(self.sweep).items())
+            self._metric.value = shown
+            self._pair.options = list((WORDS_TRADE | TRADES).items())  # which shows the first
         self._drawn = ()
         self._painter.request()
-
-    def _offer(self, dropdown: widgets.Dropdown, options: Mapping[str, Any]) -> None:
-        """Offer more, without choosing anything else."""
-        value = dropdown.value
-        dropdown.options = list(options.items())
-        dropdown.value = value
 
     # -- drawing, on sttlab-ui ----------------------------------------------------------------
 
@@ -354,8 +364,11 @@ class Sweeper(Shown):
         shown = (self._metric.value, self._pair.value, self._chosen)
         if shown != self._drawn:
             self._drawn = shown
-            self._draw_charts(self.sweep, *shown)
             self._summary.value = self._scores(self.sweep, self._before, self._chosen)
+            try:
+                self._draw_charts(self.sweep, *shown)
+            except SttlabError as error:
+                self._say(str(error))
 
     def _draw_charts(self, found: Sweep, metric: str, pair: tuple[str, str], chosen: int) -> None:
         cells = map_settings(found, chosen)

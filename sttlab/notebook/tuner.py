@@ -25,8 +25,8 @@ from sttlab.evaluate.score import Scores, score
 from sttlab.events import EndReason, Utterance
 from sttlab.notebook.painter import Painter, Shown, make_button, on_change
 from sttlab.notebook.picture import STYLE, Picture, legend
-from sttlab.notebook.plots import FLOOR, ONSET, TRUTH, draw_sound, trace_panels
-from sttlab.notebook.sliders import KNOBS, VadSliders
+from sttlab.notebook.plots import FLOOR, KNOBS, ONSET, TRUTH, draw_sound, trace_panels
+from sttlab.notebook.sliders import VadSliders
 from sttlab.notebook.trace import Trace, extremes, frame_length
 from sttlab.session import Answer, AsrWorker, Job, Priority, Session
 from sttlab.transcribe import make_transcriber

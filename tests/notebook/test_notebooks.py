@@ -161,3 +161,29 @@ def test_03_live_server(run, data):
     assert "the source ended after 31.1 s" in shown.words
     assert "http://127.0.0.1:" in shown.of("launch_server(session, port")["text/html"]
     assert shown.of("urlopen")["text/plain"] == "'ready'"
+
+
+@pytest.mark.needs("whisper", "bench")
+def test_05_sweep(run):
+    shown = run(
+        "05_sweep.ipynb",
+        "use = sweeper.widget.children[2].children[2].children[0]\n"
+        "use.click()\nstt.Config.load('../data/vad.toml').vad == sweeper.config",
+        "stt.score(stt.segment(recordings[0], sweeper.config), labels[0], duration_s=31.13)"
+        ".merged, found.configs[chosen] == sweeper.config",
+    )
+    assert "312 settings tried" in shown.words
+    assert "312 settings on 5 recordings, 147 s" in shown.of("sweeper.wait()")["text/html"]
+    for axes in ('(found, "detection_error_rate")', '(found, "endpoint_delay_median_ms"'):
+        assert picture(shown.of(axes)).size == (1120, 760)
+    (printed,) = (c.outputs[0].text for c in shown.cells if "with the defaults" in c.source)
+    for line in printed.splitlines():
+        default, chosen = map(float, re.findall(r"[\d.]+(?= with| chosen)", line))
+        assert chosen < default, "better in every way"
+    (errors,) = (c.outputs[0].text for c in shown.cells if "hasty =" in c.source)
+    good, hasty = (float(rate) for rate in re.findall(r"WER ([\d.]+)%", errors))
+    assert good < hasty / 1.3
+    assert good < 15
+    assert shown.of("use.click()")["text/plain"] == "True"
+    assert shown.of("merged, found")["text/plain"] == "(0, True)"
+    assert "saved to ../data/vad.toml" in shown.words

@@ -309,8 +309,8 @@ def test_a_heat_map_shows_the_plane_through_a_setting(cube):
     (image,) = ax.images
     assert np.array_equal(image.get_array(), expected)
     assert map_settings(cube, 7).tolist() == [[1, 3, 5], [7, 9, 11]]
-    assert (ax.get_ylabel(), ax.get_xlabel()) == ("silence timeout (s)", "margin (dB)")
-    assert ax.get_title("left") == "min speech (s): 0.1, hysteresis (dB): 6"
+    assert (ax.get_ylabel(), ax.get_xlabel()) == ("silence timeout (s)", "above the noise (dB)")
+    assert ax.get_title("left") == "minimum speech 0.1 s, hysteresis 6 dB"
     ticks = [ax.xaxis.get_major_formatter()(i, None) for i in range(-1, 4)]
     assert ticks == ["", "4", "8", "14", ""]
     assert {p.get_xy() for p in ax.patches} == {(-0.5, 0.5)}
