@@ -56,6 +56,7 @@ NEEDS: dict[str, Callable[[], str | None]] = {
     "silero": lambda: _missing_modules("silero_vad"),
     "microphone": _missing_microphone,
     "chromium": _missing_chromium,
+    "schemathesis": lambda: _missing_modules("schemathesis"),
     "node": lambda: _missing_programs("node"),
     "bench": lambda: _missing_modules("psutil", "jiwer", "matplotlib", "websockets"),
     "jupyter-proxy": lambda: _missing_modules("jupyter_server_proxy"),

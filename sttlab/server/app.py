@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Callable, Iterable, MutableMapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from sttlab.server.gate import (
     choose_token,
 )
 from sttlab.server.hub import Hub
+from sttlab.server.metrics import Metrics
 from sttlab.server.microphones import Microphones
 from sttlab.server.routes import router
 from sttlab.session import Session
@@ -85,9 +86,18 @@ def create_app(
         token = choose_token("localhost", token)
         session = Session(Microphone(), vad=config.vad, model=config.transcribe)
     engine = Engine(session.worker)
-    hub = Hub(session, engine, locked=locked)
+    metrics = Metrics()
+    hub = Hub(session, engine, metrics, locked=locked)
     microphones = Microphones(hub)
     files = Files(hub)
+    gauges: dict[str, tuple[str, Callable[[], float]]] = {
+        "clients": ("Clients that hear the shared session", lambda: len(hub.clients)),
+        "microphones": ("Clients with sound of their own", lambda: len(microphones.open)),
+        "engine_queue": ("Jobs that wait for the engine", lambda: engine.worker.waiting),
+        "ready": ("1, or 0 if something is wrong", lambda: not hub.ailment()),
+    }
+    for name, (doc, look_up) in gauges.items():
+        metrics.add_gauge(name, doc, look_up)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -113,6 +123,7 @@ def create_app(
     app.state.hub = hub
     app.state.microphones = microphones
     app.state.files = files
+    app.state.metrics = metrics
     app.state.failure = None
 
     app.include_router(router)

@@ -30,6 +30,7 @@ from sttlab.events import (
 from sttlab.server import protocol
 from sttlab.server.engine import CHOICES, Engine
 from sttlab.server.limits import MAX_MESSAGE_BYTES, Allowance
+from sttlab.server.metrics import Metrics
 from sttlab.server.protocol import End, Hello, Set, State, Using
 from sttlab.session import Session
 
@@ -102,13 +103,17 @@ class Hub:
         Started for the first client and stopped after the last, unless it runs already.
     engine : Engine
         Of the session.
+    metrics : Metrics
     locked : bool
         Whether clients may change nothing.
     """
 
-    def __init__(self, session: Session, engine: Engine, *, locked: bool = False) -> None:
+    def __init__(
+        self, session: Session, engine: Engine, metrics: Metrics, *, locked: bool = False
+    ) -> None:
         self.session = session
         self.engine = engine
+        self.metrics = metrics
         self.locked = locked
         self.clients: set[Client] = set()
         self.problem: str | None = None
@@ -148,7 +153,8 @@ class Hub:
         self._watch = self._watch or asyncio.create_task(self._check())
         await socket.accept()
         if len(self.clients) >= MAX_CLIENTS:
-            await socket.close(TRY_AGAIN_LATER, f"{MAX_CLIENTS} clients are connected already")
+            self.metrics.count_parting(TRY_AGAIN_LATER)
+            await part(socket, TRY_AGAIN_LATER, f"{MAX_CLIENTS} clients are connected already")
             return
         client = Client(wants_all)
         self.clients.add(client)
@@ -157,6 +163,7 @@ class Hub:
                 self._greet(client, stream, after)
                 await self._talk(socket, client)
             else:
+                self.metrics.count_parting(INTERNAL_ERROR)
                 await part(socket, INTERNAL_ERROR, self.problem or "capture did not start")
         finally:
             self.clients.discard(client)
@@ -198,6 +205,7 @@ class Hub:
         if client.goodbye:
             if client.goodbye[0] != NORMAL:
                 log.warning("a client was let go: %s", client.goodbye[1])
+                self.metrics.count_parting(client.goodbye[0])
             await part(socket, *client.goodbye)
 
     async def _read(self, socket: WebSocket, client: Client) -> None:
@@ -370,6 +378,11 @@ class Hub:
     def _capturing(self) -> bool:
         return self.session.running and not self.session.wait(0)
 
+    def ailment(self) -> str | None:
+        """What is wrong and what to do; None if all is well."""
+        error = self.session.error
+        return self.problem or (str(error) if error else None) or self.engine.worker.hangs
+
     def state(self) -> State:
         """How things stand."""
         session, config = self.session, self.engine.config
@@ -405,7 +418,8 @@ class Hub:
                 client.put(message)
 
     def _on_event(self, event: Event) -> None:
-        """Run on the session's threads: hand over to the loop, and no more."""
+        """Run on the session's threads: count, hand over to the loop, and no more."""
+        self.metrics.count(event)
         loop = self._loop
         if loop is None or not (self.clients or isinstance(event, Transcript)):
             return

@@ -51,6 +51,7 @@ class Microphones:
             await _refuse(socket, POLICY_VIOLATION, str(error))
             return
         if len(self.open) >= MAX_MICROPHONES:
+            self._shared.metrics.count_parting(TRY_AGAIN_LATER)
             why = f"{MAX_MICROPHONES} microphones of browsers are heard already: try again later"
             await _refuse(socket, TRY_AGAIN_LATER, why)
             return
@@ -74,7 +75,7 @@ class _OwnHub(Hub):
     """Has one client, whose sound it is."""
 
     def __init__(self, session: Session, source: PushSource, shared: Hub) -> None:
-        super().__init__(session, shared.engine, locked=shared.locked)
+        super().__init__(session, shared.engine, shared.metrics, locked=shared.locked)
         self._source = source
         bytes_per_s = 2 * source.sample_rate
         self._sound = Allowance(FASTER * bytes_per_s, BUFFER_S * bytes_per_s)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from fastapi import APIRouter, Request, WebSocket
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Request, Response, WebSocket
+from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from sttlab.audio import SAMPLE_RATE
 from sttlab.server.choices import Devices, Models, find_devices, find_models
 from sttlab.server.contract import schema
+from sttlab.server.metrics import CONTENT_TYPE
 from sttlab.server.protocol import ALL, CLIENT
 
 router = APIRouter()
@@ -48,20 +50,40 @@ async def ws(
         await state.hub.serve(socket, events == ALL, stream, after)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """How the server is."""
+
+    status: Literal["ready", "degraded"]
+    why: str | None
+    model: str
+    source: str
+    capturing: bool
+    clients: int
+    microphones: int
+
+
 @router.get("/health")
-async def health(request: Request) -> dict[str, Any]:
+async def health(request: Request) -> Health:
     """Say whether the server is well, and if not, why."""
-    hub = request.app.state.hub
-    session = hub.session
-    failure = str(session.error) if session.error else None
-    return {
-        "status": "degraded" if failure else "ready",
-        "why": failure,
-        "model": session.worker.transcriber.name,
-        "source": session.source.name,
-        "capturing": session.running,
-        "clients": len(hub.clients),
-    }
+    state = request.app.state
+    hub, session = state.hub, state.hub.session
+    why = hub.ailment()
+    return Health(
+        status="degraded" if why else "ready",
+        why=why,
+        model=session.worker.transcriber.name,
+        source=session.source.name,
+        capturing=session.running,
+        clients=len(hub.clients),
+        microphones=len(state.microphones.open),
+    )
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(request: Request) -> Response:
+    """Give figures for Prometheus."""
+    return Response(request.app.state.metrics.text(), media_type=CONTENT_TYPE)
 
 
 @router.get("/devices")

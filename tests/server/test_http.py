@@ -1,0 +1,96 @@
+"""The HTTP side: its description, health and metrics."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from urllib.request import urlopen
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from sttlab.capture.base import Block
+from sttlab.errors import DeviceUnavailable
+from sttlab.server.launch import ServerHandle, launch_server
+from sttlab.session import Session
+from tests.fakes import WAIT_S, Counting, speech
+from tests.server.clients import (
+    VAD,
+    Told,
+    client,
+    get,
+    health,
+    receive,
+    wait_for_capture,
+    wait_until_not,
+)
+
+
+def figures(server: ServerHandle) -> dict[str, float]:
+    """Give what /metrics says, by name and labels."""
+    with urlopen(f"{server.url}metrics", timeout=WAIT_S) as answer:
+        assert answer.headers["Content-Type"].startswith("text/plain")
+        text = answer.read().decode()
+    return {
+        " ".join([sample.name, *sample.labels.values()]): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_metrics_count_what_happens(server: ServerHandle, source: Told) -> None:
+    before = figures(server)
+    assert before["sttlab_clients"] == before["sttlab_utterances_total transcripts"] == 0
+    assert before["sttlab_ready"] == 1
+    with client(server) as one, client(server, "?source=client"):
+        wait_for_capture(source)
+        source.say(2)
+        source.left.append(Block(speech(1), lost_samples=400))
+        for _ in range(3):
+            receive(one)
+        wait_until_not(lambda: figures(server)["sttlab_microphones"] != 1)
+        now = figures(server)
+    assert now["sttlab_clients"] == 1
+    assert now["sttlab_utterances_total utterances"] == 3
+    assert now["sttlab_utterances_total transcripts"] == 3
+    assert now["sttlab_utterances_total failed"] == 0
+    assert now["sttlab_lost_samples_total"] == 400
+    assert now["sttlab_speech_seconds_total"] > 1
+    assert now["sttlab_latency_seconds_count delay"] == 3
+    assert now["sttlab_latency_seconds_sum delay"] >= 3 * VAD.silence_timeout_s
+    assert now["sttlab_engine_queue"] == 0
+
+
+def test_metrics_and_health_need_the_token(source: Told) -> None:
+    session = Session(source, vad=VAD, model=Counting())
+    with launch_server(session, port=0, token="a-token-that-is-long") as server:
+        for path in ("metrics", "health", "openapi.json", "protocol.json"):
+            with pytest.raises(Exception, match="403"):
+                get(server, path)
+
+
+def test_health_is_degraded_while_there_is_no_microphone() -> None:
+    class Gone(Told):
+        def open(self) -> None:
+            raise DeviceUnavailable("plug one in")
+
+    with launch_server(Session(Gone(), vad=VAD, model=Counting()), port=0) as server:
+        assert health(server)["status"] == "ready"
+        with client(server, "?events=all") as one:
+            assert receive(one)["problem"] == "plug one in"
+            said = health(server)
+            assert (said["status"], said["why"]) == ("degraded", "plug one in")
+            assert figures(server)["sttlab_ready"] == 0
+
+
+@pytest.mark.needs("schemathesis")
+def test_it_answers_as_it_is_described(server: ServerHandle) -> None:
+    described = ("run", f"{server.url}openapi.json", "--max-examples", "20", "--seed", "1")
+    found = subprocess.run(
+        [sys.executable, "-m", "schemathesis.cli", *described, "--generation-database", "none"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert found.returncode == 0, found.stdout
+    assert "No issues found" in found.stdout
