@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Iterable, MutableMapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -90,14 +90,12 @@ def create_app(
     hub = Hub(session, engine, metrics, locked=locked)
     microphones = Microphones(hub)
     files = Files(hub)
-    gauges: dict[str, tuple[str, Callable[[], float]]] = {
-        "clients": ("Clients that hear the shared session", lambda: len(hub.clients)),
-        "microphones": ("Clients with sound of their own", lambda: len(microphones.open)),
-        "engine_queue": ("Jobs that wait for the engine", lambda: engine.worker.waiting),
-        "ready": ("1, or 0 if something is wrong", lambda: not hub.ailment()),
-    }
-    for name, (doc, look_up) in gauges.items():
-        metrics.add_gauge(name, doc, look_up)
+    metrics.add_gauges(
+        clients=("Clients that hear the shared session", lambda: len(hub.clients)),
+        microphones=("Clients with sound of their own", lambda: len(microphones.open)),
+        engine_queue=("Jobs that wait for the engine", lambda: engine.worker.waiting),
+        ready=("1, or 0 if something is wrong", lambda: not hub.ailment()),
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -106,10 +104,7 @@ def create_app(
         except SttlabError as error:
             app.state.failure = str(error)
             raise
-        if on_its_own and token is None:
-            log.info("Only this machine is answered; %s lets others in", TOKEN_VARIABLE)
-        log.info("🎙️ Audio worker started")
-        log.info("🚀 Backend fully started")
+        _log_start(only_here=on_its_own and token is None)
         # Other sessions share its worker, which therefore must not end with it.
         owned, session.owns_worker = session.owns_worker, False
         yield
@@ -127,10 +122,19 @@ def create_app(
     app.state.failure = None
 
     app.include_router(router)
-    app.mount("/", StaticFiles(directory=frontend_folder(), html=True), name="frontend")
+    page = StaticFiles(directory=frontend_folder(), html=True)
+    for path in ("/", "/{path:path}.{suffix}"):  # what has no suffix is none of its files
+        app.add_route(path, page, methods=["GET"])  # type: ignore[arg-type]
     app.add_middleware(Gate, hosts=hosts, origins=origins, token=token, open_here=open_here)
     app.add_middleware(_PlainFailure)
     return app
+
+
+def _log_start(only_here: bool) -> None:
+    if only_here:
+        log.info("Only this machine is answered; %s lets others in", TOKEN_VARIABLE)
+    log.info("🎙️ Audio worker started")
+    log.info("🚀 Backend fully started")
 
 
 class _PlainFailure:

@@ -66,9 +66,10 @@ class Metrics:
             registry=self._registry,
         )
 
-    def add_gauge(self, name: str, doc: str, look_up: Callable[[], float]) -> None:
-        """Add a figure that is looked up when asked for, on the event loop's thread."""
-        Gauge(f"sttlab_{name}", doc, registry=self._registry).set_function(look_up)
+    def add_gauges(self, **gauges: tuple[str, Callable[[], float]]) -> None:
+        """Add figures, by name: what they are, and how they are looked up when asked for."""
+        for name, (doc, look_up) in gauges.items():
+            Gauge(f"sttlab_{name}", doc, registry=self._registry).set_function(look_up)
 
     def count(self, event: Event) -> None:
         """Take in what a session says."""
