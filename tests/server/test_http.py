@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
@@ -86,7 +87,7 @@ def test_health_is_degraded_while_there_is_no_microphone() -> None:
 
 
 @pytest.mark.needs("schemathesis")
-def test_it_answers_as_it_is_described(server: ServerHandle) -> None:
+def test_it_answers_as_it_is_described(server: ServerHandle, tmp_path: Path) -> None:
     options = ["--max-examples", "5", "--seed", "1", "--generation-database", "none"]
     # No schema can say which bytes are a recording, so /files may refuse what fits its own.
     options += ["--exclude-checks", "positive_data_acceptance"]
@@ -95,6 +96,7 @@ def test_it_answers_as_it_is_described(server: ServerHandle) -> None:
         capture_output=True,
         text=True,
         timeout=120,
+        cwd=tmp_path,
     )
     assert found.returncode == 0, found.stdout
     assert " passed" in found.stdout
