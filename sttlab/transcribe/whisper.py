@@ -98,25 +98,31 @@ class WhisperTranscriber:
         except ImportError as error:
             raise MissingExtra("openai-whisper", "whisper") from error
         self._torch, self._whisper = torch, whisper
+        device = self._device()
         path = weights.find_checkpoint(self.config.model)
         try:
-            model = self._load(path)
+            model = self._load(path, device)
         except Exception as error:  # a broken file raises anything
             if not weights.discard(path):
                 raise ModelError(f"{path} is no Whisper checkpoint: {error}") from error
-            model = self._load(weights.find_checkpoint(self.config.model))
+            model = self._load(weights.find_checkpoint(self.config.model), device)
         self._check_language(model)
         self._model = model
         self.transcribe(np.random.default_rng(0).standard_normal(SAMPLE_RATE) * 1e-3)
 
-    def _load(self, path: Path) -> Any:
-        device = self.config.device or self._best_device()
+    def _load(self, path: Path, device: str) -> Any:
         return self._whisper.load_model(str(path), device=device).eval()
 
-    def _best_device(self) -> str:
-        if self._torch.cuda.is_available():
+    def _device(self) -> str:
+        cuda, mps = self._torch.cuda.is_available(), self._torch.backends.mps.is_available()
+        wanted = self.config.device
+        if wanted is not None:
+            if (wanted == "cuda" and not cuda) or (wanted == "mps" and not mps):
+                raise ModelError(f"PyTorch finds no {wanted} device here: take cpu, or none")
+            return wanted
+        if cuda:
             return "cuda"
-        if self._torch.backends.mps.is_available():
+        if mps:
             try:
                 (self._torch.ones(2, 2, device="mps") @ self._torch.ones(2, 2, device="mps")).cpu()
             except (RuntimeError, NotImplementedError):

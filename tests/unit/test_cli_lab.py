@@ -1,11 +1,13 @@
 """`sttlab lab`: a real JupyterLab, whose kernel finds this sttlab."""
 
+import contextlib
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,16 @@ def ask(url: str, path: str, body: object = None) -> Any:
     request = urllib.request.Request(url.replace("/lab?", f"/api/{path}?"), data)
     with urllib.request.urlopen(request, timeout=30) as answer:
         return json.load(answer)
+
+
+def wait_until_it_answers(process: subprocess.Popen[str], url: str) -> None:
+    for _ in range(600):
+        with contextlib.suppress(urllib.error.URLError):
+            ask(url, "status")
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            raise AssertionError(f"JupyterLab ended with {process.wait(0.1)}")
+    raise AssertionError("JupyterLab does not answer")
 
 
 def test_the_kernel_imports_sttlab_and_ctrl_c_ends_it(tmp_path: Path, root: Path) -> None:
@@ -51,6 +63,7 @@ def test_the_kernel_imports_sttlab_and_ctrl_c_ends_it(tmp_path: Path, root: Path
     try:
         found = (re.search(r"http://\S+/lab\?token=\S+", line) for line in process.stderr)
         url = next(match[0] for match in found if match)
+        wait_until_it_answers(process, url)  # it tells its address before it listens there
         names = {item["name"] for item in ask(url, "contents")["content"]}
         assert names == {p.name for p in (root / "notebooks").iterdir() if p.name[0] != "."}
         started = ask(url, "kernels", {"name": "python3"})

@@ -150,7 +150,7 @@ def noise(kind: str, data: Path) -> np.ndarray:
 @pytest.mark.parametrize("level_dbfs", [-60, -45, -30])
 def test_noise_is_no_text(engine: Transcriber, data: Path, kind: str, level_dbfs: float) -> None:
     sound = noise(kind, data)
-    sound *= 10 ** (level_dbfs / 20) / np.sqrt(np.mean(sound**2))
+    sound = sound * (10 ** (level_dbfs / 20) / np.sqrt(np.mean(sound**2)))
     assert engine.transcribe(sound).text == ""
 
 
@@ -204,7 +204,10 @@ def test_reasons_to_hold_text_back() -> None:
     assert invented("", -9, 1, 9, sound) is None
     assert invented("Hello there.", -0.3, 0.1, 1.0, sound) is None
     assert "repeats" in str(invented("no no no", -0.1, 0.0, 3.0, sound))
-    assert "no speech" in str(invented("Thank you.", -1.1, 0.9, 1.0, sound))
+    assert "no speech" in str(invented("Thank you.", -1.1, 0.7, 1.0, sound))
+    assert "no speech" in str(invented("you", -0.9, 0.9, 1.0, sound))
+    assert invented("Okay.", -0.9, 0.7, 1.0, sound) is None
+    assert "no word" in str(invented(". . .", -0.3, 0.1, 1.0, sound))
     assert "guesses" in str(invented("Thank you.", -1.6, 0.1, 1.0, sound))
     assert "too quiet" in str(invented("Thank you.", -0.9, 0.1, 1.0, sound * 1e-3))
 
