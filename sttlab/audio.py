@@ -201,8 +201,7 @@ def _opened(file: str | Path | BinaryIO) -> Iterator[tuple[Any, str]]:
             metadata_errors="replace",  # a title in Latin-1 is no reason to refuse the sound
         )
     except (av.FFmpegError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise DecodeError(f"{name} is no sound file that can be decoded: {why}") from error
+        raise DecodeError(f"{name} is no sound file that can be decoded: {_why(error)}") from error
     with container:
         if not container.streams.audio:
             raise DecodeError(f"{name} has no audio track")
@@ -211,7 +210,7 @@ def _opened(file: str | Path | BinaryIO) -> Iterator[tuple[Any, str]]:
 
 def _require_file(path: Path) -> None:
     if not path.is_file():
-        what = "a folder" if path.is_dir() else "not there"
+        what = "a folder" if path.is_dir() else "no file" if path.exists() else "not there"
         raise DecodeError(f"{path} is {what}; give the path of a recording")
     if path.stat().st_size == 0:
         raise DecodeError(f"{path} is empty")
@@ -240,9 +239,14 @@ def _decoded(container: Any, name: str) -> Iterator[NDArray[np.float32]]:
         if resampler is not None:
             yield from _mono(resampler.resample(None))
     except (av.FFmpegError, ValueError) as error:
-        log.warning("%s is broken and ends early: %s", name, error)
+        log.warning("%s is broken and ends early: %s", name, _why(error))
     if broken:
         log.warning("%s is broken: %d pieces of it were left out", name, broken)
+
+
+def _why(error: Exception) -> str:
+    """Say what FFmpeg said, without the numbers that it puts around it."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _resampler(sample_rate: int, name: str) -> Any:

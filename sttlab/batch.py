@@ -186,5 +186,6 @@ def _at(part: _Part, offset_s: float) -> _Part:
 
 def _write(text: str, path: str | Path | None) -> str:
     if path is not None:
-        Path(path).write_text(text, encoding="utf-8", newline="\n")
+        # A file's name, which JSON holds, may be no text; JSON reads these escapes back.
+        Path(path).write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
     return text

@@ -291,9 +291,12 @@ def _sound(source: Path | None, device: str | None) -> AudioSource:
     from sttlab.capture.microphone import find_device, list_devices
 
     if source:
-        return FileSource(source)
+        sound = FileSource(source)
+        sound.open()  # now, not when the first client comes
+        sound.close()
+        return sound
     wanted = int(device) if device and device.isdecimal() else device
-    find_device(wanted, list_devices())  # now, not when the first client comes
+    find_device(wanted, list_devices())
     return Microphone(wanted)
 
 

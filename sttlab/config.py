@@ -166,7 +166,8 @@ class Config:
             If the file is missing, is not TOML, or holds an unknown or impossible setting.
         """
         try:
-            tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            # Windows' Notepad begins a file with a byte order mark.
+            tables = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
         except OSError as error:
             raise ConfigError(f"cannot read settings {path}: {error.strerror}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

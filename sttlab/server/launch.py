@@ -14,12 +14,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from sttlab.errors import ServerError, SttlabError
+from sttlab.errors import ServerError
 from sttlab.server.app import create_app
 from sttlab.server.gate import choose_token, is_loopback
 from sttlab.server.jupyter import Proxy, find_proxy, links_html
@@ -190,13 +191,13 @@ def launch_server(
     server = _Server(app, host, port, certfile, keyfile)
     try:
         app.state.session.worker.start()
-    except SttlabError:
+    except BaseException:  # an interrupt of the kernel too
         server.bound.close()
         raise
     handle = ServerHandle(app.state.session, server, token, proxy)
-    handle._start()
     with _handles_lock:
-        _handles[key] = handle
+        _handles[key] = handle  # before it is up, so that the cell can be interrupted and run again
+    handle._start()
     return handle
 
 
@@ -327,6 +328,11 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.up and self.started:
             self.up.set()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End in good order and soon, however often Ctrl-C is pressed."""
+        if not self.should_exit:
+            super().handle_exit(sig, frame)
 
 
 class _Protocol(H11Protocol):

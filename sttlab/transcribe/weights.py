@@ -163,7 +163,10 @@ def discard(path: Path) -> bool:
 
 
 def _is_path(model: str) -> bool:
-    return Path(model).exists() or any(sign in model for sign in ("/", "\\", ".pt"))
+    """Tell a path from a name; a folder that happens to be called as a model is none."""
+    if any(sign in model for sign in ("/", "\\", ".pt")):
+        return True
+    return model not in WHEELS and Path(model).exists()
 
 
 def _parts(wheel: _Wheel) -> list[Path] | None:

@@ -84,6 +84,21 @@ def test_a_file_is_served_from_the_first_client_on_and_ctrl_c_ends_it(data: Path
 
 
 @posix
+def test_ctrl_c_pressed_twice_ends_it_as_cleanly(data: Path) -> None:
+    with sttlab("serve", "--source", str(data / "demo.flac"), "--port", "0") as process:
+        serving(process)
+        assert process.stderr
+        assert any("startup complete" in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        assert any("Shutting down" in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "sttlab: stopped"
+    assert "Traceback" not in err
+
+
+@posix
 @pytest.mark.parametrize(("sent", "code"), [("SIGINT", 130), ("SIGTERM", -15)])
 def test_a_signal_while_the_engine_works_ends_it_promptly(data: Path, sent: str, code: int) -> None:
     with sttlab("serve", "--source", str(data / "demo.flac"), "--port", "0") as process:

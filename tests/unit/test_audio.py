@@ -2,6 +2,7 @@
 
 import base64
 import logging
+import os
 import re
 import struct
 from itertools import pairwise
@@ -192,6 +193,7 @@ def refused(path):
 def test_what_is_not_there_or_empty_is_refused(tmp_path):
     assert "not there" in refused(tmp_path / "a.wav")
     assert "a folder" in refused(tmp_path)
+    assert f"{os.devnull} is no file" in refused(Path(os.devnull))
     empty = tmp_path / "empty.wav"
     empty.touch()
     assert "is empty" in refused(empty)
@@ -201,7 +203,9 @@ def test_what_is_not_there_or_empty_is_refused(tmp_path):
 def test_text_is_refused_whatever_it_is_called(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
     path.write_text("It is a truth universally acknowledged.\n" * 100)
-    refused(path)
+    message = refused(path)
+    assert "Errno" not in message
+    assert message.count(str(path)) == 1
 
 
 def test_noise_called_sound_is_refused(tmp_path):

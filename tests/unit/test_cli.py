@@ -1,5 +1,6 @@
 """The command line as far as it goes without a model."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from sttlab.cli import Format, _targets, main
 
+DEMO = str(Path(__file__).parents[2] / "data" / "demo.flac")
 SUBCOMMANDS = ["serve", "demo", "transcribe", "devices", "models", "lab"]
 
 
@@ -63,7 +65,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["serve", "--source", __file__, "--device", "USB"], "--device"),
         (["serve", "--source", __file__, "--keyfile", __file__], "--certfile"),
         (["serve", "--source", __file__, "--token", "short"], "16 characters"),
-        (["serve", "--source", __file__, "--allow-origin", "hub.example"], "no origin"),
+        (["serve", "--source", DEMO, "--allow-origin", "hub.example"], "no origin"),
     ],
 )
 def test_a_wrong_call_says_so_on_one_line(
@@ -96,6 +98,15 @@ def test_a_wrong_settings_file_says_so_on_one_line(
     assert err.count("\n") == 1
     assert str(path) in err
     assert named in err
+
+
+def test_a_file_that_cannot_be_played_is_refused_before_anyone_connects(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["serve", "--source", __file__]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith(f"sttlab: {__file__} is no sound file")
+    assert err.count("\n") == 1
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:
@@ -136,6 +147,22 @@ def test_a_result_never_replaces_what_is_to_be_read(tmp_path: Path) -> None:
 def test_odd_names_keep_their_characters(tmp_path: Path) -> None:
     files = [Path("a b.wav"), Path("日本.mp3"), Path("-x.wav"), Path(".wav"), Path("noext")]
     assert names(files, tmp_path) == ["a b.txt", "日本.txt", "-x.txt", ".wav.txt", "noext.txt"]
+
+
+def test_a_name_that_is_no_text_is_written_as_json(tmp_path: Path) -> None:
+    from sttlab.batch import FileTranscript
+
+    transcript = FileTranscript(
+        file="a\udcff.wav",  # as Python gives the name of a file with the byte 255
+        duration_s=1.0,
+        language=None,
+        language_probability=0.0,
+        text="",
+        segments=(),
+        suppressed=(),
+    )
+    transcript.to_json(tmp_path / "a.json")
+    assert json.loads((tmp_path / "a.json").read_text("utf-8"))["file"] == transcript.file
 
 
 def test_there_is_a_writer_for_each_format() -> None:

@@ -170,6 +170,15 @@ def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
     assert weights.find_checkpoint(str(mine)) == mine
 
 
+def test_a_folder_called_as_a_model_is_not_taken_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.en").mkdir()
+    assert weights.find_checkpoint("tiny.en").suffix == ".pt"
+    assert (weights.find_ctranslate2("tiny.en") / "model.bin").is_file()
+
+
 def test_models_are_listed_with_where_they_are(tmp_path: Path) -> None:
     before = {model.name: model for model in weights.list_models()}
     assert set(before) == {"tiny.en", "base"}
