@@ -2,9 +2,11 @@
 
 import { connect, socketUrl } from "./connection.js";
 import { FORMATS } from "./exports.js";
+import { Files } from "./files.js";
 import { createList } from "./list.js";
 import { createMeter } from "./meter.js";
 import { Outbox, explain, openMicrophone } from "./microphone.js";
+import { createPlayer } from "./player.js";
 import { createSettings } from "./settings.js";
 import { START, afterLink, afterMessage, afterMicrophone, words } from "./status.js";
 import { Transcript, timeline } from "./transcript.js";
@@ -16,9 +18,12 @@ const SILENT_S = 3; // of nothing but zeros
 const $ = (id) => document.getElementById(id);
 const storageName = `sttlab:${new URL(".", document.baseURI).pathname}`;
 
-const transcript = new Transcript(localStorage, storageName);
+const live = { name: "Live", transcript: new Transcript(localStorage, storageName) };
+const files = new Files(localStorage, `${storageName}files`, "files", onFile);
+let shown = live; // or a recording
 const meter = createMeter($("meter"));
-const list = createList($("transcript"), { edit, remove, copy: copyOne });
+const list = createList($("transcript"), { edit, remove, copy: copyOne, play });
+const player = createPlayer($("player"), onTime);
 const settings = createSettings($("settings"), (request) => socket.send(request), meter.threshold, {
   chosen: () => microphone.deviceId ?? null,
   start: startMine,
@@ -37,6 +42,7 @@ function onMessage(message) {
   switch (message.event) {
     case "hello":
       settings.begin(message);
+      files.maxBytes = message.max_file_bytes;
       begin(message);
       microphone.ready = microphone.state === "on";
       sendSound();
@@ -57,7 +63,7 @@ function onMessage(message) {
       $("level").textContent = `${Math.round(message.level_dbfs)} dBFS`;
       break;
     case "partial":
-      list.draft(id, message.text, message.stable);
+      if (shown === live) list.draft(id, message.text, message.stable);
       showEmpty();
       break;
     case "transcript":
@@ -65,14 +71,14 @@ function onMessage(message) {
       break;
     case "suppressed":
       dropDraft(id);
-      if (page.held) list.note(`Held back: “${message.text}” (${message.reason})`);
+      if (page.held) note(`Held back: “${message.text}” (${message.reason})`);
       break;
     case "transcription_failed":
       dropDraft(id);
-      list.note(`What was said here was not transcribed: ${message.message}`);
+      note(`What was said here was not transcribed: ${message.message}`);
       break;
     case "samples_lost":
-      list.note("Some sound was lost here: the computer was too busy to take it.");
+      note("Some sound was lost here: the computer was too busy to take it.");
       break;
   }
   showStatus();
@@ -80,6 +86,7 @@ function onMessage(message) {
 
 /** How the server stands; a new stream counts utterances from 0 again. */
 function begin({ event, stream = null, time_s = 0, config }) {
+  const { transcript } = live;
   const before = transcript.stream;
   meter.setDetector(config.detector);
   transcript.setStream(stream ?? String(Date.now()), time_s, Date.now());
@@ -88,22 +95,28 @@ function begin({ event, stream = null, time_s = 0, config }) {
 }
 
 function addFinal(message) {
-  const entry = transcript.add(message, Date.now());
+  const entry = live.transcript.add(message, Date.now());
   if (!entry) return dropDraft(message.utterance_id);
-  list.settle(message.utterance_id, entry);
+  if (shown === live) list.settle(message.utterance_id, entry);
   const said = document.createElement("p");
   said.textContent = entry.text;
   $("said").append(said);
   while ($("said").childElementCount > SAID_LINES) $("said").firstElementChild.remove();
+  if (shown !== live) return;
   if (!following) unread += 1;
   showCount();
+}
+
+/** A remark between the lines of what is heard now. */
+function note(text) {
+  if (shown === live) list.note(text);
 }
 
 function onLink(link) {
   const { state, wanted, problem } = microphone;
   if (state === "ending" && link.state === "connecting") setMine({ state: "off", wanted, problem });
   const broke = microphone.ready && link.state === "waiting";
-  if (broke) list.note("The connection broke here: of what was said just before, some may be missing.");
+  if (broke) note("The connection broke here: of what was said just before, some may be missing.");
   microphone.ready = false;
   status = afterLink(status, link);
   if (link.state !== "open") {
@@ -199,7 +212,7 @@ function sendSound() {
   if (!outbox || !ready) return;
   outbox.flush(socket.send);
   if (!outbox.lost_s) return;
-  list.note(`${outbox.lost_s.toFixed(1)} s of sound were lost here: they could not be sent in time.`);
+  note(`${outbox.lost_s.toFixed(1)} s of sound were lost here: they could not be sent in time.`);
   outbox.lost_s = 0;
 }
 
@@ -228,22 +241,130 @@ $("mine").addEventListener("click", () => {
   else startMine(microphone.wanted ?? "");
 });
 
+// -- recordings ---------------------------------------------------------------------------------
+
+function onFile(recording, message) {
+  showTabs();
+  if (recording !== shown) return;
+  player.show(recording);
+  if (message?.entry) {
+    list.settle(message.entry.key, message.entry);
+    showCount();
+  } else if (message?.event === "suppressed" && page.held) {
+    list.note(`Held back: “${message.text}” (${message.reason})`);
+  } else if (message?.event === "transcription_failed") {
+    list.note(`What was said here was not transcribed: ${message.message}`);
+  } else if (message?.event === "added") {
+    showPage();
+    showAll();
+  }
+  showEmpty();
+}
+
+/** Show what is heard live, or a recording. */
+function show(one) {
+  shown = one;
+  following = one === live;
+  $("toast").hidden = true;
+  toast.takeBack = null;
+  document.documentElement.dataset.shows = one === live ? "live" : "recording";
+  player.show(one === live ? null : one);
+  showPage();
+  showTabs();
+  showAll();
+  if (following) toEnd();
+  else scrollTo(0, 0);
+}
+
+function showTabs() {
+  const all = [live, ...files.open];
+  const now = JSON.stringify(all.map((one) => [one.id, one.phase, one === shown]));
+  if (now === showTabs.before) return; // what is being clicked must stay
+  showTabs.before = now;
+  const focused = document.activeElement?.closest("#tabs button");
+  const place = [...$("tabs").querySelectorAll("button")].indexOf(focused);
+  $("tabs").hidden = all.length === 1;
+  $("tabs").replaceChildren(...all.map(tab));
+  $("tabs").querySelectorAll("button")[place]?.focus();
+}
+
+function tab(one) {
+  const made = $("tab").content.cloneNode(true);
+  const [open, close] = made.querySelectorAll("button");
+  open.querySelector("span").textContent = one.name;
+  open.title = one.name;
+  open.dataset.phase = one.phase ?? "";
+  if (one === shown) open.setAttribute("aria-current", "true");
+  open.addEventListener("click", () => show(one));
+  close.setAttribute("aria-label", `Close ${one.name}`);
+  close.addEventListener("click", () => closeFile(one));
+  if (one === live) close.remove();
+  return made;
+}
+
+function closeFile(recording) {
+  files.close(recording);
+  if (shown === recording) show(live);
+  showTabs();
+  $("tabs").querySelector("[aria-current]").focus();
+  toast(`Closed ${recording.name}.`, () => {
+    files.restore(recording);
+    show(recording);
+  });
+}
+
+function addFiles(chosen) {
+  const added = [...chosen].map((file) => files.add(file));
+  if (added.length) show(added[0]);
+}
+
+function play(key) {
+  player.play(shown.transcript.find(key).start_s);
+}
+
+function onTime(time_s) {
+  const heard = shown.transcript.entries.find((e) => e.start_s <= time_s && time_s < e.end_s);
+  list.setHeard(heard?.key);
+}
+
+$("open").addEventListener("click", () => $("choose").click());
+$("choose").addEventListener("change", () => {
+  addFiles($("choose").files);
+  $("choose").value = "";
+});
+$("cancel").addEventListener("click", () => files.cancel(shown));
+
+addEventListener("dragover", (event) => {
+  if (!event.dataTransfer.types.includes("Files")) return;
+  event.preventDefault();
+  $("drop").hidden = false;
+});
+addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) $("drop").hidden = true;
+});
+addEventListener("drop", (event) => {
+  $("drop").hidden = true;
+  if (!event.dataTransfer.files.length) return;
+  event.preventDefault();
+  addFiles(event.dataTransfer.files);
+});
+
 // -- the transcript -----------------------------------------------------------------------------
 
 function showAll() {
-  list.show(transcript.entries);
+  list.show(shown.transcript.entries);
   showCount();
 }
 
 function showCount() {
-  const count = transcript.entries.length;
+  const count = shown.transcript.entries.length;
   for (const id of ["copy", "download", "clear", "search"]) $(id).disabled = !count;
   showEmpty();
   $("kept").hidden = !count;
-  $("kept").textContent = transcript.saved
+  $("kept").textContent = shown.transcript.saved
     ? "Kept in this browser, also when you reload, until you clear it."
     : "This browser's storage is full: a reload loses the newest lines. Download them.";
-  $("newest").hidden = following;
+  $("newest").hidden = following || shown !== live;
   $("newest").querySelector("span").textContent = unread ? `${unread} new` : "Newest";
   search();
 }
@@ -254,28 +375,30 @@ function dropDraft(utteranceId) {
 }
 
 function showEmpty() {
-  $("empty").hidden = $("transcript").childElementCount > 0;
+  const words = { undefined: "Speak, and your words appear here.", done: "Nothing was said in it." };
+  setText($("empty"), words[shown.phase] ?? "");
+  $("empty").hidden = !$("empty").textContent || $("transcript").childElementCount > 0;
 }
 
 function edit(key, text) {
-  transcript.edit(key, text);
-  list.replace(transcript.find(key));
+  shown.transcript.edit(key, text);
+  list.replace(shown.transcript.find(key));
 }
 
 function remove(key) {
-  transcript.remove([key]);
+  shown.transcript.remove([key]);
   showAll();
-  toast("Removed one line.", true);
+  toast("Removed one line.", undo);
 }
 
 $("clear").addEventListener("click", () => {
-  const count = transcript.remove();
+  const count = shown.transcript.remove();
   showAll();
-  toast(`Cleared ${lines(count)}.`, true);
+  toast(`Cleared ${lines(count)}.`, undo);
 });
 
 function undo() {
-  const count = transcript.undo();
+  const count = shown.transcript.undo();
   showAll();
   if (count) toast(`Brought back ${lines(count)}.`);
 }
@@ -285,9 +408,11 @@ function lines(count) {
 }
 
 addEventListener("storage", (event) => {
-  if (event.key !== storageName && event.key !== null) return;
-  transcript.load();
-  showAll();
+  if (event.key === storageName || event.key === null) live.transcript.load();
+  files.sync(event.key);
+  if (shown !== live && !files.open.includes(shown)) return show(live);
+  if (event.key?.startsWith(storageName)) showAll();
+  showTabs();
 });
 
 // -- search -------------------------------------------------------------------------------------
@@ -295,7 +420,7 @@ addEventListener("storage", (event) => {
 function search() {
   const query = $("search").value.trim();
   const found = list.filter(query);
-  setText($("found"), query ? `${found} of ${transcript.entries.length}` : "");
+  setText($("found"), query ? `${found} of ${shown.transcript.entries.length}` : "");
 }
 
 $("search").addEventListener("input", search);
@@ -313,7 +438,7 @@ $("copy").addEventListener("click", async () => {
 });
 
 async function copyOne(key) {
-  await copy(transcript.find(key).text);
+  await copy(shown.transcript.find(key).text);
 }
 
 async function copy(text) {
@@ -339,8 +464,9 @@ function copyBySelection(text) {
 
 /** The lines of a text are those on the page; subtitles are better short, as the model cut them. */
 function contents(format) {
-  const { entries } = transcript;
-  return FORMATS[format].write(format === "txt" ? entries : timeline(entries));
+  const { entries } = shown.transcript;
+  const about = shown === live ? {} : { file: shown.name, duration_s: shown.duration_s };
+  return FORMATS[format].write(format === "txt" ? entries : timeline(entries), about);
 }
 
 function download(format) {
@@ -349,7 +475,9 @@ function download(format) {
   const now = new Date();
   const two = (number) => String(number).padStart(2, "0");
   const day = [now.getFullYear(), two(now.getMonth() + 1), two(now.getDate())].join("-");
-  link.download = `transcript-${day}-${two(now.getHours())}${two(now.getMinutes())}.${format}`;
+  const when = `${day}-${two(now.getHours())}${two(now.getMinutes())}`;
+  const name = shown === live ? `transcript-${when}` : shown.name.replace(/\.\w+$/, "");
+  link.download = `${name}.${format}`;
   link.href = URL.createObjectURL(blob);
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
@@ -418,7 +546,8 @@ function showPage() {
   document.documentElement.dataset.theme = page.theme;
   document.documentElement.dataset.times = page.times;
   meter.recolor();
-  list.setTimes(page.times);
+  const isLive = shown === live;
+  list.setTimes(isLive ? page.times : "stream", !isLive && shown.file !== null);
   for (const name of ["times", "theme"]) $(name).value = page[name];
   $("held").checked = page.held;
 }
@@ -434,23 +563,24 @@ for (const name of ["times", "theme", "held"]) {
 
 // -- a word about what was done -----------------------------------------------------------------
 
-function toast(text, canUndo = false) {
+function toast(text, takeBack = null) {
   const box = $("toast");
   box.hidden = false;
   box.querySelector("span").textContent = text;
-  box.querySelector(".undo").hidden = !canUndo;
+  box.querySelector(".undo").hidden = !takeBack;
+  toast.takeBack = takeBack;
   clearTimeout(toast.timer);
-  if (!canUndo) toast.timer = setTimeout(() => (box.hidden = true), 4000);
+  if (!takeBack) toast.timer = setTimeout(() => (box.hidden = true), 4000);
 }
 
-$("toast").querySelector(".undo").addEventListener("click", undo);
+$("toast").querySelector(".undo").addEventListener("click", () => toast.takeBack());
 $("toast").querySelector(".close").addEventListener("click", () => ($("toast").hidden = true));
 
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input, textarea, select");
   if (typing || event.altKey) return;
   const command = event.ctrlKey || event.metaKey;
-  if (command && event.key === "z" && !$("toast").querySelector(".undo").hidden) undo();
+  if (command && event.key === "z" && toast.takeBack) toast.takeBack();
   else if (!command && event.key === "/") $("search").focus();
   else return;
   event.preventDefault();
@@ -493,8 +623,7 @@ $("newest").addEventListener("click", () => {
   toEnd();
 });
 
-showPage();
-showAll();
+show(live);
 const socket = connect(ownSocketUrl, onMessage, onLink);
 
 /** With this browser's own sound; or where it left off: the server sends what was missed since. */
@@ -502,6 +631,6 @@ function ownSocketUrl() {
   if (microphone.state === "on") {
     return socketUrl(document.baseURI, { source: "client", rate: microphone.rate });
   }
-  const { stream, last } = transcript;
+  const { stream, last } = live.transcript;
   return socketUrl(document.baseURI, stream ? { stream, after: last } : {});
 }

@@ -9,17 +9,19 @@ const FAINT_BELOW = 0.6; // of confidence
  *
  * @param {HTMLOListElement} root
  * @param {{edit: (key: string, text: string) => void, remove: (key: string) => void,
- *   copy: (key: string) => void}} actions what a person asks for
+ *   copy: (key: string) => void, play: (key: string) => void}} actions what a person asks for
  */
 export function createList(root, actions) {
   const drafts = new Map(); // lines that still change, by utterance
   const settled = new Set(); // utterances that have no line to change any more
   let query = "";
   let times = "clock"; // or "stream"
+  let playable = false;
 
-  /** How times are shown, from the next `show` on. */
-  function setTimes(kind) {
+  /** How times are shown, and whether they can be played from, from the next `show` on. */
+  function setTimes(kind, canPlay) {
     times = kind;
+    playable = canPlay;
   }
 
   function show(entries) {
@@ -97,6 +99,7 @@ export function createList(root, actions) {
     const time = item.querySelector("time");
     time.dateTime = new Date(entry.at).toISOString();
     time.textContent = times === "clock" ? clockTime(entry.at) : readableTime(entry.start_s);
+    if (playable) time.replaceWith(playButton(time));
     item.dataset.key = entry.key;
     item.tabIndex = -1;
     item.querySelector(".text").textContent = entry.text;
@@ -199,6 +202,7 @@ export function createList(root, actions) {
     if (event.key in goal) goal[event.key]?.focus();
     else if (event.target !== item) return;
     else if (event.key === "Enter" || event.key === "F2") startEdit(item);
+    else if (event.key === " " && playable) actions.play(item.dataset.key);
     else if (event.key === "Delete") {
       const next = shown[place + 1] ?? shown[place - 1];
       actions.remove(item.dataset.key);
@@ -207,13 +211,32 @@ export function createList(root, actions) {
     event.preventDefault();
   });
 
-  return { setTimes, show, settle, draft, dropDraft, dropDrafts, note, filter, replace };
+  /** Mark the line that is being heard; none without a key. */
+  function setHeard(key) {
+    for (const item of root.children) {
+      item.classList.toggle("heard", key !== undefined && item.dataset.key === key);
+    }
+  }
+
+  return { setTimes, setHeard, show, settle, draft, dropDraft, dropDrafts, note, filter, replace };
 }
 
 function line(kind) {
   const item = element("li", kind);
-  item.append(element("time"), element("p", "text"));
+  item.append(element("time", "when"), element("p", "text"));
   return item;
+}
+
+function playButton(time) {
+  const button = element("button", "when");
+  button.type = "button";
+  button.tabIndex = -1;
+  button.dataset.act = "play";
+  button.title = "Play from here (space)";
+  const shown = element("time", "", time.textContent);
+  shown.dateTime = time.dateTime;
+  button.append(shown);
+  return button;
 }
 
 function buttons() {

@@ -43,7 +43,8 @@ export class Transcript {
     this.last = Number.isInteger(kept?.last) ? kept.last : -1; // utterance of this stream
   }
 
-  _save() {
+  /** Write it to the storage, and note whether that took it. */
+  save() {
     const { stream, last, entries } = this;
     try {
       this._storage.setItem(this._name, JSON.stringify({ stream, last, entries }));
@@ -78,7 +79,7 @@ export class Transcript {
     const entry = { key, stream, at: Math.round(at), start_s, end_s, text, confidence };
     if (segments.length) entry.segments = segments;
     this.entries.push(entry);
-    this._save();
+    this.save();
     return entry;
   }
 
@@ -93,7 +94,7 @@ export class Transcript {
     entry.text = text;
     entry.edited = true;
     delete entry.segments;
-    this._save();
+    this.save();
   }
 
   /** Remove entries (all of them without `keys`), so that `undo` can bring them back. */
@@ -101,7 +102,7 @@ export class Transcript {
     const gone = keys ? this.entries.filter((entry) => keys.includes(entry.key)) : this.entries;
     this.entries = this.entries.filter((entry) => !gone.includes(entry));
     this._removed = gone;
-    this._save();
+    this.save();
     return gone.length;
   }
 
@@ -110,7 +111,7 @@ export class Transcript {
     const back = this._removed.filter((entry) => !this.find(entry.key));
     this._removed = [];
     this.entries = [...this.entries, ...back].sort(byTime);
-    this._save();
+    this.save();
     return back.length;
   }
 }

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import numpy as np
 from fastapi import HTTPException, Request
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from sttlab.capture.base import Block
 from sttlab.errors import ModelError, SourceError
@@ -69,18 +71,7 @@ class Files:
         except BaseException:
             self._forget(file)
             raise
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(
-            self._answer(file, opened), media_type="application/x-ndjson", headers=headers
-        )
-
-    async def _answer(self, file: _File, opened: FileOpened) -> AsyncIterator[str]:
-        try:
-            yield _line(opened)
-            async for event in file.events():
-                yield _line(event)
-        finally:
-            self._forget(file)
+        return _Answer(file, opened, partial(self._forget, file))
 
     def _forget(self, file: _File) -> None:
         """Not awaited: whoever is cancelled may not wait."""
@@ -94,6 +85,26 @@ class Files:
         for file in list(self._open):
             await asyncio.to_thread(file.close)
         await asyncio.gather(*self._closing)
+
+
+class _Answer(StreamingResponse):
+    def __init__(self, file: _File, opened: FileOpened, ended: Callable[[], None]) -> None:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(_lines(file, opened), media_type="application/x-ndjson", headers=headers)
+        self._ended = ended
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, until all is said or the client leaves."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._ended()
+
+
+async def _lines(file: _File, opened: FileOpened) -> AsyncIterator[str]:
+    yield f"{protocol.full(opened)}\n"
+    async for event in file.events():
+        yield f"{protocol.full(event)}\n"
 
 
 class _File:
@@ -281,7 +292,3 @@ class _Decoder:
                     if pipe:
                         pipe.close()
             return process.returncode if process else 0
-
-
-def _line(event: Event) -> str:
-    return f"{protocol.full(event)}\n"

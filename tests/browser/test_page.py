@@ -71,11 +71,12 @@ def test_what_is_said_appears_stays_and_can_be_taken_along(
     expect(page.locator("#kept")).to_contain_text("Kept in this browser")
 
 
-def download(page: Page, ending: str, folder: Path) -> str:
+def download(page: Page, ending: str, folder: Path, name: str = "transcript-") -> str:
     page.get_by_role("button", name="Download").click()
     with page.expect_download() as waiting:
         page.get_by_role("button", name=f".{ending}").click()
     path = folder / waiting.value.suggested_filename
+    assert path.name.startswith(name)
     assert path.suffix == f".{ending}"
     waiting.value.save_as(path)
     return path.read_text(encoding="utf-8")
@@ -301,7 +302,7 @@ def test_the_keyboard_is_enough(silent: ServerHandle, opened: Opened) -> None:
     expect(finals(page)).to_have_count(3)
     page.keyboard.press("/")
     expect(page.get_by_label("Search the transcript")).to_be_focused()
-    for name in ("Copy", "Download", "Clear", "Settings"):
+    for name in ("Open", "Copy", "Download", "Clear", "Settings"):
         page.keyboard.press("Tab")
         expect(page.get_by_role("button", name=name, exact=True)).to_be_focused()
     page.keyboard.press("Tab")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -20,7 +21,7 @@ from sttlab.audio import wav_bytes
 from sttlab.batch import transcribe
 from sttlab.config import TranscribeConfig
 from sttlab.events import Segment
-from sttlab.server import contract, files
+from sttlab.server import contract, decode, files
 from sttlab.server.launch import ServerHandle, launch_server
 from sttlab.session import AsrWorker, Session
 from sttlab.transcribe import make_transcriber
@@ -57,7 +58,12 @@ def refusal(server: ServerHandle, body: bytes | Iterable[bytes], **headers: str)
 
 
 def decoders() -> list[psutil.Process]:
-    return [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE]
+    found = []
+    for process in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if decode.__name__ in process.cmdline():
+                found.append(process)
+    return found
 
 
 def left_behind() -> object:

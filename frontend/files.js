@@ -1,0 +1,206 @@
+// Recordings: sent to the server one after the other; their text is kept until they are closed. No DOM.
+
+import { Transcript } from "./transcript.js";
+
+const ENDED = ["done", "failed"];
+const CUT = "It was cut short: drop the file here again.";
+
+/**
+ * @typedef {object} Recording
+ * @property {string} id the same for the same file
+ * @property {string} name
+ * @property {Transcript} transcript
+ * @property {"waiting" | "sending" | "transcribing" | "done" | "failed"} phase
+ * @property {number} part of it that is sent, in 0..1
+ * @property {?number} duration_s as far as it is known
+ * @property {number} done_s
+ * @property {string} problem what went wrong, or what of it could not be decoded
+ * @property {?File} file while this page has it
+ */
+
+/** The recordings of this page. */
+export class Files {
+  /**
+   * @param {Storage} storage
+   * @param {string} name its key in the storage; what belongs to a recording has its id behind it
+   * @param {string} url where they are sent
+   * @param {(recording: Recording, message: ?object) => void} changed called with what the server
+   *   said, if it is that; where it is text, `entry` is what became of it
+   */
+  constructor(storage, name, url, changed) {
+    this.maxBytes = Infinity;
+    this._storage = storage;
+    this._name = name;
+    this._url = url;
+    this._changed = changed;
+    this._request = null; // under way, for the first that isn't done
+    this.open = this._load().map((kept) => this._make(kept));
+  }
+
+  /** Take a file: a new one waits for its turn; one that is here already can be played again. */
+  add(file) {
+    const id = `${file.name}:${file.size}:${file.lastModified}`;
+    let recording = this.open.find((one) => one.id === id);
+    if (!recording) {
+      recording = this._make({ id, name: file.name });
+      this.open.push(recording);
+    }
+    recording.file = file;
+    if (recording.phase === "failed") this._queue(recording);
+    this._save();
+    this._changed(recording, { event: "added" });
+    this._next();
+    return recording;
+  }
+
+  /** Stop what is done about it, and forget it; `restore` brings it back. */
+  close(recording) {
+    this.cancel(recording);
+    this.open = this.open.filter((one) => one !== recording);
+    this._storage.removeItem(this._key(recording.id));
+    this._save();
+  }
+
+  restore(recording) {
+    this.open.push(recording);
+    recording.transcript.save();
+    this._save();
+  }
+
+  cancel(recording) {
+    if (ENDED.includes(recording.phase)) return;
+    const request = recording.phase === "waiting" ? null : this._request;
+    this._end(recording, "It was cancelled.");
+    request?.abort();
+  }
+
+  _make({ id, name, phase = "failed", duration_s = null, problem = CUT }) {
+    const transcript = new Transcript(this._storage, this._key(id));
+    transcript.setStream(id, 0, Date.now());
+    return { id, name, transcript, phase, part: 0, duration_s, done_s: 0, problem, file: null };
+  }
+
+  _queue(recording) {
+    recording.transcript.remove();
+    recording.transcript.setStream(`${recording.id}:${Date.now()}`, 0, Date.now());
+    Object.assign(recording, { phase: "waiting", part: 0, done_s: 0, problem: "" });
+    if (recording.file.size > this.maxBytes) {
+      const mib = Math.floor(this.maxBytes / 1024 ** 2);
+      this._end(recording, `A file may have ${mib} MiB at most: cut it, or compress it.`);
+    }
+  }
+
+  _next() {
+    const recording = this.open.find(({ phase }) => phase === "waiting");
+    if (this._request || !recording) return;
+    const request = new XMLHttpRequest(); // fetch doesn't tell how much is sent
+    let read = 0;
+    const readLines = () => {
+      if (request.status !== 200) return;
+      const end = request.responseText.lastIndexOf("\n") + 1;
+      const lines = request.responseText.slice(read, end).split("\n").filter(Boolean);
+      read = end;
+      for (const line of lines) this._hear(recording, JSON.parse(line));
+    };
+    this._request = request;
+    recording.phase = "sending";
+    request.open("POST", this._url);
+    const current = (act) => (event) => this._request === request && act(event);
+    request.upload.onprogress = current(({ loaded, total }) => {
+      recording.part = loaded / total;
+      this._changed(recording, null);
+    });
+    request.onprogress = current(readLines);
+    request.onload = current(() => {
+      readLines();
+      this._end(recording, request.status === 200 ? CUT : reason(request));
+    });
+    request.onerror = current(() => this._end(recording, "The connection to the server broke."));
+    request.send(recording.file);
+    this._changed(recording, null);
+  }
+
+  _hear(recording, message) {
+    if (recording.phase === "sending") recording.phase = "transcribing";
+    switch (message.event) {
+      case "opened":
+        recording.duration_s = message.duration_s;
+        break;
+      case "progress":
+        recording.done_s = message.done_s;
+        break;
+      case "transcript":
+        message = { ...message, entry: recording.transcript.add(message, Date.now()) };
+        break;
+      case "session_failed":
+        return this._end(recording, message.message);
+      case "done":
+        recording.duration_s = recording.done_s = message.duration_s;
+        recording.problem = message.problem ?? "";
+        recording.phase = "done";
+        this._save();
+        break;
+    }
+    this._changed(recording, message);
+  }
+
+  /** No more comes of it; if it isn't done, this is why. */
+  _end(recording, problem) {
+    if (recording.phase === "failed") return;
+    if (recording.phase !== "waiting") this._request = null;
+    if (recording.phase !== "done") Object.assign(recording, { phase: "failed", problem });
+    this._save();
+    this._changed(recording, null);
+    this._next();
+  }
+
+  _key(id) {
+    return `${this._name}:${id}`;
+  }
+
+  /** Take over what another page did; `key` is what changed in the storage. */
+  sync(key) {
+    const changed = this.open.find(({ id }) => this._key(id) === key);
+    if (changed) changed.transcript.load();
+    if (key !== this._name) return;
+    const kept = this._load();
+    const mine = this.open.filter((one) => !ENDED.includes(one.phase) || isIn(kept, one));
+    for (const one of mine) {
+      if (ENDED.includes(one.phase)) Object.assign(one, kept.find(({ id }) => id === one.id));
+    }
+    const others = kept.filter((one) => !isIn(mine, one)).map((one) => this._make(one));
+    this.open = [...mine, ...others];
+  }
+
+  _load() {
+    try {
+      const kept = JSON.parse(this._storage.getItem(this._name)) ?? [];
+      return kept.filter(({ id, name }) => typeof id === "string" && typeof name === "string");
+    } catch {
+      return []; // a person or another program wrote there
+    }
+  }
+
+  _save() {
+    const kept = this.open.map(({ id, name, phase, duration_s, problem }) => {
+      return { id, name, duration_s, ...(ENDED.includes(phase) ? { phase, problem } : {}) };
+    });
+    try {
+      this._storage.setItem(this._name, JSON.stringify(kept));
+    } catch {
+      // it is full, which the transcript says
+    }
+  }
+}
+
+function isIn(recordings, { id }) {
+  return recordings.some((one) => one.id === id);
+}
+
+function reason({ responseText, status }) {
+  try {
+    return JSON.parse(responseText).detail;
+  } catch {
+    return responseText.trim() || `The server answered ${status}.`;
+  }
+}

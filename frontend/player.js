@@ -1,0 +1,80 @@
+// A recording under its transcript: how far it is, and its sound.
+
+import { readableTime } from "./exports.js";
+
+const PHASES = {
+  waiting: ["off", "Waiting for its turn"],
+  sending: ["busy", "Sending"],
+  transcribing: ["busy", "Transcribing"],
+  done: ["calm", "Transcribed"],
+  failed: ["bad", "Not transcribed"],
+};
+
+/**
+ * Fill the element that shows one recording at a time (see files.js).
+ *
+ * @param {HTMLElement} root
+ * @param {(time_s: number) => void} onTime while it plays
+ */
+export function createPlayer(root, onTime) {
+  const $ = (selector) => root.querySelector(selector);
+  const audio = $("audio");
+  let shown = null;
+  let url = "";
+
+  /** Show a recording, or nothing. */
+  function show(recording) {
+    if (recording?.file !== shown?.file || recording?.id !== shown?.id) open(recording?.file);
+    shown = recording && { id: recording.id, file: recording.file };
+    root.hidden = !recording;
+    if (recording) tell(recording);
+  }
+
+  function open(file) {
+    audio.pause();
+    URL.revokeObjectURL(url);
+    url = file ? URL.createObjectURL(file) : "";
+    if (url) audio.src = url;
+    else audio.removeAttribute("src");
+    audio.hidden = !url;
+    $("#mute").textContent = url ? "" : "Drop the file here again to listen to it.";
+  }
+
+  function tell({ phase, part, duration_s, done_s, problem }) {
+    const [tone, text] = PHASES[phase];
+    const busy = phase === "sending" || phase === "transcribing";
+    say($("#job"), text);
+    $("#job").dataset.tone = tone;
+    say($("#fault"), problem);
+    $("progress").hidden = !busy;
+    if (phase === "sending") $("progress").value = part;
+    else if (duration_s) $("progress").value = Math.min(1, done_s / duration_s);
+    else $("progress").removeAttribute("value");
+    $("#cancel").hidden = !busy && phase !== "waiting";
+    const of = duration_s ? readableTime(duration_s) : "";
+    const sent = `${Math.round(100 * part)} %`;
+    const far = { sending: sent, transcribing: `${readableTime(done_s)} of ${of || "?"}` };
+    $("#far").textContent = far[phase] ?? of;
+  }
+
+  function play(time_s) {
+    if (!url) return;
+    audio.currentTime = time_s;
+    audio.play().catch(cannotPlay);
+  }
+
+  function cannotPlay() {
+    if (!url || !audio.error) return;
+    audio.hidden = true;
+    $("#mute").textContent = "This browser can't play this kind of file.";
+  }
+
+  audio.addEventListener("timeupdate", () => onTime(audio.currentTime));
+  audio.addEventListener("error", cannotPlay);
+  return { show, play };
+}
+
+/** Only a change is written, so that a screen reader doesn't hear the same again. */
+function say(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
