@@ -57,7 +57,7 @@ Answer: TypeAlias = Transcription | TranscribeError
 
 READ_S = 0.1  # the longest that a stop or new settings wait for the source
 STALL_S = 2.0  # without sound for so long, open speech is over
-LAST_BLOCKS = 16  # read after a stop: what the source had heard before
+LAST_S = 5.0  # of sound, read after a stop: as much as a microphone may have heard before
 LAST_JOIN_S = 3.0  # for the engine to notice that its work is dropped
 LANE_JOBS = 8  # utterances of one session that may wait for the engine
 HANG_S, HANG_RTF = 30.0, 10.0  # an engine may take so long, and so many times as long as the sound
@@ -158,6 +158,11 @@ class AsrWorker:
         ModelError
             If the model can't be had.
         """
+        with self._changed:
+            if self._thread is not None and not self._done:
+                self._stopping = False  # the engine may have outlasted a stop
+        if self._done:
+            self.stop()
         if self._thread is None:
             self._stopping = False
             self._error = None
@@ -310,8 +315,6 @@ class AsrWorker:
             del job, answer  # lest an idle worker keeps a session alive
         with self._changed:
             change, self._change = self._change, None
-            self._done = True
-            self._changed.notify_all()
         if change:
             change[1].set_exception(SessionError("the engine was stopped meanwhile"))
 
@@ -425,6 +428,8 @@ class AsrWorker:
                         self._current = owner, job
                         return job
                 elif self._stopping or self._error:
+                    self._done = True
+                    self._changed.notify_all()
                     return None
                 else:
                     self._changed.wait()
@@ -637,8 +642,8 @@ class Session:
             self._dsp.start()
             try:
                 self.worker.wait_ready()
-            except ModelError:
-                self._stop(timeout_s=5.0)
+            except BaseException:  # an interrupt of the kernel too
+                self._stop(timeout_s=1.0)
                 raise
 
     def stop(self, timeout_s: float = 30.0) -> None:
@@ -1023,8 +1028,8 @@ def _capture(
     """Run `sttlab-dsp`: read the source until it ends, the session stops or nobody holds it."""
     ended = False
     try:
-        last_blocks = LAST_BLOCKS
-        while last_blocks and not ended:
+        left = round(LAST_S * SAMPLE_RATE)
+        while left > 0 and not ended:
             stop = stopping.is_set()
             block = source.read(0 if stop else READ_S)
             session = session_ref()
@@ -1035,7 +1040,7 @@ def _capture(
             else:
                 session._take(block)
                 if stop:
-                    last_blocks = last_blocks - 1 if len(block.samples) else 0
+                    left = left - len(block.samples) if len(block.samples) else 0
             del session
         if (session := session_ref()) is not None:
             session._finish(ended)

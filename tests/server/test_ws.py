@@ -213,6 +213,20 @@ def test_a_port_that_is_taken_is_an_error_with_the_remedy(source: Told) -> None:
             launch_server(Session(source, model=Counting()), port=port)
 
 
+def test_a_launch_that_is_interrupted_leaves_the_port_free(source: Told) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    session = Session(source, model=Counting())
+    session.worker.start = interrupted  # type: ignore[assignment,method-assign]
+    with pytest.raises(KeyboardInterrupt) as kept:  # as a kernel keeps the last error
+        launch_server(session, port=port)
+    launch_server(Session(source, model=Counting()), port=port).stop()
+    del kept
+
+
 def test_a_model_that_is_not_there_is_an_error_in_the_caller(source: Told) -> None:
     engine = Counting(load_error=ModelNotFound("there is no such model"))
     with pytest.raises(ModelNotFound):

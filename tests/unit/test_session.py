@@ -86,6 +86,40 @@ def test_stop_transcribes_what_was_said_before():
     assert not session.running
 
 
+def test_stop_takes_what_a_busy_session_had_not_read_yet():
+    go_on = threading.Event()
+
+    class Late(Blocks):
+        def read(self, timeout_s):
+            assert go_on.wait(WAIT_S)
+            return super().read(timeout_s)
+
+    pieces = speech(4).reshape(-1, 320)  # 3.2 s
+    session = Session(Late(*pieces, then_wait=True), vad=VAD, model=Counting())
+    session.start()
+    stop = threading.Thread(target=session.stop)
+    stop.start()
+    wait_until(session._stopping.is_set)
+    go_on.set()
+    stop.join(WAIT_S)
+    assert session.stats.audio_s == pytest.approx(3.2)
+    assert len(session.history) == 4
+
+
+def test_an_interrupt_while_the_model_loads_leaves_nothing():
+    def interrupted():
+        raise KeyboardInterrupt
+
+    source = Blocks(speech(1), then_wait=True)
+    with AsrWorker(Counting()) as worker:
+        session = Session(source, vad=VAD, model=worker)
+        worker.wait_ready = interrupted  # type: ignore[method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            session.start()
+    assert not session.running
+    assert source.closed == 1
+
+
 def test_start_and_stop_again_and_again():
     session = Session(source := Blocks(speech(1), then_wait=True), vad=VAD, model=Counting())
     before = threading.active_count()
@@ -284,6 +318,42 @@ def test_an_engine_that_hangs_does_not_hang_stop():
     assert session.worker.stop(WAIT_S)
     assert not session.history
     assert kinds(events)[TranscriptionFailed] == 3
+
+
+@pytest.mark.parametrize("in_time", [True, False])
+def test_a_worker_that_outlasted_a_stop_starts_again(in_time, monkeypatch):
+    monkeypatch.setattr("sttlab.session.LAST_JOIN_S", 0.1)
+    engine = Counting()
+    engine.go.clear()
+    worker = AsrWorker(engine)
+    worker.start()
+    worker.submit("me", Job(np.ones(1600, np.float32), Priority.FINAL, lambda *_: None), never)
+    assert engine.taken.acquire(timeout=WAIT_S)
+    assert not worker.stop(timeout_s=0.0)
+    if in_time:
+        worker.start()
+        engine.go.set()
+    else:
+        engine.go.set()
+        wait_until(lambda: worker._done)
+        worker.start()
+    answers = []
+    job = Job(np.ones(3200, np.float32), Priority.FINAL, lambda answer, _: answers.append(answer))
+    assert worker.submit("me", job, never)
+    wait_until(lambda: answers)
+    assert isinstance(answers[0], Transcription)
+    assert answers[0].text == "3200"
+    assert worker.stop(WAIT_S)
+
+
+def test_a_model_that_did_not_load_is_tried_again_at_the_next_start():
+    engine = Counting(load_error=ModelNotFound("no weights"))
+    worker = AsrWorker(engine)
+    with pytest.raises(ModelNotFound):
+        worker.start()
+    engine.load_error = None
+    with worker:
+        assert worker.ready
 
 
 def test_settings_apply_while_running_and_come_back():
