@@ -125,7 +125,15 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "transcribe":
         return importlib.import_module("sttlab.transcribe")
-    value = globals()[name] = getattr(importlib.import_module(_HOME[name]), name)
+    try:
+        home = importlib.import_module(_HOME[name])
+    except ModuleNotFoundError as error:
+        from sttlab.errors import MissingExtra
+
+        if missing := MissingExtra.behind(error):
+            raise missing from error
+        raise
+    value = globals()[name] = getattr(home, name)
     return value
 
 

@@ -122,6 +122,11 @@ def main(args: Sequence[str] | None = None) -> int:
         code = _failed(str(error), WRONG_CALL)
     except SttlabError as error:
         code = _failed(str(error))
+    except ModuleNotFoundError as error:
+        missing = MissingExtra.behind(error)
+        if not missing:
+            raise
+        code = _failed(str(missing))
     except OSError as error:
         code = FAILED
         if error.errno in (errno.EPIPE, errno.EINVAL) and error.filename is None:

@@ -16,6 +16,14 @@ SttlabError
 Every message says what happened, with which value, and what to do.
 """
 
+from __future__ import annotations
+
+# The extras of what whole parts of sttlab import, rather than a function when it is called.
+_EXTRAS = {
+    **dict.fromkeys(("fastapi", "starlette", "uvicorn", "websockets"), "server"),
+    **dict.fromkeys(("anywidget", "ipywidgets", "matplotlib"), "notebook"),
+}
+
 
 class SttlabError(Exception):
     """Root of everything sttlab raises on purpose."""
@@ -42,6 +50,12 @@ class MissingExtra(SttlabError, ImportError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed: pip install 'sttlab[{extra}]'")
+
+    @classmethod
+    def behind(cls, error: ModuleNotFoundError) -> MissingExtra | None:
+        """Make the error that names the remedy; None if no extra brings what was not found."""
+        package = (error.name or "").partition(".")[0]
+        return cls(package, _EXTRAS[package]) if package in _EXTRAS else None
 
 
 class SourceError(SttlabError):

@@ -150,6 +150,25 @@ def run_python(code: str) -> str:
     return done.stdout
 
 
+@pytest.mark.parametrize(
+    ("use", "package", "extra"),
+    [
+        ("sttlab.launch_server", "uvicorn", "server"),
+        ("sttlab.VadTuner", "ipywidgets", "notebook"),
+        ("sttlab.Labeler", "anywidget", "notebook"),
+        ("sttlab.plot_trace", "matplotlib", "notebook"),
+        ("cli.main(['demo'])", "fastapi", "server"),
+    ],
+)
+def test_what_is_not_installed_is_named_with_its_extra(use: str, package: str, extra: str) -> None:
+    code = (
+        f"import sys; sys.modules[{package!r}] = None; sys.stderr = sys.stdout\n"
+        f"import sttlab; from sttlab import cli\n"
+        f"try: {use}\nexcept sttlab.SttlabError as error: print(error)"
+    )
+    assert f"{package} is not installed: pip install 'sttlab[{extra}]'\n" in run_python(code)
+
+
 def test_public_names_are_where_they_are_said_to_be() -> None:
     for name, module in sttlab._HOME.items():
         path = ROOT.joinpath(*module.split("."))
