@@ -375,7 +375,7 @@ function dropDraft(utteranceId) {
 }
 
 function showEmpty() {
-  const words = { undefined: "Speak, and your words appear here.", done: "Nothing was said in it." };
+  const words = { undefined: "Speak, and your words appear here. Recordings can be dropped here, too.", done: "Nothing was said in it." };
   setText($("empty"), words[shown.phase] ?? "");
   $("empty").hidden = !$("empty").textContent || $("transcript").childElementCount > 0;
 }

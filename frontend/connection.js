@@ -3,7 +3,7 @@
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
 const ALL_SAID = 1000; // closed by the server, with nothing left to say
-const MOST_BUFFERED = 64 * 1024; // bytes that the network has not taken yet
+const MOST_BUFFERED = 64 * 1024; // bytes of sound that the network has not taken yet
 
 /** Address of the socket that belongs to a page, whatever path or proxy it is served at. */
 export function socketUrl(pageUrl, query = {}) {
@@ -27,7 +27,8 @@ export function nextPause(pauseMs) {
  *   => void} onLink `reason` is the server's, "" if the connection broke without one.
  * @returns {{retry: () => void, restart: () => void,
  *   send: (data: object | ArrayBuffer) => boolean}} `retry` ends a pause; `restart` connects anew,
- *   for another url; `send` says whether there was a connection to send on, that keeps up.
+ *   for another url; `send` says whether there was a connection to send on, which for sound must
+ *   keep up, too.
  */
 export function connect(url, onMessage, onLink) {
   let socket;
@@ -76,8 +77,10 @@ export function connect(url, onMessage, onLink) {
   }
 
   function send(data) {
-    if (socket.readyState !== WebSocket.OPEN || socket.bufferedAmount > MOST_BUFFERED) return false;
-    socket.send(data instanceof ArrayBuffer ? data : JSON.stringify(data));
+    if (socket.readyState !== WebSocket.OPEN) return false;
+    const isSound = data instanceof ArrayBuffer;
+    if (isSound && socket.bufferedAmount > MOST_BUFFERED) return false;
+    socket.send(isSound ? data : JSON.stringify(data));
     return true;
   }
 

@@ -120,13 +120,18 @@ export function createSettings(root, send, threshold, mine) {
 
   function flush() {
     timer = 0;
-    if (Object.keys(changes).length) send({ set: changes });
+    const asked = changes;
     changes = {};
+    if (Object.keys(asked).length) ask({ set: asked });
+  }
+
+  function ask(request) {
+    if (!send(request)) refused("There is no connection to the server now: nothing was changed.");
   }
 
   function use(name, value) {
     $("#refused").hidden = true;
-    send({ use: { [name]: value } });
+    ask({ use: { [name]: value } });
   }
 
   function makeSliders(labels, settings) {

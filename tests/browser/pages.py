@@ -83,6 +83,7 @@ class Stage:
             "version": protocol.VERSION,
             "locked": False,
             "settings": SETTINGS,
+            "max_file_bytes": protocol.MAX_FILE_BYTES,
             "stream": "s1",
             "time_s": 0.0,
             "capturing": True,

@@ -14,7 +14,7 @@ from sttlab.audio import load
 from sttlab.server.launch import ServerHandle, launch_server
 from sttlab.session import AsrWorker, Session
 from tests.browser.pages import Opened, expect, finals
-from tests.browser.test_page import HEARD_MS
+from tests.browser.test_page import BROKEN, HEARD_MS
 from tests.fakes import Blocks, Counting
 from tests.server.clients import wait_until_not
 
@@ -142,6 +142,26 @@ def test_another_microphone_of_the_browser_is_chosen_in_the_settings(
     choice.select_option("Back to the server's")
     expect(page.locator("#about")).to_have_text("blocks · counting")
     expect(choice.locator("option:checked")).to_have_text("blocks")
+
+
+def test_it_goes_on_by_itself_when_the_server_is_back(
+    speaking: Callable[[str], Opened],
+) -> None:
+    session = Session(Blocks(then_wait=True), model=Counting())
+    opened = speaking("monologue")
+    opened.allowed = BROKEN
+    with launch_server(session, port=0) as server:
+        port = int(server.url.rstrip("/").rsplit(":", 1)[1])
+        page = opened(server.url, permissions=["microphone"])
+        started(page)
+        expect(page.locator("#state")).to_have_text("Speech")
+    expect(page.locator("#state")).to_have_text("Reconnecting")
+    expect(page.locator(".note")).to_contain_text("The connection broke here")
+    session = Session(Blocks(then_wait=True), model=Counting())
+    with launch_server(session, port=port):
+        expect(page.locator("#state")).to_have_text("Speech")
+        expect(page.locator("#about")).to_contain_text("in this browser")
+        page.close()
 
 
 def test_what_cannot_be_sent_in_time_is_counted(silent: ServerHandle, opened: Opened) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sttlab.config import VadConfig
 from sttlab.events import ConfigChanged, Suppressed
-from sttlab.server.launch import ServerHandle
+from sttlab.server.launch import ServerHandle, launch_server
+from sttlab.session import Session
 from tests.browser.pages import Opened, Stage, barriers, expect, finals, staged
+from tests.browser.test_page import BROKEN
+from tests.fakes import Counting
+from tests.server.clients import Told, wait_for_capture
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -52,6 +57,39 @@ def test_a_slider_acts_on_the_running_session(silent: ServerHandle, opened: Open
     expect(slider(page, "Silence timeout")).to_have_value("2")
     page.get_by_role("button", name="Back to the defaults").click()
     assert stage.heard[-1]["set"]["margin_db"] == 8
+
+
+def test_two_pages_and_the_notebook_are_in_step_and_the_meter_follows(opened: Opened) -> None:
+    source = Told()
+    session = Session(source, vad=VadConfig(threshold_dbfs=-40), model=Counting())
+    with launch_server(session, port=0) as server:
+        one, two = opened(server.url), opened(server.url)
+        wait_for_capture(source)
+        for page in (one, two):
+            drawer(page)
+        slider(one, "Threshold").fill("-55")
+        expect(slider(two, "Threshold")).to_have_value("-55")
+        assert session.config.threshold_dbfs == -55
+        session.update(silence_timeout_s=1.5)  # as a notebook does
+        source.say()
+        for page in (one, two):
+            expect(slider(page, "Silence timeout")).to_have_value("1.5")
+            expect(page.get_by_role("meter")).to_have_attribute(
+                "aria-valuetext", re.compile("threshold -55 dBFS")
+            )
+            page.close()
+
+
+def test_what_is_changed_without_a_connection_is_taken_back(opened: Opened) -> None:
+    opened.allowed = BROKEN
+    with launch_server(Session(Told(), model=Counting()), port=0) as server:
+        page = opened(server.url)
+        expect(page.locator("#state")).to_have_text("Listening")
+    expect(page.locator("#state")).to_have_text("Reconnecting")
+    settings = drawer(page)
+    slider(page, "Silence timeout").fill("2")
+    expect(settings.get_by_role("alert")).to_contain_text("no connection")
+    expect(slider(page, "Silence timeout")).to_have_value("0.6")
 
 
 def test_a_fixed_threshold_begins_where_it_is(silent: ServerHandle, opened: Opened) -> None:

@@ -285,7 +285,8 @@ class SubPath:
             while b"\r\n\r\n" not in head and (part := visitor.recv(65536)):
                 head += part
             head = head.replace(b" /user/me/", b" /", 1)
-            if b"Upgrade" not in head:
+            if b"Upgrade: websocket" not in head:  # one request, as only its path is changed
+                head = head.replace(b"Connection: keep-alive\r\n", b"")
                 head = head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
             there.sendall(head)
             back = threading.Thread(target=self._pass, args=(there, visitor))

@@ -1,0 +1,94 @@
+"""Where the page may be used from, and who may not listen."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from sttlab.audio import wav_bytes
+from sttlab.server.launch import launch_server
+from sttlab.session import Session
+from tests.browser.pages import Opened, expect, finals
+from tests.browser.test_files import drop
+from tests.fakes import Blocks, Counting, speech
+from tests.server.clients import VAD, Told, wait_for_capture
+from tests.server.test_gate import TOKEN, SubPath
+
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(240)]
+
+LISTEN = """(url) => new Promise((resolve) => {
+    const socket = new WebSocket(url);
+    socket.onopen = () => resolve("open");
+    socket.onerror = () => resolve("refused");
+})"""
+SEND = """async ([url, data]) => {
+    const body = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+    const answer = await fetch(url, { method: "POST", mode: "no-cors", body });
+    return answer.type; // which is all that it may know
+}"""
+
+
+def test_all_of_it_works_at_a_sub_path_of_a_proxy(opened: Opened) -> None:
+    source = Told()
+    session = Session(source, vad=VAD, model=Counting())
+    with launch_server(session, port=0, token=TOKEN) as server, SubPath(server) as proxy:
+        page = opened(f"http://{proxy.address}/user/me/?token={TOKEN}")
+        assert page.url == f"http://{proxy.address}/user/me/"
+        wait_for_capture(source)
+        source.say()
+        expect(finals(page)).to_have_count(1)
+        page.get_by_role("button", name="Settings").click()
+        expect(page.get_by_label("Language")).to_be_hidden()
+        page.keyboard.press("Escape")
+        drop(page, "talk.wav", wav_bytes(speech(3)))
+        expect(page.locator("#job")).to_have_text("Transcribed")
+        expect(finals(page)).to_have_count(3)
+        page.close()
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """Another website."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><link rel=icon href=data:,><title>evil</title>")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def evil() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as website:
+        thread = threading.Thread(target=website.serve_forever)
+        thread.start()
+        yield f"http://evil.test:{website.server_port}"
+        website.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("is_allowed", [False, True])
+def test_a_page_of_another_website_may_not_listen(
+    evil: str, opened: Opened, is_allowed: bool
+) -> None:
+    opened.allowed = "" if is_allowed else "403"
+    engine = Counting()
+    source = Blocks(then_wait=True)
+    session = Session(source, vad=VAD, model=engine)
+    origins = [evil] if is_allowed else []
+    with launch_server(session, port=0, allowed_origins=origins) as server:
+        page = opened(f"{evil}/")
+        for query in ("", "?events=all", "?source=client"):
+            came = page.evaluate(LISTEN, server.ws_url + query)
+            assert came == ("open" if is_allowed else "refused")
+        data = base64.b64encode(wav_bytes(speech(1))).decode()
+        assert page.evaluate(SEND, [f"{server.url}files", data]) == "opaque"
+        page.close()
+    assert bool(source.opened) == is_allowed
+    assert bool(engine.lengths) == is_allowed
