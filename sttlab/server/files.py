@@ -32,6 +32,7 @@ TELL_S = 0.25  # between looks at how far it is
 PIECE_BYTES = 1 << 16
 MOST_WORDS = 2000  # of what the decoder says
 END_S = 5.0  # for it to end, once it has said all
+STOPPED = "the server was stopped meanwhile"
 BROKEN = "this file broke the decoder"
 TOO_LARGE = f"a file may have {MAX_FILE_BYTES >> 20} MiB at most: cut it, or compress it"
 
@@ -68,8 +69,10 @@ class Files:
         try:
             await file.take(request)
             opened = await file.start()
-        except BaseException:
+        except BaseException as error:
             self._forget(file)
+            if isinstance(error, asyncio.CancelledError):
+                raise HTTPException(503, STOPPED) from None
             raise
         return _Answer(file, opened, partial(self._forget, file))
 
@@ -97,6 +100,13 @@ class _Answer(StreamingResponse):
         """Answer, until all is said or the client leaves."""
         try:
             await super().__call__(scope, receive, send)
+        except (
+            asyncio.CancelledError
+        ):  # by a server that stops; a client that leaves raises nothing
+            last = protocol.full(SessionFailed(message=STOPPED))
+            body = f"{last}\n".encode()
+            with contextlib.suppress(OSError, RuntimeError):
+                await send({"type": "http.response.body", "body": body, "more_body": False})
         finally:
             self._ended()
 

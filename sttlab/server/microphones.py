@@ -17,6 +17,7 @@ from sttlab.session import Session
 
 MAX_MICROPHONES = 16
 FASTER = 1.5  # than it is said: sound that may come after a pause of the network
+IDLE_S = 60.0  # without sound
 ENDED_S = 0.05  # between looks at whether all is transcribed
 
 
@@ -79,11 +80,13 @@ class _OwnHub(Hub):
         self._source = source
         bytes_per_s = 2 * source.sample_rate
         self._sound = Allowance(FASTER * bytes_per_s, BUFFER_S * bytes_per_s)
+        self._heard = False  # anything since the last look
         self._ended = False
-        self._ending: asyncio.Task[None] | None = None
+        self._tasks = {asyncio.create_task(self._expect_sound())}
 
     async def _take(self, client: Client, message: Any) -> None:
         sound = message.get("bytes")
+        self._heard = True
         if sound is None or self._ended:
             await asyncio.shield(self._answer(client, message))
         elif not self._sound.take(len(sound)):
@@ -102,17 +105,28 @@ class _OwnHub(Hub):
         else:
             self._ended = True
             self._source.end()
-            self._ending = asyncio.create_task(self._finish())
+            self._tasks.add(asyncio.create_task(self._finish()))
 
     async def _finish(self) -> None:
         while not self.session.wait(0):  # noqa: ASYNC110 - its end is an event of threads
             await asyncio.sleep(ENDED_S)
+        await asyncio.sleep(0)  # for what is on its way from the threads
         for client in self.clients:
             client.finish()
 
+    async def _expect_sound(self) -> None:
+        """Let go of a client that holds a place and doesn't use it."""
+        while not self._ended:
+            self._heard = False
+            await asyncio.sleep(IDLE_S)
+            if not self._heard and not self._ended:
+                for client in self.clients:
+                    client.dismiss(POLICY_VIOLATION, f"no sound came for {IDLE_S:.0f} s")
+
     async def close(self) -> None:
-        if self._ending:
-            self._ending.cancel()
+        """Stop what was started here."""
+        for task in self._tasks:
+            task.cancel()
         await super().close()
 
 

@@ -25,7 +25,7 @@ from sttlab.server import contract, decode, files
 from sttlab.server.launch import ServerHandle, launch_server
 from sttlab.session import AsrWorker, Session
 from sttlab.transcribe import make_transcriber
-from tests.fakes import WAIT_S, Blocks, Counting, speech
+from tests.fakes import WAIT_S, Blocks, Counting, speech, wait_until
 from tests.server.clients import VAD, Told, client, health, receive, wait_until_not
 
 LINE = jsonschema.Draft202012Validator({**contract.schema(), "$ref": "#/$defs/file"})
@@ -92,6 +92,7 @@ def no_file_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     assert list(folder.iterdir()) == []
 
 
+HALF = b"POST /files HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9999999\r\n\r\n"
 LONG = wav_bytes(speech(200))  # more utterances than may wait
 
 
@@ -176,8 +177,7 @@ def test_one_too_many_is_told_so(
 def test_a_client_that_leaves_leaves_nothing(server: ServerHandle, engine: Counting) -> None:
     address = urlsplit(server.url)
     with socket.create_connection((address.hostname, address.port or 0)) as leaving:
-        head = b"POST /files HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9999999\r\n\r\n"
-        leaving.sendall(head + LONG[:100_000])
+        leaving.sendall(HALF + LONG[:100_000])
         wait_until_not(lambda: not decoders())
     wait_until_not(left_behind)
     engine.go.clear()
@@ -214,15 +214,28 @@ def test_a_decoder_that_dies_takes_nobody_along(server: ServerHandle, engine: Co
     assert health(server)["status"] == "ready"
 
 
-def test_a_server_that_stops_ends_what_it_is_at(source: Told, engine: Counting) -> None:
+def test_a_server_that_stops_ends_what_it_is_at(
+    source: Told, engine: Counting, caplog: pytest.LogCaptureFixture
+) -> None:
     with AsrWorker(engine) as worker:
         with launch_server(Session(source, vad=VAD, model=worker), port=0) as server:
             engine.go.clear()
-            with sending(server, LONG):
+            address = urlsplit(server.url)
+            with (
+                sending(server, LONG) as answer,
+                socket.create_connection((address.hostname, address.port or 0)) as half,
+            ):
                 assert engine.taken.acquire(timeout=WAIT_S)
+                half.sendall(HALF + LONG[:100_000])
+                wait_until(lambda: len(decoders()) == 2)
                 server.stop()
+                last = {"event": "session_failed", "message": files.STOPPED}
+                assert lines(answer)[-1] == last
+                half.settimeout(WAIT_S)
+                assert half.recv(12) == b"HTTP/1.1 503"
                 wait_until_not(left_behind)
         engine.go.set()
+    assert "Traceback" not in caplog.text
 
 
 def test_another_websites_page_may_send_nothing(server: ServerHandle) -> None:

@@ -155,6 +155,15 @@ def test_what_cannot_be_heard_ends_its_client(
         assert receive(well)["text"]
 
 
+def test_who_sends_nothing_holds_no_place(
+    server: ServerHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(microphones, "IDLE_S", 0.2)
+    with client(server, OWN) as own:
+        assert closed_with(own) == (1008, "no sound came for 0 s")
+    wait_until_not(sessions)
+
+
 def test_what_the_engine_has_no_time_for_is_said(
     source: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
