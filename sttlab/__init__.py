@@ -12,7 +12,7 @@ In a notebook
     Recorder        a button that records
     Labeler         speech marked by hand on a recording
     LiveMonitor     the same sliders over a running session
-    plot_trace, plot_utterances, plot_sweep     figures
+    plot_trace, plot_utterances, plot_sweep, plot_latency   figures
 
 Live
     Session         a source, a detector and a model at work
@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from sttlab.evaluate.sweep import sweep as sweep
     from sttlab.notebook.labeler import Labeler as Labeler
     from sttlab.notebook.monitor import LiveMonitor as LiveMonitor
+    from sttlab.notebook.plots import plot_latency as plot_latency
     from sttlab.notebook.plots import plot_sweep as plot_sweep
     from sttlab.notebook.plots import plot_trace as plot_trace
     from sttlab.notebook.plots import plot_utterances as plot_utterances
@@ -107,6 +108,7 @@ _HOME = {
     "list_devices": "sttlab.capture.microphone",
     "load": "sttlab.audio",
     "load_labels": "sttlab.evaluate.labels",
+    "plot_latency": "sttlab.notebook.plots",
     "plot_sweep": "sttlab.notebook.plots",
     "plot_trace": "sttlab.notebook.plots",
     "plot_utterances": "sttlab.notebook.plots",

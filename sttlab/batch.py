@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 from sttlab import export
 from sttlab.audio import Recording, load
@@ -17,8 +17,6 @@ from sttlab.errors import ConfigError
 from sttlab.events import Segment, Utterance
 from sttlab.transcribe import make_transcriber
 from sttlab.transcribe.base import Suppression, Transcriber, Transcription
-
-_Part = TypeVar("_Part", Segment, Suppression)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +92,7 @@ def transcribe(
     language: str | None = None,
     task: Literal["transcribe", "translate"] = "transcribe",
     initial_prompt: str | None = None,
+    words: bool = False,
     vad: VadConfig | None = None,
     progress: Callable[[float, float], None] | None = None,
 ) -> FileTranscript:
@@ -104,8 +103,8 @@ def transcribe(
     sound : path or Recording
     model : str or Transcriber
         A model's name or path, loaded for this call; or an engine, to load it once for many
-        recordings, which then also holds `language`, `task` and `initial_prompt`.
-    language, task, initial_prompt
+        recordings, which then also holds `language`, `task`, `initial_prompt` and `words`.
+    language, task, initial_prompt, words
         See `TranscribeConfig`.
     vad : VadConfig, optional
         What decides where utterances begin and end.
@@ -127,16 +126,20 @@ def transcribe(
     """
     if isinstance(model, str):
         config = TranscribeConfig(
-            model=model, language=language, task=task, initial_prompt=initial_prompt
+            model=model,
+            language=language,
+            task=task,
+            initial_prompt=initial_prompt,
+            words=words,
         )
         engine = make_transcriber(config)
         try:
             return _transcribe(sound, engine, vad, progress)
         finally:
             engine.close()
-    if (language, task, initial_prompt) != (None, "transcribe", None):
+    if (language, task, initial_prompt, words) != (None, "transcribe", None, False):
         raise ConfigError(
-            "language, task and initial_prompt are the engine's when one is given; "
+            "language, task, initial_prompt and words are the engine's when one is given; "
             "set them in its TranscribeConfig"
         )
     return _transcribe(sound, model, vad, progress)
@@ -161,8 +164,12 @@ def _transcribe(
         language=language,
         language_probability=probability,
         text=" ".join(answer.text for _, answer in answers if answer.text),
-        segments=tuple(_at(s, u.start_s) for u, answer in answers for s in answer.segments),
-        suppressed=tuple(_at(s, u.start_s) for u, answer in answers for s in answer.suppressed),
+        segments=tuple(s.later(u.start_s) for u, answer in answers for s in answer.segments),
+        suppressed=tuple(
+            replace(s, start_s=s.start_s + u.start_s, end_s=s.end_s + u.start_s)
+            for u, answer in answers
+            for s in answer.suppressed
+        ),
     )
 
 
@@ -178,10 +185,6 @@ def _language(answers: list[tuple[Utterance, Transcription]]) -> tuple[str | Non
         return None, 0.0
     language = max(speech_s, key=lambda code: speech_s[code])
     return language, weighted[language] / speech_s[language]
-
-
-def _at(part: _Part, offset_s: float) -> _Part:
-    return replace(part, start_s=part.start_s + offset_s, end_s=part.end_s + offset_s)
 
 
 def _write(text: str, path: str | Path | None) -> str:

@@ -118,6 +118,8 @@ class TranscribeConfig:
         Words the model should expect: names, jargon, style.
     device : "cpu", "cuda", "mps" or None
         None takes the fastest that works.
+    words : bool
+        Whether to find out when each word was said, and how sure it is. Takes a little longer.
 
     Raises
     ------
@@ -131,6 +133,7 @@ class TranscribeConfig:
     task: Literal["transcribe", "translate"] = "transcribe"
     initial_prompt: str | None = None
     device: Literal["cpu", "cuda", "mps"] | None = None
+    words: bool = False
 
     def __post_init__(self) -> None:
         allowed = {
@@ -138,6 +141,8 @@ class TranscribeConfig:
             "task": ("transcribe", "translate"),
             "device": (None, "cpu", "cuda", "mps"),
         }
+        if not isinstance(self.words, bool):
+            raise ConfigError(f"words must be true or false, not {self.words!r}")
         for name, values in allowed.items():
             if getattr(self, name) not in values:
                 words = ", ".join(v for v in values if v)

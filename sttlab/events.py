@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -127,13 +127,35 @@ class SpeechPaused(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Segment:
-    """A part of a transcript, in seconds from the stream's start; `confidence` in 0..1."""
+class Word:
+    """A word with its punctuation, in seconds from the stream's start; `confidence` in 0..1."""
 
     start_s: float
     end_s: float
     text: str
     confidence: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A part of a transcript, in seconds from the stream's start; `confidence` in 0..1.
+
+    Its ``words`` are there if they were asked for.
+    """
+
+    start_s: float
+    end_s: float
+    text: str
+    confidence: float
+    words: tuple[Word, ...] = ()
+
+    def later(self, seconds: float) -> Segment:
+        """Move it in time, with its words."""
+        words = tuple(
+            replace(w, start_s=w.start_s + seconds, end_s=w.end_s + seconds) for w in self.words
+        )
+        start_s, end_s = self.start_s + seconds, self.end_s + seconds
+        return replace(self, start_s=start_s, end_s=end_s, words=words)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +195,8 @@ class Transcript(Event):
         Wall time from the end of speech to this event: the sum of the four.
     engine_s : float
         Wall time that the engine took, whenever that was.
+    guessed : bool
+        Whether the engine had begun in the pause, before it was known to be the end.
     """
 
     kind: ClassVar[str] = "transcript"
@@ -190,6 +214,7 @@ class Transcript(Event):
     decode_s: float
     delay_s: float
     engine_s: float
+    guessed: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import html
 import json
 from collections.abc import Iterable, Iterator
 
-from sttlab.events import Segment
+from sttlab.events import Segment, Word
 
 
 def to_txt(segments: Iterable[Segment]) -> str:
@@ -40,17 +40,24 @@ def to_vtt(segments: Iterable[Segment]) -> str:
 
 
 def to_json(segments: Iterable[Segment], **about: object) -> str:
-    """One JSON object on one line: `about`, then ``segments`` with times in seconds."""
+    """One JSON object on one line: `about`, then ``segments`` with times in seconds.
+
+    A segment's ``words`` are written if it has them.
+    """
     parts = [
-        {
-            "start": round(s.start_s, 3),
-            "end": round(s.end_s, 3),
-            "text": s.text.strip(),
-            "confidence": round(s.confidence, 3),
-        }
+        _as_json(s) | ({"words": [_as_json(w) for w in s.words]} if s.words else {})
         for s in segments
     ]
     return json.dumps({**about, "segments": parts}, ensure_ascii=False) + "\n"
+
+
+def _as_json(part: Segment | Word) -> dict[str, object]:
+    return {
+        "start": round(part.start_s, 3),
+        "end": round(part.end_s, 3),
+        "text": part.text.strip(),
+        "confidence": round(part.confidence, 3),
+    }
 
 
 def _cues(segments: Iterable[Segment]) -> Iterator[tuple[int, int, str]]:

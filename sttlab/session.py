@@ -867,11 +867,11 @@ class Session:
         if guess and guess.job and _same_sound(guess.utterance, utterance):
             self._guess = None
             with self._state:
-                guess.finish = finish
+                guess.finish = partial(finish, guessed=True)
                 guess.job.priority = Priority.FINAL
                 answer = guess.answer
             if answer:
-                finish(*answer)
+                finish(*answer, guessed=True)
             return
         self._drop_guess()
         job = Job(utterance.samples, Priority.FINAL if self._live else Priority.LATER, finish)
@@ -903,6 +903,7 @@ class Session:
         decided_at: float,
         answer: Answer,
         engine_s: float,
+        guessed: bool = False,
     ) -> None:
         """Say what became of an utterance whose last sound arrived at `arrived_at`, wall time."""
         events: list[Event] = []
@@ -920,9 +921,10 @@ class Session:
         else:
             if answer.text:
                 waited_s = self._clock() - decided_at
-                events.append(
-                    _transcript(utterance, answer, decided_at - arrived_at, waited_s, engine_s)
+                transcript = _transcript(
+                    utterance, answer, decided_at - arrived_at, waited_s, engine_s
                 )
+                events.append(replace(transcript, guessed=guessed))
             events += [
                 Suppressed(
                     utterance_id=utterance.utterance_id,
@@ -992,16 +994,14 @@ def _transcript(
         language=answer.language,
         language_probability=answer.language_probability,
         confidence=answer.confidence,
-        segments=tuple(
-            replace(s, start_s=s.start_s + start_s, end_s=s.end_s + start_s)
-            for s in answer.segments
-        ),
+        segments=tuple(s.later(start_s) for s in answer.segments),
         pause_s=pause_s,
         capture_s=capture_s,
         queue_s=waited_s - decode_s,
         decode_s=decode_s,
         delay_s=pause_s + capture_s + waited_s,
         engine_s=engine_s,
+        guessed=False,
     )
 
 

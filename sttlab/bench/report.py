@@ -33,15 +33,15 @@ PACKAGES = (
     "websockets",
     "uvicorn",
 )
-STAGES = {  # in the order in which they pass, with a colour each
-    "end found late": "#bbbbbb",
-    "silence timeout": "#d9c27a",
-    "waiting beyond it": "#b3541e",
-    "capture": "#7fa7c9",
-    "queue": "#7b5ea7",
-    "decode": "#2f6f4f",
-    "send": "#c23b5a",
-}
+STAGES = (  # in the order in which they pass
+    "end found late",
+    "silence timeout",
+    "waiting beyond it",
+    "capture",
+    "queue",
+    "decode",
+    "send",
+)
 
 
 def surroundings() -> Figures:
@@ -262,13 +262,12 @@ def _draw_delays(axes: Any, systems: Sequence[Figures]) -> None:
 
 
 def _draw_stages(axes: Any, figures: Figures) -> None:
+    from sttlab.notebook.plots import DELAYS, FOUND, SOUND, TRUTH, draw_delays
+
+    others = {"end found late": SOUND, "waiting beyond it": FOUND, "send": TRUTH}
+    colors = others | DELAYS
     each = [o["stages_s"] for o in figures["outcomes"] if o["stages_s"]]
-    rows = range(len(each))
-    ends = [min(0.0, s["end found late"]) for s in each]
-    for name, colour in STAGES.items():
-        widths = [abs(s[name]) for s in each]
-        axes.barh(rows, widths, left=ends, color=colour, label=name)
-        ends = [end + width for end, width in zip(ends, widths, strict=True)]
+    draw_delays(axes, each, {name: colors[name] for name in STAGES})
     axes.axvline(0, color="black", linewidth=0.8)
     axes.invert_yaxis()
     axes.set_ylabel("utterance")

@@ -19,12 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sttlab.errors import ConfigError, MissingExtra
+from sttlab.transcribe.base import UNSPACED
 
 if TYPE_CHECKING:
     from jiwer import AlignmentChunk
-
-UNSPACED = {"zh", "ja", "th", "lo", "my", "yue"}
-"""Languages written without spaces: Whisper's authors compare characters there."""
 
 WORDS = 1  # the column of counts that holds the words said
 RESAMPLES = 10_000
@@ -251,7 +249,7 @@ def normaliser(language: str) -> tuple[str, Callable[[str], str]]:
         with warnings.catch_warnings():  # it leaves a file for the garbage collector to close
             warnings.simplefilter("ignore", ResourceWarning)
             return "Whisper's English", whisper.EnglishTextNormalizer()
-    if language in UNSPACED:
+    if language in UNSPACED:  # where Whisper's authors compare characters
         return "Whisper's basic, characters", whisper.BasicTextNormalizer(split_letters=True)
     return "Whisper's basic", whisper.BasicTextNormalizer()
 

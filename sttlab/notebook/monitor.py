@@ -33,7 +33,16 @@ from sttlab.events import (
 )
 from sttlab.notebook.painter import Painter, Shown, make_button
 from sttlab.notebook.picture import STYLE, Picture, legend
-from sttlab.notebook.plots import FLOOR, FOUND, LEVEL, LEVELS, ONSET, OTHER, PROBABILITY
+from sttlab.notebook.plots import (
+    DELAYS,
+    FLOOR,
+    FOUND,
+    LEVEL,
+    LEVELS,
+    ONSET,
+    PROBABILITY,
+    delay_parts,
+)
 from sttlab.notebook.sliders import VadSliders
 from sttlab.session import Session
 
@@ -44,8 +53,6 @@ LEVEL_EVENTS = 500  # in the window, at 20 ms
 TEXTS = 50  # kept of each kind
 INTERVAL_S = 0.1
 STATES = {"speech": FOUND, "pause": FLOOR}
-# Where the time from the last word to the text goes.
-DELAYS = {"pause": FLOOR, "capture": OTHER, "queue": ONSET, "decoding": LEVEL}
 PX_PER_S = 60
 
 
@@ -315,7 +322,7 @@ def _table(texts: list[Transcript], draft: str) -> str:
 
 def _bar(t: Transcript) -> str:
     """Draw what the delay of a text is made of."""
-    parts = dict(zip(DELAYS, (t.pause_s, t.capture_s, t.queue_s, t.decode_s), strict=True))
+    parts = delay_parts(t)
     words = ", ".join(f"{seconds:.2f} s {name}" for name, seconds in parts.items())
     bars = "".join(
         f'<i style="width:{PX_PER_S * min(seconds, 5):.0f}px;background:{DELAYS[name]}"></i>'

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from textwrap import shorten
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -24,7 +25,7 @@ from sttlab.audio import SAMPLE_RATE
 from sttlab.config import VadConfig
 from sttlab.core import Sound
 from sttlab.evaluate.sweep import METRICS, Sweep
-from sttlab.events import Utterance
+from sttlab.events import Event, Transcript, Utterance
 from sttlab.notebook.trace import Trace, extremes, frame_length
 
 INK = "#7a7a7a"
@@ -36,6 +37,8 @@ FOUND = "#e69f00"
 TRUTH = "#009e73"
 OTHER = "#cc79a7"
 CURVES = (LEVEL, ONSET, TRUTH, OTHER, FOUND)
+# Where the time from the last word to the text goes.
+DELAYS = {"silence timeout": FLOOR, "capture": OTHER, "queue": ONSET, "decode": LEVEL}
 
 # What the fields of `VadConfig` are called wherever a person meets them.
 KNOBS = {
@@ -54,6 +57,8 @@ WIDTH, LEFT, RIGHT = 960, 62, 10  # px of a notebook's page
 TOP, GAP, BOTTOM = 8, 10, 40
 PIXELS = 2  # of a sharp screen to one px
 SWEEP_PX = (560, 380)
+LATENCY_ROWS = 40
+LATENCY_WORDS = 34  # characters of a text beside its bar
 READABLE_CELLS = 15  # in a row or a column of a heat map
 
 
@@ -273,6 +278,58 @@ def plot_sweep(
         best = sweep.best(metric)
         _draw_map(ax, sweep, metric, best if chosen is None else chosen)
     return ax
+
+
+def plot_latency(events: Iterable[Event], *, ax: Axes | None = None) -> Axes:
+    """Plot how long after its last word each text came, and what took that long.
+
+    Parameters
+    ----------
+    events : iterable of Event
+        Such as ``session.history``; the last forty transcripts count, others do not.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        One row a transcript, from above; the silence timeout has its own colour.
+
+    Examples
+    --------
+    >>> plot_latency(session.history)  # doctest: +SKIP
+    """
+    found = [e for e in events if isinstance(e, Transcript)][-LATENCY_ROWS:]
+    if ax is None:
+        panel = Panel(label="", height=22 * max(len(found), 4), low=len(found), high=-1)
+        (ax,) = make_axes([panel], 0, 1)
+        ax.set_position((0.32, ax.get_position().y0, 0.67, ax.get_position().height))
+    delays = [delay_parts(t) for t in found]
+    draw_delays(ax, delays, DELAYS)
+    names = [
+        f"{shorten(t.text, LATENCY_WORDS, placeholder=' …')}  {t.start_s:.1f} s" for t in found
+    ]
+    ax.set_yticks(range(len(found)), names)
+    _style(ax)
+    ax.set(xlabel="seconds after the last word", ylim=(max(len(found), 1) - 0.5, -0.5))
+    ax.set_xlim(0, max(1.0, 1.05 * max((t.delay_s for t in found), default=0)))
+    ax.grid(visible=False, axis="y")
+    _legend([ax], ax, ncols=4)
+    return ax
+
+
+def delay_parts(transcript: Transcript) -> dict[str, float]:
+    """Name what the time from the last word to a text was spent on, in seconds."""
+    t = transcript
+    return dict(zip(DELAYS, (t.pause_s, t.capture_s, t.queue_s, t.decode_s), strict=True))
+
+
+def draw_delays(ax: Axes, rows: Sequence[dict[str, float]], colors: dict[str, str]) -> None:
+    """Stack the parts of each delay, one row each; what is negative stands left of 0."""
+    ends = np.array([min(0.0, *row.values()) for row in rows])
+    for name, color in colors.items():
+        widths = np.abs([row[name] for row in rows])
+        ax.barh(range(len(rows)), widths, 0.7, left=ends, color=color, lw=0, label=name)
+        ends = ends + widths
 
 
 def map_settings(sweep: Sweep, chosen: int) -> NDArray[np.int64]:

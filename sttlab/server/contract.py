@@ -8,7 +8,7 @@ from types import NoneType, UnionType
 from typing import Any
 
 from sttlab.config import VadConfig
-from sttlab.events import Segment
+from sttlab.events import Segment, Word
 from sttlab.server.protocol import (
     FILE_SENT,
     SENT,
@@ -109,7 +109,7 @@ def markdown() -> str:
     }
     rows += [f"| `{text}` | {_summary(kind, whole=True)} |" for text, kind in sent.items()]
     rows += ["", "| part | fields |", "| --- | --- |"]
-    for part in (VadConfig, Using, Setting, Segment):
+    for part in (VadConfig, Using, Setting, Segment, Word):
         rows.append(f"| {part.__name__} | {', '.join(_field(part, f) for f in fields(part))} |")
     return "\n".join(rows) + "\n"
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE, level_dbfs
 from sttlab.errors import TranscribeError
-from sttlab.events import Segment
+from sttlab.events import Segment, Word
 
 LONGEST_PIECE_S = 28.0
 CUT_WINDOW_S = 5.0
 FRAME_SAMPLES = 1600  # 0.1 s
+UNSPACED = {"zh", "ja", "th", "lo", "my", "yue"}  # languages written without spaces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +156,23 @@ def invented(
     if level < -60 and log_prob < -0.7:
         return f"too quiet to be words ({level:.0f} dBFS, {confidence(log_prob):.0%} confident)"
     return None
+
+
+def whole_words(parts: Iterable[Word], language: str) -> list[Word]:
+    """Put parts of words together: all that don't begin with a space, where words do."""
+    words: list[Word] = []
+    for part in parts:
+        if words and language not in UNSPACED and not part.text.startswith(" "):
+            last = words[-1]
+            words[-1] = replace(
+                last,
+                end_s=part.end_s,
+                text=last.text + part.text,
+                confidence=last.confidence * part.confidence,
+            )
+        elif part.text.strip():
+            words.append(part)
+    return [replace(word, text=word.text.strip()) for word in words]
 
 
 def pieces(sound: NDArray[np.float32]) -> Iterator[tuple[int, NDArray[np.float32]]]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sttlab.audio import SAMPLE_RATE, normalise
 from sttlab.config import TranscribeConfig
 from sttlab.errors import ConfigError, MissingExtra, ModelError, SourceError, TranscribeError
-from sttlab.events import Segment
+from sttlab.events import Segment, Word
 from sttlab.transcribe.base import (
     Cancelled,
     Suppression,
@@ -19,6 +19,7 @@ from sttlab.transcribe.base import (
     confidence,
     invented,
     never,
+    whole_words,
 )
 from sttlab.transcribe.weights import find_ctranslate2
 
@@ -106,6 +107,7 @@ class FasterTranscriber:
                 condition_on_previous_text=False,
                 beam_size=1,
                 temperature=[0.0, 0.2, 0.4],
+                word_timestamps=self.config.words,
             )
             return self._combine(found, info, sound, cancelled)
         except (RuntimeError, ValueError) as error:
@@ -129,8 +131,23 @@ class FasterTranscriber:
                 suppressed.append(held)
             elif text:
                 share = confidence(part.avg_logprob)
+                words = (
+                    Word(
+                        start_s=float(w.start),
+                        end_s=float(w.end),
+                        text=w.word,
+                        confidence=float(w.probability),
+                    )
+                    for w in part.words or ()
+                )
                 segments.append(
-                    Segment(start_s=part.start, end_s=part.end, text=text, confidence=share)
+                    Segment(
+                        start_s=part.start,
+                        end_s=part.end,
+                        text=text,
+                        confidence=share,
+                        words=tuple(whole_words(words, info.language)),
+                    )
                 )
         return Transcription(
             text=" ".join(s.text for s in segments),

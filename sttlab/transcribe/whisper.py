@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sttlab.audio import SAMPLE_RATE, normalise
 from sttlab.config import TranscribeConfig
 from sttlab.errors import ConfigError, MissingExtra, ModelError, SourceError, TranscribeError
-from sttlab.events import Segment
+from sttlab.events import Segment, Word
 from sttlab.transcribe import weights
 from sttlab.transcribe.base import (
     Cancelled,
@@ -25,6 +25,7 @@ from sttlab.transcribe.base import (
     invented,
     never,
     pieces,
+    whole_words,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ LOOP_COMPRESSION = 2.4  # the text repeats itself
 POOR_LOG_PROB = -1.0
 TOKENS_PER_S, TOKENS_MORE = 12, 24  # nobody speaks faster
 TOKENS_PER_SECOND_OF_TIMESTAMPS = 50
+MEL_FRAMES_PER_S = 100
+LONGEST_WORD = 2.0  # times the median word
+PUNCTUATION = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"  # before and after a word, as Whisper has it
 
 # Whisper hooks its decoder while it decodes, and timing switches a setting of the whole class: two
 # decodings at once give wrong text, silently.
@@ -49,6 +53,8 @@ _decoding = threading.Lock()
 @dataclass(frozen=True)
 class _Decoded:
     text: str
+    tokens: tuple[int, ...]
+    features: torch.Tensor  # that they were decoded from
     segments: tuple[Segment, ...]
     log_prob: float
     no_speech: float
@@ -111,7 +117,11 @@ class WhisperTranscriber:
         self.transcribe(np.random.default_rng(0).standard_normal(SAMPLE_RATE) * 1e-3)
 
     def _load(self, path: Path, device: str) -> Any:
-        return self._whisper.load_model(str(path), device=device).eval()
+        model = self._whisper.load_model(str(path), device=device).eval()
+        heads = self._whisper._ALIGNMENT_HEADS.get(self.config.model)
+        if heads:  # of attention, those that follow the sound; a checkpoint doesn't name them
+            model.set_alignment_heads(heads)
+        return model
 
     def _device(self) -> str:
         cuda, mps = self._torch.cuda.is_available(), self._torch.backends.mps.is_available()
@@ -183,10 +193,7 @@ class WhisperTranscriber:
                     Suppression(text=decoded.text, reason=reason, start_s=start_s, end_s=end_s)
                 )
                 continue
-            segments += [
-                replace(s, start_s=s.start_s + start_s, end_s=min(s.end_s + start_s, end_s))
-                for s in decoded.segments
-            ]
+            segments += [s.later(start_s) for s in decoded.segments]
         return Transcription(
             text=" ".join(s.text for s in segments),
             segments=tuple(segments),
@@ -196,12 +203,15 @@ class WhisperTranscriber:
             confidence=float(np.mean([s.confidence for s in segments])) if segments else 0.0,
         )
 
+    def _window_s(self, sound_s: float) -> float:
+        return min(WINDOW_S, max(SHORTEST_WINDOW_S, math.ceil(sound_s + AFTER_S)))
+
     def _piece(
         self, sound: NDArray[np.float32], cancelled: Callable[[], bool]
     ) -> tuple[_Decoded, str, float]:
         """Transcribe at most 30 s: in a short window, and if that is poor, in ever bolder ways."""
-        window_s = max(SHORTEST_WINDOW_S, math.ceil(len(sound) / SAMPLE_RATE + AFTER_S))
-        features = self._encode(sound, min(window_s, WINDOW_S), cancelled)
+        window_s = self._window_s(len(sound) / SAMPLE_RATE)
+        features = self._encode(sound, window_s, cancelled)
         language, probability = self._language(features)
         best = self._decode(features, sound, language, TEMPERATURES[0], cancelled)
         if best.poor and window_s < WINDOW_S:
@@ -212,7 +222,47 @@ class WhisperTranscriber:
             if best.compression <= LOOP_COMPRESSION:
                 break
             best = self._decode(features, sound, language, temperature, cancelled)
+        if self.config.words and best.segments:
+            words = self._words(best, len(sound) / SAMPLE_RATE, language)
+            best = replace(best, segments=tuple(_share_out(words, best.segments)))
         return best, language, probability
+
+    def _words(self, decoded: _Decoded, sound_s: float, language: str) -> list[Word]:
+        """Find when each word was said: Whisper's own alignment, of features that are there."""
+        timing = self._whisper.timing
+        tokenizer = self._whisper.tokenizer.get_tokenizer(
+            self._model.is_multilingual,
+            num_languages=self._model.num_languages,
+            language=language,
+            task=self.config.task,
+        )
+        tokens = [token for token in decoded.tokens if token < tokenizer.eot]
+        heard = _Heard(self._model, decoded.features)
+        unused = self._torch.empty(0)
+        aligned = timing.find_alignment(
+            heard, tokenizer, tokens, unused, round(sound_s * MEL_FRAMES_PER_S)
+        )
+        shares = iter(heard.shares(tokens, len(tokenizer.sot_sequence)))
+        each = {id(word): [next(shares) for _ in word.tokens] for word in aligned}
+        timing.merge_punctuations(aligned, *PUNCTUATION)
+        parts: list[Word] = []
+        for word in aligned:
+            if not word.word:  # punctuation, now part of another
+                continue
+            start_s = min(max(float(word.start), parts[-1].end_s if parts else 0.0), sound_s)
+            parts.append(
+                Word(
+                    start_s=start_s,
+                    end_s=min(max(float(word.end), start_s), sound_s),
+                    text=word.word,
+                    confidence=self._sure(each[id(word)]),
+                )
+            )
+        return _begun_late(whole_words(parts, language))
+
+    def _sure(self, shares: list[float]) -> float:
+        """Say how sure a word is, from the probabilities of its tokens."""
+        return math.prod(shares)
 
     def _encode(
         self, sound: NDArray[np.float32], window_s: float, cancelled: Callable[[], bool]
@@ -269,11 +319,32 @@ class WhisperTranscriber:
         result = task.run(features)[0]
         return _Decoded(
             result.text.strip(),
+            tuple(result.tokens),
+            features,
             tuple(_segments(result, task.tokenizer, seconds)),
             result.avg_logprob,
             result.no_speech_prob,
             result.compression_ratio,
         )
+
+
+class _Heard:
+    """The model, with its encoder's answer there already."""
+
+    def __init__(self, model: Any, features: torch.Tensor) -> None:
+        self.device, self.dims, self.decoder = model.device, model.dims, model.decoder
+        self.alignment_heads = model.alignment_heads
+        self._features = features
+
+    def __call__(self, mel: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.decoder(tokens, self._features)
+        self._logits = logits
+        return logits
+
+    def shares(self, tokens: list[int], first: int) -> list[float]:
+        """Give the probability of each token, `first` tokens after the beginning."""
+        probabilities = self._logits[0, first : first + len(tokens)].softmax(-1)
+        return [float(probabilities[i, token]) for i, token in enumerate(tokens)]
 
 
 class _Watch:
@@ -313,3 +384,25 @@ def _segments(result: Any, tokenizer: Any, seconds: float) -> Iterator[Segment]:
             end_s = min(max(at_s, start_s), seconds)
             yield Segment(start_s=start_s, end_s=end_s, text=words, confidence=share)
         start_s, text = min(at_s, seconds), []
+
+
+def _begun_late(words: list[Word]) -> list[Word]:
+    """Shorten a first word that was given the silence before it."""
+    if words:
+        lengths = [word.end_s - word.start_s for word in words]
+        longest_s = LONGEST_WORD * float(np.median(lengths))
+        first = words[0]
+        words[0] = replace(first, start_s=max(first.start_s, first.end_s - longest_s))
+    return words
+
+
+def _share_out(words: list[Word], segments: tuple[Segment, ...]) -> Iterator[Segment]:
+    """Give each segment its words: those whose letters are its text."""
+    left = list(words)
+    for segment in segments:
+        mine: list[Word] = []
+        letters = len("".join(segment.text.split()))
+        while left and letters > 0:
+            letters -= len("".join(left[0].text.split()))
+            mine.append(left.pop(0))
+        yield replace(segment, words=tuple(mine))

@@ -162,6 +162,7 @@ def final(number: int, text: str, confidence: float = 0.9) -> Transcript:
         decode_s=0.2,
         delay_s=0.8,
         engine_s=0.2,
+        guessed=False,
     )
 
 

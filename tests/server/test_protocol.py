@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from sttlab import events
 from sttlab.config import VadConfig
 from sttlab.errors import ConfigError
-from sttlab.events import Event, Segment, SpeechPaused, Transcript, Utterance
+from sttlab.events import Event, Segment, SpeechPaused, Transcript, Utterance, Word
 from sttlab.server import contract, protocol
 from sttlab.server.protocol import End, Refused, Request, Set, Use
 
 SCHEMA = contract.schema()
+WORD = Word(start_s=0.1, end_s=0.4, text="a", confidence=0.5)
 UTTERANCE = Utterance(
     utterance_id=3,
     start_sample=1600,
@@ -45,10 +46,13 @@ def every_event() -> Iterator[Event]:
     samples: dict[str, Any] = {
         "float": 1.5,
         "int": 7,
+        "bool": True,
         "str": "Grüße, \ud800 <script>",
         "State": "pause",
         "VadConfig": VadConfig(),
-        "tuple[Segment, ...]": (Segment(start_s=0.0, end_s=1.0, text="a", confidence=0.5),),
+        "tuple[Segment, ...]": (
+            Segment(start_s=0.0, end_s=1.0, text="a", confidence=0.5, words=(WORD,)),
+        ),
     }
     for kind in Event.__subclasses__():
         if kind.__module__ == events.__name__ and kind not in (Utterance, SpeechPaused):

@@ -1,13 +1,14 @@
 """What is exported is read back as a player reads it: by FFmpeg, through PyAV."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import av
 import pytest
 
 from sttlab import export
-from sttlab.events import Segment
+from sttlab.events import Segment, Word
 
 AWKWARD = {
     "plain": "Guten Tag",
@@ -93,3 +94,10 @@ def test_json_is_one_line_that_reads_back() -> None:
         "text": "ä b",
         "segments": [{"start": 0.333, "end": 2.0, "text": '"ä"\nb', "confidence": 0.5}],
     }
+
+
+def test_json_has_words_where_there_are_some() -> None:
+    word = Word(start_s=0.25, end_s=0.5, text="one", confidence=0.75)
+    line = export.to_json([replace(segment("one"), words=(word,)).later(1)])
+    (part,) = json.loads(line)["segments"]
+    assert part["words"] == [{"start": 1.25, "end": 1.5, "text": "one", "confidence": 0.75}]

@@ -76,8 +76,8 @@ def test_it_shows_level_text_and_what_was_held_back(watch, talk):
     assert len(session.history) == 2
     for transcript in session.history:
         assert f"{transcript.delay_s:.2f} s" in words(monitor.widget)
-        assert f"{transcript.pause_s:.2f} s pause" in monitor._table.value
-        assert f"{transcript.decode_s:.2f} s decoding" in monitor._table.value
+        assert f"{transcript.pause_s:.2f} s silence timeout" in monitor._table.value
+        assert f"{transcript.decode_s:.2f} s decode" in monitor._table.value
 
 
 def test_texts_that_are_there_already_are_shown(watch, talk):

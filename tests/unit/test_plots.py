@@ -141,6 +141,57 @@ def test_utterances_stand_in_rows(talk):
     assert ax.get_xlim() == (0, 9)
 
 
+def said(text: str, pause_s: float, decode_s: float):
+    from sttlab.events import Transcript
+
+    return Transcript(
+        utterance_id=0,
+        text=text,
+        start_s=2.0,
+        end_s=4.0,
+        language="en",
+        language_probability=1.0,
+        confidence=0.9,
+        segments=(),
+        pause_s=pause_s,
+        capture_s=0.02,
+        queue_s=0.01,
+        decode_s=decode_s,
+        delay_s=pause_s + 0.03 + decode_s,
+        engine_s=0.2,
+        guessed=decode_s == 0,
+    )
+
+
+def test_latency_is_stacked_with_the_timeout_in_its_own_colour():
+    from sttlab.events import SourceEnded
+    from sttlab.notebook.plots import DELAYS, plot_latency
+
+    events = [said("one two", 0.6, 0.0), SourceEnded(time_s=9), said("three " * 20, 0.6, 1.4)]
+    ax = plot_latency(events)
+    widths = [[bar.get_width() for bar in stack] for stack in ax.containers]
+    assert np.allclose(widths, [[0.6, 0.6], [0.02, 0.02], [0.01, 0.01], [0.0, 1.4]])
+    assert [stack.get_label() for stack in ax.containers] == list(DELAYS)
+    assert len({stack[0].get_facecolor() for stack in ax.containers}) == len(DELAYS)
+    ends = [bar.get_x() + bar.get_width() for bar in ax.containers[-1]]
+    assert ends == pytest.approx([0.63, 2.03])
+    names = [t.get_text() for t in ax.get_yticklabels()]
+    assert names[0] == "one two  2.0 s"
+    assert len(names[1]) < 45
+    assert ax.get_xlim()[1] > 2.03
+    assert "matplotlib.pyplot" not in sys.modules
+
+
+def test_latency_of_nothing_is_an_empty_plot():
+    from matplotlib.figure import Figure
+
+    from sttlab.notebook.plots import plot_latency, png_bytes
+
+    assert png_bytes(plot_latency([]).figure).startswith(b"\x89PNG")
+    ax = Figure().add_subplot()
+    assert plot_latency([said("one", 0.6, 0.1)], ax=ax) is ax
+
+
 parts = st.lists(
     st.tuples(st.floats(0.001, 1.5), st.sampled_from([-100.0, -70.0, -42.0, -30.0, -10.0])),
     min_size=1,

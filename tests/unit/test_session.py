@@ -70,6 +70,7 @@ def test_words_in_words_out():
     assert [t.start_s for t in session.history] == pytest.approx([0.0, 0.8, 1.6])
     assert session.history[0].pause_s == pytest.approx(0.2)
     assert engine.threads == {"sttlab-asr"}
+    assert not session.history[0].guessed, "the pause was shorter than what a guess needs"
     assert session.stats.transcripts == 3
     assert session.stats.audio_s == pytest.approx(2.4)
 
@@ -483,6 +484,7 @@ def test_the_engine_begins_in_the_pause_and_is_asked_once():
     (utterance,) = (e for e in events if isinstance(e, Utterance))
     assert engine.lengths == [len(utterance.samples)]
     assert [t.text for t in session.history] == [str(len(utterance.samples))]
+    assert session.history[0].guessed
     assert session.history[0].engine_s >= session.history[0].decode_s
 
 

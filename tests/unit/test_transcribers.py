@@ -86,6 +86,26 @@ def test_segments_lie_within_the_utterance_in_order(engine: Transcriber, data: P
     assert said.language == "en"
 
 
+@pytest.mark.parametrize("name", ["whisper", "faster-whisper"])
+def test_words_on_request_lie_in_order_and_are_the_text(data: Path, name: Any) -> None:
+    engine = make_transcriber(TranscribeConfig(engine=name, device="cpu", words=True))
+    recording = load(data / "austen-3.flac")
+    said = engine.transcribe(recording.samples)
+    words = [word for segment in said.segments for word in segment.words]
+    assert " ".join(word.text for word in words) == said.text
+    edges = [edge for word in words for edge in (word.start_s, word.end_s)]
+    assert edges == sorted(edges)
+    assert edges[0] >= 0
+    assert edges[-1] <= recording.duration_s
+    assert all(0 < word.confidence <= 1 for word in words)
+    spoken = next(word for word in words if word.text.lower().startswith("selfish"))
+    assert spoken.start_s == pytest.approx(3.1, abs=0.4)
+    plain = make_transcriber(TranscribeConfig(engine=name, device="cpu"))
+    assert all(not segment.words for segment in plain.transcribe(recording.samples).segments)
+    engine.close()
+    plain.close()
+
+
 def test_the_same_sound_gives_the_same_text(engine: Transcriber, young_man: np.ndarray) -> None:
     assert engine.transcribe(young_man) == engine.transcribe(young_man)
 

@@ -1,0 +1,186 @@
+"""Does 0.9 mean nine in ten right? Words of real speech by their confidence, by several formulas.
+
+    python tests/benchmarks/bench_confidence.py FOLDER [--model tiny.en] [--output bench-results]
+
+FOLDER is one for `sttlab bench`. Each recording is transcribed with words on request; a word is
+right if it stands in the alignment with what was said. Writes a table, all figures and a chart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from sttlab.bench.material import Clip, read_clips
+from sttlab.bench.report import surroundings, table
+from sttlab.config import TranscribeConfig
+from sttlab.evaluate.wer import normaliser, wer
+from sttlab.transcribe.whisper import WhisperTranscriber
+
+LENGTHS_S = (1.0, 120.0)  # of recordings
+EDGES = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
+FORMULAS: dict[str, Callable[[list[float]], float]] = {
+    "mean of its tokens": lambda shares: float(np.mean(shares)),
+    "least of its tokens": min,
+    "product of its tokens": math.prod,
+    "geometric mean of its tokens": lambda shares: math.prod(shares) ** (1 / len(shares)),
+}
+USED = "product of its tokens"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A word written, and whether it was said."""
+
+    text: str
+    shares: list[float]
+    right: bool
+
+
+class Telling(WhisperTranscriber):
+    """Whisper that keeps the probabilities of the tokens of each word, in order."""
+
+    kept: list[list[float]]
+
+    def _sure(self, shares: list[float]) -> float:
+        self.kept.append(shares)
+        return super()._sure(shares)
+
+
+def judge(clips: list[Clip], model: str) -> tuple[list[Judged], int]:
+    """Transcribe, and say of each word whether it was said; and count those that can't be told."""
+    engine = Telling(TranscribeConfig(model=model, language="en", device="cpu", words=True))
+    engine.kept = []
+    engine.load()
+    _, normalise = normaliser("en")
+    judged: list[Judged] = []
+    untold = 0
+    for number, clip in enumerate(clips, 1):
+        engine.kept = []
+        said = engine.transcribe(clip.samples)
+        words = [word for segment in said.segments for word in segment.words]
+        shares = by_word(engine.kept, [word.confidence for word in words])
+        written = [normalise(word.text).split() for word in words]
+        aligned = wer(clip.text, said.text).utterances[0]
+        heard = [w for w in aligned if w.kind != "delete"]
+        if [w for parts in written for w in parts] != [w.written for w in heard]:
+            untold += len(words)  # numbers and contractions are normalised across words
+            continue
+        for word, parts, share in zip(words, written, shares, strict=True):
+            mine, heard = heard[: len(parts)], heard[len(parts) :]
+            if parts:
+                judged.append(Judged(word.text, share, all(w.kind == "equal" for w in mine)))
+        print(f"{number} of {len(clips)}: {clip.name}", file=sys.stderr)
+    return judged, untold
+
+
+def by_word(parts: list[list[float]], products: list[float]) -> list[list[float]]:
+    """Put the tokens of a word's parts together: as many as their product tells."""
+    left, found = iter(parts), []
+    for product in products:
+        mine: list[float] = []
+        so_far = 1.0
+        while not mine or so_far != product:
+            part = next(left)
+            so_far *= math.prod(part)
+            mine += part
+        found.append(mine)
+    return found
+
+
+def figures(judged: list[Judged], formula: Callable[[list[float]], float]) -> dict[str, Any]:
+    """How well a formula tells right words from wrong ones, and how well it says how many."""
+    sure = np.array([min(1.0, formula(word.shares)) for word in judged])
+    right = np.array([word.right for word in judged])
+    bins = np.clip(np.digitize(sure, EDGES) - 1, 0, len(EDGES) - 2)
+    rows = [
+        {"words": int((mine := bins == i).sum()), "said": mean(sure[mine]), "is": mean(right[mine])}
+        for i in range(len(EDGES) - 1)
+    ]
+    gaps = [r["words"] * abs(r["said"] - r["is"]) for r in rows if r["words"]]
+    return {
+        "calibration_error": sum(gaps) / len(judged),
+        "brier": float(np.mean((sure - right) ** 2)),
+        "auc": auc(sure, right),
+        "bins": rows,
+    }
+
+
+def mean(values: NDArray[Any]) -> float:
+    """Mean, or 0 of nothing."""
+    return float(values.mean()) if len(values) else 0.0
+
+
+def auc(sure: NDArray[Any], right: NDArray[Any]) -> float:
+    """How often a right word is surer than a wrong one (Mann and Whitney's U, ties by half)."""
+    good, bad = sure[right], sure[~right]
+    above = (good[:, None] > bad).mean() + (good[:, None] == bad).mean() / 2
+    return float(above)
+
+
+def as_table(found: dict[str, dict[str, Any]]) -> str:
+    """Lay the figures out in Markdown."""
+    rows = [
+        (name, f"{f['calibration_error']:.3f}", f"{f['brier']:.3f}", f"{f['auc']:.3f}")
+        for name, f in found.items()
+    ]
+    return table(
+        ("confidence of a word", "calibration error", "Brier score", "right over wrong (AUC)"), rows
+    )
+
+
+def chart(found: dict[str, dict[str, Any]], title: str) -> Figure:
+    """Draw how many words are right against how sure they are."""
+    figure = Figure(figsize=(6, 5.2), layout="constrained")
+    axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    axes.plot((0, 1), (0, 1), ":", color="#7a7a7a", label="as it should be")
+    for name, f in found.items():
+        rows = [r for r in f["bins"] if r["words"] >= 5]
+        looks = {"lw": 2.5, "ms": 7} if name == USED else {"lw": 1, "ms": 4, "alpha": 0.7}
+        axes.plot([r["said"] for r in rows], [r["is"] for r in rows], "o-", label=name, **looks)
+    for low, high, row in zip(EDGES, EDGES[1:], found[USED]["bins"], strict=False):
+        counts.bar(low, row["words"], high - low, align="edge", color="#2f8fd0", ec="white")
+    counts.set_yscale("log")
+    counts.set(xlabel="confidence", ylabel="words")
+    axes.set(ylabel="part of the words that is right", xlim=(0, 1), ylim=(0, 1.02), title=title)
+    axes.legend(fontsize=8)
+    return figure
+
+
+def main() -> None:
+    """Compare all formulas on a folder of recordings."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--model", default="tiny.en")
+    parser.add_argument("--output", type=Path, default=Path("bench-results"))
+    options = parser.parse_args()
+    before = surroundings()
+    clips, _ = read_clips(options.folder, "en", *LENGTHS_S)
+    judged, untold = judge(clips, options.model)
+    found = {name: figures(judged, formula) for name, formula in FORMULAS.items()}
+    right = sum(word.right for word in judged)
+    title = f"{options.model}: {len(judged)} words, {right / len(judged):.0%} right"
+    options.output.mkdir(parents=True, exist_ok=True)
+    stem = options.output / f"confidence-{options.model}"
+    words = [{"text": w.text, "shares": w.shares, "right": w.right} for w in judged]
+    result = {"title": title, "before": before, "left_out": untold, "formulas": found}
+    text = json.dumps(result | {"words": words}, indent=1)
+    Path(f"{stem}.json").write_text(text + "\n", encoding="utf-8")
+    Path(f"{stem}.md").write_text(as_table(found) + "\n", encoding="utf-8")
+    chart(found, title).savefig(f"{stem}.png", dpi=110)
+    print(as_table(found))
+    print(f"{title}; {untold} words left out, because they can't be told one by one")
+
+
+if __name__ == "__main__":
+    main()

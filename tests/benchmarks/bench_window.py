@@ -1,0 +1,201 @@
+"""How short a window Whisper's encoder may hear, and what that costs in words and saves in time.
+
+    python tests/benchmarks/bench_window.py FOLDER [--model tiny.en] [--output bench-results]
+
+FOLDER is one for `sttlab bench`. Each recording is transcribed in each window, one window after the
+other, so that whatever else the machine does slows all of them; CPU time is compared. Writes a
+table, all figures and a chart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from sttlab.bench.material import Clip, read_clips
+from sttlab.bench.report import surroundings, table
+from sttlab.config import TranscribeConfig
+from sttlab.evaluate.wer import WordErrors, difference, wer
+from sttlab.transcribe.whisper import AFTER_S, SHORTEST_WINDOW_S, WINDOW_S, WhisperTranscriber
+
+LENGTHS_S = (1.0, 120.0)  # of recordings
+TOLERANCE = 0.003  # of word error rate, that a shorter window may cost
+SHORTEST_TRIED_S = (2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0)
+AFTER_TRIED_S = (0.0, 1.0, 2.0, 6.0)
+
+
+@dataclass(frozen=True)
+class Window:
+    """At least `shortest_s` long, and as much as `after_s` longer than the sound."""
+
+    shortest_s: float
+    after_s: float = AFTER_S
+
+    def __str__(self) -> str:
+        if self.shortest_s == WINDOW_S:
+            return "30 s, always"
+        return f"at least {self.shortest_s:g} s, {self.after_s:g} s behind"
+
+
+@dataclass
+class Tried:
+    """What came of a window."""
+
+    texts: list[str] = field(default_factory=list)
+    cpu_s: float = 0.0
+    encoded: int = 0
+    pieces: int = 0
+
+
+FULL = Window(WINDOW_S)
+USED = Window(SHORTEST_WINDOW_S)
+WINDOWS = [
+    FULL,
+    *map(Window, SHORTEST_TRIED_S),
+    *(Window(SHORTEST_WINDOW_S, after_s) for after_s in AFTER_TRIED_S),
+]
+
+
+class AnyWindow(WhisperTranscriber):
+    """Whisper in a window that may be changed."""
+
+    window = FULL
+    encoded = pieces = 0
+
+    def _window_s(self, sound_s: float) -> float:
+        self.pieces += 1
+        return min(WINDOW_S, max(self.window.shortest_s, sound_s + self.window.after_s))
+
+    def _encode(self, *arguments: Any) -> Any:
+        self.encoded += 1
+        return super()._encode(*arguments)
+
+
+def try_all(clips: list[Clip], model: str) -> dict[Window, Tried]:
+    """Transcribe every recording in every window."""
+    engine = AnyWindow(TranscribeConfig(model=model, language="en", device="cpu"))
+    engine.load()
+    tried = {window: Tried() for window in WINDOWS}
+    for number, clip in enumerate(clips, 1):
+        for window, result in tried.items():
+            engine.window = window
+            engine.encoded = engine.pieces = 0
+            started = time.process_time()
+            result.texts.append(engine.transcribe(clip.samples).text)
+            result.cpu_s += time.process_time() - started
+            result.encoded += engine.encoded
+            result.pieces += engine.pieces
+        print(f"{number} of {len(clips)}: {clip.name}", file=sys.stderr)
+    return tried
+
+
+def figures(clips: list[Clip], tried: dict[Window, Tried]) -> list[dict[str, Any]]:
+    """Word errors of each window, and by how much they are more than the full window's."""
+    errors = {w: wer([c.text for c in clips], t.texts) for w, t in tried.items()}
+    return [
+        asdict(window)
+        | {
+            "window": str(window),
+            "wer": errors[window].wer,
+            "words": errors[window].words,
+            "errors": str(errors[window]),
+            "more": asdict(difference(errors[FULL], errors[window])),
+            "cpu_share": result.cpu_s / tried[FULL].cpu_s,
+            "full_window_share": (result.encoded - result.pieces) / result.pieces,
+            "differing": differing(errors[FULL], errors[window]),
+        }
+        for window, result in tried.items()
+    ]
+
+
+def differing(one: WordErrors, other: WordErrors) -> int:
+    """Count recordings whose words are not the same."""
+    written = [[[w.written for w in words] for words in e.utterances] for e in (one, other)]
+    return sum(a != b for a, b in zip(*written, strict=True))
+
+
+def as_table(rows: list[dict[str, Any]]) -> str:
+    """Lay the figures out in Markdown."""
+    header = (
+        "window",
+        "WER",
+        "more than the full window's (95 % interval), points",
+        "CPU time over the full window's",
+        "read again in the full window",
+    )
+    return table(
+        header,
+        [
+            (
+                r["window"],
+                f"{r['wer']:.2%}",
+                "{:+.2f} ({:+.2f} to {:+.2f})".format(*(100 * v for v in r["more"].values())),
+                f"{r['cpu_share']:.2f}",
+                f"{r['full_window_share']:.0%}",
+            )
+            for r in rows
+        ],
+    )
+
+
+def chart(rows: list[dict[str, Any]], title: str) -> Figure:
+    """Draw what each window costs in words, and what it saves."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axes, key, label in (
+        (left, "shortest_s", f"shortest window, s ({AFTER_S:g} s behind the sound)"),
+        (right, "after_s", f"window behind the sound, s (at least {SHORTEST_WINDOW_S:g} s)"),
+    ):
+        fixed = "after_s" if key == "shortest_s" else "shortest_s"
+        shown = sorted((r for r in rows if r[fixed] == getattr(USED, fixed)), key=lambda r: r[key])
+        more = [[100 * v for v in r["more"].values()] for r in shown]
+        at = [r[key] for r in shown]
+        bars = [[m[0] - m[1] for m in more], [m[2] - m[0] for m in more]]
+        axes.errorbar(at, [m[0] for m in more], yerr=bars, fmt="o-", capsize=3, label="WER")
+        axes.axhline(100 * TOLERANCE, color="#b3541e", linestyle=":", label="most that is accepted")
+        axes.axhline(0, color="black", linewidth=0.6)
+        axes.axvline(getattr(USED, key), color="#2f6f4f", linewidth=5, alpha=0.2, label="in use")
+        axes.set_xlabel(label)
+        time_axes = axes.twinx()
+        time_axes.plot(at, [r["cpu_share"] for r in shown], "s--", color="#7b5ea7", ms=4)
+        time_axes.set_ylim(0, 1.05)
+        time_axes.set_ylabel("CPU time over the full window's (squares)", color="#7b5ea7")
+    low, high = left.get_ylim()
+    left.set_ylim(max(low, -3), min(high, 6))
+    left.set_ylabel("WER, points more than the full window's")
+    left.legend(fontsize=8)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def main() -> None:
+    """Try all windows on a folder of recordings."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--model", default="tiny.en")
+    parser.add_argument("--output", type=Path, default=Path("bench-results"))
+    options = parser.parse_args()
+    before = surroundings()
+    clips, _ = read_clips(options.folder, "en", *LENGTHS_S)
+    rows = figures(clips, try_all(clips, options.model))
+    seconds = sum(clip.duration_s for clip in clips)
+    title = f"{options.model}: {len(clips)} recordings, {seconds:.0f} s, {rows[0]['words']} words"
+    options.output.mkdir(parents=True, exist_ok=True)
+    stem = options.output / f"window-{options.model}"
+    result = {"title": title, "before": before, "windows": rows}
+    text = as_table(rows)
+    Path(f"{stem}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    Path(f"{stem}.md").write_text(text + "\n", encoding="utf-8")
+    chart(rows, title).savefig(f"{stem}.png", dpi=110)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
