@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
@@ -158,6 +159,18 @@ class Segment:
         return replace(self, start_s=start_s, end_s=end_s, words=words)
 
 
+def _shaded(segment: Segment) -> str:
+    """Mark words as HTML, the more orange the less sure."""
+    if not segment.words:
+        return html.escape(segment.text)
+    return " ".join(
+        f'<span style="background:rgba(230,159,0,{0.8 * (1 - w.confidence):.2f})" '
+        f'title="{w.start_s:.2f} to {w.end_s:.2f} s, confidence {w.confidence:.2f}">'
+        f"{html.escape(w.text)}</span>"
+        for w in segment.words
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Partial(Event):
     """The text of an utterance that is still going on.
@@ -215,6 +228,11 @@ class Transcript(Event):
     delay_s: float
     engine_s: float
     guessed: bool
+
+    def _repr_html_(self) -> str:
+        about = f"{self.delay_s:.2f} s after the last word, confidence {self.confidence:.2f}"
+        words = " ".join(map(_shaded, self.segments)) or html.escape(self.text)
+        return f"<p><small>{self.start_s:.1f} s, {about}</small><br>{words}</p>"
 
 
 @dataclass(frozen=True, kw_only=True)

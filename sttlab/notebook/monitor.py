@@ -15,6 +15,7 @@ from typing import NamedTuple
 import ipywidgets as widgets
 import numpy as np
 
+from sttlab.audio import SAMPLE_RATE, player_html
 from sttlab.errors import SttlabError
 from sttlab.events import (
     ConfigChanged,
@@ -30,6 +31,7 @@ from sttlab.events import (
     Suppressed,
     Transcript,
     TranscriptionFailed,
+    Utterance,
 )
 from sttlab.notebook.painter import Painter, Shown, make_button
 from sttlab.notebook.picture import STYLE, Picture, legend
@@ -51,6 +53,7 @@ log = logging.getLogger(__name__)
 WINDOW_S = 10.0
 LEVEL_EVENTS = 500  # in the window, at 20 ms
 TEXTS = 50  # kept of each kind
+RECENT = 16  # utterances whose text may still be held back
 INTERVAL_S = 0.1
 STATES = {"speech": FOUND, "pause": FLOOR}
 PX_PER_S = 60
@@ -78,7 +81,8 @@ class LiveMonitor(Shown):
         self.session = session
         self._levels: deque[Level] = deque(maxlen=LEVEL_EVENTS)
         self._texts: deque[Transcript] = deque(session.history[-TEXTS:], maxlen=TEXTS)
-        self._held_back: deque[Suppressed] = deque(maxlen=TEXTS)
+        self._held_back: deque[str] = deque(maxlen=TEXTS)  # as HTML
+        self._utterances: deque[Utterance] = deque(maxlen=RECENT)
         self._notices: deque[str] = deque(maxlen=3)  # what the session said
         self._said = ""  # what a control of the monitor's said
         self._partial = ""
@@ -176,8 +180,11 @@ class LiveMonitor(Shown):
                 self._partial = ""
             elif isinstance(event, Partial):
                 self._partial = event.text
+            elif isinstance(event, Utterance):
+                self._utterances.append(event)
             elif isinstance(event, Suppressed):
-                self._held_back.append(event)
+                heard = [u for u in self._utterances if u.utterance_id == event.utterance_id]
+                self._held_back.append(_held(event, heard[-1] if heard else None))
             elif isinstance(event, ConfigChanged):
                 if event.config.detector != self._detector:
                     self._detector = event.config.detector
@@ -331,14 +338,20 @@ def _bar(t: Transcript) -> str:
     return f'<span class="sttlab-bar" role="img" aria-label="{words}" title="{words}">{bars}</span>'
 
 
-def _ledger(held_back: list[Suppressed]) -> str:
+def _held(event: Suppressed, heard: Utterance | None) -> str:
+    """Say what was held back and why, with its sound to play."""
+    words = f"{event.start_s:.1f} s: “{event.text}” – {event.reason}"
+    if heard is None:
+        return f"<li>{html.escape(words)}</li>"
+    edges = (round((s - heard.start_s) * SAMPLE_RATE) for s in (event.start_s, event.end_s))
+    return f"<li>{player_html(heard.samples[slice(*edges)], words)}</li>"
+
+
+def _ledger(held_back: list[str]) -> str:
     if not held_back:
         return ""
-    items = [
-        f"<li>{s.start_s:.1f} s: “{html.escape(s.text)}” – {html.escape(s.reason)}</li>"
-        for s in reversed(held_back)
-    ]
-    return f"<details><summary>{len(items)} held back</summary><ul>{''.join(items)}</ul></details>"
+    items = "".join(reversed(held_back))
+    return f"<details><summary>{len(held_back)} held back</summary><ul>{items}</ul></details>"
 
 
 def _receive(monitor: weakref.ref[LiveMonitor], event: Event) -> None:

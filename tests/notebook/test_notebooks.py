@@ -66,15 +66,21 @@ class Shown:
         """The last of them."""
         return self.all_of(source)[-1]
 
+    def text_of(self, source: str) -> str:
+        """What the first cell whose source contains this prints."""
+        cell = next(cell for cell in self.cells if source in cell.source)
+        return "".join(output.get("text", "") for output in cell.outputs)
+
+    @property
+    def html(self) -> list[str]:
+        """All HTML in widgets."""
+        models = self.widgets["state"].values()
+        return [m["state"].get("value", "") for m in models if m["model_name"] == "HTMLModel"]
+
     @property
     def words(self) -> str:
-        """All HTML in widgets, without tags."""
-        values = [
-            m["state"].get("value", "")
-            for m in self.widgets["state"].values()
-            if m["model_name"] == "HTMLModel"
-        ]
-        text = html.unescape(re.sub(r"<[^>]*>", " ", " ".join(values)))
+        """The same without tags."""
+        text = html.unescape(re.sub(r"<[^>]*>", " ", " ".join(self.html)))
         return re.sub(r"\s+", " ", text)
 
 
@@ -187,3 +193,26 @@ def test_05_sweep(run):
     assert shown.of("use.click()")["text/plain"] == "True"
     assert shown.of("merged, found")["text/plain"] == "(0, True)"
     assert "saved to ../data/vad.toml" in shown.words
+
+
+@pytest.mark.needs("whisper")
+def test_07_latency_and_accuracy(run, data):
+    shown = run("07_latency_and_accuracy.ipynb")
+    assert picture(shown.of("plot_latency")).size[0] == 1920
+    delays = re.findall(r"([0-9.]+) s, ([0-9.]+) s of it not", shown.text_of("late_s ="))
+    assert len(delays) == 5
+    assert all(float(whole) >= 0.6 for whole, _ in delays)
+    assert "the engine began in the pause" in shown.text_of("late_s =")
+    errors = shown.of("errors = wer")["text/html"]
+    rate = re.search(r"WER ([0-9.]+)%.*N 84", errors)
+    assert rate
+    assert float(rate[1]) < 20
+    assert errors.count("<li>") == 5
+    assert "<mark" in errors, "one word at least is always misread"
+    assert shown.text_of("by_utterance").count("%  ") == 5
+    assert shown.of("session.history[1]")["text/html"].count("confidence 0.") >= 5
+    assert shown.text_of("found.transcribe").count("WER") == 4
+    assert picture(shown.of("plot_sweep")).size[0] > 900
+    ledger = html.unescape(" ".join(shown.html))
+    assert "held back" in ledger
+    assert 'src="data:audio/wav;base64,' in ledger

@@ -69,6 +69,7 @@ def test_it_shows_level_text_and_what_was_held_back(watch, talk):
     session, monitor = watch(talk)
     with session:
         until(monitor, "What is <this>?", "2 held back", "Thanks.", "no speech", "listening")
+        assert monitor._ledger.value.count("<audio controls") == 2, "what was heard can be played"
         drawn = monitor._picture._moving.value
         assert drawn.count("<polyline") == 3
         assert drawn.count("<rect") >= 3

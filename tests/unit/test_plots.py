@@ -182,6 +182,23 @@ def test_latency_is_stacked_with_the_timeout_in_its_own_colour():
     assert "matplotlib.pyplot" not in sys.modules
 
 
+def test_a_transcript_shows_how_sure_each_word_is():
+    from dataclasses import replace
+
+    from sttlab.events import Segment, Word
+
+    words = (
+        Word(start_s=2.0, end_s=2.5, text="one", confidence=1.0),
+        Word(start_s=2.5, end_s=4.0, text="<two>", confidence=0.25),
+    )
+    segment = Segment(start_s=2.0, end_s=4.0, text="one <two>", confidence=0.5, words=words)
+    shown = replace(said("one <two>", 0.6, 0.0), segments=(segment,))._repr_html_()
+    assert "0.63 s after the last word" in shown
+    assert "rgba(230,159,0,0.00)" in shown
+    assert 'rgba(230,159,0,0.60)" title="2.50 to 4.00 s, confidence 0.25">&lt;two&gt;<' in shown
+    assert "one &lt;two&gt;" in said("one <two>", 0.6, 0.0)._repr_html_()
+
+
 def test_latency_of_nothing_is_an_empty_plot():
     from matplotlib.figure import Figure
 
