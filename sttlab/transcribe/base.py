@@ -123,6 +123,16 @@ def confidence(log_prob: float) -> float:
     return min(1.0, math.exp(log_prob))
 
 
+def word_confidence(shares: Iterable[float]) -> float:
+    """Say how sure a word is, from the probabilities of its tokens.
+
+    Of the formulas tried, the square root of their product tells right words from wrong ones best,
+    and comes nearest to the part of such words that is right (tests/benchmarks/bench_confidence.py;
+    docs/measurements.md).
+    """
+    return math.sqrt(math.prod(shares))
+
+
 def invented(
     text: str, log_prob: float, no_speech: float, compression: float, sound: NDArray[np.float32]
 ) -> str | None:

@@ -20,6 +20,7 @@ from sttlab.transcribe.base import (
     invented,
     never,
     whole_words,
+    word_confidence,
 )
 from sttlab.transcribe.weights import find_ctranslate2
 
@@ -136,7 +137,7 @@ class FasterTranscriber:
                         start_s=float(w.start),
                         end_s=float(w.end),
                         text=w.word,
-                        confidence=float(w.probability),
+                        confidence=word_confidence([float(w.probability)]),
                     )
                     for w in part.words or ()
                 )

@@ -26,6 +26,7 @@ from sttlab.transcribe.base import (
     never,
     pieces,
     whole_words,
+    word_confidence,
 )
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 WINDOW_S = 30.0  # what Whisper was trained on
 SHORTEST_WINDOW_S = 8.0
-AFTER_S = 4.0  # of silence that an utterance needs behind it
+AFTER_S = 6.0  # of silence that an utterance needs behind it: tests/benchmarks/bench_window.py
 SHORTEST_S = 0.05
 
 TEMPERATURES = (0.0, 0.2, 0.4)
@@ -68,7 +69,7 @@ class _Decoded:
 class WhisperTranscriber:
     """Whisper through openai-whisper; see `Transcriber`.
 
-    The encoder hears each utterance in a window of its length and four seconds of silence, eight
+    The encoder hears each utterance in a window of its length and six seconds of silence, eight
     seconds at least, instead of Whisper's thirty; if the text is poor, the thirty are tried.
 
     Parameters
@@ -261,8 +262,7 @@ class WhisperTranscriber:
         return _begun_late(whole_words(parts, language))
 
     def _sure(self, shares: list[float]) -> float:
-        """Say how sure a word is, from the probabilities of its tokens."""
-        return math.prod(shares)
+        return word_confidence(shares)
 
     def _encode(
         self, sound: NDArray[np.float32], window_s: float, cancelled: Callable[[], bool]

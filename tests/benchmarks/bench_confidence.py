@@ -25,6 +25,7 @@ from sttlab.bench.material import Clip, read_clips
 from sttlab.bench.report import surroundings, table
 from sttlab.config import TranscribeConfig
 from sttlab.evaluate.wer import normaliser, wer
+from sttlab.transcribe.base import word_confidence
 from sttlab.transcribe.whisper import WhisperTranscriber
 
 LENGTHS_S = (1.0, 120.0)  # of recordings
@@ -33,9 +34,10 @@ FORMULAS: dict[str, Callable[[list[float]], float]] = {
     "mean of its tokens": lambda shares: float(np.mean(shares)),
     "least of its tokens": min,
     "product of its tokens": math.prod,
+    "root of the product of its tokens": word_confidence,
     "geometric mean of its tokens": lambda shares: math.prod(shares) ** (1 / len(shares)),
 }
-USED = "product of its tokens"
+USED = "root of the product of its tokens"
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Telling(WhisperTranscriber):
 
     def _sure(self, shares: list[float]) -> float:
         self.kept.append(shares)
-        return super()._sure(shares)
+        return math.prod(shares)
 
 
 def judge(clips: list[Clip], model: str) -> tuple[list[Judged], int]:

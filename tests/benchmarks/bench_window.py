@@ -28,7 +28,7 @@ from sttlab.transcribe.whisper import AFTER_S, SHORTEST_WINDOW_S, WINDOW_S, Whis
 LENGTHS_S = (1.0, 120.0)  # of recordings
 TOLERANCE = 0.003  # of word error rate, that a shorter window may cost
 SHORTEST_TRIED_S = (2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0)
-AFTER_TRIED_S = (0.0, 1.0, 2.0, 6.0)
+AFTER_TRIED_S = (0.0, 1.0, 2.0, 4.0, 8.0)
 
 
 @dataclass(frozen=True)
