@@ -122,14 +122,21 @@ class AsrWorker:
     Parameters
     ----------
     transcriber : Transcriber
+    patience : float
+        Multiplies the time that the engine may take, which is HANG_S and HANG_RTF times the sound.
     clock : callable
         Wall time in seconds, for figures only.
     """
 
     def __init__(
-        self, transcriber: Transcriber, *, clock: Callable[[], float] = time.monotonic
+        self,
+        transcriber: Transcriber,
+        *,
+        patience: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.transcriber = transcriber
+        self._patience = patience
         self._clock = clock
         self._lanes: dict[object, deque[Job]] = {}  # each bounded by LANE_JOBS; `submit` waits
         self._current: tuple[object, Job] | None = None  # with its owner
@@ -320,7 +327,7 @@ class AsrWorker:
 
     def _ask(self, job: Job) -> Answer | None:
         """Have the engine transcribe, and judge its answer; None if the job was cancelled."""
-        limit_s = HANG_S + HANG_RTF * len(job.samples) / SAMPLE_RATE
+        limit_s = self._patience * (HANG_S + HANG_RTF * len(job.samples) / SAMPLE_RATE)
         attempt = _Attempt(job, limit_s, overdue=threading.Event())
         with self._changed:
             if self._hangs or job.cancelled.is_set():
@@ -372,13 +379,13 @@ class AsrWorker:
         if attempt.overdue.is_set():
             return True
         attempt.overdue.set()
-        attempt.deadline += CANCEL_S
+        attempt.deadline += self._patience * CANCEL_S
         return False
 
     def _give_up(self) -> list[Job]:
         """Take back all jobs from an engine that hangs."""
         assert self._attempt is not None
-        hung_s = self._attempt.limit_s + CANCEL_S
+        hung_s = self._attempt.limit_s + self._patience * CANCEL_S
         self._hangs = (
             f"{self.transcriber.name} has hung for {hung_s:g} s and can't be stopped: "
             "restart sttlab"

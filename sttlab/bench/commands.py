@@ -22,6 +22,7 @@ app = typer.Typer(
     \b
     sttlab bench live    the wait from the last word to its text, and what is right of it
     sttlab bench file    whole recordings: speed, words, memory
+    sttlab bench soak    hours of sound while all that can goes wrong: what is lost, what leaks
     """,
     no_args_is_help=True,
 )
@@ -179,6 +180,61 @@ def file(
         raise typer.Exit(1)
 
 
+@app.command()
+def soak(
+    hours: Annotated[float, typer.Option(min=0.01, help="Of sound.")] = 1.0,
+    faults_per_hour: Annotated[
+        float, typer.Option(min=0, help="Of the source, and as many of the engine.")
+    ] = 60.0,
+    recordings: Recordings = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Whisper model that transcribes it. [default: none, but a checksum]",
+            show_default=False,
+        ),
+    ] = None,
+    language: Language = "en",
+    seed: Seed = 1,
+    output: Output = Path("bench-results"),
+) -> None:
+    """Play hours of speech to the server, faster than real time, while all that can goes wrong.
+
+    The source loses sound and fails, the engine raises, hangs and answers nonsense, and clients
+    come and go, send garbage, never read and vanish, at random from the seed. Every utterance must
+    reach a client that stays, once and in order, or be reported as failed; what doesn't is printed,
+    and the exit code is 1.
+    """
+    _need("psutil", "websockets")
+    from sttlab.bench import material, report
+    from sttlab.bench import soak as bench
+    from sttlab.config import TranscribeConfig
+    from sttlab.transcribe import make_transcriber
+
+    config = TranscribeConfig(model=model, language=language) if model else None
+    clips, _ = material.read_clips(_folder(recordings), language, SHORTEST_S, LONGEST_S)
+    before = report.surroundings()
+    bench.quiet()
+    with _bar("soak") as progress:
+        found = bench.run(
+            clips,
+            hours=hours,
+            seed=seed,
+            faults_per_hour=faults_per_hour,
+            engine=make_transcriber(config) if config else None,
+            progress=progress,
+        )
+    settings = {"faults_per_hour": faults_per_hour, "model": model, "seed": seed}
+    result = {"benchmark": "soak", "settings": settings, "before": before}
+    _write(
+        output / "soak", result | {"after": report.surroundings()} | asdict(found), found.table()
+    )
+    for loss in found.lost:
+        _say(loss)
+    if found.lost:
+        raise typer.Exit(1)
+
+
 def _need(*modules: str) -> None:
     for module in modules:
         if find_spec(module) is None:
@@ -223,14 +279,18 @@ def _finish(
     figures = result.get("systems") or result.get("engines")
     if not figures:
         return
+    _write(stem, result, table)
+    chart(figures).savefig(stem.with_suffix(".png"), dpi=120)
+
+
+def _write(stem: Path, result: dict[str, Any], table: str) -> None:
     stem.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(result, indent=1, ensure_ascii=False)
     stem.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
     stem.with_suffix(".md").write_text(table + "\n", encoding="utf-8")
-    chart(figures).savefig(stem.with_suffix(".png"), dpi=120)
     typer.echo(table)
     load = result["after"]["load_average_1_min"]
-    _say(f"wrote {stem}.json, .md and .png; load average {load:.1f}")
+    _say(f"wrote {stem.name} into {stem.parent}; load average {load:.1f}")
 
 
 def _say(message: str) -> None:

@@ -18,7 +18,7 @@ from urllib.request import HTTPCookieProcessor, HTTPSHandler, Request, build_ope
 
 import pytest
 import trustme
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -60,9 +60,8 @@ def test_beyond_loopback_a_token_is_needed(open_server: ServerHandle, source: To
         assert status(f"{url}?token={token}") == 200
         for wrong in ("", "None", token[:-1], token + "x", token.swapcase(), "%ff", "%00", "ü"):
             assert status(f"{url}?token={wrong.replace('ü', '%c3%bc')}") == 403
-    with pytest.raises(InvalidStatus, match="403") as refused, client(open_server):
+    with pytest.raises(InvalidStatus, match="403"), client(open_server):
         pass
-    assert b"wants its token" in refused.value.response.body
     assert source.opened == 0
     with client(open_server, f"?token={token}") as one:
         wait_for_capture(source)
@@ -191,6 +190,7 @@ ODD = st.binary(max_size=40) | st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(host=ODD, origin=ODD, cookie=ODD, query=ODD, bearer=ODD, kind=st.booleans())
 def test_nothing_odd_gets_in_or_breaks(
     host: bytes, origin: bytes, cookie: bytes, query: bytes, bearer: bytes, kind: bool
@@ -202,6 +202,7 @@ def test_nothing_odd_gets_in_or_breaks(
     assert {"type": "inside"} not in ask(Gate(inside, token=TOKEN), scope)
 
 
+@settings(deadline=None)
 @given(origin=ODD)
 def test_an_odd_origin_is_refused_where_it_could_do_harm(origin: bytes) -> None:
     headers = [(b"host", b"localhost"), (b"origin", origin)]

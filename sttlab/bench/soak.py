@@ -1,0 +1,467 @@
+"""`bench soak`: hours of speech through the whole server, while all that can go wrong does.
+
+Every utterance is accounted for: what is spoken is known, an engine's text begins with a checksum
+of the sound that it was given, and a real client of `/ws` must get each text once and in order,
+but for those utterances that the session reported as failed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+import zlib
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from sttlab.audio import SAMPLE_RATE, Recording
+from sttlab.bench.material import Clip
+from sttlab.bench.visitors import Visitors
+from sttlab.capture.base import Block
+from sttlab.config import VadConfig
+from sttlab.core import segment
+from sttlab.errors import SourceError, TranscribeError
+from sttlab.events import (
+    DeviceLost,
+    DeviceRestored,
+    Event,
+    Suppressed,
+    Transcript,
+    TranscriptionFailed,
+    Utterance,
+)
+from sttlab.server.launch import ServerHandle, launch_server
+from sttlab.session import AsrWorker, Session
+from sttlab.transcribe.base import Cancelled, Transcriber, Transcription, never
+
+VAD = VadConfig(threshold_dbfs=-45.0, silence_timeout_s=0.4)
+BEFORE_S, AFTER_S = 0.2, 1.0  # of silence, around each clip
+LONGEST_BLOCK_S = 2.0
+SHORT_PAUSE = replace(VAD, silence_timeout_s=0.1)  # which finds the parts of speech
+CLOSE_ENOUGH = 1600  # samples that a part may stand out of its utterance
+PATIENCE = 0.02  # of the worker, so that a hang takes a second
+END_S = 60.0  # for the last texts to arrive
+WARM_UP = 0.2  # of the run, before memory is looked at
+SOURCE_FAULTS = {"samples lost": 6, "device lost": 3, "no sound for a while": 3, "source fails": 1}
+ENGINE_FAULTS = {"engine raises": 3, "engine raises twice": 2, "nonsense": 2, "engine hangs": 1}
+
+
+class Dice:
+    """Says when something goes wrong, and what.
+
+    Parameters
+    ----------
+    rng : numpy Generator
+    kinds : dict
+        What may go wrong, and how often compared to the others.
+    per_hour : float
+        How often in an hour of sound.
+    counts : Counter
+        Of what went wrong.
+    """
+
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        kinds: dict[str, int],
+        per_hour: float,
+        counts: Counter[str],
+    ) -> None:
+        self.rng = rng
+        self._kinds = list(kinds)
+        weights = np.array(list(kinds.values()), float)
+        self._weights = weights / weights.sum()
+        self._per_sample = per_hour / 3600 / SAMPLE_RATE
+        self._counts = counts
+
+    def throw(self, samples: int) -> str | None:
+        """Say what goes wrong while so many samples pass; most often nothing."""
+        if self.rng.random() >= self._per_sample * samples:
+            return None
+        kind = str(self.rng.choice(self._kinds, p=self._weights))
+        self._counts[kind] += 1
+        return kind
+
+
+@dataclass
+class Spoken:
+    """A clip as it was played."""
+
+    stream: int
+    start: int  # as a position in the stream
+    speech: tuple[tuple[int, int], ...]  # relative to that
+    hit: bool = False  # by lost sound, which was reported
+
+
+class Player:
+    """A source that plays clips as fast as they are taken, and fails now and then."""
+
+    name = "soak"
+
+    def __init__(self, clips: Sequence[Clip], hours: float, dice: Dice) -> None:
+        self.spoken: list[Spoken] = []
+        self.played = 0
+        self.length = round(hours * 3600 * SAMPLE_RATE)
+        self._clips = [_prepared(clip) for clip in clips]
+        self._dice = dice
+        self._stream = self._position = 0
+        self._left: NDArray[np.float32] = np.empty(0, np.float32)
+        self._restored = False
+        self._open = False
+
+    def open(self) -> None:
+        """Begin a new stream, and go on where the last one ended."""
+        self._stream += 1
+        self._position = 0
+        self._open = True
+
+    def close(self) -> None:
+        """End the stream."""
+        self._open = False
+
+    def read(self, timeout_s: float) -> Block | None:
+        """Give the next block, which may be the last of its clip."""
+        if not self._open:
+            return None
+        if not len(self._left):
+            if self.played >= self.length:
+                return None
+            samples, speech = self._clips[self._dice.rng.integers(len(self._clips))]
+            self._left = samples
+            self.spoken.append(Spoken(self._stream, self._position, speech))
+        count = int(self._dice.rng.integers(1, round(LONGEST_BLOCK_S * SAMPLE_RATE)))
+        if self._restored:
+            self._restored = False
+            return Block(np.empty(0, np.float32), events=(DeviceRestored(device=self.name),))
+        fault = self._dice.throw(count)
+        if fault:
+            return self._fail(fault, count)
+        return self._play(count)
+
+    def _play(self, count: int, lost: int = 0) -> Block:
+        block, self._left = self._left[:count], self._left[count:]
+        self._position += len(block) + lost
+        self.played += len(block)
+        return Block(block, lost_samples=lost)
+
+    def _fail(self, fault: str, count: int) -> Block:
+        nothing = np.empty(0, np.float32)
+        if fault == "no sound for a while":
+            return Block(nothing)
+        self.spoken[-1].hit = True
+        if fault == "source fails":
+            raise SourceError("the soak had it fail")
+        if fault == "device lost":
+            self._restored = True
+            lost = DeviceLost(device=self.name, message="the soak unplugged it")
+            return Block(nothing, events=(lost,))
+        gone = min(count, len(self._left))
+        self._left = self._left[gone:]
+        return self._play(count, gone)
+
+
+def _prepared(clip: Clip) -> tuple[NDArray[np.float32], tuple[tuple[int, int], ...]]:
+    """Put silence around a clip, and find where speech is in it."""
+    before, after = (np.zeros(round(s * SAMPLE_RATE), np.float32) for s in (BEFORE_S, AFTER_S))
+    samples = np.concatenate([before, clip.samples, after])
+    found = segment(Recording(samples), SHORT_PAUSE)
+    parts = ((u.onset_sample, u.speech_end_sample) for u in found)
+    return samples, tuple((a, b) for a, b in parts if b - a > 3 * CLOSE_ENOUGH)
+
+
+def mark(samples: NDArray[np.generic]) -> str:
+    """Give what the text of this sound begins with."""
+    return f"{zlib.crc32(np.ascontiguousarray(samples).tobytes()):08x}"
+
+
+class Flaky:
+    """An engine that fails now and then; otherwise another one's text, after a checksum.
+
+    Parameters
+    ----------
+    inner : Transcriber or None
+        None for one that takes no time and hears nothing.
+    dice : Dice
+    """
+
+    def __init__(self, inner: Transcriber | None, dice: Dice) -> None:
+        self.name = f"flaky {inner.name if inner else 'checksum'}"
+        self._inner = inner
+        self._dice = dice
+        self._again: str | None = None
+
+    def load(self) -> None:
+        """Load the other engine."""
+        if self._inner:
+            self._inner.load()
+
+    def close(self) -> None:
+        """Close the other engine."""
+        if self._inner:
+            self._inner.close()
+
+    def transcribe(
+        self,
+        samples: NDArray[np.generic],
+        sample_rate: int = SAMPLE_RATE,
+        *,
+        cancelled: Callable[[], bool] = never,
+    ) -> Transcription:
+        """Transcribe, or fail."""
+        fault, self._again = self._again or self._dice.throw(len(samples)), None
+        if fault == "engine raises twice":
+            self._again = "engine raises"
+        if fault == "nonsense":
+            return "nonsense"  # type: ignore[return-value]
+        if fault == "engine hangs":
+            while not cancelled():
+                time.sleep(0.005)
+            raise Cancelled
+        if fault:
+            raise TranscribeError("the soak had the engine fail")
+        said = ""
+        if self._inner:
+            said = self._inner.transcribe(samples, sample_rate, cancelled=cancelled).text
+        return Transcription(
+            text=f"{mark(samples)} {said}".strip(),
+            segments=(),
+            suppressed=(),
+            language="en",
+            language_probability=1.0,
+            confidence=1.0,
+        )
+
+
+@dataclass
+class Ledger:
+    """What became of each utterance. Written to by the session's threads and the client's."""
+
+    utterances: int = 0
+    delivered: int = 0
+    failed: int = 0
+    lost: list[str] = field(default_factory=list)
+    heard: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # by stream
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[tuple[int, int], str] = {}
+        self._due: deque[str] = deque()
+
+    def write(self, stream: int, event: Event) -> None:
+        """Take in an event of the session."""
+        with self._lock:
+            if isinstance(event, Utterance):
+                self.utterances += 1
+                self._open[stream, event.utterance_id] = mark(event.samples)
+                self.heard.setdefault(stream, []).append((event.start_sample, event.end_sample))
+            elif isinstance(event, Transcript | TranscriptionFailed | Suppressed):
+                expected = self._open.pop((stream, event.utterance_id), None)
+                if expected is None:
+                    self.lost.append(f"a second outcome: {event}")
+                elif isinstance(event, TranscriptionFailed):
+                    self.failed += 1
+                elif isinstance(event, Transcript) and event.text.startswith(expected):
+                    self._due.append(event.text)
+                else:
+                    self.lost.append(f"another sound's text: {event}")
+
+    def receive(self, text: str) -> None:
+        """Take in what the client got."""
+        with self._lock:
+            if not self._due or self._due.popleft() != text:
+                self.lost.append(f"out of turn at the client: {text}")
+            self.delivered += 1
+
+    def settled(self) -> bool:
+        """Whether nothing is under way."""
+        with self._lock:
+            return not (self._open or self._due)
+
+    def close(self, spoken: Sequence[Spoken]) -> None:
+        """Note what never came, and what was spoken and never noticed."""
+        self.lost += [f"nothing became of utterance {key}" for key in self._open]
+        self.lost += [f"never reached the client: {text}" for text in self._due]
+        for clip in spoken:
+            heard = self.heard.get(clip.stream, [])
+            for begin, end in () if clip.hit else clip.speech:
+                begin, end = begin + clip.start + CLOSE_ENOUGH, end + clip.start - CLOSE_ENOUGH
+                if not any(a <= begin and end <= b for a, b in heard):
+                    self.lost.append(f"never noticed: stream {clip.stream}, samples {begin}-{end}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Soak:
+    """What a soak found.
+
+    Attributes
+    ----------
+    hours, wall_s : float
+        Length of the sound, and the time that it took.
+    engine : str
+    spoken, hit, utterances, delivered, failed : int
+        Clips played, those of them in which sound was lost; utterances, texts that the client got,
+        utterances reported as failed.
+    lost : tuple of str
+        What is unaccounted for: nothing, if all is well.
+    faults : dict of int
+        By kind.
+    memory : tuple of (hours, MB, threads, descriptors)
+        Whenever no visitor was there.
+    """
+
+    hours: float
+    wall_s: float
+    engine: str
+    spoken: int
+    hit: int
+    utterances: int
+    delivered: int
+    failed: int
+    lost: tuple[str, ...]
+    faults: dict[str, int]
+    memory: tuple[tuple[float, float, int, int], ...]
+
+    def table(self) -> str:
+        """Write down what matters, in Markdown."""
+        settled = [m for m in self.memory if m[0] > WARM_UP * self.hours] or self.memory[-1:]
+        hours, megabytes, threads, files = zip(*settled, strict=True)
+        rows = [
+            ("sound", f"{self.hours:.1f} h, in {self.wall_s / 3600:.2f} h"),
+            ("engine", self.engine),
+            ("clips spoken", f"{self.spoken}, {self.hit} of them hit by reported loss of sound"),
+            ("utterances", str(self.utterances)),
+            ("their texts at the client", str(self.delivered)),
+            ("reported as failed", str(self.failed)),
+            ("lost otherwise", str(len(self.lost))),
+            *((f"MB resident at {at:.1f} h", f"{mb:.0f}") for at, mb in _spread(hours, megabytes)),
+            ("threads", _from_to(threads)),
+            ("open files and sockets", _from_to(files)),
+            *((kind, f"{count} times") for kind, count in self.faults.items()),
+        ]
+        return "\n".join(["| soak | |", "| --- | --- |", *(f"| {a} | {b} |" for a, b in rows)])
+
+
+def _spread(hours: Sequence[float], values: Sequence[float]) -> list[tuple[float, float]]:
+    """Pick the first, one from the middle, and the last."""
+    picked = sorted({0, len(hours) // 2, len(hours) - 1})
+    return [(hours[i], values[i]) for i in picked]
+
+
+def _from_to(values: Sequence[int]) -> str:
+    return f"{min(values)} to {max(values)}"
+
+
+def run(
+    clips: Sequence[Clip],
+    *,
+    hours: float,
+    seed: int,
+    faults_per_hour: float,
+    engine: Transcriber | None = None,
+    progress: Callable[[str, float], None] = lambda label, done: None,
+) -> Soak:
+    """Play `hours` of clips to a server, as fast as it takes them.
+
+    Parameters
+    ----------
+    clips : sequence of Clip
+    hours : float
+    seed : int
+        Of what is played, and of what goes wrong.
+    faults_per_hour : float
+        Of each of the two, source and engine; visitors do their worst all the time.
+    engine : Transcriber, optional
+        Without one, text is a checksum and takes no time.
+    """
+    faults: Counter[str] = Counter()
+    rngs = [np.random.default_rng((seed, i)) for i in range(3)]
+    player = Player(clips, hours, Dice(rngs[0], SOURCE_FAULTS, faults_per_hour, faults))
+    flaky = Flaky(engine, Dice(rngs[1], ENGINE_FAULTS, faults_per_hour, faults))
+    ledger = Ledger()
+    memory: list[tuple[float, float, int, int]] = []
+    process = psutil.Process()
+
+    def sample() -> None:
+        done = player.played / 3600 / SAMPLE_RATE
+        files = process.num_fds() if hasattr(process, "num_fds") else process.num_handles()
+        memory.append((done, process.memory_info().rss / 1e6, process.num_threads(), files))
+
+    started = time.monotonic()
+    with AsrWorker(flaky, patience=PATIENCE if engine is None else 0.2) as worker:
+        session = Session(player, vad=VAD, model=worker)
+        session.subscribe(lambda event: ledger.write(session.starts, event))
+        with launch_server(session, port=0) as server:
+            visitors = Visitors(server, rngs[2], faults, clips, sample)
+            with _Listener(server, ledger):
+                with visitors:
+                    _wait_for_end(player, session, progress)
+                deadline = time.monotonic() + END_S
+                while not ledger.settled() and time.monotonic() < deadline:
+                    time.sleep(0.01)
+    ledger.close(player.spoken)
+    return Soak(
+        hours=player.played / 3600 / SAMPLE_RATE,
+        wall_s=time.monotonic() - started,
+        engine=flaky.name,
+        spoken=len(player.spoken),
+        hit=sum(clip.hit for clip in player.spoken),
+        utterances=ledger.utterances,
+        delivered=ledger.delivered,
+        failed=ledger.failed,
+        lost=(*ledger.lost, *visitors.surprises),
+        faults=dict(sorted(faults.items())),
+        memory=tuple(memory),
+    )
+
+
+def _wait_for_end(player: Player, session: Session, progress: Callable[[str, float], None]) -> None:
+    while player.played < player.length or session.error or not session.wait(0.2):
+        progress("soak", min(1.0, player.played / player.length))
+        time.sleep(0.2)
+
+
+class _Listener:
+    """A plain client that stays all the time, on a thread `bench-listener`."""
+
+    def __init__(self, server: ServerHandle, ledger: Ledger) -> None:
+        self._url = server.ws_url
+        self._ledger = ledger
+        self._connected, self._over = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._read, name="bench-listener", daemon=True)
+        self._thread.start()
+        self._connected.wait(END_S)
+
+    def _read(self) -> None:
+        from websockets.exceptions import ConnectionClosed
+        from websockets.sync.client import connect
+
+        with connect(self._url, max_queue=None) as client:
+            self._connected.set()
+            while not self._over.is_set():
+                try:
+                    self._ledger.receive(json.loads(client.recv(timeout=0.2))["text"])
+                except TimeoutError:
+                    continue
+                except ConnectionClosed as closed:
+                    self._ledger.lost.append(f"the client was let go: {closed}")
+                    return
+
+    def __enter__(self) -> _Listener:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._over.set()
+        self._thread.join(10)
+
+
+def quiet() -> None:
+    """Log nothing: what goes wrong is meant to."""
+    for name in ("sttlab", "uvicorn", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,0 +1,206 @@
+"""Clients as bad as they get, for `bench soak`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import struct
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+import numpy as np
+
+from sttlab.audio import SAMPLE_RATE, to_pcm16
+from sttlab.bench.material import Clip
+from sttlab.server.launch import ServerHandle
+
+WAIT_S = 30.0
+AT_ONCE_S = 8.0  # of sound that a microphone may send
+MOST_DEAF = 4
+LEAVING = 0.1  # of the times, all leave
+HANDSHAKE = (
+    "GET /ws{query} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: c3R0bGFiIHN0dGxhYiBzdA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+class Visitors:
+    """Come and go on a thread `bench-visitors`, in an order that the generator decides.
+
+    Parameters
+    ----------
+    server : ServerHandle
+    rng : numpy Generator
+    counts : Counter
+        Of what they did.
+    clips : sequence of Clip
+        What those with a microphone say.
+    alone : callable
+        Called whenever none is there.
+
+    Attributes
+    ----------
+    surprises : list of str
+        Answers that they should not have got.
+    """
+
+    def __init__(
+        self,
+        server: ServerHandle,
+        rng: np.random.Generator,
+        counts: Counter[str],
+        clips: Sequence[Clip],
+        alone: Callable[[], None],
+    ) -> None:
+        self.surprises: list[str] = []
+        url = urlsplit(server.url)
+        self._address = url.hostname or "", url.port or 0
+        self._host = url.netloc
+        self._server = server
+        self._rng = rng
+        self._counts = counts
+        self._clips = [clip for clip in clips if clip.duration_s < AT_ONCE_S]
+        self._alone = alone
+        self._deaf: list[socket.socket] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="bench-visitors", daemon=True)
+
+    def __enter__(self) -> Visitors:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join(2 * WAIT_S)
+
+    def _run(self) -> None:
+        acts: dict[str, Callable[[], None]] = {
+            "client that comes and goes": self._come_and_go,
+            "client that wants all": self._want_all,
+            "client that sends garbage": self._send_garbage,
+            "frame too large": self._send_too_much,
+            "client that never reads": self._never_read,
+            "client that vanishes": self._vanish,
+            "half a request": self._ask_half,
+            "page of another site": self._come_from_elsewhere,
+            "microphone of a client": self._speak,
+        }
+        names = list(acts)
+        while not self._stop.is_set():
+            name = names[self._rng.integers(len(names))]
+            try:
+                if self._rng.random() < LEAVING or len(self._deaf) >= MOST_DEAF:
+                    self._leave()
+                acts[name]()
+                self._counts[name] += 1
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+                self.surprises.append(f"{name}: {error!r}")
+        self._leave()
+
+    def _leave(self) -> None:
+        """Have all gone, and wait until the server knows."""
+        for deaf in self._deaf:
+            deaf.close()
+        self._deaf.clear()
+        pause = threading.Event()
+        for _ in range(round(WAIT_S * 20)):
+            with urlopen(f"{self._server.url}health", timeout=WAIT_S) as answer:
+                health = json.load(answer)
+            if health["clients"] == 1 and health["microphones"] == 0:
+                self._alone()
+                return
+            pause.wait(0.05)
+        raise TimeoutError(f"clients are still there: {health}")
+
+    def _connect(self, query: str = "", **options: Any) -> Any:
+        from websockets.sync.client import connect
+
+        return connect(self._server.ws_url + query, open_timeout=WAIT_S, max_queue=None, **options)
+
+    def _come_and_go(self) -> None:
+        with self._connect():
+            pass
+
+    def _want_all(self) -> None:
+        with self._connect("?events=all") as client:
+            first = json.loads(client.recv(WAIT_S))
+            if first["event"] != "hello":
+                raise ValueError(first)
+            client.send(json.dumps({"set": {"pre_roll_s": float(self._rng.uniform(0.1, 0.4))}}))
+            client.send(json.dumps({"set": {"silence_timeout_s": 99}}))
+            while json.loads(client.recv(WAIT_S))["event"] != "refused":
+                pass
+
+    def _send_garbage(self) -> None:
+        with self._connect("?events=all" if self._rng.random() < 0.5 else "") as client:
+            for size in self._rng.integers(0, 2000, 5):
+                data = self._rng.bytes(size)
+                client.send(data if size % 2 else data.decode("latin-1"))
+
+    def _send_too_much(self) -> None:
+        from websockets.exceptions import ConnectionClosed
+
+        with self._connect() as client:
+            try:
+                client.send(b"\0" * 1_000_000)
+                while True:
+                    client.recv(WAIT_S)
+            except ConnectionClosed as closed:
+                if closed.rcvd is not None and closed.rcvd.code != 1009:
+                    raise
+
+    def _handshake(self, query: str = "") -> socket.socket:
+        client = socket.create_connection(self._address, WAIT_S)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.sendall(HANDSHAKE.format(query=query, host=self._host).encode())
+        if client.recv(12) != b"HTTP/1.1 101":
+            raise ValueError("no handshake")
+        return client
+
+    def _never_read(self) -> None:
+        self._deaf.append(self._handshake("?events=all"))
+
+    def _vanish(self) -> None:
+        client = self._handshake()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()  # a reset, with no word of parting
+
+    def _ask_half(self) -> None:
+        with socket.create_connection(self._address, WAIT_S) as client:
+            request = HANDSHAKE.format(query="", host=self._host).encode()
+            client.sendall(request[: self._rng.integers(1, len(request) - 4)])
+
+    def _come_from_elsewhere(self) -> None:
+        from websockets.exceptions import InvalidStatus
+
+        evil = {"Origin": "https://evil.example"}
+        with contextlib.suppress(InvalidStatus), self._connect(additional_headers=evil):
+            raise ValueError("it was let in")
+
+    def _speak(self) -> None:
+        from websockets.exceptions import ConnectionClosedOK
+
+        clip = self._clips[self._rng.integers(len(self._clips))]
+        sound = to_pcm16(clip.samples).astype("<i2").tobytes()
+        texts = 0
+        with self._connect("?source=client&events=all") as client:
+            for begin in range(0, len(sound), SAMPLE_RATE):
+                client.send(sound[begin : begin + SAMPLE_RATE])
+            client.send('{"end": true}')
+            with contextlib.suppress(ConnectionClosedOK):
+                while True:
+                    event = json.loads(client.recv(WAIT_S))["event"]
+                    texts += event in ("transcript", "transcription_failed")
+        if not texts:
+            raise ValueError(f"nothing came of {clip.name}")
