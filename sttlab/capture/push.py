@@ -13,7 +13,7 @@ from sttlab.audio import SAMPLE_RATE, check_rate, from_pcm16
 from sttlab.capture.base import Block
 from sttlab.errors import SourceError
 
-BUFFER_S = 10.0  # held for a reader that is late; then the oldest goes, and is counted
+BUFFER_S = 10.0
 
 
 class PushSource:
@@ -25,6 +25,8 @@ class PushSource:
         Of what is pushed; resampled on the way, without loss.
     name : str
         What a person calls it.
+    buffer_s : float
+        Seconds held for a reader that is late; then the oldest goes, and is counted.
 
     Raises
     ------
@@ -32,12 +34,19 @@ class PushSource:
         If the rate is not one of sound.
     """
 
-    def __init__(self, sample_rate: int = SAMPLE_RATE, *, name: str = "pushed sound") -> None:
+    def __init__(
+        self,
+        sample_rate: int = SAMPLE_RATE,
+        *,
+        name: str = "pushed sound",
+        buffer_s: float = BUFFER_S,
+    ) -> None:
         check_rate(sample_rate)
         self.name = name
         self.sample_rate = sample_rate
+        self._buffer_samples = round(buffer_s * SAMPLE_RATE)
         self._changed = threading.Condition()
-        self._waiting: deque[NDArray[np.float32]] = deque()  # bounded by BUFFER_S
+        self._waiting: deque[NDArray[np.float32]] = deque()  # bounded by buffer_s
         self._reset()
 
     def _reset(self) -> None:
@@ -100,7 +109,7 @@ class PushSource:
         if len(samples):
             self._waiting.append(samples)
             self._length += len(samples)
-        lost = excess = max(0, self._length - round(BUFFER_S * SAMPLE_RATE))
+        lost = excess = max(0, self._length - self._buffer_samples)
         while excess:
             oldest = self._waiting.popleft()
             if len(oldest) > excess:

@@ -18,19 +18,28 @@ PATIENCE_MS = 60_000
 class Notebook:
     """A notebook in a browser, and a client of its kernel beside it."""
 
-    def __init__(self, lab: Any, page: Page, path: str, host: str) -> None:
+    def __init__(self, lab: Any, page: Page, path: str, url: str) -> None:
         self.page = page
         self._lab = lab
         self._path = path
         page.set_default_timeout(PATIENCE_MS)
-        page.goto(f"{lab.url.replace('127.0.0.1', host)}/doc/tree/{path}")
+        page.goto(f"{url}/doc/tree/{path}")
         page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
         page.locator(".jp-CodeCell").first.wait_for()
 
+    def menu(self, name: str, item: str) -> None:
+        """Choose from the menu bar."""
+        self.page.get_by_role("menuitem", name=name, exact=True).click()
+        self.page.locator(".lm-Menu-itemLabel").get_by_text(item, exact=True).click()
+
+    def select(self, source: str) -> None:
+        """Select the first code cell that contains this."""
+        cell = self.page.locator(".jp-CodeCell").filter(has_text=source).first
+        cell.locator(".jp-InputPrompt").click()
+
     def run_all(self) -> None:
         """Press what runs all cells, and wait until they have."""
-        self.page.get_by_role("menuitem", name="Run", exact=True).click()
-        self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        self.menu("Run", "Run All Cells")
         book = json.loads((self._lab.folder / self._path).read_text(encoding="utf-8"))
         count = sum(cell["cell_type"] == "code" for cell in book["cells"])
         self.page.wait_for_function(
@@ -82,11 +91,15 @@ class Notebook:
 
 @contextmanager
 def opened(
-    lab: Any, browser: Browser, path: str, host: str = "127.0.0.1", **context: Any
+    lab: Any, browser: Browser, path: str, url: str = "", script: str = "", **context: Any
 ) -> Iterator[Notebook]:
-    """Open a notebook in a browser profile of its own; the kernel ends with it."""
+    """Open a notebook in a browser profile of its own; the kernel ends with it.
+
+    `url` is another address of the same Jupyter, and `script` runs in the page before its own.
+    """
     profile = browser.new_context(viewport={"width": 1300, "height": 1000}, **context)
-    notebook = Notebook(lab, profile.new_page(), path, host)
+    profile.add_init_script(script)
+    notebook = Notebook(lab, profile.new_page(), path, url or lab.url)
     try:
         yield notebook
     finally:

@@ -146,21 +146,25 @@ def test_02_tune_vad(run):
     assert "saved to" in shown.words
 
 
-@pytest.mark.needs("whisper")
-def test_03_live_server(run, data):
+def error_rate(texts: list[str], said: Path) -> float:
+    """Of the words, in the spelling of data/."""
     import jiwer
 
+    words = re.sub(r"[^a-z ]", " ", " ".join(texts).lower().replace("mr.", "mister")).split()
+    return float(jiwer.wer(" ".join(said.read_text().split()), " ".join(words)))
+
+
+@pytest.mark.needs("whisper")
+def test_03_live_server(run, data):
     shown = run(
         "03_live_server.ipynb",
         "import json, urllib.request\n"
         "json.load(urllib.request.urlopen(server.url + 'health'))['status']",
         "server.stop()",
     )
-    said = (data / "demo.txt").read_text().split()
     texts = ast.literal_eval(shown.of("session.wait")["text/plain"])
-    words = re.sub(r"[^a-z ]", " ", " ".join(texts).lower().replace("mr.", "mister")).split()
     assert len(texts) >= 3
-    assert jiwer.wer(" ".join(said), " ".join(words)) < 0.2
+    assert error_rate(texts, data / "demo.txt") < 0.2
     for text in texts:
         assert text in shown.words
     assert re.search(r"\d\.\d\d s 0\.\d\d", shown.words), "a delay and a confidence"
@@ -193,6 +197,24 @@ def test_05_sweep(run):
     assert shown.of("use.click()")["text/plain"] == "True"
     assert shown.of("merged, found")["text/plain"] == "(0, True)"
     assert "saved to ../data/vad.toml" in shown.words
+
+
+@pytest.mark.needs("whisper")
+def test_06_remote_microphone(run, data):
+    shown = run("06_remote_microphone.ipynb", "server.stop()")
+    chosen, heard = (
+        next(c for c in shown.cells if source in c.source).outputs
+        for source in ("if microphone.on", "session.stats")
+    )
+    assert "No browser's microphone is on, so a recording takes its place" in chosen[0].text
+    assert chosen[1].data["text/plain"] == "'demo.flac'"
+    assert heard[0].text == "31.1 s heard, 0 samples lost\n"
+    texts = ast.literal_eval(heard[1].data["text/plain"])
+    assert error_rate(texts, data / "demo.txt") < 0.2
+    for text in texts:
+        assert text in shown.words
+    link = shown.of("launch_server(session, port")["text/html"]
+    assert re.search(r"ssh -L (\d+):127\.0\.0\.1:\1 MACHINE", link)
 
 
 @pytest.mark.needs("whisper")

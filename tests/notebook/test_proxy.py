@@ -27,7 +27,8 @@ def test_the_page_behind_the_link_gets_what_is_said(lab, browser):
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
     )
     nbformat.write(book, lab.folder / "notebooks" / "proxy.ipynb")
-    with opened(lab, browser, "notebooks/proxy.ipynb", NAME) as notebook:
+    jupyter = lab.url.replace("127.0.0.1", NAME)
+    with opened(lab, browser, "notebooks/proxy.ipynb", jupyter) as notebook:
         notebook.run_all()
         link = notebook.page.get_by_role("link", name="through Jupyter")
         with notebook.page.expect_popup() as popup:
@@ -37,7 +38,6 @@ def test_the_page_behind_the_link_gets_what_is_said(lab, browser):
         expect(page.get_by_role("list", name="Transcript")).to_contain_text(
             WORD, timeout=PATIENCE_MS
         )
-        jupyter = lab.url.replace("127.0.0.1", NAME)
         assert page.url == f"{jupyter}/proxy/{port}/", "the token is in no address bar"
         page.reload()
         expect(page.get_by_role("list", name="Transcript")).to_contain_text(

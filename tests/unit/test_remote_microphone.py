@@ -1,0 +1,372 @@
+"""RemoteMicrophone in the kernel: what the browser sends, and what a session hears."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import threading
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("anywidget")
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import sttlab as stt
+from sttlab.audio import SAMPLE_RATE, from_pcm16, to_pcm16
+from sttlab.errors import SourceError
+from sttlab.events import DeviceLost, DeviceRestored
+from sttlab.notebook import remote_microphone as module
+from tests.fakes import Counting
+from tests.sources import WAIT_S, SourceContract, is_empty, joined, read_some
+
+CHUNK = 1600
+RATES = [SAMPLE_RATE, 44_100, 48_000]
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Browser:
+    """The other end of the comm: says what remote_microphone.js says, and keeps the answers."""
+
+    def __init__(self, monkeypatch, **options: Any) -> None:
+        self.answers: list[dict[str, Any]] = []
+        monkeypatch.setattr(module.Panel, "send", lambda _, content: self.answers.append(content))
+        self.microphone = stt.RemoteMicrophone(**options)
+
+    def say(self, say: str, capture: str = "a", buffers: Any = (), **content: Any) -> None:
+        about = {"say": say, "capture": capture, "run": self.microphone.widget.run, **content}
+        self.microphone.widget._handle_custom_msg(about, list(buffers))
+
+    def start(self, capture: str = "a") -> None:
+        self.say("start", capture, device="Headset")
+
+    def sound(self, pcm: np.ndarray, first: int, rate: int = SAMPLE_RATE, **content: Any) -> None:
+        data = memoryview(pcm.astype("<i2").tobytes())
+        about = {"first": first, "after": first, "rate": rate, **content}
+        self.say("sound", buffers=[data], **about)
+
+    def play(self, pcm: np.ndarray, rate: int = SAMPLE_RATE) -> None:
+        for first in range(0, len(pcm), CHUNK):
+            self.sound(pcm[first : first + CHUNK], first, rate)
+
+    def stop(self, why: str = "") -> None:
+        self.say("stop", why=why)
+
+
+@pytest.fixture
+def browser(monkeypatch):
+    return Browser(monkeypatch, clock=Clock())
+
+
+@pytest.fixture(scope="module")
+def speech(data):
+    return to_pcm16(stt.load(data / "austen-2.flac").samples)
+
+
+def read_all(microphone) -> list[Any]:
+    """Read what is there."""
+    blocks = []
+    while not is_empty(block := microphone.read(0)):
+        assert block is not None
+        blocks.append(block)
+    return blocks
+
+
+class TestSource(SourceContract):
+    @pytest.fixture(params=RATES)
+    def source(self, request, browser, speech):
+        """It speaks whenever it is opened, as a browser that has the microphone on."""
+        microphone = browser.microphone
+        browser.start()
+        microphone.widget.observe(lambda change: self._heard(change, browser, request.param), "run")
+        self._speech = speech
+        yield microphone
+        microphone.close()
+
+    def _heard(self, change, browser, rate):
+        if change["new"]:
+            browser.play(np.tile(self._speech, 2), rate)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_a_session_hears_what_the_browser_hears(browser, speech, rate):
+    microphone = browser.microphone
+    assert microphone.name == "microphone in the browser"
+    microphone.open()
+    browser.start()
+    assert microphone.name == "Headset in the browser"
+    browser.play(speech, rate)
+    browser.say("stop", why="")
+    samples = joined(read_all(microphone))
+    if rate == SAMPLE_RATE:
+        assert np.array_equal(samples, from_pcm16(speech))
+    else:
+        assert len(samples) == pytest.approx(len(speech) * SAMPLE_RATE / rate, abs=CHUNK)
+    sounds = [answer for answer in browser.answers if answer["taken"]]
+    assert [answer["taken"] for answer in sounds][-1] == len(speech)
+    assert {(answer["capture"], answer["run"]) for answer in sounds} == {("a", 1)}
+
+
+@given(
+    fates=st.lists(st.sampled_from(["comes", "late", "twice", "given up"]), max_size=30),
+    size=st.integers(1, 500),
+)
+@settings(max_examples=100, deadline=None)
+def test_whatever_the_link_does_each_sample_is_there_once_or_counted_as_lost(fates, size):
+    """Stream time stays true: a sample is where it was spoken, or in a gap that is told."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        browser = Browser(monkeypatch)
+    browser.microphone.open()
+    browser.start()
+    pcm = np.arange(1, len(fates) * size + 1, dtype=np.int16)
+    after = 0
+    for i, fate in enumerate(fates):
+        first = i * size
+        this, next_, before = (pcm[at : at + size] for at in (first, first + size, first - size))
+        if fate == "given up":
+            continue
+        if fate == "late":  # it was lost, and the one behind it comes first
+            browser.sound(next_, first + size)
+        browser.sound(this, first, after=after)
+        if fate == "twice" and i:
+            browser.sound(before, first - size)
+            browser.sound(this, first, after=after)
+        after = first + size
+    heard = []
+    for block in read_all(browser.microphone):
+        heard += [0] * block.lost_samples + list(to_pcm16(block.samples))
+    expected = [0 if fates[i // size] == "given up" else sample for i, sample in enumerate(pcm)]
+    while expected and fates[(len(expected) - 1) // size] == "given up":
+        expected.pop()  # no one knows of it yet
+    assert heard == expected
+
+
+def test_sound_that_nobody_wants_is_not_acknowledged(browser, speech):
+    browser.start()
+    browser.answers.clear()
+    browser.sound(speech[:CHUNK], 0, run=1)
+    browser.microphone.open()
+    browser.microphone.close()
+    browser.microphone.open()
+    browser.sound(speech[:CHUNK], 0, run=1)
+    assert browser.answers == []
+    browser.say("here")
+    assert browser.answers == [{"capture": "a", "run": 2, "taken": 0}]
+
+
+def test_a_reader_that_never_comes_bounds_what_is_kept(browser, speech):
+    browser.microphone.open()
+    browser.start()
+    for i in range(200):  # each after a gap
+        browser.sound(speech[:100], 200 * i, after=0)
+    assert len(browser.microphone._parts) <= module.PARTS + 2
+    refused = [i for i in range(200) if i * 200 + 100 not in {a["taken"] for a in browser.answers}]
+    assert refused, "the browser keeps those"
+    lost = sum(block.lost_samples for block in read_all(browser.microphone))
+    assert lost == 100 * (refused[0] - 1)
+
+
+def test_a_reader_that_is_late_loses_nothing(browser, speech):
+    browser.microphone.open()
+    browser.start()
+    browser.play(np.tile(speech, 20))
+    assert len(joined(read_all(browser.microphone))) == 20 * len(speech) > 40 * SAMPLE_RATE
+
+
+def test_another_page_takes_over(browser, speech):
+    browser.microphone.open()
+    browser.start("a")
+    browser.sound(speech[:CHUNK], 0)
+    browser.start("b")
+    assert browser.microphone.widget.holder == "b"
+    browser.sound(speech[CHUNK : 2 * CHUNK], CHUNK, capture="a")
+    browser.stop("unplugged")
+    browser.sound(speech[: 2 * CHUNK], 0, rate=48_000, capture="b")
+    blocks = read_all(browser.microphone)
+    assert sum(len(block.samples) for block in blocks) <= CHUNK + 2 * CHUNK // 3
+    assert [event for block in blocks for event in block.events] == []
+    assert browser.microphone.widget.holder == "b"
+
+
+def test_a_device_that_vanishes_and_comes_back_is_told(browser, speech):
+    microphone = browser.microphone
+    microphone.open()
+    browser.start()
+    browser.sound(speech[:CHUNK], 0)
+    browser.stop("The microphone was disconnected.")
+    assert not microphone.on
+    browser.start("b")
+    browser.sound(speech[:CHUNK], 0, capture="b")
+    told = [event for block in read_all(microphone) for event in block.events]
+    assert told == [
+        DeviceLost(device="Headset in the browser", message="The microphone was disconnected."),
+        DeviceRestored(device="Headset in the browser"),
+    ]
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_a_browser_that_falls_silent_is_told_and_nothing_of_what_it_kept_is_lost(
+    browser, speech, rate
+):
+    microphone, clock = browser.microphone, browser.microphone._clock
+    microphone.open()
+    browser.start()
+    browser.sound(speech[:CHUNK], 0, rate)
+    assert microphone.on
+    clock.now += module.STALLED_S + 1
+    assert not microphone.on
+    before = read_all(microphone)
+    assert [type(event) for block in before for event in block.events] == [DeviceLost]
+    assert is_empty(microphone.read(0)), "it is told once"
+    for first in range(CHUNK, len(speech), CHUNK):
+        browser.sound(speech[first : first + CHUNK], first, rate)
+    assert microphone.on
+    after = read_all(microphone)
+    assert [type(event) for block in after for event in block.events] == [DeviceRestored]
+    assert sum(block.lost_samples for block in before + after) == 0
+    samples = sum(len(block.samples) for block in before + after)
+    assert samples == pytest.approx(len(speech) * SAMPLE_RATE / rate, abs=CHUNK)
+
+
+def test_the_same_session_starts_and_stops_as_often_as_one_likes(browser, speech):
+    browser.start()
+    session = stt.Session(browser.microphone, model=Counting())
+    for run in (1, 2, 3):
+        with session:
+            assert browser.microphone.widget.run == run
+            browser.play(speech)
+        assert browser.microphone.widget.run == 0
+    assert session.stats.lost_samples == 0
+
+
+def test_closing_the_widget_ends_the_sound(browser):
+    session = stt.Session(browser.microphone, model=Counting())
+    session.start()
+    browser.start()
+    browser.microphone.widget.close()
+    assert session.wait(WAIT_S)
+    session.stop()
+    with pytest.raises(SourceError, match="make and show a new one"):
+        session.start()
+
+
+def test_a_microphone_that_nobody_holds_is_gone(browser):
+    panel = browser.microphone.widget
+    gone = weakref.ref(browser.microphone)
+    browser.start()
+    del browser.microphone
+    gc.collect()
+    assert gone() is None
+    assert panel.comm is None, "the browser lets go of the device"
+
+
+def test_shown_it_lives_until_no_page_shows_it(browser):
+    panel = browser.microphone.widget
+    browser.microphone._repr_mimebundle_()
+    gone = weakref.ref(browser.microphone)
+    del browser.microphone
+    panel._view_count = 2
+    panel._view_count = 1
+    gc.collect()
+    assert gone() is not None
+    panel._view_count = 0
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_reader_and_the_browser_at_the_same_time(browser, speech):
+    microphone = browser.microphone
+    microphone.open()
+    browser.start()
+    speaking = threading.Thread(target=browser.play, args=[speech])
+    speaking.start()
+    heard = joined(read_some(microphone, len(speech)))
+    speaking.join()
+    assert np.array_equal(heard, from_pcm16(speech))
+
+
+@pytest.mark.needs("node")
+def test_what_the_page_keeps_and_says():
+    source = Path(module.__file__).with_suffix(".js")
+    done = subprocess.run(
+        ["node", "--input-type=module", "-"],
+        input=source.read_text(encoding="utf-8") + CHECKS,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+CHECKS = """
+import assert from "node:assert/strict";
+
+const second = () => new Int16Array(1000).fill(100);
+const outbox = new Outbox(1000);
+for (let i = 0; i < 4; i++) outbox.add(second());
+assert.equal(outbox.next(0).first, 0);
+assert.equal(outbox.next(0).first, 1000);
+assert.equal(outbox.next(0), undefined, "enough is on its way");
+outbox.acknowledge(500);
+assert.equal(outbox.next(1), undefined, "half of a chunk has come");
+outbox.acknowledge(1000);
+assert.equal(outbox.next(1).first, 2000);
+assert.equal(outbox.kept_s, 3);
+assert.equal(outbox.next(5), undefined);
+assert.equal(outbox.next(5.5).first, 1000, "no answer for so long: once more, in order");
+assert.equal(outbox.next(5.5).first, 2000);
+outbox.acknowledge(3000);
+assert.equal(outbox.next(6).first, 3000);
+outbox.acknowledge(4000);
+assert.equal(outbox.kept_s, 0);
+assert.equal(outbox.lost, 0);
+
+for (let i = 0; i < 40; i++) outbox.add(second());
+assert.equal(outbox.kept_s, KEPT_S, "no more than that is kept");
+assert.equal(outbox.lost, 10_000);
+const chunk = outbox.next(9);
+assert.equal(chunk.first, 14_000);
+assert.equal(chunk.after, 4000, "from which the kernel sees what is missing");
+assert.equal(outbox.next(9).after, 15_000);
+for (let i = 0; i < 40; i++) outbox.add(second());
+assert.equal(outbox.all()[0].first, 14_000, "what may have come already is no loss");
+assert.equal(outbox.kept_s, KEPT_S);
+assert.equal(outbox.lost, 10_000 + 40_000);
+outbox.acknowledge(16_000);
+assert.equal(outbox.next(10).after, 16_000);
+
+assert.equal(Math.round(level(new Int16Array(800).fill(16384))), -6);
+assert.equal(level(new Int16Array(800)), FLOOR_DBFS);
+
+const error = (name) => Object.assign(new Error("so it is"), { name });
+assert.match(explain(error("TypeError"), false), /https.*ssh -L 8888:localhost:8888 MACHINE/);
+assert.match(explain(error("NotAllowedError"), true), /not allowed.*Allow it.*Start again/);
+assert.match(explain(error("NotFoundError"), true), /Plug one in/);
+assert.match(explain(error("NotReadableError"), true), /another program may hold it/);
+assert.match(explain(error("AbortError"), true), /content security policy.*stt.FileSource/);
+assert.match(explain(error("OtherError"), true), /can't be opened: so it is/);
+
+const on = { state: "on", id: "a", holder: "a", run: 1, silent_s: 0, unanswered_s: 0, problem: "" };
+assert.equal(describe(on), "On. A session is listening.");
+assert.equal(describe({ ...on, run: 0 }), "On. No session is listening.");
+assert.match(describe({ ...on, silent_s: 4 }), /muted/);
+assert.match(describe({ ...on, silent_s: 4, unanswered_s: 4 }), /kept until it does/);
+assert.match(describe({ ...on, state: "asking" }), /browser asks/);
+const off = { ...on, state: "off" };
+assert.equal(describe({ ...off, holder: "" }), "Off.");
+assert.equal(describe(off), "Off.");
+assert.match(describe({ ...off, holder: "b" }), /another window.*takes it over/);
+assert.equal(describe({ ...off, problem: "Unplugged." }), "Unplugged.");
+assert.match(describe({ ...off, problem: "Unplugged.", gone: true }), /Run the cell again/);
+"""
