@@ -132,6 +132,13 @@ def test_flush_emits_open_speech_to_the_last_sample():
     assert utterance.speech_end_sample == len(samples)
 
 
+def test_flush_keeps_what_follows_the_last_speech():
+    samples = sound((0.5, -70), (0.5, -20), (0.1, -70))
+    (utterance,) = utterances(run(samples))
+    assert utterance.speech_end_sample == 16000
+    assert utterance.end_sample == len(samples)
+
+
 def test_the_stream_goes_on_after_a_flush():
     core = StreamCore(CONFIG)
     samples = sound((0.5, -70), (0.507, -20))

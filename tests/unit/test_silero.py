@@ -15,6 +15,7 @@ from sttlab.core import StreamCore, segment
 from sttlab.errors import ConfigError, MissingExtra
 from sttlab.events import ConfigChanged, Level, Utterance
 from sttlab.notebook.trace import Trace
+from sttlab.vad.silero import SileroVad
 
 SILERO = VadConfig(detector="silero")
 
@@ -44,6 +45,19 @@ def test_typing_is_speech_to_the_level_and_not_to_silero(data):
     typing = Sound(data / "keyboard.ogg")
     assert len(segment(typing, VadConfig())) > 0
     assert segment(typing, SILERO) == []
+
+
+@pytest.mark.needs("silero", "whisper")  # whose torch the reference needs
+def test_probabilities_are_those_of_sileros_own_code(data):
+    import torch
+    from silero_vad import load_silero_vad
+
+    frames = Sound(data / "demo.flac", seconds=3).samples
+    frames = frames[: len(frames) // 512 * 512].reshape(-1, 512)
+    reference = load_silero_vad(onnx=True)
+    expected = [float(reference(torch.from_numpy(frame.copy()), SAMPLE_RATE)) for frame in frames]
+    assert max(expected) > 0.9
+    assert SileroVad(SILERO).process(frames).score == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.needs("silero")
