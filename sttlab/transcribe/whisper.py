@@ -109,10 +109,8 @@ class WhisperTranscriber:
         path = weights.find_checkpoint(self.config.model)
         try:
             model = self._load(path, device)
-        except Exception as error:  # a broken file raises anything
-            if not weights.discard(path):
-                raise ModelError(f"{path} is no Whisper checkpoint: {error}") from error
-            model = self._load(weights.find_checkpoint(self.config.model), device)
+        except Exception as error:  # what is no checkpoint raises anything
+            raise ModelError(f"{path} does not load as a Whisper checkpoint: {error}") from error
         self._check_language(model)
         self._model = model
         self.transcribe(np.random.default_rng(0).standard_normal(SAMPLE_RATE) * 1e-3)

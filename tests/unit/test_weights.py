@@ -54,18 +54,31 @@ def test_ctranslate2_reads_the_wheel_where_it_lies(cache: Path) -> None:
     assert not cache.exists()
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "other"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "other", "altered"])
 def test_a_damaged_conversion_is_made_anew(damage: str) -> None:
-    from sttlab.config import TranscribeConfig
-    from sttlab.transcribe.whisper import WhisperTranscriber
-
     path = weights.find_checkpoint("tiny.en")
     whole = path.read_bytes()
-    path.write_bytes({"empty": b"", "cut": whole[: len(whole) // 2], "other": b"x" * 999}[damage])
-    engine = WhisperTranscriber(TranscribeConfig(device="cpu"))
-    engine.load()
-    engine.close()
+    half = len(whole) // 2
+    damaged = {
+        "empty": b"",
+        "cut": whole[:half],
+        "other": b"x" * 999,
+        "altered": whole[:half] + bytes(1000) + whole[half + 1000 :],
+    }
+    path.write_bytes(damaged[damage])
+    assert weights.find_checkpoint("tiny.en") == path
     assert path.stat().st_size == pytest.approx(len(whole), rel=0.01)
+    assert parameters(path) > 37_000_000
+
+
+def test_damaged_weights_that_were_joined_are_joined_anew() -> None:
+    folder = weights.find_ctranslate2("base")
+    whole = (folder / "config.json").read_bytes()
+    os.truncate(folder / "model.bin", 1000)
+    (folder / "config.json").write_bytes(b"{}")
+    weights.find_ctranslate2("base")
+    assert (folder / "model.bin").stat().st_size > 140e6
+    assert (folder / "config.json").read_bytes() == whole
 
 
 def _find_together(folder: Path, barrier: Barrier) -> None:
@@ -198,6 +211,6 @@ def test_a_checkpoint_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
 
     path = tmp_path / "no.pt"
     path.write_bytes(b"no checkpoint")
-    with pytest.raises(ModelError, match=r"no\.pt is no Whisper checkpoint"):
+    with pytest.raises(ModelError, match=r"no\.pt does not load as a Whisper checkpoint"):
         WhisperTranscriber(TranscribeConfig(model=str(path))).load()
     assert path.exists()
