@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
@@ -366,7 +367,12 @@ def _outward(address: str) -> str:
         return str(probe.getsockname()[0])
 
 
-@atexit.register
 def _stop_all() -> None:
     for handle in list(_handles.values()):
         handle.stop()
+
+
+# Before the interpreter ends its pools of threads, on one of which a server stops its session: the
+# last to register comes first, and `atexit` after all of these.
+import_module("concurrent.futures.thread")
+getattr(threading, "_register_atexit", atexit.register)(_stop_all)

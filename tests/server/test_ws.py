@@ -6,6 +6,8 @@ import gc
 import http.client
 import os
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -231,6 +233,20 @@ def test_a_model_that_is_not_there_is_an_error_in_the_caller(source: Told) -> No
     engine = Counting(load_error=ModelNotFound("there is no such model"))
     with pytest.raises(ModelNotFound):
         launch_server(Session(source, model=engine), port=0)
+
+
+def test_a_script_may_end_while_its_server_runs() -> None:
+    script = (
+        "import sttlab as stt; from tests.fakes import *\n"
+        "from websockets.sync.client import connect\n"
+        "session = stt.Session(Blocks(speech(2), then_wait=True), model=Counting(), vad=VAD)\n"
+        "server = stt.launch_server(session, port=0)\n"
+        "with connect(server.ws_url) as one: one.recv(timeout=WAIT_S); raise SystemExit"
+    ).replace("VAD", repr(VAD).replace("VadConfig", "stt.VadConfig"))
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_same_launch_again_replaces_the_server(source: Told) -> None:
