@@ -13,7 +13,6 @@ import socket
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 
 pytestmark = pytest.mark.needs("jupyter")
@@ -25,6 +24,7 @@ NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 @pytest.fixture
 def run(root, tmp_path, monkeypatch):
     """Run a notebook in a copy of its folder; give its cells, with what they show."""
+    import nbformat
     from nbclient import NotebookClient
 
     shutil.copytree(root / "data", tmp_path / "data")
@@ -92,6 +92,8 @@ def picture(data: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_is_shipped_without_outputs(path):
+    import nbformat
+
     book = nbformat.read(path, as_version=4)
     nbformat.validate(book)
     assert [

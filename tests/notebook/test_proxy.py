@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import nbformat
 import pytest
 
 from tests.notebook.conftest import NAME
@@ -20,6 +19,7 @@ server
 
 
 def test_the_page_behind_the_link_gets_what_is_said(lab, browser):
+    import nbformat
     from playwright.sync_api import expect
 
     book = nbformat.v4.new_notebook(

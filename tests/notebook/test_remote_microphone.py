@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-import nbformat
 import numpy as np
 import pytest
 
@@ -177,6 +176,8 @@ def test_the_words_arrive_in_the_kernel_and_a_dead_line_loses_none(lab, speaking
 @pytest.fixture
 def allowed(lab, speaking) -> Iterator[Any]:
     """A notebook with nothing in it but the microphone, shown in two cells."""
+    import nbformat
+
     code = ["import sttlab as stt\nmicrophone = stt.RemoteMicrophone()", "microphone"]
     code += ["microphone  # again", CHOOSE + "\n    pass"]
     book = nbformat.v4.new_notebook(
