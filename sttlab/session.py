@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import math
 import threading
 import time
 import weakref
@@ -55,6 +56,7 @@ log = logging.getLogger(__name__)
 
 Answer: TypeAlias = Transcription | TranscribeError
 
+DRAFT_AFTER_S = 0.1  # of silence: longer than a consonant keeps the voice
 READ_S = 0.1  # the longest that a stop or new settings wait for the source
 STALL_S = 2.0  # without sound for so long, open speech is over
 LAST_S = 5.0  # of sound, read after a stop: as much as a microphone may have heard before
@@ -615,6 +617,7 @@ class Session:
         self._ended = False
         self._guess: _Guess | None = None
         self._drafts = Drafts()
+        self._paused_at_s: float | None = None
 
     # -- from any thread ----------------------------------------------------------------------
 
@@ -837,10 +840,22 @@ class Session:
             elif isinstance(event, SamplesLost):
                 with self._state:
                     self._counts["lost_samples"] += event.count
-            elif isinstance(event, Level) and event.state == "speech":
-                self._drop_guess()
+            elif isinstance(event, Level):
+                self._follow(event)
         if self.partials and self._drafts.due(self._clock()):
             self._draft()
+
+    def _follow(self, level: Level) -> None:
+        """Drop the guess when speech goes on; draft what may be the last words without delay."""
+        if level.state == "speech":
+            self._drop_guess()
+        if level.state != "pause":
+            self._paused_at_s = None
+        elif self._paused_at_s is None:
+            self._paused_at_s = level.time_s
+        elif level.time_s - self._paused_at_s >= DRAFT_AFTER_S:
+            self._paused_at_s = math.inf  # once in each pause
+            self._drafts.hurry()
 
     def _speculate(self, utterance: Utterance) -> None:
         """Have the engine begin in the pause, so that the text is there when the pause is over."""

@@ -15,7 +15,7 @@ class Drafts:
     Niehues, "Low-latency sequence-to-sequence speech recognition and translation by partial
     hypothesis selection", Interspeech 2020).
 
-    `due` and `asked` belong to one thread, `add` to another.
+    `due`, `asked` and `hurry` belong to one thread, `add` to another.
     """
 
     def __init__(self) -> None:
@@ -32,6 +32,10 @@ class Drafts:
     def asked(self, now: float) -> None:
         """Note that a draft was asked for."""
         self._next_at = now + self._pace_s
+
+    def hurry(self) -> None:
+        """Have the next draft at once, whatever the pace."""
+        self._next_at = 0.0
 
     def add(self, utterance_id: int, text: str, engine_s: float) -> Partial | None:
         """Take a hypothesis of everything said so far; None if it adds nothing.

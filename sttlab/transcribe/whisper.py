@@ -28,6 +28,7 @@ from sttlab.transcribe.base import (
     whole_words,
     word_confidence,
 )
+from sttlab.transcribe.int8 import quantise_logits
 
 if TYPE_CHECKING:
     import torch
@@ -120,7 +121,12 @@ class WhisperTranscriber:
         heads = self._whisper._ALIGNMENT_HEADS.get(self.config.model)
         if heads:  # of attention, those that follow the sound; a checkpoint doesn't name them
             model.set_alignment_heads(heads)
+        if model.device.type == "cpu":
+            self._quantise(model)
         return model
+
+    def _quantise(self, model: Any) -> None:
+        quantise_logits(model)
 
     def _device(self) -> str:
         cuda, mps = self._torch.cuda.is_available(), self._torch.backends.mps.is_available()

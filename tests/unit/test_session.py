@@ -562,6 +562,24 @@ def test_partials_only_for_those_who_ask():
     assert with_partials[Transcript] == 1
 
 
+def test_what_may_be_the_last_words_is_drafted_at_once():
+    """The clock stands, so that no other draft but the first is due."""
+    loud = speech(1, seconds=0.8)[:12800]
+    silence = np.zeros(4000, np.float32)
+    sound = np.concatenate([loud, silence])
+    blocks = [sound[i : i + 320] for i in range(0, len(sound), 320)]
+    source = Blocks(*blocks, then_wait=True)
+    engine = Counting()
+    session = Session(source, vad=PAUSING, model=engine, partials=True, clock=lambda: 0.0)
+    events = collect(session)
+    with session:
+        assert source.drained.wait(WAIT_S)
+        for _ in range(2):
+            assert engine.taken.acquire(timeout=WAIT_S)
+    assert len(loud) + 1600 <= engine.lengths[1] <= len(loud) + 2400
+    assert kinds(events)[Transcript] == 1
+
+
 def test_a_partial_never_holds_up_a_final():
     done = []
     with AsrWorker(engine := Counting()) as worker:

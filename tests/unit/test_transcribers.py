@@ -16,6 +16,7 @@ from sttlab.errors import ConfigError, ModelError, TranscribeError
 from sttlab.evaluate.wer import wer
 from sttlab.transcribe import make_transcriber
 from sttlab.transcribe.base import Cancelled, Transcriber, invented, pieces
+from sttlab.transcribe.whisper import WhisperTranscriber
 
 pytestmark = pytest.mark.needs("whisper", "faster-whisper")
 
@@ -149,6 +150,31 @@ def test_words_are_as_right_as_the_model_makes_them(engine: Transcriber, data: P
     found = wer([(data / f"{name}.txt").read_text() for name in READ], said)
     assert found.words > 150
     assert found.wer < 0.15, found
+
+
+class Exact(WhisperTranscriber):
+    """Whisper with its weights as they come."""
+
+    def _quantise(self, model: Any) -> None:
+        pass
+
+
+def test_logits_in_eight_bits_say_what_exact_ones_say(data: Path) -> None:
+    import torch
+
+    exact, quantised = (
+        kind(TranscribeConfig(device="cpu")) for kind in (Exact, WhisperTranscriber)
+    )
+    sounds = [load(data / f"{name}.flac").samples for name in READ[:4]]
+    texts = [[e.transcribe(s).text for s in sounds] for e in (exact, quantised)]
+    assert wer(*texts).wer < 0.05
+    with torch.inference_mode():
+        tokens = torch.tensor([[50257, 50362, 1639, 428]])
+        features = torch.randn(1, 400, 384, generator=torch.Generator().manual_seed(0))
+        a, b = (e._model.decoder(tokens, features)[0].softmax(-1) for e in (exact, quantised))
+    assert 0 < (a - b).abs().sum(-1).max() < 0.25
+    for engine in (exact, quantised):
+        engine.close()
 
 
 def noise(kind: str, data: Path) -> np.ndarray:
