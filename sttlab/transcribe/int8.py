@@ -41,7 +41,7 @@ def quantise_logits(model: Any) -> None:
 
 def _quantised(weight: torch.Tensor) -> Any:
     import torch
-    from torch.ao.nn.quantized.dynamic import Linear
+    import torch.ao.nn.quantized.dynamic as quantised
 
     weight = weight.detach().float()
     scales = weight.abs().amax(dim=1).clamp(min=1e-8).double() / LARGEST
@@ -49,7 +49,8 @@ def _quantised(weight: torch.Tensor) -> Any:
     with warnings.catch_warnings():  # PyTorch means to replace it one day
         warnings.simplefilter("ignore", UserWarning)
         whole = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
-    linear = Linear(weight.shape[1], weight.shape[0], bias_=False, dtype=torch.qint8)
+    linear: Any = quantised.Linear  # it has no types
+    linear = linear(weight.shape[1], weight.shape[0], bias_=False, dtype=torch.qint8)
     linear.set_weight_bias(whole, None)
     return linear
 
