@@ -27,7 +27,7 @@ const player = createPlayer($("player"), onTime);
 const settings = createSettings($("settings"), (request) => socket.send(request), meter.threshold, {
   chosen: () => microphone.deviceId ?? null,
   start: startMine,
-  stop: stopMine,
+  stop: () => stopMine(),
 });
 let status = START;
 let microphone = { state: "off" }; // this browser's: off, asking, on or ending
@@ -113,8 +113,11 @@ function note(text) {
 }
 
 function onLink(link) {
-  const { state, wanted, problem } = microphone;
-  if (state === "ending" && link.state === "connecting") setMine({ state: "off", wanted, problem });
+  const { state, wanted, problem, another } = microphone;
+  if (state === "ending" && link.state === "connecting") {
+    setMine({ state: "off", wanted, problem });
+    if (another !== undefined) startMine(another);
+  }
   const broke = microphone.ready && link.state === "waiting";
   if (broke) note("The connection broke here: of what was said just before, some may be missing.");
   microphone.ready = false;
@@ -178,8 +181,7 @@ function setMine(changed) {
 
 async function startMine(deviceId) {
   if (microphone.state === "asking" || microphone.state === "ending") return;
-  const before = microphone;
-  before.stop?.();
+  if (microphone.state === "on") return stopMine(deviceId); // what was said comes first
   setMine({ state: "asking", wanted: deviceId });
   const mine = { state: "on", wanted: deviceId, silent: false, silent_s: 0 };
   try {
@@ -194,7 +196,6 @@ async function startMine(deviceId) {
   } catch (error) {
     const problem = explain(error, isSecureContext && navigator.mediaDevices);
     setMine({ state: "off", wanted: deviceId, problem });
-    if (before.state === "on") socket.restart();
   }
 }
 
@@ -216,17 +217,18 @@ function sendSound() {
   outbox.lost_s = 0;
 }
 
-/** Stop listening; the server transcribes what was said, and then closes the socket. */
-function stopMine() {
+/** Stop listening; the server transcribes what was said, and closes the socket. Then another. */
+function stopMine(another) {
   if (microphone.state !== "on") return;
   microphone.stop();
   sendSound();
   const { ready, label, wanted } = microphone;
   if (ready && socket.send({ end: true })) {
-    setMine({ state: "ending", label, wanted });
+    setMine({ state: "ending", label, wanted, another });
   } else {
-    setMine({ state: "off" });
+    setMine({ state: "off", wanted });
     socket.restart();
+    if (another !== undefined) startMine(another);
   }
 }
 

@@ -104,7 +104,7 @@ function silence(label) {
 function wordsOfServer(status) {
   const { link, device } = status;
   if (link.state === "waiting") return withoutLink(link);
-  if (link.state === "connecting") return say("off", "Connecting");
+  if (link.state === "connecting" || !status.source) return say("off", "Connecting");
   if (status.busy) return say("busy", sentence(status.busy, ""));
   if (status.problem) {
     const problem = { title: sentence(status.problem), advice: "", retry: "capture" };

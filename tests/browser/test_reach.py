@@ -14,7 +14,7 @@ from sttlab.server.launch import launch_server
 from sttlab.session import Session
 from tests.browser.pages import Opened, expect, finals
 from tests.browser.test_files import drop
-from tests.fakes import Blocks, Counting, speech
+from tests.fakes import Blocks, Counting, speech, wait_until
 from tests.server.clients import VAD, Told, wait_for_capture
 from tests.server.test_gate import TOKEN, SubPath
 
@@ -89,6 +89,7 @@ def test_a_page_of_another_website_may_not_listen(
             assert came == ("open" if is_allowed else "refused")
         data = base64.b64encode(wav_bytes(speech(1))).decode()
         assert page.evaluate(SEND, [f"{server.url}files", data]) == "opaque"
+        wait_until(lambda: engine.lengths or not is_allowed)
         page.close()
     assert bool(source.opened) == is_allowed
     assert bool(engine.lengths) == is_allowed
