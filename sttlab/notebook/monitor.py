@@ -319,7 +319,10 @@ def _table(texts: list[Transcript], draft: str) -> str:
         )
     if not rows:
         return "<i>no text yet</i>"
-    parts = " ".join(f'<span style="color:{c}">■</span> {name}' for name, c in DELAYS.items())
+    parts = " ".join(
+        f'<span class="sttlab-nowrap"><span style="color:{c}">■</span> {name}</span>'
+        for name, c in DELAYS.items()
+    )
     return (
         '<table class="sttlab-table"><tr><th>at</th><th class="sttlab-text">text</th>'
         f'<th>delay</th><th class="sttlab-text">{parts}</th><th>confidence</th></tr>'

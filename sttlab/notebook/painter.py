@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import weakref
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import ipywidgets as widgets
+from IPython import get_ipython
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +106,22 @@ def _count_views(shown: weakref.ref[Shown], change: Any) -> None:
     if (alive := shown()) is not None:
         alive.hidden = change["new"] == 0
         alive.widget.keeps_alive = None if alive.hidden else alive
+        if alive.hidden:
+            _forget(alive)
+
+
+def _forget(shown: Shown) -> None:
+    """Take it out of IPython's history of outputs, which nobody thinks of as a name."""
+    shell: Any = get_ipython()
+    if shell is None:
+        return
+    outputs = shell.user_ns["_oh"]
+    for number in [n for n, output in list(outputs.items()) if output is shown]:
+        del outputs[number]
+    for names in (shell.user_ns, shell.user_ns_hidden, vars(shell.displayhook)):
+        for name in [n for n, value in list(names.items()) if value is shown]:
+            if re.fullmatch(r"_+\d*", name):  # _, __, ___, _1, _2, ...
+                names[name] = ""
 
 
 def close_widgets(widget: Any) -> None:

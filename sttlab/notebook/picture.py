@@ -56,6 +56,7 @@ STYLE = f"""<style>
   vertical-align: top; white-space: nowrap }}
 .sttlab-table th {{ font-weight: 600 }}
 .sttlab-table .sttlab-text {{ text-align: left; white-space: normal }}
+.sttlab-nowrap {{ white-space: nowrap }}
 .sttlab-facts {{ display: grid; grid-template-columns: 2em 5em 5em 6em 10em; gap: .6em;
   text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }}
 .sttlab-facts :last-child {{ text-align: left }}

@@ -10,6 +10,7 @@ from dataclasses import fields
 from functools import partial
 from typing import Any
 
+import anywidget
 import ipywidgets as widgets
 
 from sttlab.config import VadConfig
@@ -35,6 +36,27 @@ REACH = {
     "silence_timeout_s": (0.1, 3.1),
     "pre_roll_s": (0.0, 1.0),
 }
+
+
+class SliderNames(anywidget.AnyWidget):
+    """Gives the sliders around it names that a screen reader says; ipywidgets gives them none."""
+
+    _esm = """
+export default {
+  render({ el }) {
+    const name = () => {
+      const sliders = el.closest(".sttlab-sliders")?.querySelectorAll(".widget-slider") ?? [];
+      for (const slider of sliders) {
+        const words = slider.querySelector("label").textContent;
+        slider.querySelector("[role=slider]").setAttribute("aria-label", words);
+      }
+    };
+    const shown = new ResizeObserver(name); // which says first that it is on the page
+    shown.observe(el);
+    return () => shown.disconnect();
+  },
+};
+"""
 
 
 class VadSliders:
@@ -79,7 +101,8 @@ class VadSliders:
         grid = widgets.GridBox(
             list(self.sliders.values()), layout=widgets.Layout(grid_template_columns=columns)
         )
-        self.widget = widgets.VBox([self.kind, grid])
+        self.widget = widgets.VBox([self.kind, grid, SliderNames()])
+        self.widget.add_class("sttlab-sliders")
         self._move("threshold_dbfs", START_DBFS)
         self.config = config
 

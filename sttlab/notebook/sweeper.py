@@ -33,6 +33,7 @@ from sttlab.notebook.plots import (
     setting_words,
     value_words,
 )
+from sttlab.notebook.sliders import SliderNames
 from sttlab.notebook.tuner import VadTuner
 from sttlab.session import Session
 
@@ -262,8 +263,10 @@ class Sweeper(Shown):
                 ),
                 widgets.HBox([*buttons, self._message]),
                 self._summary,
+                SliderNames(),
             ]
         )
+        self._results.add_class("sttlab-sliders")
         parts = [widgets.HTML(STYLE), widgets.HBox([self._bar, self._status]), self._results]
         self._show(widgets.VBox([*parts, self._recording, self._slot]))
         self.widget.add_class("sttlab-sweeper")
@@ -396,7 +399,7 @@ class Sweeper(Shown):
             line = "".join(f"<td>{written(name, value)}</td>" for value in cells)
             rows.append(f'<tr><th class="sttlab-text">{words}</th>{line}</tr>')
         half = (len(rows) + 1) // 2
-        head = "<tr><th></th><th>chosen</th><th>at first</th><th>least of all</th></tr>"
+        head = "<tr><td></td><th>chosen</th><th>at first</th><th>least of all</th></tr>"
         tables = [
             f'<table class="sttlab-table">{head}{"".join(part)}</table>'
             for part in (rows[:half], rows[half:])

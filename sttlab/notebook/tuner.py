@@ -352,7 +352,7 @@ class VadTuner(Shown):
         advice = _advice(now, self._noise(config), config)
         return (
             f'<div class="sttlab-advice" role="status">{advice}</div>'
-            f'<table class="sttlab-table sttlab-scores"><tr><th></th>{heads}</tr>{lines}</table>'
+            f'<table class="sttlab-table sttlab-scores"><tr><td></td>{heads}</tr>{lines}</table>'
         )
 
     def _score(self, found: list[Utterance]) -> Scores:

@@ -6,12 +6,14 @@ import asyncio
 import atexit
 import contextlib
 import errno
+import gc
 import html
 import ipaddress
 import logging
 import socket
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
@@ -57,37 +59,50 @@ class ServerHandle:
         What clients from elsewhere must bring, as ``?token=`` or as a bearer's.
     proxy : Proxy or None
         The way through the Jupyter that runs this kernel, if it has jupyter-server-proxy.
-    session : Session
     """
 
     def __init__(
         self, session: Session, server: _Server, token: str | None, proxy: Proxy | None
     ) -> None:
-        self.session = session
+        self._session: Callable[[], Session | None] = lambda: session
         self.token = token
         self.proxy = proxy
         self.url = server.url
         self.link = with_token(self.url, token)
         self.ws_url = self.url.replace("http", "ws", 1) + "ws"
-        self._server = server
+        self._server: _Server | None = server
         self._error: BaseException | None = None
         self._up = server.up = threading.Event()
         self._thread = threading.Thread(
-            target=self._run, name=f"sttlab-server-{server.port}", daemon=True
+            target=self._run, args=(server,), name=f"sttlab-server-{server.port}", daemon=True
         )
 
-    def _start(self) -> None:
+    @property
+    def session(self) -> Session:
+        """What it serves. A handle whose server has stopped keeps no session alive.
+
+        Raises
+        ------
+        ServerError
+            If the session is gone.
+        """
+        session = self._session()
+        if session is None:
+            raise ServerError(f"the server at {self.url} has stopped, and its session is gone")
+        return session
+
+    def _start(self, server: _Server) -> None:
         self._thread.start()
         if not self._up.wait(START_S):
             self.stop()
             raise ServerError(f"the server did not come up within {START_S:.0f} s")
-        if not self._server.started:
+        if not server.started:
             self._thread.join(STOP_S)
             raise ServerError(f"the server did not start: {self._error or 'see the log'}")
 
-    def _run(self) -> None:
+    def _run(self, server: _Server) -> None:
         try:
-            self._server.run()
+            server.run()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - raised again in the caller
             self._error = error
         finally:
@@ -100,10 +115,14 @@ class ServerHandle:
 
     def stop(self) -> None:
         """Close every client's socket and end the server. Blocks for a second or two."""
-        self._server.should_exit = True
+        if (server := self._server) is None:
+            return
+        server.should_exit = True
         self._thread.join(STOP_S)
         if self._thread.is_alive():
             log.warning("the server at %s did not stop within %.0f s", self.url, STOP_S)
+        else:
+            self._session, self._server = weakref.ref(self.session), None
         with _handles_lock:
             for key in [key for key, handle in _handles.items() if handle is self]:
                 del _handles[key]
@@ -189,6 +208,7 @@ def launch_server(
     )
     if before:
         before.stop()
+        gc.collect()  # its application holds itself, and a session that nobody else may hold
     server = _Server(app, host, port, certfile, keyfile)
     try:
         app.state.session.worker.start()
@@ -198,7 +218,7 @@ def launch_server(
     handle = ServerHandle(app.state.session, server, token, proxy)
     with _handles_lock:
         _handles[key] = handle  # before it is up, so that the cell can be interrupted and run again
-    handle._start()
+    handle._start(server)
     return handle
 
 

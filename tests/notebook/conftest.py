@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -48,6 +49,18 @@ class Lab:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+
+    def copy(self, name: str, instead: dict[str, str]) -> str:
+        """Copy a notebook with something else in its code; give its path."""
+        book = json.loads((self.folder / "notebooks" / name).read_text(encoding="utf-8"))
+        for cell in book["cells"]:
+            source = "".join(cell["source"])
+            for old, new in instead.items():
+                source = source.replace(old, new)
+            cell["source"] = source
+        path = f"notebooks/{uuid4().hex}-{name}"
+        (self.folder / path).write_text(json.dumps(book), encoding="utf-8")
+        return path
 
     def wait_ready(self) -> None:
         """Return when it answers."""

@@ -22,6 +22,7 @@ class Notebook:
         self.page = page
         self._lab = lab
         self._path = path
+        self._ran = 0  # cells, as the kernel counts
         page.set_default_timeout(PATIENCE_MS)
         page.goto(f"{url}/doc/tree/{path}")
         page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
@@ -40,13 +41,40 @@ class Notebook:
     def run_all(self) -> None:
         """Press what runs all cells, and wait until they have."""
         self.menu("Run", "Run All Cells")
-        book = json.loads((self._lab.folder / self._path).read_text(encoding="utf-8"))
-        count = sum(cell["cell_type"] == "code" for cell in book["cells"])
-        self.page.wait_for_function(
-            """(count) => [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")]
-                .filter((prompt) => /\\d/.test(prompt.textContent)).length === count""",
-            arg=count,
-        )
+        self._wait_run(sum(cell["cell_type"] == "code" for cell in self._cells()))
+
+    def run(self, count: int) -> None:
+        """Run the first code cells, so many, by keyboard."""
+        self.page.locator(".jp-Cell").first.click()
+        left = count
+        for cell in self._cells():
+            if left:
+                self.page.keyboard.press("Shift+Enter")
+            left -= left and cell["cell_type"] == "code"
+        self._wait_run(count)
+
+    def _cells(self) -> list[Any]:
+        text = (self._lab.folder / self._path).read_text(encoding="utf-8")
+        cells: list[Any] = json.loads(text)["cells"]
+        return cells
+
+    def _wait_run(self, count: int) -> None:
+        """Wait until so many more cells were run, the last of which is the `count`-th."""
+        self._ran += count
+        last = self.page.locator(".jp-CodeCell .jp-InputPrompt").nth(count - 1)
+        last.filter(has_text=f"[{self._ran}]:").wait_for()
+
+    def restart(self) -> None:
+        """Restart the kernel."""
+        self.menu("Kernel", "Restart Kernel…")
+        self.page.get_by_role("button", name="Confirm Kernel Restart").click()
+        self._ran = 0
+        self.page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+
+    def expect_no_errors(self) -> None:
+        """Hold that no cell shows a traceback."""
+        errors = self.page.locator("[data-mime-type='application/vnd.jupyter.error']")
+        assert errors.all_text_contents() == []
 
     def value(self, expression: str) -> str:
         """What an expression is in the kernel, as text."""

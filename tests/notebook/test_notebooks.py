@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+nbformat = pytest.importorskip("nbformat", reason="nbformat not installed (`make test` does it)")
+
 pytestmark = pytest.mark.needs("jupyter")
 
 CELL_S = 180
@@ -129,7 +131,13 @@ def test_02_tune_vad(run):
         "[stt.score(found, labels).detection_error_rate for found in both]",
         "[f'{u.start_s:.2f} s {u.duration_s:.2f} s' for u in tuner.utterances]",
         "stt.Config.load('../data/vad.toml').vad == tuner.config",
+        "tuner",
+        "import gc, weakref",
+        "gone, widget = weakref.ref(tuner), tuner.widget\n"
+        "widget._view_count = 2\ndel tuner\ngc.collect()\nshown = gone() is not None\n"
+        "widget._view_count = 0\ngc.collect()\nshown, gone() is None, Out[4].margin_db",
     )
+    assert shown.of("gone() is None")["text/plain"] == "(True, True, 8.0)"
     assert (
         "VadConfig(detector='energy', threshold_dbfs=None"
         in shown.cells[3].outputs[0].data["text/plain"]

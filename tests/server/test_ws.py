@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -247,6 +248,26 @@ def test_a_script_may_end_while_its_server_runs() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_handle_that_was_stopped_keeps_no_session_alive(source: Told) -> None:
+    session = Session(source, model=Counting())
+    session.start()
+    server = launch_server(session, port=0)
+    dsp, gone = session._dsp, weakref.ref(session)
+    assert server.session is session
+    assert dsp is not None
+    server.stop()
+    server.stop()
+    assert server.session is session
+    assert session.running
+    del session
+    gc.collect()
+    dsp.join(WAIT_S)
+    assert not dsp.is_alive()
+    assert gone() is None
+    with pytest.raises(ServerError, match="its session is gone"):
+        _ = server.session
 
 
 def test_the_same_launch_again_replaces_the_server(source: Told) -> None:
