@@ -22,6 +22,7 @@ app = typer.Typer(
     \b
     sttlab bench live    the wait from the last word to its text, and what is right of it
     sttlab bench file    whole recordings: speed, words, memory
+    sttlab bench server  how many clients, and how many microphones, one server serves
     sttlab bench soak    hours of sound while all that can goes wrong: what is lost, what leaks
     """,
     no_args_is_help=True,
@@ -178,6 +179,42 @@ def file(
     _finish(output / "file", result, report.file_table(figures), report.file_chart)
     if failures:
         raise typer.Exit(1)
+
+
+@app.command()
+def server(
+    seconds: Annotated[float, typer.Option(min=2, help="For each number of clients.")] = 10.0,
+    recordings: Recordings = None,
+    model: Model = None,
+    threads: Threads = 2,
+    output: Output = Path("bench-results"),
+) -> None:
+    """Measure how many clients one server serves.
+
+    Plain clients: from the engine's answer to the text at each, all on this machine. Clients that
+    send their microphone, as it is spoken: from the end of speech to its text, until that has
+    grown by half. And what one client too many is told.
+    """
+    _need("psutil", "websockets", "whisper")
+    from sttlab.bench import load, material, report
+    from sttlab.server.hub import MAX_CLIENTS
+    from sttlab.server.microphones import MAX_MICROPHONES
+
+    clips, _ = material.read_clips(_folder(recordings), "en", SHORTEST_S, LONGEST_S)
+    before = report.surroundings()
+    with _bar("server") as progress:
+        found = load.run(
+            clips,
+            plain=[n for n in (1, 10, 50, 100, 200, 300) if n < MAX_CLIENTS] + [MAX_CLIENTS],
+            microphones=[n for n in (1, 2, 3, 4, 6, 8, 12) if n < MAX_MICROPHONES],
+            model=model or "tiny.en",
+            seconds=seconds,
+            threads=threads,
+            progress=progress,
+        )
+    result = {"benchmark": "server", "settings": {"seconds": seconds, "threads": threads}}
+    result |= {"before": before, "after": report.surroundings()} | asdict(found)
+    _write(output / "server", result, found.table())
 
 
 @app.command()

@@ -321,6 +321,7 @@ class _Server(uvicorn.Server):
             timeout_graceful_shutdown=GRACE_S,
             limit_concurrency=MAX_CONNECTIONS,
             ws_max_size=MAX_MESSAGE_BYTES,
+            ws_per_message_deflate=False,  # messages are short
             ws_ping_interval=PING_S,
             ws_ping_timeout=PING_S,
             ssl_certfile=certfile,
@@ -361,11 +362,17 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.loop.call_later(FIRST_REQUEST_S, self._hang_up_if_idle, transport)
+        self._impatience = self.loop.call_later(FIRST_REQUEST_S, transport.close)
 
-    def _hang_up_if_idle(self, transport: asyncio.Transport) -> None:
-        if self.cycle is None and transport.get_protocol() is self:
-            transport.close()
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # On an upgrade, another protocol has taken over.
+        if self.cycle is not None or self.transport.get_protocol() is not self:
+            self._impatience.cancel()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._impatience.cancel()
 
 
 def _as_url(host: str) -> str:

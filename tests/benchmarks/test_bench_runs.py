@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sttlab.bench import live
+from sttlab.bench import live, load, material
 from sttlab.bench.process import Child
 from sttlab.config import Config
 from sttlab.errors import ConfigError, ServerError
@@ -65,6 +65,21 @@ def test_file_measures_engines_on_the_same_sound(tmp_path: Path) -> None:
         assert len(figures["texts"]) == len(figures["recordings"])
     joined = [f for f in result["engines"] if f["material"] == "joined sentences"]
     assert joined[0]["audio_s"] == joined[1]["audio_s"] == pytest.approx(30, abs=10)
+
+
+@pytest.mark.needs("bench")
+def test_server_counts_clients_and_microphones(data: Path) -> None:
+    clips, _ = material.read_clips(data, "en", 1.0, 4.0)
+    options = {"plain": (1, 3), "microphones": (1,), "model": load.CLOCK}
+    found = load.run(clips, **options, seconds=2.5, threads=1)  # type: ignore[arg-type]
+    assert [step.clients for step in found.plain] == [1, 3]
+    for step in (*found.plain, *found.microphones):
+        assert step.missing == 0
+        assert step.texts >= step.clients
+        assert 0 <= step.median_ms <= step.worst_ms
+    assert found.plain_refusal == ""
+    assert found.microphone_refusal.startswith("1013 16 microphones")
+    assert "| 3 plain |" in found.table()
 
 
 def test_a_child_that_fails_gives_its_reason() -> None:

@@ -1,0 +1,340 @@
+"""`bench server`: how many clients one server serves, and how many microphones, before they wait.
+
+As a program, ``python -m sttlab.bench.load MODEL``, it is that server, until its stdin ends. Its
+session hears a beep twice a second, which the model ``-`` answers with the time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sttlab.audio import SAMPLE_RATE, to_pcm16
+from sttlab.bench.engines import say
+from sttlab.bench.material import Clip
+from sttlab.bench.process import Child
+from sttlab.capture.base import Block
+from sttlab.config import TranscribeConfig, VadConfig
+from sttlab.errors import ServerError
+from sttlab.transcribe.base import Transcription, never
+
+CLOCK = "-"
+READY_S = 120.0
+OPEN_S = 30.0
+TOGETHER = 20  # clients that connect at a time
+SETTLE_S = 1.0
+BEEP_S = 0.25
+BLOCK_S = 0.02
+PAUSE_S = 1.0  # between what a microphone hears
+GROWN = 1.5  # times the delay of a single microphone
+TARGET_MS = 50.0
+VAD = VadConfig(threshold_dbfs=-45.0, silence_timeout_s=0.12, min_speech_s=0.1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """So many clients at once, and how long their text took.
+
+    Attributes
+    ----------
+    clients : int
+    texts : int
+        That they got.
+    missing : int
+        That they should have got, and did not.
+    median_ms, worst_ms : float
+        For plain clients: from the engine's answer to the client, the 99th percentile. For
+        microphones: from the end of speech to its text, the 95th.
+    cores : float
+        That the server kept busy.
+    """
+
+    clients: int
+    texts: int
+    missing: int
+    median_ms: float
+    worst_ms: float
+    cores: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What was measured, and what the one too many was told."""
+
+    plain: tuple[Step, ...]
+    plain_refusal: str
+    microphones: tuple[Step, ...]
+    microphone_refusal: str
+
+    def table(self) -> str:
+        """Write it in Markdown."""
+        rows = [
+            "| clients | texts | missing | median | worst | server's cores |",
+            "|" + " --- |" * 6,
+        ]
+        for kind, steps, percentile in (
+            ("plain", self.plain, 99),
+            ("with a microphone", self.microphones, 95),
+        ):
+            rows += [
+                f"| {s.clients} {kind} | {s.texts} | {s.missing} | {s.median_ms:.0f} ms | "
+                f"{s.worst_ms:.0f} ms (p{percentile}) | {s.cores:.2f} |"
+                for s in steps
+            ]
+        if self.plain_refusal:
+            rows += ["", f"One plain client more is told: {self.plain_refusal}."]
+        if self.microphone_refusal:
+            rows += ["", f"One microphone more is told: {self.microphone_refusal}."]
+        return "\n".join(rows)
+
+
+def run(
+    clips: Sequence[Clip],
+    *,
+    plain: Sequence[int],
+    microphones: Sequence[int],
+    model: str,
+    seconds: float,
+    threads: int,
+    progress: Callable[[str, float], None] = lambda label, done: None,
+) -> Load:
+    """Measure each number of clients for some seconds; microphones until their delay has grown."""
+    plain_steps, microphone_steps = [], []
+    with Child(["-m", "sttlab.bench.load", CLOCK], threads) as child:
+        url = _url(child)
+        for count in plain:
+            progress(f"{count} plain clients", plain.index(count) / len(plain))
+            plain_steps.append(asyncio.run(_listen(url, count, seconds, child)))
+        refusal = asyncio.run(_one_more(url, "", plain[-1])) if plain else ""
+    if not microphones:
+        return Load(
+            plain=tuple(plain_steps), plain_refusal=refusal, microphones=(), microphone_refusal=""
+        )
+    with Child(["-m", "sttlab.bench.load", model], threads) as child:
+        url = _url(child)
+        for count in microphones:
+            progress(f"{count} microphones", microphones.index(count) / len(microphones))
+            microphone_steps.append(asyncio.run(_speak(url, count, seconds, clips, child)))
+            if microphone_steps[-1].median_ms > GROWN * microphone_steps[0].median_ms:
+                break
+        from sttlab.server.microphones import MAX_MICROPHONES
+
+        too_many = asyncio.run(_one_more(url, "?source=client", MAX_MICROPHONES))
+    return Load(
+        plain=tuple(plain_steps),
+        plain_refusal=refusal,
+        microphones=tuple(microphone_steps),
+        microphone_refusal=too_many,
+    )
+
+
+def _url(child: Child) -> str:
+    first = child.line(READY_S)
+    if first is None:
+        raise ServerError("the server ended before it was ready")
+    return str(first[1]["ws_url"])
+
+
+async def _connect(url: str, count: int) -> list[Any]:
+    from websockets.asyncio.client import connect
+
+    async def one() -> Any:
+        return await connect(url, open_timeout=OPEN_S, max_queue=None).__aenter__()
+
+    sockets = []
+    for begin in range(0, count, TOGETHER):
+        together = min(TOGETHER, count - begin)
+        sockets += await asyncio.gather(*(one() for _ in range(together)))
+    return sockets
+
+
+async def _part(sockets: Sequence[Any]) -> None:
+    await asyncio.gather(*(socket.close() for socket in sockets))
+
+
+async def _listen(url: str, count: int, seconds: float, child: Child) -> Step:
+    """Have plain clients note when each text comes, which says when the engine made it."""
+    got: list[tuple[float, str]] = []
+
+    async def read(socket: Any) -> None:
+        async for message in socket:
+            got.append((time.monotonic(), message))
+
+    sockets = await _connect(url, count)
+    readers = [asyncio.create_task(read(socket)) for socket in sockets]
+    await asyncio.sleep(SETTLE_S)
+    got.clear()
+    began = time.monotonic()
+    await asyncio.sleep(seconds)
+    texts = [(at, json.loads(message)["text"]) for at, message in got]
+    ended = time.monotonic()
+    await _part(sockets)
+    await asyncio.gather(*readers)
+    # The last may still be on its way to some, and the first may have been so before.
+    each = Counter(text for _, text in texts)
+    whole = [text for text in each if began < float(text) < ended - SETTLE_S]
+    waits = [at - float(text) for at, text in texts if text in whole]
+    missing = sum(count - each[text] for text in whole)
+    return _step(count, waits, missing, 99, child.meter.cpu_between_s(began, ended), seconds)
+
+
+async def _speak(url: str, count: int, seconds: float, clips: Sequence[Clip], child: Child) -> Step:
+    """Have clients send speech as it is spoken, and note how long after its end the text comes."""
+    delays: list[float] = []
+    outcomes: Counter[str] = Counter()
+
+    async def one(number: int, socket: Any) -> None:
+        async def read() -> None:
+            async for message in socket:
+                event = json.loads(message)
+                outcomes[event["event"]] += 1
+                if event["event"] == "transcript":
+                    delays.append(event["delay_s"])
+
+        reading = asyncio.create_task(read())
+        await asyncio.sleep(number * PAUSE_S / count)
+        await _play(socket, itertools.islice(itertools.cycle(clips), number, None), seconds)
+        await socket.send('{"end": true}')
+        await reading
+
+    sockets = await _connect(url + "?source=client&events=all", count)
+    began = time.monotonic()
+    await asyncio.gather(*(one(number, socket) for number, socket in enumerate(sockets)))
+    ended = time.monotonic()
+    told = outcomes["transcript"] + outcomes["suppressed"]
+    busy_s = child.meter.cpu_between_s(began, ended)
+    return _step(count, delays, max(0, outcomes["utterance"] - told), 95, busy_s, ended - began)
+
+
+async def _play(socket: Any, clips: Any, seconds: float) -> None:
+    due = time.monotonic()
+    until = due + seconds
+    size = 2 * round(BLOCK_S * SAMPLE_RATE)
+    for clip in clips:
+        pause = np.zeros(round(PAUSE_S * SAMPLE_RATE), np.float32)
+        pcm = to_pcm16(np.concatenate([clip.samples, pause])).astype("<i2").tobytes()
+        for begin in range(0, len(pcm), size):
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            await socket.send(pcm[begin : begin + size])
+            due += BLOCK_S
+        if due > until:
+            return
+
+
+def _step(
+    count: int, waits: list[float], missing: int, percentile: int, busy_s: float, wall_s: float
+) -> Step:
+    if not waits:
+        raise ServerError(f"{count} clients got no text at all")
+    return Step(
+        clients=count,
+        texts=len(waits),
+        missing=missing,
+        median_ms=1000 * float(np.median(waits)),
+        worst_ms=1000 * float(np.percentile(waits, percentile)),
+        cores=busy_s / wall_s,
+    )
+
+
+async def _one_more(url: str, query: str, count: int) -> str:
+    """Connect as many as there may be, and one more; give what that one is told."""
+    from websockets.exceptions import ConnectionClosed
+
+    async def read(socket: Any) -> None:
+        while True:
+            await socket.recv()
+
+    sockets = await _connect(url + query, count)
+    (extra,) = await _connect(url + query, 1)
+    try:
+        await asyncio.wait_for(read(extra), SETTLE_S)
+    except ConnectionClosed as closed:
+        return f"{closed.rcvd.code} {closed.rcvd.reason}" if closed.rcvd else "nothing"
+    except asyncio.TimeoutError:
+        pass  # there may be more
+    finally:
+        await _part([*sockets, extra])
+    return ""
+
+
+class _Beeper:
+    """A source that beeps twice a second, in real time."""
+
+    name = "beeper"
+
+    def open(self) -> None:
+        self._position = 0
+        self._began = time.monotonic()
+        noise = np.random.default_rng(0).standard_normal(round(BEEP_S * SAMPLE_RATE)) * 0.1
+        self._beep = np.concatenate([noise, np.zeros_like(noise)]).astype(np.float32)
+
+    def read(self, timeout_s: float) -> Block | None:
+        count = round(BLOCK_S * SAMPLE_RATE)
+        due = self._began + (self._position + count) / SAMPLE_RATE
+        time.sleep(max(0.0, min(timeout_s, due - time.monotonic())))
+        if time.monotonic() < due:
+            return Block(np.empty(0, np.float32))
+        at = self._position % len(self._beep)
+        self._position += count
+        return Block(self._beep[at : at + count])
+
+    def close(self) -> None:
+        pass
+
+
+class _Clock:
+    """An engine whose text is the time at which it answers."""
+
+    name = "clock"
+
+    def load(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def transcribe(
+        self,
+        samples: NDArray[np.generic],
+        sample_rate: int = SAMPLE_RATE,
+        *,
+        cancelled: Callable[[], bool] = never,
+    ) -> Transcription:
+        return Transcription(
+            text=str(time.monotonic()),
+            segments=(),
+            suppressed=(),
+            language="en",
+            language_probability=1.0,
+            confidence=1.0,
+        )
+
+
+def main() -> None:
+    """Be the server."""
+    from sttlab.server.launch import launch_server
+    from sttlab.session import AsrWorker, Session
+    from sttlab.transcribe import make_transcriber
+
+    model = sys.argv[1]
+    config = TranscribeConfig(model=model, language="en")
+    beeps = model == CLOCK
+    with AsrWorker(_Clock() if beeps else make_transcriber(config)) as worker:
+        session = Session(_Beeper(), vad=VAD if beeps else VadConfig(), model=worker)
+        with launch_server(session, port=0) as server:
+            say(ws_url=server.ws_url)
+            sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

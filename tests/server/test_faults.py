@@ -1,0 +1,172 @@
+"""What clients and the system do to a server, of which the others must notice nothing."""
+
+from __future__ import annotations
+
+import ast
+import gc
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from websockets.sync.client import connect
+
+from sttlab.bench.visitors import HANDSHAKE
+from sttlab.server import hub, launch
+from sttlab.server.launch import ServerHandle, launch_server
+from sttlab.session import Session
+from tests.fakes import WAIT_S, Counting
+from tests.server.clients import (
+    VAD,
+    Told,
+    client,
+    closed_with,
+    health,
+    receive,
+    wait_for_capture,
+    wait_until_not,
+)
+
+
+@contextmanager
+def handshaken(server: ServerHandle) -> Iterator[socket.socket]:
+    """A socket that asks for `/ws`, gets it, and then does nothing by itself."""
+    url = urlsplit(server.url)
+    with socket.create_connection((url.hostname, url.port or 0), WAIT_S) as raw:
+        raw.sendall(HANDSHAKE.format(query="", host=url.netloc).encode())
+        assert raw.recv(12) == b"HTTP/1.1 101"
+        yield raw
+
+
+def test_a_client_whose_line_is_dead_is_let_go(
+    source: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "PING_S", 0.2)
+    session = Session(source, vad=VAD, model=Counting())
+    with launch_server(session, port=0) as server, client(server) as well, handshaken(server):
+        wait_for_capture(source)
+        wait_until_not(lambda: health(server)["clients"] != 1)
+        source.say()
+        assert receive(well)["event"] == "transcript"
+
+
+def test_who_connects_and_asks_for_nothing_is_hung_up_on(
+    source: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "FIRST_REQUEST_S", 0.2)
+    session = Session(source, vad=VAD, model=Counting())
+    with launch_server(session, port=0) as server, client(server) as well:
+        url = urlsplit(server.url)
+        for begun in (b"", b"GET /ws HTTP/1.1\r\nHost: "):
+            with socket.create_connection((url.hostname, url.port or 0), WAIT_S) as raw:
+                raw.sendall(begun)
+                assert raw.recv(1) == b""
+        wait_for_capture(source)
+        source.say()
+        assert receive(well)["event"] == "transcript"
+
+
+def test_the_one_too_many_is_told_so(
+    server: ServerHandle, source: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "MAX_CLIENTS", 2)
+    with client(server) as one, client(server):
+        wait_for_capture(source)
+        for _ in range(3):
+            with client(server) as extra:
+                assert closed_with(extra) == (1013, "2 clients are connected already")
+        source.say()
+        assert receive(one)["event"] == "transcript"
+
+
+def test_a_message_too_big_is_refused_where_the_server_is_another(
+    source: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plain `uvicorn` would take 16 MiB."""
+    monkeypatch.setattr(launch, "MAX_MESSAGE_BYTES", 1 << 24)
+    session = Session(source, vad=VAD, model=Counting())
+    with launch_server(session, port=0) as server, client(server, "?events=all") as one:
+        one.send("x" * 65537)
+        assert closed_with(one) == (1009, "at most 65536 bytes a message")
+
+
+def test_visits_leave_nothing_in_memory(server: ServerHandle, source: Told) -> None:
+    def visit(times: int) -> None:
+        for number in range(times):
+            with client(server, "?events=all" if number % 2 else "") as one:
+                one.send("{")
+        wait_until_not(lambda: health(server)["clients"] != 1)
+        gc.collect()
+
+    with client(server):
+        wait_for_capture(source)
+        visit(100)
+        before = len(gc.get_objects())
+        visit(300)
+        assert len(gc.get_objects()) - before < 300
+    assert source.opened == 1
+
+
+def test_nothing_depends_on_the_time_of_day(root: Path) -> None:
+    """So that a clock that is set, or summer time, changes nothing."""
+    told = [
+        f"{path.name}:{node.lineno}"
+        for path in (root / "sttlab").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and ast.unparse(node)
+        in ("time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "datetime.today")
+    ]
+    assert told == []
+
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
+
+
+@contextmanager
+def serving(*options: str, **how: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`sttlab serve` in a process of its own, and its address."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sttlab", "serve", "--port", "0", *options],
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        **how,  # type: ignore[call-overload]
+    )
+    try:
+        line = next(line for line in process.stderr if "http://" in line)
+        yield process, line.split("http://")[1].split("/")[0]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def write_nothing() -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+
+@posix
+@pytest.mark.needs("whisper")
+def test_it_needs_no_disk_and_outlives_a_sleep(data: Path) -> None:
+    """No file may grow by a byte, and the machine sleeps between two texts."""
+    options = ("--source", str(data / "demo.flac"))
+    with serving(*options, preexec_fn=write_nothing) as (process, address):
+        with connect(f"ws://{address}/ws") as one:
+            assert json.loads(one.recv(timeout=60))["event"] == "transcript"
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(1.5)
+            process.send_signal(signal.SIGCONT)
+            assert json.loads(one.recv(timeout=60))["event"] == "transcript"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert "Traceback" not in err
