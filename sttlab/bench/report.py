@@ -274,7 +274,7 @@ def _draw_stages(axes: Any, figures: Figures) -> None:
     axes.invert_yaxis()
     axes.set_ylabel("utterance")
     axes.set_xlabel(f"{figures['system']}: seconds after the true end of speech")
-    axes.legend(fontsize=7, loc="lower right")
+    axes.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4)
 
 
 def file_figures(run: FileRun, kind: str, clips: Sequence[Clip], language: str) -> Figures:

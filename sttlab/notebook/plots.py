@@ -300,7 +300,7 @@ def plot_latency(events: Iterable[Event], *, ax: Axes | None = None) -> Axes:
     """
     found = [e for e in events if isinstance(e, Transcript)][-LATENCY_ROWS:]
     if ax is None:
-        panel = Panel(label="", height=22 * max(len(found), 4), low=len(found), high=-1)
+        panel = Panel(label="", height=22 * (len(found) + 2), low=len(found), high=-1)
         (ax,) = make_axes([panel], 0, 1)
         ax.set_position((0.32, ax.get_position().y0, 0.67, ax.get_position().height))
     delays = [delay_parts(t) for t in found]
@@ -310,7 +310,8 @@ def plot_latency(events: Iterable[Event], *, ax: Axes | None = None) -> Axes:
     ]
     ax.set_yticks(range(len(found)), names)
     _style(ax)
-    ax.set(xlabel="seconds after the last word", ylim=(max(len(found), 1) - 0.5, -0.5))
+    # below the last bar there is room for the legend
+    ax.set(xlabel="seconds after the last word", ylim=(len(found) + 0.8, -0.5))
     ax.set_xlim(0, max(1.0, 1.05 * max((t.delay_s for t in found), default=0)))
     ax.grid(visible=False, axis="y")
     _legend([ax], ax, ncols=4)
