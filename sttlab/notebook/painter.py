@@ -87,6 +87,7 @@ class Shown:
 
     def _show(self, widget: widgets.Box) -> None:
         self.widget = widget
+        hear_during_cells(widget)
         widget._view_count = 0  # asks the front end to count
         widget.observe(partial(_count_views, weakref.ref(self)), "_view_count")
         self._finalizer = weakref.finalize(self, close_widgets, widget)
@@ -122,6 +123,17 @@ def _forget(shown: Shown) -> None:
         for name in [n for n, value in list(names.items()) if value is shown]:
             if re.fullmatch(r"_+\d*", name):  # _, __, ___, _1, _2, ...
                 names[name] = ""
+
+
+def hear_during_cells(widget: Any) -> None:
+    """Have what the browser says to a widget, and to all in it, heard while a cell runs.
+
+    Where JupyterLab sends it to a thread beside the cells. ipykernel 7.4 would hand it to whoever
+    wrote to the widget last, most often a cell, so that it waits for the cell's end.
+    """
+    for child in getattr(widget, "children", ()):
+        hear_during_cells(child)
+    widget.comm._reply_subshell_for = lambda data, subshell_id: subshell_id
 
 
 def close_widgets(widget: Any) -> None:

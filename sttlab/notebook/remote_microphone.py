@@ -25,7 +25,7 @@ from sttlab.notebook.painter import Shown
 HERE = Path(__file__).parent
 BUFFER_S = 60.0  # that the kernel holds while all speech before waits for the engine
 PARTS = 64  # that may wait for a reader
-STALLED_S = 5.0  # without a word of a browser that has the microphone on; it speaks every second
+STALLED_S = 10.0  # without a word of a browser that has the microphone on; it speaks every second
 STALLED = (
     f"nothing has come from the browser for {STALLED_S:.0f} s: is the page still open, and the "
     "network up? What it has kept comes later"

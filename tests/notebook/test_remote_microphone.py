@@ -39,6 +39,15 @@ if (open) devices.getUserMedia = async (wanted) => {
   return stream;
 };
 """
+WAIT_FOR_TEXT = (
+    "(text := __import__('threading').Event(), "
+    "session.subscribe(lambda event: event.kind == 'transcript' and text.set()), text.wait(50))[2]"
+)
+WAIT_FOR_SLIDER = """
+slider = __import__("threading").Event()
+session.subscribe(lambda event: event.kind == "config_changed" and slider.set())
+moved = slider.wait(50)
+"""
 LIVE = "tracks.filter((track) => track.readyState === 'live').length"
 ON, OFF = "On. No session is listening.", "Off."
 
@@ -155,6 +164,12 @@ def test_the_words_arrive_in_the_kernel_and_a_dead_line_loses_none(lab, speaking
         expect(microphone.words).to_have_text("On. A session is listening.")
         texts = notebook.page.get_by_text("amiable himself")
         expect(texts.first).to_be_visible()
+        assert notebook.value(WAIT_FOR_TEXT) == "True", "while a cell runs"
+        with notebook.kernel() as client:
+            client.execute(WAIT_FOR_SLIDER)
+            notebook.page.get_by_role("slider").first.press("ArrowRight")
+            assert client.get_shell_msg(timeout=PATIENCE_MS / 1000)["content"]["status"] == "ok"
+        assert notebook.value("moved") == "True", "while a cell runs"
 
         line.stall()
         expect(microphone.words).to_contain_text("The kernel does not answer")
