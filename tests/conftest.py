@@ -14,10 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[1]
 NO_SKIP = bool(os.environ.get("STTLAB_NO_SKIP"))  # where everything is installed, a skip is a hole
 JOIN_S = 5.0
+
+
+# How long an example takes says how busy the machine is, not whether it is right.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def _missing_modules(*names: str) -> str | None:

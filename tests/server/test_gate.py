@@ -18,7 +18,7 @@ from urllib.request import HTTPCookieProcessor, HTTPSHandler, Request, build_ope
 
 import pytest
 import trustme
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -190,7 +190,6 @@ ODD = st.binary(max_size=40) | st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(host=ODD, origin=ODD, cookie=ODD, query=ODD, bearer=ODD, kind=st.booleans())
 def test_nothing_odd_gets_in_or_breaks(
     host: bytes, origin: bytes, cookie: bytes, query: bytes, bearer: bytes, kind: bool
@@ -202,7 +201,6 @@ def test_nothing_odd_gets_in_or_breaks(
     assert {"type": "inside"} not in ask(Gate(inside, token=TOKEN), scope)
 
 
-@settings(deadline=None)
 @given(origin=ODD)
 def test_an_odd_origin_is_refused_where_it_could_do_harm(origin: bytes) -> None:
     headers = [(b"host", b"localhost"), (b"origin", origin)]

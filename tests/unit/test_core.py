@@ -81,7 +81,7 @@ pieces = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pieces, st.lists(st.floats(0, 1), max_size=20), st.booleans())
 def test_any_split_gives_the_same_events(parts, cuts, relative):
     samples = sound(*parts)
@@ -90,7 +90,7 @@ def test_any_split_gives_the_same_events(parts, cuts, relative):
     assert facts(run(samples, positions, config)) == facts(run(samples, (), config))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pieces)
 def test_an_utterance_equals_the_samples_at_its_position(parts):
     samples = sound(*parts)
@@ -114,7 +114,7 @@ def test_a_pause_foretells_the_utterance_exactly():
     assert len(pauses[0].samples) < len(utterance.samples)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(pieces)
 def test_segment_is_the_streaming_path(parts):
     samples = sound(*parts)

@@ -216,7 +216,7 @@ parts = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(parts=parts, relative=st.booleans(), timeout=st.sampled_from([0.1, 0.6]))
 def test_trace_finds_what_segment_finds(parts, relative, timeout):
     config = VadConfig(

@@ -122,7 +122,7 @@ def test_a_session_hears_what_the_browser_hears(browser, speech, rate):
     fates=st.lists(st.sampled_from(["comes", "late", "twice", "given up"]), max_size=30),
     size=st.integers(1, 500),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_whatever_the_link_does_each_sample_is_there_once_or_counted_as_lost(fates, size):
     """Stream time stays true: a sample is where it was spoken, or in a gap that is told."""
     with pytest.MonkeyPatch.context() as monkeypatch:

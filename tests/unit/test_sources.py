@@ -186,7 +186,7 @@ def sine(rate: int) -> np.ndarray:
 
 
 @given(cuts=st.lists(st.integers(0, 5000), max_size=40), rate=st.sampled_from([8_000, 44_100]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_however_it_is_cut_the_same_comes_out(cuts: list[int], rate: int) -> None:
     sound = np.random.default_rng(0).uniform(-0.5, 0.5, sum(cuts)).astype(np.float32)
     parts = np.split(sound, np.cumsum(cuts)[:-1]) if cuts else []

@@ -108,7 +108,7 @@ parts = st.lists(
 spans = st.lists(st.tuples(st.floats(0, 6), st.floats(0.05, 2)), max_size=5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     several=st.lists(st.tuples(parts, spans), min_size=1, max_size=3),
     threshold=st.sampled_from([None, -40.0, -55.5]),
