@@ -1,0 +1,75 @@
+"""Recordings of every format, damaged in every way: decoding gives sound, or says why not."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sttlab.audio import SAMPLE_RATE, open_audio, said_duration_s
+from sttlab.errors import DecodeError
+
+DATA = Path(__file__).parents[2] / "data"
+WHOLE = {
+    name: (DATA / name).read_bytes()[:60_000]
+    for name in ("word.mp3", "spanish.opus", "cough.flac", "demo-phone.wav", "keyboard.ogg")
+}
+ENOUGH = 30 * SAMPLE_RATE  # a header may promise days
+
+PLACE = st.floats(0, 1) | st.floats(0, 0.01)  # most of what can break is at the beginning
+EDIT = st.tuples(PLACE, st.sampled_from(["put", "insert", "drop", "repeat"]), st.binary(max_size=8))
+
+
+def damage(sound: bytes, edits: list[tuple[float, str, bytes]]) -> bytes:
+    for place, kind, what in edits:
+        at = round(place * len(sound))
+        before, after = sound[:at], sound[at:]
+        if kind == "put":
+            sound = before + what + after[len(what) :]
+        elif kind == "insert":
+            sound = before + what + after
+        elif kind == "drop":
+            sound = before + after[64 * len(what) :]
+        else:
+            sound = before + after[:512] + after
+    return sound
+
+
+def decode(sound: bytes) -> int:
+    """Decode as an upload is, and give the number of samples; 0 if it is said to be broken."""
+    count = 0
+    try:
+        length = said_duration_s(io.BytesIO(sound))
+        assert length is None or np.isfinite(length)
+        with open_audio(io.BytesIO(sound)) as pieces:
+            for piece in pieces:
+                assert np.isfinite(piece).all()
+                count += len(piece)
+                if count > ENOUGH:
+                    break
+    except DecodeError:
+        return 0
+    return count
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_whole_it_is_sound(name: str) -> None:
+    assert decode(WHOLE[name]) > SAMPLE_RATE // 10
+
+
+# The same examples each time: what breaks FFmpeg would end the whole run of tests.
+@settings(
+    max_examples=100,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(name=st.sampled_from(list(WHOLE)), edits=st.lists(EDIT, min_size=1, max_size=8))
+def test_damaged_it_is_sound_or_said_to_be_broken(
+    name: str, edits: list[tuple[float, str, bytes]]
+) -> None:
+    decode(damage(WHOLE[name], edits))
