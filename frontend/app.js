@@ -5,7 +5,7 @@ import { FORMATS } from "./exports.js";
 import { Files } from "./files.js";
 import { createList } from "./list.js";
 import { createMeter } from "./meter.js";
-import { Outbox, explain, openMicrophone } from "./microphone.js";
+import { createMicrophone } from "./microphone.js";
 import { createPlayer } from "./player.js";
 import { createSettings } from "./settings.js";
 import { START, afterLink, afterMessage, afterMicrophone, words } from "./status.js";
@@ -13,7 +13,6 @@ import { Transcript, timeline } from "./transcript.js";
 
 const NEAR_END_PX = 60;
 const SAID_LINES = 5; // kept for screen readers
-const SILENT_S = 3; // of nothing but zeros
 
 const $ = (id) => document.getElementById(id);
 const storageName = `sttlab:${new URL(".", document.baseURI).pathname}`;
@@ -24,13 +23,14 @@ let shown = live; // or a recording
 const meter = createMeter($("meter"));
 const list = createList($("transcript"), { edit, remove, copy: copyOne, play });
 const player = createPlayer($("player"), onTime);
-const settings = createSettings($("settings"), (request) => socket.send(request), meter.threshold, {
-  chosen: () => microphone.deviceId ?? null,
-  start: startMine,
-  stop: () => stopMine(),
+const mine = createMicrophone({
+  onChange: onMicrophone,
+  note,
+  restart: () => socket.restart(),
+  send: (data) => socket.send(data),
 });
+const settings = createSettings($("settings"), (request) => socket.send(request), meter.threshold, mine);
 let status = START;
-let microphone = { state: "off" }; // this browser's: off, asking, on or ending
 let following = true; // the newest line is kept in sight
 let unread = 0;
 
@@ -44,8 +44,7 @@ function onMessage(message) {
       settings.begin(message);
       files.maxBytes = message.max_file_bytes;
       begin(message);
-      microphone.ready = microphone.state === "on";
-      sendSound();
+      mine.onHello();
       break;
     case "state":
       settings.state(message);
@@ -113,14 +112,7 @@ function note(text) {
 }
 
 function onLink(link) {
-  const { state, wanted, problem, another } = microphone;
-  if (state === "ending" && link.state === "connecting") {
-    setMine({ state: "off", wanted, problem });
-    if (another !== undefined) startMine(another);
-  }
-  const broke = microphone.ready && link.state === "waiting";
-  if (broke) note("The connection broke here: of what was said just before, some may be missing.");
-  microphone.ready = false;
+  mine.onLink(link);
   status = afterLink(status, link);
   if (link.state !== "open") {
     list.dropDrafts();
@@ -141,13 +133,14 @@ function showStatus() {
   setText($("problem").querySelector(".advice"), problem?.advice ?? "");
   $("retry").hidden = !problem?.retry;
   $("dismiss").hidden = problem?.retry !== "microphone";
-  const source = microphone.label ? `${microphone.label} in this browser` : status.source;
+  const { label } = status.microphone;
+  const source = label ? `${label} in this browser` : status.source;
   setText($("about"), [source, status.model].filter(Boolean).join(" · "));
   showMine();
 }
 
 function showMine() {
-  const { state } = microphone;
+  const { state } = status.microphone;
   const on = state === "on";
   const label = { on: "Stop my microphone", ending: "Finishing" }[state] ?? "Use my microphone";
   $("mine").setAttribute("aria-pressed", String(on));
@@ -164,83 +157,23 @@ function setText(element, text) {
 $("retry").addEventListener("click", () => {
   const { retry } = words(status).problem ?? {};
   if (retry === "capture") socket.send({ use: {} });
-  else if (retry === "microphone") startMine(microphone.wanted);
+  else if (retry === "microphone") mine.start(mine.now().wanted);
   else socket.retry();
 });
-$("dismiss").addEventListener("click", () => setMine({ state: "off" }));
+$("dismiss").addEventListener("click", () => mine.dismiss());
 
 // -- this browser's microphone ------------------------------------------------------------------
 
-/** Take this, and show it. */
-function setMine(changed) {
-  microphone = changed;
-  status = afterMicrophone(status, microphone);
+function onMicrophone(now) {
+  if (now.state === "on" && status.microphone.state !== "on") settings.load(); // it has a name now
+  status = afterMicrophone(status, now);
   showStatus();
   settings.showMicrophones();
 }
 
-async function startMine(deviceId) {
-  if (microphone.state === "asking" || microphone.state === "ending") return;
-  if (microphone.state === "on") return stopMine(deviceId); // what was said comes first
-  setMine({ state: "asking", wanted: deviceId });
-  const mine = { state: "on", wanted: deviceId, silent: false, silent_s: 0 };
-  try {
-    const secure = isSecureContext && navigator.mediaDevices;
-    if (!secure) throw new Error();
-    const gone = () => microphone === mine && lostMine({ name: "OverconstrainedError" });
-    Object.assign(mine, await openMicrophone(deviceId, (pcm) => takeSound(mine, pcm), gone));
-    mine.outbox = new Outbox(mine.rate);
-    setMine(mine);
-    settings.load();
-    socket.restart();
-  } catch (error) {
-    const problem = explain(error, isSecureContext && navigator.mediaDevices);
-    setMine({ state: "off", wanted: deviceId, problem });
-  }
-}
-
-function takeSound(mine, pcm) {
-  if (mine !== microphone || mine.state !== "on") return;
-  mine.silent_s = pcm.some((sample) => sample) ? 0 : mine.silent_s + pcm.length / mine.rate;
-  const silent = mine.silent_s > SILENT_S;
-  mine.outbox.add(pcm);
-  sendSound();
-  if (silent !== mine.silent) setMine(Object.assign(mine, { silent }));
-}
-
-function sendSound() {
-  const { outbox, ready } = microphone;
-  if (!outbox || !ready) return;
-  outbox.flush(socket.send);
-  if (!outbox.lost_s) return;
-  note(`${outbox.lost_s.toFixed(1)} s of sound were lost here: they could not be sent in time.`);
-  outbox.lost_s = 0;
-}
-
-/** Stop listening; the server transcribes what was said, and closes the socket. Then another. */
-function stopMine(another) {
-  if (microphone.state !== "on") return;
-  microphone.stop();
-  sendSound();
-  const { ready, label, wanted } = microphone;
-  if (ready && socket.send({ end: true })) {
-    setMine({ state: "ending", label, wanted, another });
-  } else {
-    setMine({ state: "off", wanted });
-    socket.restart();
-    if (another !== undefined) startMine(another);
-  }
-}
-
-function lostMine(error) {
-  const { wanted } = microphone;
-  stopMine();
-  setMine({ ...microphone, wanted, problem: explain(error, true) });
-}
-
 $("mine").addEventListener("click", () => {
-  if (microphone.state === "on") stopMine();
-  else startMine(microphone.wanted ?? "");
+  if (mine.now().state === "on") mine.stop();
+  else mine.start(mine.now().wanted ?? "");
 });
 
 // -- recordings ---------------------------------------------------------------------------------
@@ -630,8 +563,9 @@ const socket = connect(ownSocketUrl, onMessage, onLink);
 
 /** With this browser's own sound; or where it left off: the server sends what was missed since. */
 function ownSocketUrl() {
-  if (microphone.state === "on") {
-    return socketUrl(document.baseURI, { source: "client", rate: microphone.rate });
+  const { state, rate } = mine.now();
+  if (state === "on") {
+    return socketUrl(document.baseURI, { source: "client", rate });
   }
   const { stream, last } = live.transcript;
   return socketUrl(document.baseURI, stream ? { stream, after: last } : {});

@@ -3,6 +3,7 @@
 const RATE = 16_000; // what the server hears at; it resamples where a browser can't
 const CHUNK_S = 0.1;
 const KEPT_S = 8; // of sound that can't be sent yet; then the oldest goes
+const SILENT_S = 3; // of nothing but zeros
 
 /** As it is: without the browser's own echo cancelling, noise suppression and gain. */
 const RAW = {
@@ -40,6 +41,106 @@ export class Outbox {
 }
 
 /**
+ * The microphone of this page: off, asking, on or ending, each with what is known then.
+ *
+ * @param {object} page
+ * @param {(now: object) => void} page.onChange
+ * @param {(text: string) => void} page.note for a remark in the transcript
+ * @param {() => void} page.restart connects anew, with this sound or without
+ * @param {(data: object | ArrayBuffer) => boolean} page.send
+ */
+export function createMicrophone({ onChange, note, restart, send }) {
+  let now = { state: "off" };
+
+  function set(changed) {
+    now = changed;
+    onChange(now);
+  }
+
+  async function start(deviceId) {
+    if (now.state === "asking" || now.state === "ending") return;
+    if (now.state === "on") return stop(deviceId); // what was said comes first
+    set({ state: "asking", wanted: deviceId });
+    const mine = { state: "on", wanted: deviceId, silent: false, silent_s: 0 };
+    const isSecure = isSecureContext && navigator.mediaDevices;
+    try {
+      if (!isSecure) throw new Error();
+      const opened = await openMicrophone(deviceId, (pcm) => take(mine, pcm), () => lose(mine));
+      set(Object.assign(mine, opened, { outbox: new Outbox(opened.rate) }));
+      restart();
+    } catch (error) {
+      set({ state: "off", wanted: deviceId, problem: explain(error, isSecure) });
+    }
+  }
+
+  function take(mine, pcm) {
+    if (mine !== now) return;
+    mine.silent_s = pcm.some((sample) => sample) ? 0 : mine.silent_s + pcm.length / mine.rate;
+    const silent = mine.silent_s > SILENT_S;
+    mine.outbox.add(pcm);
+    flush();
+    if (silent !== mine.silent) set(Object.assign(mine, { silent }));
+  }
+
+  function flush() {
+    const { outbox, ready } = now;
+    if (!outbox || !ready) return;
+    outbox.flush(send);
+    if (!outbox.lost_s) return;
+    note(`${outbox.lost_s.toFixed(1)} s of sound were lost here: they could not be sent in time.`);
+    outbox.lost_s = 0;
+  }
+
+  /** The server transcribes what was said, and closes the socket. Then perhaps another starts. */
+  function stop(another) {
+    if (now.state !== "on") return;
+    now.stop();
+    flush();
+    const { ready, label, wanted } = now;
+    if (ready && send({ end: true })) {
+      set({ state: "ending", label, wanted, another });
+    } else {
+      set({ state: "off", wanted });
+      restart();
+      if (another !== undefined) start(another);
+    }
+  }
+
+  function lose(mine) {
+    if (mine !== now) return;
+    stop();
+    set({ ...now, problem: explain({ name: "OverconstrainedError" }, true) });
+  }
+
+  /** The server takes what is sent from now on. */
+  function onHello() {
+    now.ready = now.state === "on";
+    flush();
+  }
+
+  function onLink(link) {
+    const { state, wanted, problem, another, ready } = now;
+    now.ready = false;
+    if (ready && link.state === "waiting") {
+      note("The connection broke here: of what was said just before, some may be missing.");
+    }
+    if (state !== "ending" || link.state !== "connecting") return;
+    set({ state: "off", wanted, problem });
+    if (another !== undefined) start(another);
+  }
+
+  return {
+    now: () => now,
+    chosen: () => now.deviceId ?? null,
+    start,
+    stop: () => stop(),
+    dismiss: () => set({ state: "off" }),
+    onHello,
+    onLink,
+  };
+}
+
+/**
  * Open a microphone.
  *
  * @param {string} deviceId "" for the system's default
@@ -48,13 +149,15 @@ export class Outbox {
  * @returns {Promise<{label: string, deviceId: string, rate: number, stop: () => void}>} rejected
  *   with what `explain` explains
  */
-export async function openMicrophone(deviceId, onChunk, onGone) {
+async function openMicrophone(deviceId, onChunk, onGone) {
   const device = deviceId ? { deviceId: { exact: deviceId } } : {};
   const stream = await navigator.mediaDevices.getUserMedia({ audio: { ...RAW, ...device } });
   const [track] = stream.getAudioTracks();
   let context;
+  let awake; // or a phone turns its screen off, and the microphone with it
   const stop = () => {
     track.stop();
+    awake?.release();
     if (context && context.state !== "closed") context.close();
   };
   try {
@@ -70,6 +173,7 @@ export async function openMicrophone(deviceId, onChunk, onGone) {
     });
     worklet.port.onmessage = ({ data }) => onChunk(data);
     source.connect(worklet);
+    awake = await navigator.wakeLock?.request("screen").catch(() => undefined);
   } catch (error) {
     stop();
     throw error;
@@ -101,7 +205,7 @@ export async function listMicrophones() {
 }
 
 /** What went wrong, and what a person can do about it. */
-export function explain(error, secure) {
+function explain(error, secure) {
   if (!secure) {
     return {
       title: "This page may not use your microphone.",

@@ -13,7 +13,7 @@ import pytest
 from sttlab.audio import load
 from sttlab.server.launch import ServerHandle, launch_server
 from sttlab.session import AsrWorker, Session
-from tests.browser.pages import Opened, expect, finals
+from tests.browser.pages import Opened, barriers, expect, finals
 from tests.browser.test_page import BROKEN, HEARD_MS
 from tests.fakes import Blocks, Counting
 from tests.server.clients import wait_until_not
@@ -139,6 +139,7 @@ def test_another_microphone_of_the_browser_is_chosen_in_the_settings(
     choice.select_option("Fake Audio Input 2")
     expect(page.locator("#about")).to_have_text("Fake Audio Input 2 in this browser · counting")
     expect(page.locator("#level")).to_contain_text("dBFS")
+    assert barriers(page) == []
     choice.select_option("Back to the server's")
     expect(page.locator("#about")).to_have_text("blocks · counting")
     expect(choice.locator("option:checked")).to_have_text("blocks")
