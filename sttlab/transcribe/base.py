@@ -16,6 +16,7 @@ from sttlab.events import Segment, Word
 
 LONGEST_PIECE_S = 28.0
 CUT_WINDOW_S = 5.0
+LONG_S, SLOWEST_LETTERS_PER_S = 5.0, 2.0  # nobody says "Thank you." for so long
 FRAME_SAMPLES = 1600  # 0.1 s
 UNSPACED = {"zh", "ja", "th", "lo", "my", "yue"}  # languages written without spaces
 
@@ -160,6 +161,10 @@ def invented(
     # word of some 200 utterances of real speech: an "Okay." far from the microphone.
     if (no_speech > 0.6 and log_prob < -1.0) or (no_speech > 0.8 and log_prob < -0.8):
         return f"no speech ({no_speech:.0%} by the model, {confidence(log_prob):.0%} confident)"
+    letters, sound_s = sum(c.isalnum() for c in text), len(sound) / SAMPLE_RATE
+    if sound_s > LONG_S and letters < SLOWEST_LETTERS_PER_S * sound_s and log_prob < -1.0:
+        share = confidence(log_prob)
+        return f"little text for {sound_s:.0f} s of sound ({share:.0%} confident)"
     if log_prob < -1.5:
         return f"the model guesses ({confidence(log_prob):.0%} confident)"
     level = level_dbfs(sound)

@@ -254,6 +254,9 @@ def test_reasons_to_hold_text_back() -> None:
     assert "no speech" in str(invented("you", -0.9, 0.9, 1.0, sound))
     assert invented("Okay.", -0.9, 0.7, 1.0, sound) is None
     assert "no word" in str(invented(". . .", -0.3, 0.1, 1.0, sound))
+    assert "little text" in str(invented("Thank you.", -1.1, 0.3, 1.0, np.tile(sound, 6)))
+    assert invented("Yes.", -1.2, 0.1, 1.0, np.tile(sound, 3)) is None
+    assert invented("Thank you.", -0.9, 0.3, 1.0, np.tile(sound, 6)) is None
     assert "guesses" in str(invented("Thank you.", -1.6, 0.1, 1.0, sound))
     assert "too quiet" in str(invented("Thank you.", -0.9, 0.1, 1.0, sound * 1e-3))
 
