@@ -130,17 +130,27 @@ def test_nothing_depends_on_the_time_of_day(root: Path) -> None:
 posix = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
 
 
+WRITING_NOTHING = """
+import resource, signal, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+from sttlab.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 @contextmanager
-def serving(*options: str, **how: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`sttlab serve` in a process of its own, and its address."""
+def serving_without_disk(sound: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`sttlab serve` in a process of its own, which may write to no file, and its address."""
+    options = ("serve", "--port", "0", "--source", str(sound))
     process = subprocess.Popen(
-        [sys.executable, "-m", "sttlab", "serve", "--port", "0", *options],
+        [sys.executable, "-c", WRITING_NOTHING, *options],
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
-        **how,  # type: ignore[call-overload]
     )
     try:
+        assert process.stderr
         line = next(line for line in process.stderr if "http://" in line)
         yield process, line.split("http://")[1].split("/")[0]
     finally:
@@ -148,19 +158,11 @@ def serving(*options: str, **how: object) -> Iterator[tuple[subprocess.Popen[str
         process.communicate()
 
 
-def write_nothing() -> None:
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
-
 @posix
 @pytest.mark.needs("whisper")
 def test_it_needs_no_disk_and_outlives_a_sleep(data: Path) -> None:
     """No file may grow by a byte, and the machine sleeps between two texts."""
-    options = ("--source", str(data / "demo.flac"))
-    with serving(*options, preexec_fn=write_nothing) as (process, address):
+    with serving_without_disk(data / "demo.flac") as (process, address):
         with connect(f"ws://{address}/ws") as one:
             assert json.loads(one.recv(timeout=60))["event"] == "transcript"
             process.send_signal(signal.SIGSTOP)
