@@ -1,0 +1,83 @@
+"""Take the pictures of the notebooks that the README shows, in a real JupyterLab.
+
+python -m tests.notebook.make_images
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+from playwright.sync_api import expect, sync_playwright
+
+from tests.conftest import ROOT, find_chromium
+from tests.notebook.conftest import Lab
+from tests.notebook.lab_pages import PATIENCE_MS, opened
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator
+
+IMAGES = ROOT / "notebooks" / "images"
+WIDTH, HEIGHT = 1150, 1800
+SHOWN = 644  # px from above
+
+
+def take(widget: Locator, name: str) -> None:
+    """Write the upper part of a widget."""
+    widget.page.mouse.move(0, 0)
+    image = Image.open(io.BytesIO(widget.screenshot(animations="disabled"))).convert("RGB")
+    part = image.crop((0, 0, image.width, min(SHOWN, image.height)))
+    few = part.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(IMAGES / f"{name}.png", optimize=True)
+
+
+def take_tuner(lab: Lab, browser: Browser) -> None:
+    """Take a noisy recording after Calibrate was pressed, beside the defaults."""
+    with opened(lab, browser, "notebooks/02_tune_vad.ipynb") as notebook:
+        notebook.page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+        notebook.run(2)
+        tuner = notebook.page.locator(".sttlab-tuner")
+        tuner.get_by_role("button", name="Calibrate").click()
+        expect(tuner.get_by_title("better").first).to_be_visible()
+        take(tuner, "tuner")
+
+
+def take_sweep(lab: Lab, browser: Browser) -> None:
+    """Take a sweep that is done."""
+    with opened(lab, browser, "notebooks/05_sweep.ipynb") as notebook:
+        notebook.page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+        notebook.run(2)
+        sweeper = notebook.page.locator(".sttlab-sweeper")
+        expect(sweeper.locator(".sttlab-chart img").nth(1)).to_be_visible()
+        take(sweeper, "sweep")
+
+
+def take_monitor(lab: Lab, browser: Browser) -> None:
+    """Take a session when it has heard three sentences."""
+    with opened(lab, browser, "notebooks/03_live_server.ipynb") as notebook:
+        notebook.page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+        notebook.run(3)
+        monitor = notebook.page.locator(".sttlab-monitor")
+        expect(monitor.locator(".sttlab-table tr")).to_have_count(4)
+        take(monitor, "monitor")
+
+
+def main() -> None:
+    """Take all."""
+    expect.set_options(timeout=PATIENCE_MS)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        lab = Lab(Path(folder), ROOT)
+        try:
+            lab.wait_ready()
+            browser = playwright.chromium.launch(executable_path=find_chromium())
+            for picture in (take_tuner, take_sweep, take_monitor):
+                picture(lab, browser)
+        finally:
+            lab.stop()
+
+
+if __name__ == "__main__":
+    main()
