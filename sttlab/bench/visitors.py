@@ -21,6 +21,7 @@ from sttlab.bench.material import Clip
 from sttlab.server.launch import ServerHandle
 
 WAIT_S = 30.0
+TEXT_S = 180.0  # for an engine that others use, and that hangs at times
 AT_ONCE_S = 8.0  # of sound that a microphone may send
 MOST_DEAF = 4
 LEAVING = 0.1  # of the times, all leave
@@ -200,7 +201,7 @@ class Visitors:
             client.send('{"end": true}')
             with contextlib.suppress(ConnectionClosedOK):
                 while True:
-                    event = json.loads(client.recv(WAIT_S))["event"]
+                    event = json.loads(client.recv(TEXT_S))["event"]
                     texts += event in ("transcript", "transcription_failed")
         if not texts:
             raise ValueError(f"nothing came of {clip.name}")

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sttlab.capture.base import Block
 from sttlab.errors import DeviceUnavailable
 from sttlab.server.launch import ServerHandle, launch_server
-from sttlab.session import Session
+from sttlab.session import AsrWorker, Session
 from tests.fakes import WAIT_S, Counting, speech
 from tests.server.clients import (
     VAD,
@@ -84,6 +84,24 @@ def test_health_is_degraded_while_there_is_no_microphone() -> None:
             said = health(server)
             assert (said["status"], said["why"]) == ("degraded", "plug one in")
             assert figures(server)["sttlab_ready"] == 0
+
+
+def test_an_engine_that_hangs_is_said_everywhere_and_may_come_back(source: Told) -> None:
+    engine = Counting()
+    with AsrWorker(engine, patience=0.003) as worker:
+        session = Session(source, vad=VAD, model=worker)
+        with launch_server(session, port=0) as server, client(server, "?events=all") as one:
+            wait_for_capture(source)
+            engine.go.clear()
+            source.say()
+            assert "restart sttlab" in receive(one, "transcription_failed")["message"]
+            assert "restart sttlab" in health(server)["why"]
+            while "restart sttlab" not in str(receive(one, "state")["problem"]):
+                pass
+            engine.go.set()
+            wait_until_not(lambda: health(server)["why"])
+            source.say()
+            assert receive(one, "transcript")["text"]
 
 
 @pytest.mark.needs("schemathesis")
