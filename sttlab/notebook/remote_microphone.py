@@ -65,6 +65,9 @@ class RemoteMicrophone(Shown):
       ``session.wait()`` write ``await asyncio.to_thread(session.wait)``.
     - ipykernel 6: no. Let the cell that starts the session end, and look in a later one.
 
+    If Jupyter has a content security policy with ``script-src``, that must name ``blob:``: without,
+    no anywidget comes up, and "javascript error" stands in its place.
+
     `close` is what a session calls when it stops; ``microphone.widget.close()`` takes the widget
     off the page for good, which ends the sound of a session that still listens.
 
