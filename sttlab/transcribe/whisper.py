@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import torch
 
 WINDOW_S = 30.0  # what Whisper was trained on
+SHORT_WINDOW_MODELS = {"tiny.en"}  # for which it was found to cost no words: docs/measurements.md
 SHORTEST_WINDOW_S = 8.0
 AFTER_S = 6.0  # of silence that an utterance needs behind it: tests/benchmarks/bench_window.py
 SHORTEST_S = 0.05
@@ -70,8 +71,9 @@ class _Decoded:
 class WhisperTranscriber:
     """Whisper through openai-whisper; see `Transcriber`.
 
-    The encoder hears each utterance in a window of its length and six seconds of silence, eight
-    seconds at least, instead of Whisper's thirty; if the text is poor, the thirty are tried.
+    With tiny.en the encoder hears each utterance in a window of its length and six seconds of
+    silence, eight seconds at least, instead of Whisper's thirty; if the text is poor, the thirty
+    are tried.
 
     Parameters
     ----------
@@ -209,6 +211,8 @@ class WhisperTranscriber:
         )
 
     def _window_s(self, sound_s: float) -> float:
+        if self.config.model not in SHORT_WINDOW_MODELS:
+            return WINDOW_S
         return min(WINDOW_S, max(SHORTEST_WINDOW_S, math.ceil(sound_s + AFTER_S)))
 
     def _piece(
