@@ -1,4 +1,4 @@
-// Recordings: sent to the server one after the other; their text is kept until they are closed. No DOM.
+// Recordings: sent to the server one by one; their text is kept until they are closed. No DOM.
 
 import { Transcript } from "./transcript.js";
 

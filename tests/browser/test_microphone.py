@@ -92,16 +92,14 @@ def test_two_people_speak_and_each_reads_own_words(
     wait_until_not(lambda: sum(t.name == "sttlab-dsp" for t in threading.enumerate()) > 1)
 
 
-@pytest.mark.needs("whisper")
 def test_what_is_said_last_comes_after_stop(
-    room: ServerHandle, speaking: Callable[[str], Opened]
+    silent: ServerHandle, speaking: Callable[[str], Opened]
 ) -> None:
-    page = speaking("monologue")(room.url, permissions=["microphone"])
+    page = speaking("monologue")(silent.url, permissions=["microphone"])
     started(page)
     expect(page.locator("#state")).to_have_text("Speech")
-    expect(page.locator(".draft")).to_have_count(1, timeout=HEARD_MS)
     page.get_by_role("button", name=STOP).click()
-    expect(finals(page)).to_have_count(1, timeout=HEARD_MS)
+    expect(finals(page)).to_have_count(1)
     expect(page.get_by_role("button", name=USE)).to_be_enabled()
 
 
