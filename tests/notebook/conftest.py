@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -16,6 +15,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+
+from tests.notebook.lab_pages import free_port
 
 READY_S = 60
 NAME = "hub.example"  # by which the browser may also know this machine
@@ -28,9 +29,7 @@ class Lab:
         self.folder = folder
         for name in ("notebooks", "data"):
             shutil.copytree(root / name, folder / name, dirs_exist_ok=True)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}/user/anna"
         home = folder / "home"
         home.mkdir()

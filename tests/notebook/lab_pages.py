@@ -1,18 +1,35 @@
-"""A notebook, opened in a real JupyterLab."""
+"""A notebook, opened in a real JupyterLab, and what tests of notebooks share."""
 
 from __future__ import annotations
 
 import json
+import re
+import socket
 import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Browser, Page
 
 PATIENCE_MS = 60_000
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def error_rate(texts: list[str], said: Path) -> float:
+    """Of the words, in the spelling of data/."""
+    import jiwer
+
+    words = re.sub(r"[^a-z ]", " ", " ".join(texts).lower().replace("mr.", "mister")).split()
+    return float(jiwer.wer(" ".join(said.read_text().split()), " ".join(words)))
 
 
 class Notebook:

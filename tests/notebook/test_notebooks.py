@@ -9,11 +9,12 @@ import io
 import json
 import re
 import shutil
-import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.notebook.lab_pages import error_rate, free_port
 
 nbformat = pytest.importorskip("nbformat", reason="nbformat not installed (`make test` does it)")
 
@@ -44,12 +45,6 @@ def run(root, tmp_path, monkeypatch):
         return Shown(book)
 
     return run
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 class Shown:
@@ -154,14 +149,6 @@ def test_02_tune_vad(run):
     assert f"{before:.1%}" in shown.words
     assert f"{after:.1%}" in shown.words
     assert "saved to" in shown.words
-
-
-def error_rate(texts: list[str], said: Path) -> float:
-    """Of the words, in the spelling of data/."""
-    import jiwer
-
-    words = re.sub(r"[^a-z ]", " ", " ".join(texts).lower().replace("mr.", "mister")).split()
-    return float(jiwer.wer(" ".join(said.read_text().split()), " ".join(words)))
 
 
 @pytest.mark.needs("whisper")

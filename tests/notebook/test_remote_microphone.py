@@ -18,8 +18,7 @@ import pytest
 import sttlab as stt
 from sttlab.audio import SAMPLE_RATE, to_pcm16
 from tests.notebook.conftest import NAME
-from tests.notebook.lab_pages import PATIENCE_MS, opened
-from tests.notebook.test_notebooks import error_rate
+from tests.notebook.lab_pages import PATIENCE_MS, error_rate, opened
 
 pytestmark = pytest.mark.needs("jupyter", "chromium", "whisper")
 

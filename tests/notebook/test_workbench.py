@@ -11,8 +11,7 @@ import pytest
 
 import sttlab as stt
 from sttlab.audio import wav_bytes
-from tests.notebook.lab_pages import PATIENCE_MS, opened
-from tests.notebook.test_notebooks import free_port
+from tests.notebook.lab_pages import PATIENCE_MS, free_port, opened
 
 pytestmark = pytest.mark.needs("jupyter", "chromium", "whisper", "silero")
 
