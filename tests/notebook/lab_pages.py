@@ -96,8 +96,9 @@ class Notebook:
     def value(self, expression: str) -> str:
         """What an expression is in the kernel, as text."""
         with self.kernel() as client:
-            reply = client.execute_interactive(
-                "", user_expressions={"value": expression}, timeout=PATIENCE_MS / 1000
+            asked = {"value": expression}
+            reply = client.execute(
+                "", user_expressions=asked, reply=True, timeout=PATIENCE_MS / 1000
             )
         answer = reply["content"]["user_expressions"]["value"]
         assert answer["status"] == "ok", answer
@@ -106,7 +107,10 @@ class Notebook:
 
     @contextmanager
     def kernel(self) -> Iterator[Any]:
-        """A client of the kernel that the page uses."""
+        """A client of the kernel that the page uses.
+
+        It waits for replies only: what widgets send never ends while one draws.
+        """
         from jupyter_client.blocking.client import BlockingKernelClient
 
         (session,) = (s for s in self._sessions() if s["path"] == self._path)
@@ -115,7 +119,6 @@ class Notebook:
         client.load_connection_file()
         client.start_channels()
         try:
-            client.wait_for_ready(timeout=PATIENCE_MS / 1000)
             yield client
         finally:
             client.stop_channels()

@@ -150,7 +150,7 @@ def test_the_kernels_labels_are_shown_in_every_view(notebook, canvas):
     with notebook.kernel() as client:
         code = "from sttlab.evaluate.labels import Labels, Turn\n"
         code += f"labeler.labels = {Labels([Turn(start_s=1, end_s=2)])!r}"
-        client.execute_interactive(code, timeout=30)
+        client.execute(code, reply=True, timeout=60)
     expect(canvas.count).to_have_text("1 stretches of speech, 1.0 s")
     canvas.button("Undo").click()
     expect(canvas.count).to_contain_text("5 stretches")

@@ -246,7 +246,7 @@ def test_it_lets_go_of_the_device_whatever_ends_it(allowed):
 
     on()
     with allowed.kernel() as client:
-        client.execute_interactive("microphone.widget.close()", timeout=PATIENCE_MS / 1000)
+        client.execute("microphone.widget.close()", reply=True, timeout=PATIENCE_MS / 1000)
     expect(first.root).not_to_be_visible()
     off()
 
