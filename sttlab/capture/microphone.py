@@ -250,7 +250,11 @@ class _Stream:
             return
         self._put(None)
         closing = threading.Thread(target=self._close, name="sttlab-close", daemon=True)
-        closing.start()
+        try:
+            closing.start()
+        except RuntimeError:  # Python is leaving, and starts no thread any more
+            self._close()
+            return
         closing.join(CLOSE_S)
         if closing.is_alive():
             log.warning("%s did not answer when it was closed", self._device.name)
