@@ -209,13 +209,6 @@ class AsrWorker:
         with self._changed:
             return sum(len(lane) for lane in self._lanes.values())
 
-    @property
-    def behind(self) -> int:
-        """Utterances of live sessions that are over and wait for the engine."""
-        with self._changed:
-            jobs = (job for lane in self._lanes.values() for job in lane)
-            return sum(job.priority == Priority.FINAL for job in jobs)
-
     def use(self, transcriber: Transcriber) -> None:
         """Change to another engine, from the next utterance on. Waits until it is loaded.
 

@@ -16,7 +16,6 @@ from sttlab.server.protocol import End, Request
 from sttlab.session import Session
 
 MAX_MICROPHONES = 16
-MAX_BEHIND = 3  # utterances that wait for the engine: one speaker more would delay all of them
 FASTER = 1.5  # than it is said: sound that may come after a pause of the network
 IDLE_S = 60.0  # without sound
 ENDED_S = 0.05  # between looks at whether all is transcribed
@@ -52,9 +51,10 @@ class Microphones:
         except SourceError as error:
             await _refuse(socket, POLICY_VIOLATION, str(error))
             return
-        if why := self._full():
+        if len(self.open) >= MAX_MICROPHONES:
             self._shared.metrics.count_parting(TRY_AGAIN_LATER)
-            await _refuse(socket, TRY_AGAIN_LATER, f"{why}: try again later")
+            why = f"{MAX_MICROPHONES} microphones of browsers are heard already: try again later"
+            await _refuse(socket, TRY_AGAIN_LATER, why)
             return
         shared = self._shared
         session = Session(source, vad=shared.session.config, model=shared.engine.worker)
@@ -66,15 +66,6 @@ class Microphones:
             session.abandon()  # nobody is left to hear the rest
             self.open.discard(hub)
             await hub.close()
-
-    def _full(self) -> str | None:
-        """Say why no further microphone can be heard, if so."""
-        if len(self.open) >= MAX_MICROPHONES:
-            return f"{MAX_MICROPHONES} microphones of browsers are heard already"
-        behind = self._shared.engine.worker.behind
-        if behind >= MAX_BEHIND:
-            return f"the engine has no time for more: {behind} utterances wait"
-        return None
 
     async def close(self) -> None:
         """End the sessions."""

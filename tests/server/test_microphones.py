@@ -17,7 +17,7 @@ from sttlab.server import microphones
 from sttlab.server.launch import ServerHandle, launch_server
 from sttlab.session import Session
 from sttlab.transcribe import make_transcriber
-from tests.fakes import WAIT_S, Blocks, Counting, speech, wait_until
+from tests.fakes import WAIT_S, Blocks, Counting, speech
 from tests.server.clients import (
     VAD,
     Told,
@@ -130,26 +130,6 @@ def test_one_too_many_is_told_so(server: ServerHandle, monkeypatch: pytest.Monke
     wait_until_not(sessions)
     with client(server, ALL) as third:
         assert receive(third)["event"] == "hello"
-
-
-def test_while_the_engine_is_behind_no_speaker_more_is_heard(source: Told) -> None:
-    engine = Counting()
-    session = Session(source, vad=VAD, model=engine)
-    with launch_server(session, port=0) as server:
-        engine.go.clear()
-        with client(server, OWN) as first:
-            for _ in range(microphones.MAX_BEHIND + 1):
-                first.send(SPOKEN)
-            wait_until(lambda: session.worker.behind == microphones.MAX_BEHIND)
-            with client(server, OWN) as second:
-                code, why = closed_with(second)
-                assert (code, "3 utterances wait" in why) == (1013, True)
-            engine.go.set()
-            for _ in range(microphones.MAX_BEHIND + 1):
-                assert receive(first)["text"]
-            with client(server, OWN) as third:
-                third.send(SPOKEN)
-                assert receive(third)["text"]
 
 
 @pytest.mark.parametrize(
