@@ -6,6 +6,7 @@ import ctypes.util
 import importlib.util
 import os
 import shutil
+import signal
 import sys
 import threading
 import traceback
@@ -71,6 +72,9 @@ NEEDS: dict[str, Callable[[], str | None]] = {
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell's background job is deaf to Ctrl-C, and so would be all that it starts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     names = ", ".join(NEEDS)
     config.addinivalue_line("markers", f"needs(*names): skip unless all are here: {names}")
 

@@ -98,7 +98,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[Lab]:
         lab.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no longer: while it lasts, no other test can run a loop
 def browser(chromium: str) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
