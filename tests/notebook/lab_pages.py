@@ -105,6 +105,14 @@ class Notebook:
         text: str = answer["data"]["text/plain"]
         return text
 
+    def wait_until(self, condition: str) -> None:
+        """Return once an expression is true in the kernel, which hears of the page by and by."""
+        for _ in range(PATIENCE_MS // 100):
+            if self.value(f"bool({condition})") == "True":
+                return
+            self.page.wait_for_timeout(100)
+        raise AssertionError(f"never came true: {condition}")
+
     @contextmanager
     def kernel(self) -> Iterator[Any]:
         """A client of the kernel that the page uses.

@@ -135,9 +135,11 @@ def test_labels_by_keyboard_alone(notebook, canvas):
     canvas.press("Home", "Shift+ArrowRight", "Shift+ArrowRight", "Shift+ArrowRight", "Enter")
     expect(canvas.which).to_have_text("Speech 1 of 5")
     length_s = float(notebook.value("recording.duration_s"))
+    notebook.wait_until("labeler.labels.turns[0].start_s == 0")
     turn = eval(notebook.value("labeler.labels.turns[0]"), {"Turn": Turn})
     assert (turn.start_s, turn.end_s) == (0, pytest.approx(length_s * 0.03, abs=0.001))
     canvas.press("+", "+", "ArrowRight", "ArrowRight", "]")
+    notebook.wait_until(f"labeler.labels.turns[0].end_s < {length_s * 0.02}")
     turn = eval(notebook.value("labeler.labels.turns[0]"), {"Turn": Turn})
     assert turn.end_s == pytest.approx(length_s * 0.005, abs=0.001), "a step is finer, zoomed in"
     assert cells.count() == count, "JupyterLab did not take the keys for its own"

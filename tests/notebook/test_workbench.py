@@ -64,7 +64,7 @@ def test_02_in_a_minute_settings_that_beat_the_defaults_are_used_in_03(lab, brow
         expect(count).not_to_have_text("5 utterances")
         page.keyboard.press("ArrowRight")
         assert float(threshold.get_attribute("aria-valuenow")) == 1.5
-        assert notebook.value("tuner.config.margin_db") == "1.5"
+        notebook.wait_until("tuner.config.margin_db == 1.5")
 
         expect(tuner.locator(".sttlab-advice")).to_contain_text("or press Calibrate")
         tuner.get_by_role("button", name="Calibrate").click()
