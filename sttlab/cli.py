@@ -343,7 +343,7 @@ def transcribe(
 
     engine = make_transcriber(settings.transcribe)
     failures = 0
-    with _engine_thread() as thread:
+    with _side_thread() as thread:
         _say(f"loading {engine.name}")
         _await(thread.submit(engine.load))
         for file, target in zip(files, targets, strict=True):
@@ -417,9 +417,9 @@ def _await(future: Future[T], tick: Callable[[], None] = lambda: None) -> T:
 
 
 @contextmanager
-def _engine_thread() -> Iterator[ThreadPoolExecutor]:
-    """The thread that owns the model. Nobody waits for it: after Ctrl-C it may still be busy."""
-    thread = ThreadPoolExecutor(1, thread_name_prefix="sttlab-asr")
+def _side_thread() -> Iterator[ThreadPoolExecutor]:
+    """A thread for what blocks. Nobody waits for it: after Ctrl-C it may still be busy."""
+    thread = ThreadPoolExecutor(1)
     try:
         yield thread
     finally:
@@ -517,7 +517,8 @@ def demo(
     session = Session(FileSource(sound), model=worker)
     with launch_server(session, port=0) as server:
         print(f"{sound.name} plays as if it were the microphone; watch it at {server.url}")
-        heard = asyncio.run(_listen(server.ws_url, session))
+        with _side_thread() as thread:
+            heard = _await(thread.submit(lambda: asyncio.run(_listen(server.ws_url, session))))
         matched = _matched(expected, _words(" ".join(heard)))
         print(f"{matched} of {len(expected)} words came as in the recording's own text")
         if keep:
@@ -572,5 +573,5 @@ def _load_worker(settings: Config) -> AsrWorker:
 
 def _load(worker: AsrWorker) -> None:
     _say(f"loading {worker.transcriber.name}")
-    with _engine_thread() as thread:
+    with _side_thread() as thread:
         _await(thread.submit(worker.start))
