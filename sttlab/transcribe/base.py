@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,17 @@ from sttlab.audio import SAMPLE_RATE, level_dbfs
 from sttlab.errors import TranscribeError
 from sttlab.events import Segment, Word
 
+GROUP = 8  # utterances that are read together: more gain little and hold more memory
 LONGEST_PIECE_S = 28.0
 CUT_WINDOW_S = 5.0
 LONG_S, SLOWEST_LETTERS_PER_S = 5.0, 2.0  # nobody says "Thank you." for so long
+NO_SPEECH = ((0.6, -0.9), (0.8, -0.8))  # by the model, with a mean log probability below
+# What Whisper makes of noise, since its subtitles said so over music and silence (Baranski et al.,
+# "Investigation of Whisper ASR hallucinations induced by non-speech audio", ICASSP 2025).
+PHANTOMS = {"you", "thank you", "thank you very much", "thank you so much", "bye"} | {
+    f"{thanks} for watching" for thanks in ("thanks", "thank you")
+}
+PHANTOM_NO_SPEECH, PHANTOM_LOG_PROB = 0.5, -0.6
 FRAME_SAMPLES = 1600  # 0.1 s
 UNSPACED = {"zh", "ja", "th", "lo", "my", "yue"}  # languages written without spaces
 
@@ -107,6 +115,25 @@ class Transcriber(Protocol):
         """Free the model's memory. `load` brings it back."""
 
 
+@runtime_checkable
+class GroupTranscriber(Transcriber, Protocol):
+    """An engine that reads several utterances at once in less time than one after the other."""
+
+    def transcribe_together(self, sounds: Sequence[NDArray[np.generic]]) -> list[Transcription]:
+        """Turn utterances into text, each as `transcribe` would but for rounding.
+
+        Parameters
+        ----------
+        sounds : sequence of ndarray, as for `transcribe`, at 16 kHz
+            `GROUP` of about the same length, at best.
+
+        Raises
+        ------
+        TranscribeError
+            If the engine fails, or one of them is not something that can be heard.
+        """
+
+
 def checked(answer: object) -> Transcription:
     """Give back what an engine answered. Raises TranscribeError if it makes no sense."""
     if isinstance(answer, Transcription) and isinstance(answer.text, str):
@@ -157,10 +184,11 @@ def invented(
         return f"it repeats itself (compression ratio {compression:.1f})"
     if not any(c.isalnum() for c in text):
         return "there is no word in it"
-    # The first is Whisper's own rule; "you", heard in hum, comes through it. The second cost one
-    # word of some 200 utterances of real speech: an "Okay." far from the microphone.
-    if (no_speech > 0.6 and log_prob < -1.0) or (no_speech > 0.8 and log_prob < -0.8):
+    if any(no_speech > least and log_prob < below for least, below in NO_SPEECH):
         return f"no speech ({no_speech:.0%} by the model, {confidence(log_prob):.0%} confident)"
+    bare = " ".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
+    if bare in PHANTOMS and no_speech > PHANTOM_NO_SPEECH and log_prob < PHANTOM_LOG_PROB:
+        return f"made of noise as a rule ({no_speech:.0%} no speech by the model)"
     letters, sound_s = sum(c.isalnum() for c in text), len(sound) / SAMPLE_RATE
     if sound_s > LONG_S and letters < SLOWEST_LETTERS_PER_S * sound_s and log_prob < -1.0:
         share = confidence(log_prob)

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from sttlab.audio import SAMPLE_RATE, load, to_pcm16
+from sttlab.batch import transcribe
 from sttlab.config import TranscribeConfig
 from sttlab.errors import ConfigError, ModelError, TranscribeError
 from sttlab.evaluate.wer import wer
 from sttlab.transcribe import make_transcriber
-from sttlab.transcribe.base import Cancelled, Transcriber, invented, pieces
+from sttlab.transcribe.base import Cancelled, GroupTranscriber, Transcriber, invented, pieces
 from sttlab.transcribe.whisper import WhisperTranscriber
 
 pytestmark = pytest.mark.needs("whisper", "faster-whisper")
@@ -109,6 +110,36 @@ def test_words_on_request_lie_in_order_and_are_the_text(data: Path, name: Any) -
 
 def test_the_same_sound_gives_the_same_text(engine: Transcriber, young_man: np.ndarray) -> None:
     assert engine.transcribe(young_man) == engine.transcribe(young_man)
+
+
+def test_what_is_read_together_reads_as_alone(data: Path) -> None:
+    engine = WhisperTranscriber(TranscribeConfig(device="cpu", words=True))
+    sounds = [load(data / f"austen-{i}.flac").samples for i in (1, 2, 3, 4)]
+    sounds[1:1] = [np.zeros(SAMPLE_RATE, np.float32), np.empty(0, np.float32)]
+    together = engine.transcribe_together(sounds)
+    alone = [engine.transcribe(sound) for sound in sounds]
+    assert [answer.text for answer in together[1:3]] == ["", ""]
+    errors = wer([answer.text for answer in alone], [answer.text for answer in together])
+    assert errors.wer < 0.1  # the shorter ones heard a longer window
+    for answer, sound in zip(together, sounds, strict=True):
+        words = [word for segment in answer.segments for word in segment.words]
+        assert " ".join(word.text for word in words) == answer.text
+        assert all(0 <= word.start_s <= word.end_s <= len(sound) / SAMPLE_RATE for word in words)
+    engine.close()
+
+
+def test_a_recording_has_its_text_in_order_and_progress_reaches_the_end(
+    engine: Transcriber, data: Path
+) -> None:
+    recording = load(data / "demo.flac")
+    steps: list[tuple[float, float]] = []
+    said = transcribe(recording, model=engine, progress=lambda *step: steps.append(step))
+    expected = (data / "demo.txt").read_text(encoding="utf-8")
+    assert wer([expected], [said.text], language="en").wer < 0.15
+    edges = [edge for s in said.segments for edge in (s.start_s, s.end_s)]
+    assert edges == sorted(edges)
+    assert steps == sorted(steps)
+    assert steps[-1] == pytest.approx((recording.duration_s, recording.duration_s))
 
 
 def test_what_is_longer_than_a_window_loses_nothing(engine: Transcriber, data: Path) -> None:
@@ -238,6 +269,15 @@ def test_the_language_is_heard(multilingual: Transcriber, data: Path) -> None:
         assert said.language_probability > 0.5
 
 
+def test_languages_may_be_mixed_in_what_is_read_together(
+    multilingual: GroupTranscriber, data: Path
+) -> None:
+    names = ("spanish.opus", "austen-2.flac", "swedish.flac")
+    said = multilingual.transcribe_together([load(data / name).samples for name in names])
+    assert [answer.language for answer in said] == ["es", "en", "sv"]
+    assert "young man" in said[1].text.lower()
+
+
 def test_a_translation_is_english(data: Path) -> None:
     engine = make_transcriber(TranscribeConfig(model="base", device="cpu", task="translate"))
     text = engine.transcribe(load(data / "spanish.opus").samples).text.lower()
@@ -253,6 +293,10 @@ def test_reasons_to_hold_text_back() -> None:
     assert "no speech" in str(invented("Thank you.", -1.1, 0.7, 1.0, sound))
     assert "no speech" in str(invented("you", -0.9, 0.9, 1.0, sound))
     assert invented("Okay.", -0.9, 0.7, 1.0, sound) is None
+    assert "of noise" in str(invented("Thanks for watching!", -0.9, 0.6, 1.0, sound))
+    assert "of noise" in str(invented("you", -0.7, 0.97, 1.0, sound))
+    assert invented("Thank you.", -0.4, 0.6, 1.0, sound) is None
+    assert invented("Thank you.", -0.7, 0.2, 1.0, sound) is None
     assert "no word" in str(invented(". . .", -0.3, 0.1, 1.0, sound))
     assert "little text" in str(invented("Thank you.", -1.1, 0.3, 1.0, np.tile(sound, 6)))
     assert invented("Yes.", -1.2, 0.1, 1.0, np.tile(sound, 3)) is None
