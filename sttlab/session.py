@@ -613,7 +613,7 @@ class Session:
         )
         self._decode_s = 0.0
         self._decoded_s = 0.0
-        self._open = 0
+        self._open: dict[int, float] = {}  # utterances without an answer: id, wall time they ended
         self._ended = False
         self._guess: _Guess | None = None
         self._drafts = Drafts()
@@ -774,7 +774,13 @@ class Session:
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until the source has ended and all is transcribed, or the session has failed."""
         with self._state:
-            return self._state.wait_for(lambda: self._ended and self._open == 0, timeout_s)
+            return self._state.wait_for(lambda: self._ended and not self._open, timeout_s)
+
+    @property
+    def late_s(self) -> float:
+        """How long the utterance that has waited longest for its text does so by now; 0 if none."""
+        with self._state:
+            return self._clock() - min(self._open.values()) if self._open else 0.0
 
     @property
     def history(self) -> tuple[Transcript, ...]:
@@ -797,7 +803,7 @@ class Session:
         with self._state:
             return SessionStats(
                 audio_s=self._core.position / SAMPLE_RATE,
-                queued_utterances=self._open,
+                queued_utterances=len(self._open),
                 decode_s=self._decode_s,
                 rtf=self._decode_s / self._decoded_s if self._decoded_s else 0.0,
                 **self._counts,
@@ -881,9 +887,10 @@ class Session:
 
     def _submit(self, utterance: Utterance) -> None:
         late_s = (self._core.position - utterance.decided_sample) / SAMPLE_RATE
-        finish = partial(self._answer, utterance, self._heard_at - late_s, self._clock())
+        decided_at = self._clock()
+        finish = partial(self._answer, utterance, self._heard_at - late_s, decided_at)
         with self._state:
-            self._open += 1
+            self._open[utterance.utterance_id] = decided_at
             self._counts["utterances"] += 1
         guess = self._guess
         if guess and guess.job and _same_sound(guess.utterance, utterance):
@@ -963,7 +970,7 @@ class Session:
         with self._state:
             self._decode_s += engine_s
             self._decoded_s += utterance.duration_s
-            self._open -= 1
+            self._open.pop(utterance.utterance_id, None)
             self._state.notify_all()
 
     def _count(self, event: Event) -> None:

@@ -193,7 +193,7 @@ def server(
 
     Plain clients: from the engine's answer to the text at each, all on this machine. Clients that
     send their microphone, as it is spoken: from the end of speech to its text, until that has
-    grown by half. And what one client too many is told.
+    grown by half. And what one client too many is told, and one more while the last step's speak.
     """
     _need("psutil", "websockets", "whisper")
     from sttlab.bench import load, material, report

@@ -29,6 +29,7 @@ from sttlab.errors import ServerError
 from sttlab.transcribe.base import Transcription, never
 
 CLOCK = "-"
+OWN = "?source=client"
 READY_S = 120.0
 OPEN_S = 30.0
 TOGETHER = 20  # clients that connect at a time
@@ -74,6 +75,7 @@ class Load:
     plain: tuple[Step, ...]
     plain_refusal: str
     microphones: tuple[Step, ...]
+    late_refusal: str  # told to one more beside the last step's microphones
     microphone_refusal: str
 
     def table(self) -> str:
@@ -93,8 +95,11 @@ class Load:
             ]
         if self.plain_refusal:
             rows += ["", f"One plain client more is told: {self.plain_refusal}."]
+        if self.microphones:
+            told = f"is told: {self.late_refusal}" if self.late_refusal else "is heard"
+            rows += ["", f"While {self.microphones[-1].clients} speak, one more {told}."]
         if self.microphone_refusal:
-            rows += ["", f"One microphone more is told: {self.microphone_refusal}."]
+            rows += ["", f"While all that may connect are silent: {self.microphone_refusal}."]
         return "\n".join(rows)
 
 
@@ -118,22 +123,28 @@ def run(
         refusal = asyncio.run(_one_more(url, "", plain[-1])) if plain else ""
     if not microphones:
         return Load(
-            plain=tuple(plain_steps), plain_refusal=refusal, microphones=(), microphone_refusal=""
+            plain=tuple(plain_steps),
+            plain_refusal=refusal,
+            microphones=(),
+            late_refusal="",
+            microphone_refusal="",
         )
     with Child(["-m", "sttlab.bench.load", model], threads) as child:
         url = _url(child)
         for count in microphones:
             progress(f"{count} microphones", microphones.index(count) / len(microphones))
-            microphone_steps.append(asyncio.run(_speak(url, count, seconds, clips, child)))
+            step, late = asyncio.run(_speak_and_one_more(url, count, seconds, clips, child))
+            microphone_steps.append(step)
             if microphone_steps[-1].median_ms > GROWN * microphone_steps[0].median_ms:
                 break
         from sttlab.server.microphones import MAX_MICROPHONES
 
-        too_many = asyncio.run(_one_more(url, "?source=client", MAX_MICROPHONES))
+        too_many = asyncio.run(_one_more(url, OWN, MAX_MICROPHONES))
     return Load(
         plain=tuple(plain_steps),
         plain_refusal=refusal,
         microphones=tuple(microphone_steps),
+        late_refusal=late,
         microphone_refusal=too_many,
     )
 
@@ -207,13 +218,25 @@ async def _speak(url: str, count: int, seconds: float, clips: Sequence[Clip], ch
         await socket.send('{"end": true}')
         await reading
 
-    sockets = await _connect(url + "?source=client&events=all", count)
+    sockets = await _connect(f"{url}{OWN}&events=all", count)
     began = time.monotonic()
     await asyncio.gather(*(one(number, socket) for number, socket in enumerate(sockets)))
     ended = time.monotonic()
     told = outcomes["transcript"] + outcomes["suppressed"]
     busy_s = child.meter.cpu_between_s(began, ended)
     return _step(count, delays, max(0, outcomes["utterance"] - told), 95, busy_s, ended - began)
+
+
+async def _speak_and_one_more(
+    url: str, count: int, seconds: float, clips: Sequence[Clip], child: Child
+) -> tuple[Step, str]:
+    """Have one more come when they have spoken for so long, and give what it is told."""
+
+    async def come() -> str:
+        await asyncio.sleep(seconds)
+        return await _told(url + OWN)
+
+    return await asyncio.gather(_speak(url, count, seconds, clips, child), come())
 
 
 async def _play(socket: Any, clips: Any, seconds: float) -> None:
@@ -248,14 +271,22 @@ def _step(
 
 async def _one_more(url: str, query: str, count: int) -> str:
     """Connect as many as there may be, and one more; give what that one is told."""
+    sockets = await _connect(url + query, count)
+    try:
+        return await _told(url + query)
+    finally:
+        await _part(sockets)
+
+
+async def _told(url: str) -> str:
+    """Connect, and give what the server says as it closes; nothing if it doesn't."""
     from websockets.exceptions import ConnectionClosed
 
     async def read(socket: Any) -> None:
         while True:
             await socket.recv()
 
-    sockets = await _connect(url + query, count)
-    (extra,) = await _connect(url + query, 1)
+    (extra,) = await _connect(url, 1)
     try:
         await asyncio.wait_for(read(extra), SETTLE_S)
     except ConnectionClosed as closed:
@@ -263,7 +294,7 @@ async def _one_more(url: str, query: str, count: int) -> str:
     except asyncio.TimeoutError:
         pass  # there may be more
     finally:
-        await _part([*sockets, extra])
+        await _part([extra])
     return ""
 
 

@@ -16,6 +16,7 @@ from sttlab.server.protocol import End, Request
 from sttlab.session import Session
 
 MAX_MICROPHONES = 16
+LATE_S = 5.0  # for a text: one speaker more would delay everyone's further
 FASTER = 1.5  # than it is said: sound that may come after a pause of the network
 IDLE_S = 60.0  # without sound
 ENDED_S = 0.05  # between looks at whether all is transcribed
@@ -51,10 +52,9 @@ class Microphones:
         except SourceError as error:
             await _refuse(socket, POLICY_VIOLATION, str(error))
             return
-        if len(self.open) >= MAX_MICROPHONES:
+        if why := self._full():
             self._shared.metrics.count_parting(TRY_AGAIN_LATER)
-            why = f"{MAX_MICROPHONES} microphones of browsers are heard already: try again later"
-            await _refuse(socket, TRY_AGAIN_LATER, why)
+            await _refuse(socket, TRY_AGAIN_LATER, f"{why}: try again later")
             return
         shared = self._shared
         session = Session(source, vad=shared.session.config, model=shared.engine.worker)
@@ -66,6 +66,17 @@ class Microphones:
             session.abandon()  # nobody is left to hear the rest
             self.open.discard(hub)
             await hub.close()
+
+    def _full(self) -> str | None:
+        """Say why no further microphone can be heard, if so."""
+        if len(self.open) >= MAX_MICROPHONES:
+            return f"{MAX_MICROPHONES} microphones of browsers are heard already"
+        # The shared session is left out: a file that it reads at full speed always waits, and
+        # takes a microphone no more than its turn.
+        late_s = max((hub.session.late_s for hub in self.open), default=0.0)
+        if late_s > LATE_S:
+            return f"the engine is {late_s:.0f} s late for the microphones that it hears already"
+        return None
 
     async def close(self) -> None:
         """End the sessions."""

@@ -78,7 +78,9 @@ def test_server_counts_clients_and_microphones(data: Path) -> None:
         assert step.texts >= step.clients
         assert 0 <= step.median_ms <= step.worst_ms
     assert found.plain_refusal == ""
+    assert found.late_refusal == ""
     assert found.microphone_refusal.startswith("1013 16 microphones")
+    assert "While 1 speak, one more is heard." in found.table()
     assert "| 3 plain |" in found.table()
 
 

@@ -17,7 +17,7 @@ from sttlab.server import microphones
 from sttlab.server.launch import ServerHandle, launch_server
 from sttlab.session import Session
 from sttlab.transcribe import make_transcriber
-from tests.fakes import WAIT_S, Blocks, Counting, speech
+from tests.fakes import WAIT_S, Blocks, Counting, speech, wait_until
 from tests.server.clients import (
     VAD,
     Told,
@@ -130,6 +130,34 @@ def test_one_too_many_is_told_so(server: ServerHandle, monkeypatch: pytest.Monke
     wait_until_not(sessions)
     with client(server, ALL) as third:
         assert receive(third)["event"] == "hello"
+
+
+def test_while_the_engine_is_late_for_one_no_speaker_more_is_heard(
+    source: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(microphones, "LATE_S", 0.0)
+    engine = Counting()
+    session = Session(source, vad=VAD, model=engine)
+
+    def heard() -> bool:
+        with client(server, ALL) as newcomer, contextlib.suppress(ConnectionClosed):
+            return receive(newcomer)["event"] == "hello"
+        return False
+
+    with launch_server(session, port=0) as server, client(server):
+        engine.go.clear()
+        source.say(20)
+        wait_until(lambda: session.late_s > 0)
+        with client(server, ALL) as first:
+            assert receive(first)["event"] == "hello"  # what the shared session waits for is fair
+            first.send(SPOKEN)
+            receive(first, "utterance")
+            with client(server, ALL) as second:
+                code, why = closed_with(second)
+                assert (code, "s late for the microphones" in why) == (1013, True)
+            engine.go.set()
+            receive(first, "transcript")
+            wait_until(heard)
 
 
 @pytest.mark.parametrize(
