@@ -1,6 +1,6 @@
 """Does 0.9 mean nine in ten right? Words of real speech by their confidence, by several formulas.
 
-    python tests/benchmarks/bench_confidence.py FOLDER [--model tiny.en] [--output bench-results]
+    python -m tests.benchmarks.bench_confidence FOLDER [--model tiny.en] [--output bench-results]
 
 FOLDER is one for `sttlab bench`. Each recording is transcribed with words on request; a word is
 right if it stands in the alignment with what was said. Writes a table, all figures and a chart.
@@ -8,13 +8,10 @@ right if it stands in the alignment with what was said. Writes a table, all figu
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +24,7 @@ from sttlab.config import TranscribeConfig
 from sttlab.evaluate.wer import normaliser, wer
 from sttlab.transcribe.base import word_confidence
 from sttlab.transcribe.whisper import WhisperTranscriber
+from tests.benchmarks import study
 
 LENGTHS_S = (1.0, 120.0)  # of recordings
 EDGES = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
@@ -161,26 +159,17 @@ def chart(found: dict[str, dict[str, Any]], title: str) -> Figure:
 
 def main() -> None:
     """Compare all formulas on a folder of recordings."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--model", default="tiny.en")
-    parser.add_argument("--output", type=Path, default=Path("bench-results"))
-    options = parser.parse_args()
+    options = study.options(__doc__)
     before = surroundings()
     clips, _ = read_clips(options.folder, "en", *LENGTHS_S)
     judged, untold = judge(clips, options.model)
     found = {name: figures(judged, formula) for name, formula in FORMULAS.items()}
     right = sum(word.right for word in judged)
     title = f"{options.model}: {len(judged)} words, {right / len(judged):.0%} right"
-    options.output.mkdir(parents=True, exist_ok=True)
-    stem = options.output / f"confidence-{options.model}"
     words = [{"text": w.text, "shares": w.shares, "right": w.right} for w in judged]
     result = {"title": title, "before": before, "left_out": untold, "formulas": found}
-    text = json.dumps(result | {"words": words}, indent=1)
-    Path(f"{stem}.json").write_text(text + "\n", encoding="utf-8")
-    Path(f"{stem}.md").write_text(as_table(found) + "\n", encoding="utf-8")
-    chart(found, title).savefig(f"{stem}.png", dpi=110)
-    print(as_table(found))
+    stem = options.output / f"confidence-{options.model}"
+    study.write(stem, result | {"words": words}, as_table(found), chart(found, title))
     print(f"{title}; {untold} words left out, because they can't be told one by one")
 
 

@@ -1,6 +1,6 @@
 """How short a window Whisper's encoder may hear, and what that costs in words and saves in time.
 
-    python tests/benchmarks/bench_window.py FOLDER [--model tiny.en] [--output bench-results]
+    python -m tests.benchmarks.bench_window FOLDER [--model tiny.en] [--output bench-results]
 
 FOLDER is one for `sttlab bench`. Each recording is transcribed in each window, one window after the
 other, so that whatever else the machine does slows all of them; CPU time is compared. Writes a
@@ -9,13 +9,10 @@ table, all figures and a chart.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -25,6 +22,7 @@ from sttlab.bench.report import surroundings, table
 from sttlab.config import TranscribeConfig
 from sttlab.evaluate.wer import WordErrors, difference, wer
 from sttlab.transcribe.whisper import AFTER_S, SHORTEST_WINDOW_S, WINDOW_S, WhisperTranscriber
+from tests.benchmarks import study
 
 LENGTHS_S = (1.0, 120.0)  # of recordings
 TOLERANCE = 0.003  # of word error rate, that a shorter window may cost
@@ -183,24 +181,15 @@ def chart(rows: list[dict[str, Any]], title: str) -> Figure:
 
 def main() -> None:
     """Try all windows on a folder of recordings."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--model", default="tiny.en")
-    parser.add_argument("--output", type=Path, default=Path("bench-results"))
-    options = parser.parse_args()
+    options = study.options(__doc__)
     before = surroundings()
     clips, _ = read_clips(options.folder, "en", *LENGTHS_S)
     rows = figures(clips, try_all(clips, options.model))
     seconds = sum(clip.duration_s for clip in clips)
     title = f"{options.model}: {len(clips)} recordings, {seconds:.0f} s, {rows[0]['words']} words"
-    options.output.mkdir(parents=True, exist_ok=True)
-    stem = options.output / f"window-{options.model}"
     result = {"title": title, "before": before, "windows": rows}
-    text = as_table(rows)
-    Path(f"{stem}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    Path(f"{stem}.md").write_text(text + "\n", encoding="utf-8")
-    chart(rows, title).savefig(f"{stem}.png", dpi=110)
-    print(text)
+    stem = options.output / f"window-{options.model}"
+    study.write(stem, result, as_table(rows), chart(rows, title))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,28 @@
+"""What the studies of the engine share: their options, and how they write what they found."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+
+def options(about: str | None) -> argparse.Namespace:
+    """Read the command line: `folder`, `model` and `output`."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0] if about else None)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--model", default="tiny.en")
+    parser.add_argument("--output", type=Path, default=Path("bench-results"))
+    return parser.parse_args()
+
+
+def write(stem: Path, result: dict[str, Any], text: str, figure: Figure) -> None:
+    """Write all figures, the table and the chart next to one another, and print the table."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    Path(f"{stem}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    Path(f"{stem}.md").write_text(text + "\n", encoding="utf-8")
+    figure.savefig(f"{stem}.png", dpi=110)
+    print(text)
