@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     import torch
 
 WINDOW_S = 30.0  # what Whisper was trained on
-SHORT_WINDOW_MODELS = {"tiny.en"}  # for which it was found to cost no words: docs/measurements.md
-SHORTEST_WINDOW_S = 8.0
-AFTER_S = 6.0  # of silence that an utterance needs behind it: tests/benchmarks/bench_window.py
+# Shorter ones that were found to cost no words: the shortest, and how much silence an utterance
+# needs behind it (tests/benchmarks/bench_window.py, docs/measurements.md).
+SHORT_WINDOWS_S = {"tiny.en": (8.0, 6.0), "base": (12.0, 8.0)}
 SHORTEST_S = 0.05
 
 TEMPERATURES = (0.0, 0.2, 0.4)
@@ -76,9 +76,8 @@ class _Decoded:
 class WhisperTranscriber:
     """Whisper through openai-whisper; see `Transcriber`.
 
-    With tiny.en the encoder hears each utterance in a window of its length and six seconds of
-    silence, eight seconds at least, instead of Whisper's thirty; if the text is poor, the thirty
-    are tried.
+    With tiny.en and base the encoder hears each utterance in a window of its length and some
+    seconds of silence instead of Whisper's thirty; if the text is poor, the thirty are tried.
 
     Parameters
     ----------
@@ -240,9 +239,8 @@ class WhisperTranscriber:
         )
 
     def _window_s(self, sound_s: float) -> float:
-        if self.config.model not in SHORT_WINDOW_MODELS:
-            return WINDOW_S
-        return min(WINDOW_S, max(SHORTEST_WINDOW_S, math.ceil(sound_s + AFTER_S)))
+        shortest_s, after_s = SHORT_WINDOWS_S.get(self.config.model, (WINDOW_S, 0.0))
+        return min(WINDOW_S, max(shortest_s, math.ceil(sound_s + after_s)))
 
     def _read(
         self, sounds: Sequence[NDArray[np.float32]], cancelled: Callable[[], bool]

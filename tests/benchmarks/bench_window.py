@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -21,13 +20,13 @@ from sttlab.bench.material import Clip, read_clips
 from sttlab.bench.report import surroundings, table
 from sttlab.config import TranscribeConfig
 from sttlab.evaluate.wer import WordErrors, difference, wer
-from sttlab.transcribe.whisper import AFTER_S, SHORTEST_WINDOW_S, WINDOW_S, WhisperTranscriber
+from sttlab.transcribe.whisper import SHORT_WINDOWS_S, WINDOW_S, WhisperTranscriber
 from tests.benchmarks import study
 
 LENGTHS_S = (1.0, 120.0)  # of recordings
 TOLERANCE = 0.003  # of word error rate, that a shorter window may cost
 SHORTEST_TRIED_S = (2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0)
-AFTER_TRIED_S = (0.0, 1.0, 2.0, 4.0, 8.0)
+AFTER_TRIED_S = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0)
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Window:
     """At least `shortest_s` long, and as much as `after_s` longer than the sound."""
 
     shortest_s: float
-    after_s: float = AFTER_S
+    after_s: float = 0.0
 
     def __str__(self) -> str:
         if self.shortest_s == WINDOW_S:
@@ -54,12 +53,19 @@ class Tried:
 
 
 FULL = Window(WINDOW_S)
-USED = Window(SHORTEST_WINDOW_S)
-WINDOWS = [
-    FULL,
-    *map(Window, SHORTEST_TRIED_S),
-    *(Window(SHORTEST_WINDOW_S, after_s) for after_s in AFTER_TRIED_S),
-]
+
+
+def used(model: str) -> Window:
+    """Give the window in use; for a model that has none, tiny.en's."""
+    return Window(*SHORT_WINDOWS_S.get(model, SHORT_WINDOWS_S["tiny.en"]))
+
+
+def windows(model: str) -> list[Window]:
+    """Give the full window and those that differ from the one in use in one of its lengths."""
+    usual = used(model)
+    shortest = [Window(shortest_s, usual.after_s) for shortest_s in SHORTEST_TRIED_S]
+    after = [Window(usual.shortest_s, after_s) for after_s in AFTER_TRIED_S]
+    return list(dict.fromkeys([FULL, *shortest, *after]))
 
 
 class AnyWindow(WhisperTranscriber):
@@ -84,7 +90,7 @@ def try_all(clips: list[Clip], model: str) -> dict[Window, Tried]:
     """Transcribe every recording in every window."""
     engine = AnyWindow(TranscribeConfig(model=model, language="en", device="cpu"))
     engine.load()
-    tried = {window: Tried() for window in WINDOWS}
+    tried = {window: Tried() for window in windows(model)}
     for number, clip in enumerate(clips, 1):
         for window, result in tried.items():
             engine.window = window
@@ -147,26 +153,24 @@ def as_table(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def chart(rows: list[dict[str, Any]], title: str) -> Figure:
+def chart(rows: list[dict[str, Any]], usual: Window, title: str) -> Figure:
     """Draw what each window costs in words, and what it saves."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    for axes, key, label in (
-        (left, "shortest_s", "shortest window, s"),
-        (right, "after_s", "window behind the sound, s"),
+    for axes, key, fixed, label, other in (
+        (left, "shortest_s", "after_s", "shortest window, s", "s behind the sound"),
+        (right, "after_s", "shortest_s", "window behind the sound, s", "s at least"),
     ):
-        fixed = "after_s" if key == "shortest_s" else "shortest_s"
-        usual = Counter(r[fixed] for r in rows).most_common(1)[0][0]
-        shown = sorted((r for r in rows if r[fixed] == usual), key=lambda r: r[key])
+        kept = getattr(usual, fixed)
+        shown = sorted((r for r in rows if r[fixed] == kept), key=lambda r: r[key])
         more = [[100 * v for v in r["more"].values()] for r in shown]
         at = [r[key] for r in shown]
         bars = [[m[0] - m[1] for m in more], [m[2] - m[0] for m in more]]
         axes.errorbar(at, [m[0] for m in more], yerr=bars, fmt="o-", capsize=3, label="WER")
         axes.axhline(100 * TOLERANCE, color="#b3541e", linestyle=":", label="most that is accepted")
         axes.axhline(0, color="black", linewidth=0.6)
-        axes.axvline(getattr(USED, key), color="#2f6f4f", linewidth=5, alpha=0.2, label="in use")
-        other = "s behind the sound" if fixed == "after_s" else "s at least"
-        axes.set_xlabel(f"{label} ({usual:g} {other})")
+        axes.axvline(getattr(usual, key), color="#2f6f4f", linewidth=5, alpha=0.2, label="in use")
+        axes.set_xlabel(f"{label} ({kept:g} {other})")
         time_axes = axes.twinx()
         time_axes.plot(at, [r["cpu_share"] for r in shown], "s--", color="#7b5ea7", ms=4)
         time_axes.set_ylim(0, 1.05)
@@ -189,7 +193,7 @@ def main() -> None:
     title = f"{options.model}: {len(clips)} recordings, {seconds:.0f} s, {rows[0]['words']} words"
     result = {"title": title, "before": before, "windows": rows}
     stem = options.output / f"window-{options.model}"
-    study.write(stem, result, as_table(rows), chart(rows, title))
+    study.write(stem, result, as_table(rows), chart(rows, used(options.model), title))
 
 
 if __name__ == "__main__":
