@@ -316,17 +316,20 @@ def file_chart(engines: Sequence[Figures]) -> Figure:
     from matplotlib.figure import Figure
 
     kinds = list(dict.fromkeys(f["material"] for f in engines))
-    figure = Figure(figsize=(5.5 * len(kinds), 4.5), layout="constrained")
-    for axes, kind in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
-        for f in engines:
-            if f["material"] == kind:
-                at = (f["rtf"], 100 * f["wer"]["wer"])
-                axes.plot(*at, "s" if f["engine"] == "sttlab" else "o")
-                axes.annotate(f["engine"], at, xytext=(5, 4), textcoords="offset points", size=8)
+    names = list(dict.fromkeys(f["engine"] for f in engines))
+    figure = Figure(figsize=(4.5 * len(kinds), 4.8), layout="constrained")
+    panels = figure.subplots(1, len(kinds), squeeze=False)[0]
+    for axes, kind in zip(panels, kinds, strict=True):
+        shown = [f for f in engines if f["material"] == kind]
+        for f in shown:
+            at = (f["rtf"], 100 * f["wer"]["wer"])
+            number = names.index(f["engine"])
+            mark = "s" if f["engine"] == "sttlab" else "o"
+            axes.plot(*at, mark, color=f"C{number}", markersize=8, label=f["engine"])
         axes.set_title(kind, fontsize=10)
         axes.set_xlabel("RTF: processing time / audio time")
         axes.set_ylabel("WER, %")
-        axes.set_xlim(left=0)
-        axes.set_ylim(bottom=0)
-        axes.margins(x=0.35)
+        axes.set_xlim(0, 1.1 * max(f["rtf"] for f in shown))
+        axes.set_ylim(0, 1.1 * max(100 * f["wer"]["wer"] for f in shown) or 1)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
