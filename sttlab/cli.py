@@ -7,6 +7,7 @@ on another thread, so that Ctrl-C is heard at once while torch loads or a model 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import io
 import json
@@ -16,7 +17,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import replace
 from difflib import SequenceMatcher
 from enum import Enum
@@ -268,7 +268,7 @@ def serve(
     settings = _settings(config, model, language)
     from sttlab.server.app import create_app
     from sttlab.server.gate import choose_token
-    from sttlab.server.launch import own_name, serve, with_token
+    from sttlab.server.launch import Server, own_name, with_token
     from sttlab.session import AsrWorker, Session
     from sttlab.transcribe import make_transcriber
 
@@ -282,12 +282,15 @@ def serve(
         allowed_hosts=[*(allow_host or ()), *own_name(host)],
         allowed_origins=allow_origin or (),
     )
-    _load(worker)
-    for name in ("sttlab.server", "uvicorn.error"):
-        logging.getLogger(name).setLevel(logging.INFO)
-    # Said, not logged: a log is kept, and the token must not be.
-    announce = lambda url: _say(f"serving at {with_token(url, token)}")  # noqa: E731
-    serve(web, host, port, certfile=certfile, keyfile=keyfile, announce=announce)
+    server = Server(web, host, port, certfile, keyfile)  # now: a port may be taken
+    with contextlib.closing(server.bound):
+        _load(worker)
+        for name in ("sttlab.server", "uvicorn.error"):
+            logging.getLogger(name).setLevel(logging.INFO)
+        # Said, not logged: a log is kept, and the token must not be.
+        _say(f"serving at {with_token(server.url, token)}")
+        with contextlib.suppress(KeyboardInterrupt):
+            server.run()
     raise typer.Exit(INTERRUPTED)
 
 
@@ -416,7 +419,7 @@ def _await(future: Future[T], tick: Callable[[], None] = lambda: None) -> T:
     return future.result()
 
 
-@contextmanager
+@contextlib.contextmanager
 def _side_thread() -> Iterator[ThreadPoolExecutor]:
     """A thread for what blocks. Nobody waits for it: after Ctrl-C it may still be busy."""
     thread = ThreadPoolExecutor(1)

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from sttlab.capture import Microphone
 from sttlab.config import Config
 from sttlab.errors import SttlabError
 from sttlab.server.engine import Engine
-from sttlab.server.files import Files
+from sttlab.server.files import STOPPED, Files
 from sttlab.server.gate import (
     TOKEN_VARIABLE,
     App,
@@ -138,15 +139,28 @@ def _log_start(only_here: bool) -> None:
 
 
 class _PlainFailure:
-    """Middleware by which a start that fails for a known reason gives it, and no traceback."""
+    """Middleware that says in words what would be a traceback.
+
+    That is a start that fails for a known reason, and a request that a stop of the server cuts off.
+    """
 
     def __init__(self, app: App) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
         async def sending(message: MutableMapping[str, Any]) -> None:
+            nonlocal begun
+            begun = True
             if message["type"] == "lifespan.startup.failed" and scope["app"].state.failure:
                 message["message"] = scope["app"].state.failure
             await send(message)
 
-        await self._app(scope, receive, sending if scope["type"] == "lifespan" else send)
+        try:
+            await self._app(scope, receive, sending)
+        except asyncio.CancelledError:
+            if scope["type"] != "http":
+                raise
+            if not begun:
+                await JSONResponse({"detail": STOPPED}, 503)(scope, receive, send)

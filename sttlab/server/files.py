@@ -69,10 +69,8 @@ class Files:
         try:
             await file.take(request)
             opened = await file.start()
-        except BaseException as error:
+        except BaseException:
             self._forget(file)
-            if isinstance(error, asyncio.CancelledError):
-                raise HTTPException(503, STOPPED) from None
             raise
         return _Answer(file, opened, partial(self._forget, file))
 

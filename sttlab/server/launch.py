@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import contextlib
 import errno
 import gc
 import html
@@ -23,7 +22,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from sttlab.errors import ServerError
+from sttlab.errors import ConfigError, ServerError
 from sttlab.server.app import create_app
 from sttlab.server.gate import choose_token, is_loopback
 from sttlab.server.jupyter import Proxy, find_proxy, links_html
@@ -36,7 +35,7 @@ START_S = 300.0  # the first start may convert a model or download it
 STOP_S = 10.0
 GRACE_S = 1  # for clients, after which their sockets are cut
 PING_S = 20.0  # between pings, and for their answer: a client that vanished is let go after both
-FIRST_REQUEST_S = 10.0  # for who connects to ask for something
+REQUEST_S = 10.0  # for who connects, or has got an answer, to ask for something
 MAX_CONNECTIONS = 500  # of any kind; more are answered with 503
 # What means all of this machine's addresses, and one elsewhere of the same kind.
 EVERYWHERE = {"0.0.0.0": "192.0.2.1", "": "192.0.2.1", "::": "2001:db8::1"}
@@ -62,7 +61,7 @@ class ServerHandle:
     """
 
     def __init__(
-        self, session: Session, server: _Server, token: str | None, proxy: Proxy | None
+        self, session: Session, server: Server, token: str | None, proxy: Proxy | None
     ) -> None:
         self._session: Callable[[], Session | None] = lambda: session
         self.token = token
@@ -70,7 +69,7 @@ class ServerHandle:
         self.url = server.url
         self.link = with_token(self.url, token)
         self.ws_url = self.url.replace("http", "ws", 1) + "ws"
-        self._server: _Server | None = server
+        self._server: Server | None = server
         self._error: BaseException | None = None
         self._up = server.up = threading.Event()
         self._thread = threading.Thread(
@@ -91,7 +90,7 @@ class ServerHandle:
             raise ServerError(f"the server at {self.url} has stopped, and its session is gone")
         return session
 
-    def _start(self, server: _Server) -> None:
+    def _start(self, server: Server) -> None:
         self._thread.start()
         if not self._up.wait(START_S):
             self.stop()
@@ -100,7 +99,7 @@ class ServerHandle:
             self._thread.join(STOP_S)
             raise ServerError(f"the server did not start: {self._error or 'see the log'}")
 
-    def _run(self, server: _Server) -> None:
+    def _run(self, server: Server) -> None:
         try:
             server.run()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - raised again in the caller
@@ -184,10 +183,9 @@ def launch_server(
     Raises
     ------
     ServerError
-        If the port is taken, the address isn't this machine's or the certificate can't be read,
-        with the remedy.
+        If the port is taken or the address isn't this machine's, with the remedy.
     ConfigError
-        If the token can be guessed, or a host or an origin is none.
+        If the token can be guessed, a host or an origin is none, or the certificate can't be used.
     ModelError
         If the model can't be had.
     """
@@ -209,7 +207,7 @@ def launch_server(
     if before:
         before.stop()
         gc.collect()  # its application holds itself, and a session that nobody else may hold
-    server = _Server(app, host, port, certfile, keyfile)
+    server = Server(app, host, port, certfile, keyfile)
     try:
         app.state.session.worker.start()
     except BaseException:  # an interrupt of the kernel too
@@ -220,37 +218,6 @@ def launch_server(
         _handles[key] = handle  # before it is up, so that the cell can be interrupted and run again
     handle._start(server)
     return handle
-
-
-def serve(
-    app: FastAPI,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    *,
-    certfile: str | Path | None = None,
-    keyfile: str | Path | None = None,
-    announce: Callable[[str], None] = lambda url: None,
-) -> None:
-    """Run the server until Ctrl-C or SIGTERM. Belongs on the main thread; blocks.
-
-    Parameters
-    ----------
-    app : FastAPI
-        From `create_app`.
-    host, port, certfile, keyfile
-        See `launch_server`.
-    announce : callable
-        Called with the page's address once it is known.
-
-    Raises
-    ------
-    ServerError
-        If the port is taken, the address isn't this machine's or the certificate can't be read.
-    """
-    server = _Server(app, host, port, certfile, keyfile)
-    announce(server.url)
-    with contextlib.suppress(KeyboardInterrupt):
-        server.run()
 
 
 def own_name(host: str) -> list[str]:
@@ -295,13 +262,22 @@ def bind(host: str, port: int) -> socket.socket:
     return bound
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Listens from the start; tells when it answers, and where.
+
+    Parameters
+    ----------
+    app : FastAPI
+        From `create_app`.
+    host, port, certfile, keyfile
+        See `launch_server`.
 
     Raises
     ------
     ServerError
-        If it can't listen there, or its certificate can't be read.
+        If it can't listen there.
+    ConfigError
+        If its certificate can't be used.
     """
 
     def __init__(
@@ -330,7 +306,7 @@ class _Server(uvicorn.Server):
         try:
             config.load()
         except OSError as error:  # a broken certificate is one too
-            raise ServerError(
+            raise ConfigError(
                 f"the certificate {certfile} with the key {keyfile or certfile} can't be used: "
                 f"{error.strerror or error}"
             ) from error
@@ -341,12 +317,14 @@ class _Server(uvicorn.Server):
         self.url = f"{'https' if certfile else 'http'}://{_as_url(host)}:{self.port}/"
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer until it is told to exit; on the main thread, Ctrl-C and SIGTERM tell it so."""
         try:
             super().run(sockets or [self.bound])
         finally:
             self.bound.close()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tell that it answers."""
         await super().startup(sockets)
         if self.up and self.started:
             self.up.set()
@@ -358,21 +336,38 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(H11Protocol):
-    """Hangs up on who connects and then asks for nothing."""
+    """Hangs up on who connects, or has got an answer, and then asks for nothing whole."""
+
+    _impatience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._impatience = self.loop.call_later(FIRST_REQUEST_S, transport.close)
+        self._expect_request()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        # On an upgrade, another protocol has taken over.
-        if self.cycle is not None or self.transport.get_protocol() is not self:
-            self._impatience.cancel()
+        self._expect_request()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._expect_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._impatience.cancel()
+        self._be_patient()
+
+    def _expect_request(self) -> None:
+        answering = self.cycle is not None and not self.cycle.response_complete
+        # On an upgrade, another protocol has taken over.
+        if answering or self.transport.get_protocol() is not self:
+            self._be_patient()
+        elif self._impatience is None and not self.transport.is_closing():
+            self._impatience = self.loop.call_later(REQUEST_S, self.transport.close)
+
+    def _be_patient(self) -> None:
+        if self._impatience:
+            self._impatience.cancel()
+            self._impatience = None
 
 
 def _as_url(host: str) -> str:

@@ -60,7 +60,7 @@ def test_a_client_whose_line_is_dead_is_let_go(
 def test_who_connects_and_asks_for_nothing_is_hung_up_on(
     source: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launch, "FIRST_REQUEST_S", 0.2)
+    monkeypatch.setattr(launch, "REQUEST_S", 0.2)
     session = Session(source, vad=VAD, model=Counting())
     with launch_server(session, port=0) as server, client(server) as well:
         url = urlsplit(server.url)
@@ -68,6 +68,14 @@ def test_who_connects_and_asks_for_nothing_is_hung_up_on(
             with socket.create_connection((url.hostname, url.port or 0), WAIT_S) as raw:
                 raw.sendall(begun)
                 assert raw.recv(1) == b""
+        whole = f"GET /health HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n".encode()
+        for begun in (whole[:-2], whole + whole[:-2]):
+            with socket.create_connection((url.hostname, url.port or 0), WAIT_S) as raw:
+                raw.sendall(whole)
+                assert raw.recv(12) == b"HTTP/1.1 200"
+                raw.sendall(begun)
+                while raw.recv(4096):
+                    pass
         wait_for_capture(source)
         source.say()
         assert receive(well)["event"] == "transcript"

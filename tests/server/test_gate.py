@@ -24,7 +24,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from sttlab.errors import ConfigError, ServerError
+from sttlab.errors import ConfigError
 from sttlab.server.gate import ONLY_HERE, Gate, check_hosts, check_origins, choose_token
 from sttlab.server.launch import ServerHandle, launch_server
 from sttlab.session import Session
@@ -251,7 +251,7 @@ def test_a_certificate_that_cannot_be_used_says_so(
     broken = tmp_path / "broken.pem"
     broken.write_text("no certificate")
     for files in ((broken, None), (certificate[0], broken), (tmp_path / "none.pem", None)):
-        with pytest.raises(ServerError, match=r"\.pem can't be used"):
+        with pytest.raises(ConfigError, match=r"\.pem can't be used"):
             launch_server(
                 Session(source, model=Counting()), port=0, certfile=files[0], keyfile=files[1]
             )

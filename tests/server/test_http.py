@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
@@ -12,6 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sttlab.capture.base import Block
 from sttlab.errors import DeviceUnavailable
+from sttlab.server import routes
+from sttlab.server.files import STOPPED
 from sttlab.server.launch import ServerHandle, launch_server
 from sttlab.session import AsrWorker, Session
 from tests.fakes import WAIT_S, Counting, speech
@@ -39,6 +45,32 @@ def figures(server: ServerHandle) -> dict[str, float]:
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
+
+
+def test_a_request_that_a_stop_cuts_off_is_told_so(
+    source: Told, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked, go = threading.Event(), threading.Event()
+
+    def find_slowly() -> None:
+        asked.set()
+        assert go.wait(WAIT_S)
+
+    monkeypatch.setattr(routes, "find_models", find_slowly)
+    with (
+        launch_server(Session(source, vad=VAD, model=Counting()), port=0) as server,
+        ThreadPoolExecutor() as threads,
+    ):
+        answer = threads.submit(get, server, "models")
+        assert asked.wait(WAIT_S)
+        stopped = threads.submit(server.stop)
+        told = answer.exception(WAIT_S)
+        go.set()
+        assert isinstance(told, HTTPError)
+        with told:
+            assert (told.code, json.load(told)) == (503, {"detail": STOPPED})
+        stopped.result(WAIT_S)
+    assert "Traceback" not in caplog.text
 
 
 def test_metrics_count_what_happens(server: ServerHandle, source: Told) -> None:

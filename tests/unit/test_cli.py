@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["serve", "--source", __file__, "--device", "USB"], "--device"),
         (["serve", "--source", __file__, "--keyfile", __file__], "--certfile"),
         (["serve", "--source", __file__, "--token", "short"], "16 characters"),
+        (["serve", "--source", DEMO, "--certfile", __file__], "can't be used"),
         (["serve", "--source", DEMO, "--allow-origin", "hub.example"], "no origin"),
     ],
 )
@@ -106,6 +108,17 @@ def test_a_file_that_cannot_be_played_is_refused_before_anyone_connects(
     assert main(["serve", "--source", __file__]) == 1
     err = capsys.readouterr().err
     assert err.startswith(f"sttlab: {__file__} is no sound file")
+    assert err.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_told_before_a_model_is_loaded(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["serve", "--source", DEMO, "--port", str(port)]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith(f"sttlab: port {port} is taken")
     assert err.count("\n") == 1
 
 
