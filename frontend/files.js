@@ -104,7 +104,8 @@ export class Files {
     };
     this._request = request;
     recording.phase = "sending";
-    request.open("POST", this._url);
+    const [suffix] = /\.\w+$/.exec(recording.name) ?? [""]; // more of its name may end up in logs
+    request.open("POST", `${this._url}?name=${suffix}`);
     const current = (act) => (event) => this._request === request && act(event);
     request.upload.onprogress = current(({ loaded, total }) => {
       recording.part = loaded / total;

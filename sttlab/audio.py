@@ -10,6 +10,7 @@ import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -145,13 +146,14 @@ def check_rate(sample_rate: int) -> None:
 
 
 @contextmanager
-def open_audio(file: str | Path | BinaryIO) -> Iterator[Iterator[NDArray[np.float32]]]:
+def open_audio(file: str | Path | BinaryIO | FileIO) -> Iterator[Iterator[NDArray[np.float32]]]:
     """Open a file and give its sound piece by piece, decoded and resampled by FFmpeg.
 
     Parameters
     ----------
     file : str, Path or binary file
-        Any container in FORMATS, any rate, any channels. One that is open must be seekable.
+        Any container in FORMATS, any rate, any channels. One that is open must be seekable; its
+        `name`, if it has one, tells the few formats that don't show in the content.
 
     Returns
     -------
@@ -173,7 +175,7 @@ def open_audio(file: str | Path | BinaryIO) -> Iterator[Iterator[NDArray[np.floa
         yield chain([first], pieces)
 
 
-def said_duration_s(file: BinaryIO) -> float | None:
+def said_duration_s(file: BinaryIO | FileIO) -> float | None:
     """Give the length in seconds that an open file says it has, if it says; often it errs.
 
     Raises
@@ -186,7 +188,7 @@ def said_duration_s(file: BinaryIO) -> float | None:
 
 
 @contextmanager
-def _opened(file: str | Path | BinaryIO) -> Iterator[tuple[Any, str]]:
+def _opened(file: str | Path | BinaryIO | FileIO) -> Iterator[tuple[Any, str]]:
     import av
 
     target: Any = file

@@ -772,7 +772,20 @@ class Session:
         return stream
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until the source has ended and all is transcribed, or the session has failed."""
+        """Wait until the source has ended and all is transcribed, or the session has failed.
+
+        Returns
+        -------
+        bool
+            Whether it has, or False when time is up.
+
+        Raises
+        ------
+        SessionError
+            If the session was never started.
+        """
+        if not self.starts:
+            raise SessionError("the session was not started: there is nothing to wait for")
         with self._state:
             return self._state.wait_for(lambda: self._ended and not self._open, timeout_s)
 

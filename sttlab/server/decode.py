@@ -2,12 +2,13 @@
 
 It reads the file from its standard input, and writes to its standard output the length that the
 file says it has (a little-endian float64 in seconds; nan if it says none), then mono samples at
-SAMPLE_RATE. What is wrong goes to its standard error, in words. It leaves no file behind: its
-temporary one has no name.
+SAMPLE_RATE. Its argument is the suffix of the file's name, if that is known. What is wrong goes to
+its standard error, in words. It leaves no file behind: its temporary one has no name.
 """
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 import shutil
@@ -25,6 +26,7 @@ SAMPLE = np.dtype("<f4")
 HEADER = struct.Struct("<d")
 MEMORY_BYTES = 1 << 30  # more than decoding takes
 PROCESSOR_S = 1800
+UNNAMED = "if only its name tells the format, as with raw G.722, send it to /files?name=talk.g722"
 LONGEST = f"it is longer than {LONGEST_LOAD_S // 3600} hours: cut it"
 
 
@@ -35,7 +37,7 @@ def main() -> None:
         with tempfile.TemporaryFile() as file:
             shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
             _limit_itself()
-            _decode(file, sys.stdout.buffer)
+            _decode(file, sys.argv[1], sys.stdout.buffer)
     except DecodeError as error:
         sys.exit(str(error))
     except MemoryError:
@@ -46,13 +48,19 @@ def main() -> None:
         sys.exit(f"the server can't keep the file while it decodes it: {error.strerror}")
 
 
-def _decode(file: BinaryIO, out: BinaryIO) -> None:
+def _decode(file: BinaryIO, suffix: str, out: BinaryIO) -> None:
     if not file.tell():
         raise DecodeError("this file is empty")
-    file.seek(0)
-    duration_s = said_duration_s(file)
-    file.seek(0)
-    with open_audio(file) as sound:
+    file.flush()
+    named = io.FileIO(file.fileno(), closefd=False)
+    named.name = f"file{suffix}"  # to which FFmpeg looks where the content doesn't tell
+    named.seek(0)
+    try:
+        duration_s = said_duration_s(named)
+    except DecodeError as error:
+        raise DecodeError(str(error) if suffix else f"{error}; {UNNAMED}") from error
+    named.seek(0)
+    with open_audio(named) as sound:
         out.write(HEADER.pack(duration_s or math.nan))
         out.flush()
         length = 0

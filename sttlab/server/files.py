@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import re
 import subprocess
 import sys
 import tempfile
@@ -51,8 +52,14 @@ class Files:
         self._open: set[_File] = set()
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def transcribe(self, request: Request) -> StreamingResponse:
+    async def transcribe(self, request: Request, name: str) -> StreamingResponse:
         """Take a file that comes as a request's body, and answer with its text as it is made.
+
+        Parameters
+        ----------
+        request : Request
+        name : str
+            Of the file, or nothing.
 
         Raises
         ------
@@ -64,7 +71,7 @@ class Files:
         if len(self._open) >= MAX_FILES:
             why = f"{MAX_FILES} files are being transcribed already: try again later"
             raise HTTPException(503, why, {"Retry-After": "10"})
-        file = _File(self._shared)
+        file = _File(self._shared, name)
         self._open.add(file)
         try:
             await file.take(request)
@@ -116,8 +123,8 @@ async def _lines(file: _File, opened: FileOpened) -> AsyncIterator[str]:
 
 
 class _File:
-    def __init__(self, shared: Hub) -> None:
-        self._source = _Decoder()
+    def __init__(self, shared: Hub, name: str) -> None:
+        self._source = _Decoder(name)
         self._session = Session(
             self._source, vad=shared.session.config, model=shared.engine.worker, live=False
         )
@@ -217,8 +224,10 @@ class _Decoder:
 
     name = "a file"
 
-    def __init__(self) -> None:
+    def __init__(self, file_name: str) -> None:
         self.words = ""
+        suffix = re.search(r"\.\w{1,8}$", file_name, re.ASCII)  # it goes into a command line
+        self._suffix = suffix.group() if suffix else ""
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `_end`
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()  # held to close
@@ -227,7 +236,7 @@ class _Decoder:
     def launch(self) -> None:
         """Start the process."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", decode.__name__],
+            [sys.executable, "-m", decode.__name__, self._suffix],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,

@@ -126,7 +126,10 @@ async def protocol() -> dict[str, Any]:
         }
     },
 )
-async def files(request: Request) -> StreamingResponse:
-    """Transcribe a recording, in nearly any format, that comes as the body of the request."""
-    answer: StreamingResponse = await request.app.state.files.transcribe(request)
+async def files(request: Request, name: str = "") -> StreamingResponse:
+    """Transcribe a recording, in nearly any format, that comes as the body of the request.
+
+    A few formats, such as raw G.722, are told by nothing but the end of the file's name.
+    """
+    answer: StreamingResponse = await request.app.state.files.transcribe(request, name)
     return answer

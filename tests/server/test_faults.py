@@ -21,7 +21,7 @@ from websockets.sync.client import connect
 from sttlab.bench.visitors import HANDSHAKE
 from sttlab.server import hub, launch
 from sttlab.server.launch import ServerHandle, launch_server
-from sttlab.session import Session
+from sttlab.session import STALL_S, Session
 from tests.fakes import WAIT_S, Counting
 from tests.server.clients import (
     VAD,
@@ -169,12 +169,15 @@ def serving_without_disk(sound: Path) -> Iterator[tuple[subprocess.Popen[str], s
 @posix
 @pytest.mark.needs("whisper")
 def test_it_needs_no_disk_and_outlives_a_sleep(data: Path) -> None:
-    """No file may grow by a byte, and the machine sleeps between two texts."""
+    """No file may grow by a byte, and the machine sleeps between two texts.
+
+    It sleeps for longer than a source may be without sound, by clocks that nothing here can set.
+    """
     with serving_without_disk(data / "demo.flac") as (process, address):
         with connect(f"ws://{address}/ws") as one:
             assert json.loads(one.recv(timeout=60))["event"] == "transcript"
             process.send_signal(signal.SIGSTOP)
-            time.sleep(1.5)
+            time.sleep(STALL_S + 0.5)
             process.send_signal(signal.SIGCONT)
             assert json.loads(one.recv(timeout=60))["event"] == "transcript"
         process.send_signal(signal.SIGINT)

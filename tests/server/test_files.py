@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import json
 import socket
 import threading
@@ -14,11 +15,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import av
 import jsonschema
 import psutil
 import pytest
 
-from sttlab.audio import wav_bytes
+from sttlab.audio import SAMPLE_RATE, to_pcm16, wav_bytes
 from sttlab.batch import transcribe
 from sttlab.config import TranscribeConfig
 from sttlab.server import contract, decode, files
@@ -33,11 +35,11 @@ LINE = jsonschema.Draft202012Validator({**contract.schema(), "$ref": "#/$defs/fi
 
 @contextmanager
 def sending(
-    server: ServerHandle, body: bytes | Iterable[bytes], **headers: str
+    server: ServerHandle, body: bytes | Iterable[bytes], query: str = "", **headers: str
 ) -> Iterator[http.client.HTTPResponse]:
     address = urlsplit(server.url)
     connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=60)
-    connection.request("POST", "/files", body, headers)
+    connection.request("POST", f"/files{query}", body, headers)
     try:
         yield connection.getresponse()
     finally:
@@ -52,8 +54,10 @@ def lines(answer: http.client.HTTPResponse) -> list[dict[str, Any]]:
     return found
 
 
-def refusal(server: ServerHandle, body: bytes | Iterable[bytes], **headers: str) -> tuple[int, str]:
-    with sending(server, body, **headers) as answer:
+def refusal(
+    server: ServerHandle, body: bytes | Iterable[bytes], query: str = ""
+) -> tuple[int, str]:
+    with sending(server, body, query) as answer:
         return answer.status, json.load(answer)["detail"]
 
 
@@ -129,6 +133,23 @@ def test_what_is_no_sound_is_said_so(server: ServerHandle, body: bytes, says: st
     status, why = refusal(server, body)
     assert status == 422
     assert says in why
+
+
+def test_what_only_a_name_tells_needs_one(server: ServerHandle) -> None:
+    raw = io.BytesIO()
+    with av.open(raw, "w", format="g722") as container:
+        stream = container.add_stream("g722", rate=SAMPLE_RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(to_pcm16(speech(3))[None], "s16", "mono")
+        frame.sample_rate = SAMPLE_RATE
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    status, why = refusal(server, raw.getvalue())
+    assert status == 422
+    assert "/files?name=talk.g722" in why
+    for name in ("talk.g722", ".G722", "odd%00%ff/../.g722"):
+        with sending(server, raw.getvalue(), f"?name={name}") as answer:
+            assert sum(line["event"] == "transcript" for line in lines(answer)) == 3
+    for name in ("talk.raw", "talk.g722%00", ".", "%ff"):
+        assert refusal(server, raw.getvalue(), f"?name={name}")[0] == 422
 
 
 def test_of_a_broken_file_what_is_whole_is_transcribed(server: ServerHandle, data: Path) -> None:

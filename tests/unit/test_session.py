@@ -59,6 +59,15 @@ def kinds(events):
     return Counter(type(event) for event in events)
 
 
+def test_to_wait_for_what_was_not_started_is_an_error():
+    session = Session(Blocks(), vad=VAD, model=Counting())
+    with pytest.raises(SessionError, match="not started"):
+        session.wait()
+    with session:
+        assert session.wait(WAIT_S)
+    assert session.wait()
+
+
 def test_words_in_words_out():
     session = Session(Blocks(speech(3)), vad=VAD, model=(engine := Counting()))
     events = collect(session)
