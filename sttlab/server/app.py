@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.exceptions import WebSocketRequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -33,7 +34,7 @@ from sttlab.server.gate import (
 from sttlab.server.hub import Hub
 from sttlab.server.metrics import Metrics
 from sttlab.server.microphones import Microphones
-from sttlab.server.routes import router
+from sttlab.server.routes import refuse_query, router
 from sttlab.session import Session
 
 log = logging.getLogger("uvicorn.error")  # which shows under a plain `uvicorn sttlab.server:app`
@@ -123,6 +124,7 @@ def create_app(
     app.state.failure = None
 
     app.include_router(router)
+    app.add_exception_handler(WebSocketRequestValidationError, refuse_query)
     page = StaticFiles(directory=frontend_folder(), html=True)
     for path in ("/", "/{path:path}.{suffix}"):  # what has no suffix is none of its files
         app.add_route(path, page, methods=["GET"])  # type: ignore[arg-type]

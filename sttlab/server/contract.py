@@ -61,7 +61,7 @@ def schema() -> dict[str, Any]:
                 "oneOf": [
                     _object({"set": changes}),
                     _object({"use": _object(_use_schema(), required=False)}),
-                    _object({"end": {}}),
+                    _object({"end": {"const": True}}),
                 ]
             },
         },

@@ -472,3 +472,9 @@ async def part(socket: WebSocket, code: int, reason: str) -> None:
     text = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
     with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
         await asyncio.wait_for(socket.close(code, text), 1.0)
+
+
+async def refuse(socket: WebSocket, code: int, reason: str) -> None:
+    """Say why a client is not served. Its socket is opened first: only then it hears a reason."""
+    await socket.accept()
+    await part(socket, code, reason)

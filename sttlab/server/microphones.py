@@ -10,7 +10,7 @@ from fastapi import WebSocket
 
 from sttlab.capture.push import BUFFER_S, PushSource
 from sttlab.errors import ConfigError, SourceError
-from sttlab.server.hub import POLICY_VIOLATION, TRY_AGAIN_LATER, Client, Hub, part
+from sttlab.server.hub import POLICY_VIOLATION, TRY_AGAIN_LATER, Client, Hub, refuse
 from sttlab.server.limits import Allowance
 from sttlab.server.protocol import End, Request
 from sttlab.session import Session
@@ -50,11 +50,11 @@ class Microphones:
         try:
             source = PushSource(rate, name="a client's own sound")
         except SourceError as error:
-            await _refuse(socket, POLICY_VIOLATION, str(error))
+            await refuse(socket, POLICY_VIOLATION, str(error))
             return
         if why := self._full():
             self._shared.metrics.count_parting(TRY_AGAIN_LATER)
-            await _refuse(socket, TRY_AGAIN_LATER, f"{why}: try again later")
+            await refuse(socket, TRY_AGAIN_LATER, f"{why}: try again later")
             return
         shared = self._shared
         session = Session(source, vad=shared.session.config, model=shared.engine.worker)
@@ -139,8 +139,3 @@ class _OwnHub(Hub):
         for task in self._tasks:
             task.cancel()
         await super().close()
-
-
-async def _refuse(socket: WebSocket, code: int, why: str) -> None:
-    await socket.accept()
-    await part(socket, code, why)

@@ -30,8 +30,6 @@ from sttlab.events import (
 )
 
 VERSION = 1
-ALL = "all"
-CLIENT = "client"
 MAX_FILE_BYTES = 1 << 30
 LONGEST_MESSAGE = 400  # characters of a refusal, which may quote what was sent
 
@@ -247,6 +245,8 @@ def parse(message: Any) -> Request:
         raise ConfigError('send one of {"set": {...}}, {"use": {...}}, {"end": true}')
     value = message[name]
     if name == "end":
+        if value is not True:
+            raise ConfigError("end can only be true")
         return End()
     if not isinstance(value, dict):
         raise ConfigError(f"{name} needs names and values, not {value!r}")

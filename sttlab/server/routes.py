@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response, WebSocket
+from fastapi.exceptions import WebSocketRequestValidationError
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from sttlab.audio import SAMPLE_RATE
 from sttlab.server.choices import Devices, Models, find_devices, find_models
 from sttlab.server.contract import schema
+from sttlab.server.hub import POLICY_VIOLATION, refuse
 from sttlab.server.metrics import CONTENT_TYPE
-from sttlab.server.protocol import ALL, CLIENT
 
 router = APIRouter()
 
@@ -33,10 +34,10 @@ DETAIL: dict[str, Any] = {
 @router.websocket("/ws")
 async def ws(
     socket: WebSocket,
-    events: str = "",
+    events: Literal["", "all"] = "",
     stream: str = "",
     after: int | None = None,
-    source: str = "",
+    source: Literal["", "client"] = "",
     rate: int = SAMPLE_RATE,
 ) -> None:
     """Send transcripts; with ``events=all``, all that docs/protocol.md has.
@@ -44,10 +45,17 @@ async def ws(
     With ``source=client``, they are of the sound that the client sends.
     """
     state = socket.app.state
-    if source == CLIENT:
-        await state.microphones.serve(socket, events == ALL, rate)
+    if source == "client":
+        await state.microphones.serve(socket, events == "all", rate)
     else:
-        await state.hub.serve(socket, events == ALL, stream, after)
+        await state.hub.serve(socket, events == "all", stream, after)
+
+
+async def refuse_query(socket: WebSocket, error: Exception) -> None:
+    """Say what is wrong with a query of `/ws`, where FastAPI would say 403 and nothing else."""
+    assert isinstance(error, WebSocketRequestValidationError)
+    wrong = error.errors()[0]
+    await refuse(socket, POLICY_VIOLATION, f"{wrong['loc'][-1]}: {wrong['msg']}")
 
 
 @dataclass(frozen=True, kw_only=True)

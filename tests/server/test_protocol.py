@@ -126,6 +126,7 @@ def understand(text: str) -> Request:
         ('{"set": {"detector": ["energy"]}}', "detector must be"),
         ('{"use": {"device": true}}', "device can't be True"),
         ('{"use": {"model": null}}', "model can't be None"),
+        ('{"end": false}', "only be true"),
         ('{"use": {"speed": 2}}', "known are device, model, language, partials"),
     ],
 )

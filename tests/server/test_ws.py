@@ -209,6 +209,24 @@ def test_stop_closes_open_sockets(source: Told) -> None:
     assert not session.running
 
 
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("?events=ALL", "events: Input should be '' or 'all'"),
+        ("?events=all&after=x", "after: Input should be a valid integer"),
+        ("?source=microphone", "source: Input should be '' or 'client'"),
+        ("?source=client&rate=1e4", "rate: Input should be a valid integer"),
+    ],
+)
+def test_a_query_that_makes_no_sense_is_told_so(
+    server: ServerHandle, source: Told, query: str, says: str
+) -> None:
+    with client(server, query) as one:
+        code, why = closed_with(one)
+    assert (code, why[: len(says)]) == (1008, says)
+    assert not source.opened
+
+
 def test_a_port_that_is_taken_is_an_error_with_the_remedy(source: Told) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
