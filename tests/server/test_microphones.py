@@ -147,7 +147,7 @@ def test_while_the_engine_is_late_for_one_no_speaker_more_is_heard(
     with launch_server(session, port=0) as server, client(server):
         wait_for_capture(source)
         engine.go.clear()
-        source.say(20)
+        source.say(9)
         wait_until(lambda: session.late_s > 0)
         with client(server, ALL) as first:
             assert receive(first)["event"] == "hello"  # what the shared session waits for is fair
