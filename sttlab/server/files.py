@@ -35,6 +35,7 @@ MOST_WORDS = 2000  # of what the decoder says
 END_S = 5.0  # for it to end, once it has said all
 STOPPED = "the server was stopped meanwhile"
 BROKEN = "this file broke the decoder"
+NO_FORM = "send the recording itself, and no form: curl --data-binary @talk.m4a"
 TOO_LARGE = f"a file may have {MAX_FILE_BYTES >> 20} MiB at most: cut it, or compress it"
 
 
@@ -64,8 +65,10 @@ class Files:
         Raises
         ------
         HTTPException
-            408, 413, 422 or 503, with the reason in words.
+            408, 413, 415, 422 or 503, with the reason in words.
         """
+        if request.headers.get("content-type", "").lower().startswith("multipart/"):
+            raise HTTPException(415, NO_FORM)
         if int(request.headers.get("content-length", "0")) > MAX_FILE_BYTES:
             raise HTTPException(413, TOO_LARGE)
         if len(self._open) >= MAX_FILES:

@@ -88,6 +88,8 @@ def choose_token(host: str, token: str | None = None) -> str | None:
 
 def check_hosts(hosts: Iterable[str]) -> tuple[str, ...]:
     """Check further names of a server, without port. Raises ConfigError if one is none."""
+    if isinstance(hosts, str):
+        raise ConfigError(f"give names in a list: [{hosts!r}]")
     return tuple(_check(host, r"[^/:*\s]+", "name, such as hub.example") for host in hosts)
 
 

@@ -24,7 +24,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sttlab.errors import ConfigError, ServerError
 from sttlab.server.app import create_app
-from sttlab.server.gate import choose_token, is_loopback
+from sttlab.server.gate import check_hosts, choose_token, is_loopback
 from sttlab.server.jupyter import Proxy, find_proxy, links_html
 from sttlab.server.limits import MAX_MESSAGE_BYTES
 from sttlab.session import Session
@@ -36,6 +36,7 @@ STOP_S = 10.0
 GRACE_S = 1  # for clients, after which their sockets are cut
 PING_S = 20.0  # between pings, and for their answer: a client that vanished is let go after both
 REQUEST_S = 10.0  # for who connects, or has got an answer, to ask for something
+LAST_PORT = 65535
 MAX_CONNECTIONS = 500  # of any kind; more are answered with 503
 # What means all of this machine's addresses, and one elsewhere of the same kind.
 EVERYWHERE = {"0.0.0.0": "192.0.2.1", "": "192.0.2.1", "::": "2001:db8::1"}
@@ -201,7 +202,7 @@ def launch_server(
         locked=locked,
         token=token or (proxy.token if proxy else None),
         open_here=token is None,
-        allowed_hosts=[*allowed_hosts, *own_name(host)],
+        allowed_hosts=[*check_hosts(allowed_hosts), *own_name(host)],
         allowed_origins=allowed_origins,
     )
     if before:
@@ -242,6 +243,8 @@ def bind(host: str, port: int) -> socket.socket:
     ServerError
         With the remedy.
     """
+    if not 0 <= port <= LAST_PORT:
+        raise ServerError(f"port must be between 0 and {LAST_PORT}, not {port}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -288,6 +291,8 @@ class Server(uvicorn.Server):
         certfile: str | Path | None,
         keyfile: str | Path | None,
     ) -> None:
+        if keyfile and not certfile:
+            raise ConfigError(f"the key {keyfile} needs its certificate: give certfile as well")
         config = uvicorn.Config(
             app,
             loop="asyncio",

@@ -55,9 +55,9 @@ def lines(answer: http.client.HTTPResponse) -> list[dict[str, Any]]:
 
 
 def refusal(
-    server: ServerHandle, body: bytes | Iterable[bytes], query: str = ""
+    server: ServerHandle, body: bytes | Iterable[bytes], query: str = "", **headers: str
 ) -> tuple[int, str]:
-    with sending(server, body, query) as answer:
+    with sending(server, body, query, **headers) as answer:
         return answer.status, json.load(answer)["detail"]
 
 
@@ -150,6 +150,13 @@ def test_what_only_a_name_tells_needs_one(server: ServerHandle) -> None:
             assert sum(line["event"] == "transcript" for line in lines(answer)) == 3
     for name in ("talk.raw", "talk.g722%00", ".", "%ff"):
         assert refusal(server, raw.getvalue(), f"?name={name}")[0] == 422
+
+
+def test_a_form_is_told_what_to_send(server: ServerHandle) -> None:
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+    status, why = refusal(server, b"--x\r\n\r\n" + LONG[:1000] + b"\r\n--x--\r\n", **form)
+    assert status == 415
+    assert "--data-binary" in why
 
 
 def test_of_a_broken_file_what_is_whole_is_transcribed(server: ServerHandle, data: Path) -> None:

@@ -24,7 +24,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from sttlab.errors import ConfigError
+from sttlab.errors import ConfigError, SttlabError
 from sttlab.server.gate import ONLY_HERE, Gate, check_hosts, check_origins, choose_token
 from sttlab.server.launch import ServerHandle, launch_server
 from sttlab.session import Session
@@ -146,6 +146,24 @@ def test_names_for_a_proxy_are_checked() -> None:
     for origin in ("", "*", "hub.example", "https://*.example", "ftp://hub.example", "https://a/b"):
         with pytest.raises(ConfigError, match="is no origin"):
             check_origins([origin])
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"allowed_hosts": "hub.example"}, r"a list: \['hub.example'\]"),
+        ({"keyfile": "key.pem"}, "give certfile"),
+        ({"port": 70_000}, "between 0 and 65535"),
+        ({"port": -1}, "between 0 and 65535"),
+    ],
+)
+def test_a_launch_that_makes_no_sense_says_so(
+    source: Told, options: dict[str, Any], says: str
+) -> None:
+    session = Session(source, vad=VAD, model=Counting())
+    with pytest.raises(SttlabError, match=says):
+        launch_server(session, **{"port": 0, **options})
+    assert not session.worker.ready
 
 
 def ask(gate: Gate, scope: dict[str, Any]) -> list[dict[str, Any]]:
