@@ -16,13 +16,7 @@ from sttlab.core import segment
 from sttlab.errors import ConfigError
 from sttlab.events import Segment, Utterance
 from sttlab.transcribe import make_transcriber
-from sttlab.transcribe.base import (
-    GROUP,
-    GroupTranscriber,
-    Suppression,
-    Transcriber,
-    Transcription,
-)
+from sttlab.transcribe.base import Suppression, Transcriber, Transcription
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +109,7 @@ def transcribe(
     vad : VadConfig, optional
         What decides where utterances begin and end.
     progress : callable, optional
-        Called with the seconds done and the seconds in all, after each utterance or a few.
+        Called with the seconds done and the seconds in all, after each utterance.
 
     Raises
     ------
@@ -158,7 +152,11 @@ def _transcribe(
     progress: Callable[[float, float], None] | None,
 ) -> FileTranscript:
     recording = sound if isinstance(sound, Recording) else load(sound)
-    answers = _read(segment(recording, vad), engine, recording.duration_s, progress)
+    answers: list[tuple[Utterance, Transcription]] = []
+    for utterance in segment(recording, vad):
+        answers.append((utterance, engine.transcribe(utterance.samples)))
+        if progress:
+            progress(utterance.end_s, recording.duration_s)
     language, probability = _language(answers)
     return FileTranscript(
         file=recording.origin,
@@ -173,33 +171,6 @@ def _transcribe(
             for s in answer.suppressed
         ),
     )
-
-
-def _read(
-    utterances: list[Utterance],
-    engine: Transcriber,
-    duration_s: float,
-    progress: Callable[[float, float], None] | None,
-) -> list[tuple[Utterance, Transcription]]:
-    """Give each utterance its text; an engine that can reads those of a length together."""
-    order, size = utterances, 1
-    if isinstance(engine, GroupTranscriber):
-        order, size = sorted(utterances, key=lambda u: len(u.samples)), GROUP
-    speech_s = sum(u.duration_s for u in utterances)
-    answers: dict[int, Transcription] = {}
-    done_s = 0.0
-    for begin in range(0, len(order), size):
-        group = order[begin : begin + size]
-        sounds = [u.samples for u in group]
-        if isinstance(engine, GroupTranscriber):
-            texts = engine.transcribe_together(sounds)
-        else:
-            texts = [engine.transcribe(sounds[0])]
-        answers |= {u.utterance_id: text for u, text in zip(group, texts, strict=True)}
-        done_s += sum(u.duration_s for u in group)
-        if progress:
-            progress(duration_s * done_s / speech_s, duration_s)
-    return [(u, answers[u.utterance_id]) for u in utterances]
 
 
 def _language(answers: list[tuple[Utterance, Transcription]]) -> tuple[str | None, float]:

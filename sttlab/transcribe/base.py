@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ from sttlab.audio import SAMPLE_RATE, level_dbfs
 from sttlab.errors import TranscribeError
 from sttlab.events import Segment, Word
 
-GROUP = 8  # utterances that are read together: more gain little and hold more memory
 LONGEST_PIECE_S = 28.0
 CUT_WINDOW_S = 5.0
 LONG_S, SLOWEST_LETTERS_PER_S = 5.0, 2.0  # nobody says "Thank you." for so long
@@ -113,25 +112,6 @@ class Transcriber(Protocol):
 
     def close(self) -> None:
         """Free the model's memory. `load` brings it back."""
-
-
-@runtime_checkable
-class GroupTranscriber(Transcriber, Protocol):
-    """An engine that reads several utterances at once in less time than one after the other."""
-
-    def transcribe_together(self, sounds: Sequence[NDArray[np.generic]]) -> list[Transcription]:
-        """Turn utterances into text, each as `transcribe` would but for rounding.
-
-        Parameters
-        ----------
-        sounds : sequence of ndarray, as for `transcribe`, at 16 kHz
-            `GROUP` of about the same length, at best.
-
-        Raises
-        ------
-        TranscribeError
-            If the engine fails, or one of them is not something that can be heard.
-        """
 
 
 def checked(answer: object) -> Transcription:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,6 @@ from sttlab.errors import ConfigError, MissingExtra, ModelError, SourceError, Tr
 from sttlab.events import Segment, Word
 from sttlab.transcribe import weights
 from sttlab.transcribe.base import (
-    GROUP,
     Cancelled,
     Suppression,
     Transcription,
@@ -175,42 +174,18 @@ class WhisperTranscriber:
         cancelled: Callable[[], bool] = never,
     ) -> Transcription:
         """Turn one utterance into text; see `Transcriber.transcribe`."""
-        return self._transcribe([(samples, sample_rate)], cancelled)[0]
-
-    def transcribe_together(self, sounds: Sequence[NDArray[np.generic]]) -> list[Transcription]:
-        """Turn several utterances into text at once; see `GroupTranscriber`."""
-        return self._transcribe([(sound, SAMPLE_RATE) for sound in sounds], never)
-
-    def _transcribe(
-        self, sounds: Sequence[tuple[NDArray[np.generic], int]], cancelled: Callable[[], bool]
-    ) -> list[Transcription]:
         self.load()
-        cut = [self._cut(*sound) for sound in sounds]
-        every = [piece for parts in cut for _, piece in parts]
-        read: list[tuple[_Decoded, str, float]] = []
-        with _decoding, self._torch.inference_mode():
-            for begin in range(0, len(every), GROUP):
-                read += self._read(every[begin : begin + GROUP], cancelled)
-        left = iter(read)
-        return [
-            self._combine([(start_s, piece, *next(left)) for start_s, piece in parts])
-            for parts in cut
-        ]
-
-    def _cut(
-        self, samples: NDArray[np.generic], sample_rate: int
-    ) -> list[tuple[float, NDArray[np.float32]]]:
-        """Cut a sound into what the model hears at once: when each begins, and its samples."""
         try:
             sound = normalise(samples, sample_rate)
         except SourceError as error:
             raise TranscribeError(f"this can't be heard: {error}") from error
         sound = sound - sound.mean() if len(sound) else sound
-        return [
-            (start / SAMPLE_RATE, piece)
-            for start, piece in pieces(sound)
-            if len(piece) >= SHORTEST_S * SAMPLE_RATE and piece.any()
-        ]
+        results = []
+        with _decoding, self._torch.inference_mode():
+            for start, piece in pieces(sound):
+                if len(piece) >= SHORTEST_S * SAMPLE_RATE and piece.any():
+                    results.append((start / SAMPLE_RATE, piece, *self._piece(piece, cancelled)))
+        return self._combine(results)
 
     def _combine(
         self, results: list[tuple[float, NDArray[np.float32], _Decoded, str, float]]
@@ -242,45 +217,27 @@ class WhisperTranscriber:
         shortest_s, after_s = SHORT_WINDOWS_S.get(self.config.model, (WINDOW_S, 0.0))
         return min(WINDOW_S, max(shortest_s, math.ceil(sound_s + after_s)))
 
-    def _read(
-        self, sounds: Sequence[NDArray[np.float32]], cancelled: Callable[[], bool]
-    ) -> list[tuple[_Decoded, str, float]]:
-        """Transcribe sounds of at most 30 s, all in the window that the longest needs."""
-        window_s = self._window_s(max(map(len, sounds)) / SAMPLE_RATE)
-        features = self._torch.cat([self._encode(sound, window_s, cancelled) for sound in sounds])
-        languages = [self._language(features[i : i + 1]) for i in range(len(sounds))]
-        read: dict[int, tuple[_Decoded, str, float]] = {}
-        for language in {language for language, _ in languages}:
-            mine = [i for i, known in enumerate(languages) if known[0] == language]
-            heard = [sounds[i] for i in mine]
-            decoded = self._decode(features[mine], heard, language, TEMPERATURES[0], cancelled)
-            for i, first in zip(mine, decoded, strict=True):
-                best = self._retry(first, window_s, sounds[i], language, cancelled)
-                read[i] = best, *languages[i]
-        return [read[i] for i in range(len(sounds))]
-
-    def _retry(
-        self,
-        best: _Decoded,
-        window_s: float,
-        sound: NDArray[np.float32],
-        language: str,
-        cancelled: Callable[[], bool],
-    ) -> _Decoded:
-        """If a text is poor, try the full window, then ever bolder ways; find its words."""
-        features = best.features
+    def _piece(
+        self, sound: NDArray[np.float32], cancelled: Callable[[], bool]
+    ) -> tuple[_Decoded, str, float]:
+        """Transcribe at most 30 s: in a short window, and if that is poor, in ever bolder ways."""
+        window_s = self._window_s(len(sound) / SAMPLE_RATE)
+        features = self._encode(sound, window_s, cancelled)
+        language, probability = self._language(features)
+        best = self._decode(features, sound, language, TEMPERATURES[0], cancelled)
         if best.poor and window_s < WINDOW_S:
             features = self._encode(sound, WINDOW_S, cancelled)
-            (again,) = self._decode(features, [sound], language, TEMPERATURES[0], cancelled)
-            best = again if best.loops or again.log_prob > best.log_prob or not again.poor else best
+            again = self._decode(features, sound, language, TEMPERATURES[0], cancelled)
+            better = best.loops or again.log_prob > best.log_prob or not again.poor
+            best = again if better else best
         for temperature in TEMPERATURES[1:]:
             if not best.loops:
                 break
-            (best,) = self._decode(features, [sound], language, temperature, cancelled)
+            best = self._decode(features, sound, language, temperature, cancelled)
         if self.config.words and best.segments:
             words = self._words(best, len(sound) / SAMPLE_RATE, language)
             best = replace(best, segments=tuple(_share_out(words, best.segments)))
-        return best
+        return best, language, probability
 
     def _words(self, decoded: _Decoded, sound_s: float, language: str) -> list[Word]:
         """Find when each word was said: Whisper's own alignment, of features that are there."""
@@ -354,34 +311,32 @@ class WhisperTranscriber:
     def _decode(
         self,
         features: torch.Tensor,
-        sounds: Sequence[NDArray[np.float32]],
+        sound: NDArray[np.float32],
         language: str,
         temperature: float,
         cancelled: Callable[[], bool],
-    ) -> list[_Decoded]:
-        lengths_s = [len(sound) / SAMPLE_RATE for sound in sounds]
+    ) -> _Decoded:
+        seconds = len(sound) / SAMPLE_RATE
         options = self._whisper.DecodingOptions(
             task=self.config.task,
             language=language,
             temperature=temperature,
             prompt=self.config.initial_prompt,
-            sample_len=min(224, round(TOKENS_PER_S * max(lengths_s)) + TOKENS_MORE),
+            sample_len=min(224, round(TOKENS_PER_S * seconds) + TOKENS_MORE),
             fp16=features.device.type == "cuda",
         )
         task = _task(self._whisper, self._model, options)
         task.logit_filters.append(_Watch(cancelled))
-        return [
-            _Decoded(
-                result.text.strip(),
-                tuple(result.tokens),
-                features[i : i + 1],
-                tuple(_segments(result, task.tokenizer, seconds)),
-                result.avg_logprob,
-                result.no_speech_prob,
-                result.compression_ratio,
-            )
-            for i, (result, seconds) in enumerate(zip(task.run(features), lengths_s, strict=True))
-        ]
+        result = task.run(features)[0]
+        return _Decoded(
+            result.text.strip(),
+            tuple(result.tokens),
+            features,
+            tuple(_segments(result, task.tokenizer, seconds)),
+            result.avg_logprob,
+            result.no_speech_prob,
+            result.compression_ratio,
+        )
 
 
 class _Heard:

@@ -114,7 +114,7 @@ class Engine(WhisperTranscriber):
     last = over = 0.0
 
     def _decode(self, features: Any, *arguments: Any) -> Any:
-        (decoded,) = super()._decode(features, *arguments)
+        decoded = super()._decode(features, *arguments)
         tokenizer = self._whisper.tokenizer.get_tokenizer(
             self._model.is_multilingual, language="en", task="transcribe"
         )
@@ -124,7 +124,7 @@ class Engine(WhisperTranscriber):
         shares = self._model.logits(tokens, features)[0].softmax(-1)
         self.over = float(shares[-1, tokenizer.eot])
         self.last = float(shares[-2, text[-1]]) if text else 0.0
-        return [decoded]
+        return decoded
 
 
 def sessions(folder: Path) -> Iterator[Session]:

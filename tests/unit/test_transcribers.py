@@ -16,7 +16,7 @@ from sttlab.config import TranscribeConfig
 from sttlab.errors import ConfigError, ModelError, TranscribeError
 from sttlab.evaluate.wer import wer
 from sttlab.transcribe import make_transcriber
-from sttlab.transcribe.base import Cancelled, GroupTranscriber, Transcriber, invented, pieces
+from sttlab.transcribe.base import Cancelled, Transcriber, invented, pieces
 from sttlab.transcribe.whisper import WhisperTranscriber
 
 pytestmark = pytest.mark.needs("whisper", "faster-whisper")
@@ -112,22 +112,6 @@ def test_the_same_sound_gives_the_same_text(engine: Transcriber, young_man: np.n
     assert engine.transcribe(young_man) == engine.transcribe(young_man)
 
 
-def test_what_is_read_together_reads_as_alone(data: Path) -> None:
-    engine = WhisperTranscriber(TranscribeConfig(device="cpu", words=True))
-    sounds = [load(data / f"austen-{i}.flac").samples for i in (1, 2, 3, 4)]
-    sounds[1:1] = [np.zeros(SAMPLE_RATE, np.float32), np.empty(0, np.float32)]
-    together = engine.transcribe_together(sounds)
-    alone = [engine.transcribe(sound) for sound in sounds]
-    assert [answer.text for answer in together[1:3]] == ["", ""]
-    errors = wer([answer.text for answer in alone], [answer.text for answer in together])
-    assert errors.wer < 0.1  # the shorter ones heard a longer window
-    for answer, sound in zip(together, sounds, strict=True):
-        words = [word for segment in answer.segments for word in segment.words]
-        assert " ".join(word.text for word in words) == answer.text
-        assert all(0 <= word.start_s <= word.end_s <= len(sound) / SAMPLE_RATE for word in words)
-    engine.close()
-
-
 def test_a_recording_has_its_text_in_order_and_progress_reaches_the_end(
     engine: Transcriber, data: Path
 ) -> None:
@@ -139,7 +123,7 @@ def test_a_recording_has_its_text_in_order_and_progress_reaches_the_end(
     edges = [edge for s in said.segments for edge in (s.start_s, s.end_s)]
     assert edges == sorted(edges)
     assert steps == sorted(steps)
-    assert steps[-1] == pytest.approx((recording.duration_s, recording.duration_s))
+    assert 0.9 * recording.duration_s < steps[-1][0] <= recording.duration_s
 
 
 def test_what_is_longer_than_a_window_loses_nothing(engine: Transcriber, data: Path) -> None:
@@ -267,15 +251,6 @@ def test_the_language_is_heard(multilingual: Transcriber, data: Path) -> None:
         said = multilingual.transcribe(load(data / name).samples)
         assert said.language == language
         assert said.language_probability > 0.5
-
-
-def test_languages_may_be_mixed_in_what_is_read_together(
-    multilingual: GroupTranscriber, data: Path
-) -> None:
-    names = ("spanish.opus", "austen-2.flac", "swedish.flac")
-    said = multilingual.transcribe_together([load(data / name).samples for name in names])
-    assert [answer.language for answer in said] == ["es", "en", "sv"]
-    assert "young man" in said[1].text.lower()
 
 
 def test_a_translation_is_english(data: Path) -> None:
