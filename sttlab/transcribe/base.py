@@ -24,6 +24,7 @@ PHANTOMS = {"you", "thank you", "thank you very much", "thank you so much", "bye
     f"{thanks} for watching" for thanks in ("thanks", "thank you")
 }
 PHANTOM_NO_SPEECH, PHANTOM_LOG_PROB = 0.5, -0.6
+TWICE_WORDS, TWICE_LOG_PROB = 3, -0.7  # a loop that stopped by itself
 FRAME_SAMPLES = 1600  # 0.1 s
 UNSPACED = {"zh", "ja", "th", "lo", "my", "yue"}  # languages written without spaces
 
@@ -166,8 +167,12 @@ def invented(
         return "there is no word in it"
     if any(no_speech > least and log_prob < below for least, below in NO_SPEECH):
         return f"no speech ({no_speech:.0%} by the model, {confidence(log_prob):.0%} confident)"
-    bare = " ".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
-    if bare in PHANTOMS and no_speech > PHANTOM_NO_SPEECH and log_prob < PHANTOM_LOG_PROB:
+    words = "".join(c if c.isalnum() else " " for c in text.lower()).split()
+    half = len(words) // 2
+    if half >= TWICE_WORDS and words == words[:half] * 2 and log_prob < TWICE_LOG_PROB:
+        return f"it says the same twice ({confidence(log_prob):.0%} confident)"
+    phantom = " ".join(words) in PHANTOMS
+    if phantom and no_speech > PHANTOM_NO_SPEECH and log_prob < PHANTOM_LOG_PROB:
         return f"made of noise as a rule ({no_speech:.0%} no speech by the model)"
     letters, sound_s = sum(c.isalnum() for c in text), len(sound) / SAMPLE_RATE
     if sound_s > LONG_S and letters < SLOWEST_LETTERS_PER_S * sound_s and log_prob < -1.0:

@@ -269,6 +269,9 @@ def test_reasons_to_hold_text_back() -> None:
     assert "no speech" in str(invented("you", -0.9, 0.9, 1.0, sound))
     assert invented("Okay.", -0.9, 0.7, 1.0, sound) is None
     assert "of noise" in str(invented("Thanks for watching!", -0.9, 0.6, 1.0, sound))
+    assert "twice" in str(invented("Better than ever. Better than ever.", -0.8, 0.5, 1.6, sound))
+    assert invented("Better than ever. Better than ever.", -0.4, 0.1, 1.6, sound) is None
+    assert invented("No, no.", -0.8, 0.1, 1.0, sound) is None
     assert "of noise" in str(invented("you", -0.7, 0.97, 1.0, sound))
     assert invented("Thank you.", -0.4, 0.6, 1.0, sound) is None
     assert invented("Thank you.", -0.7, 0.2, 1.0, sound) is None
