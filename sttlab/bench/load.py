@@ -115,31 +115,25 @@ def run(
 ) -> Load:
     """Measure each number of clients for some seconds; microphones until their delay has grown."""
     plain_steps, microphone_steps = [], []
+    late = too_many = ""
     with Child(["-m", "sttlab.bench.load", CLOCK], threads) as child:
         url = _url(child)
         for count in plain:
             progress(f"{count} plain clients", plain.index(count) / len(plain))
             plain_steps.append(asyncio.run(_listen(url, count, seconds, child)))
         refusal = asyncio.run(_one_more(url, "", plain[-1])) if plain else ""
-    if not microphones:
-        return Load(
-            plain=tuple(plain_steps),
-            plain_refusal=refusal,
-            microphones=(),
-            late_refusal="",
-            microphone_refusal="",
-        )
-    with Child(["-m", "sttlab.bench.load", model], threads) as child:
-        url = _url(child)
-        for count in microphones:
-            progress(f"{count} microphones", microphones.index(count) / len(microphones))
-            step, late = asyncio.run(_speak_and_one_more(url, count, seconds, clips, child))
-            microphone_steps.append(step)
-            if microphone_steps[-1].median_ms > GROWN * microphone_steps[0].median_ms:
-                break
+    if microphones:
         from sttlab.server.microphones import MAX_MICROPHONES
 
-        too_many = asyncio.run(_one_more(url, OWN, MAX_MICROPHONES))
+        with Child(["-m", "sttlab.bench.load", model], threads) as child:
+            url = _url(child)
+            for count in microphones:
+                progress(f"{count} microphones", microphones.index(count) / len(microphones))
+                step, late = asyncio.run(_speak_and_one_more(url, count, seconds, clips, child))
+                microphone_steps.append(step)
+                if step.median_ms > GROWN * microphone_steps[0].median_ms:
+                    break
+            too_many = asyncio.run(_one_more(url, OWN, MAX_MICROPHONES))
     return Load(
         plain=tuple(plain_steps),
         plain_refusal=refusal,
