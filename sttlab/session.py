@@ -60,6 +60,7 @@ DRAFT_AFTER_S = 0.1  # of silence: longer than a consonant keeps the voice
 READ_S = 0.1  # the longest that a stop or new settings wait for the source
 STALL_S = 2.0  # without sound for so long, open speech is over
 LAST_S = 5.0  # of sound, read after a stop: as much as a microphone may have heard before
+STOP_S = 30.0  # for the engine to read what was said before a stop
 LAST_JOIN_S = 3.0  # for the engine to notice that its work is dropped
 LANE_JOBS = 8  # utterances of one session that may wait for the engine
 HANG_S, HANG_RTF = 30.0, 10.0  # an engine may take so long, and so many times as long as the sound
@@ -552,7 +553,8 @@ class Session:
     model : str, TranscribeConfig, Transcriber or AsrWorker
         A model's name; or all about it; or an engine; or a worker that other sessions share.
     partials : bool
-        Whether to emit `Partial` while someone speaks. May be set while running.
+        Whether to emit `Partial` while someone speaks, even if nobody asks by `want_partials`. May
+        be set while running.
     live : bool
         Otherwise the engine has its turn when no live session needs it, and there are no `Level`.
     clock : callable
@@ -564,6 +566,9 @@ class Session:
         How often it was started; times and ids of utterances begin anew each time.
     error : SttlabError or None
         Why capture ended, if it failed.
+    kept : bool
+        Whether it goes on until `stop`, since `start` was called, and not just until the last
+        `release`.
 
     Examples
     --------
@@ -583,10 +588,14 @@ class Session:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lane = object()  # in the worker's hands, who must not hold the session itself
-        self.owns_worker = not isinstance(model, AsrWorker)
+        self._owns_worker = not isinstance(model, AsrWorker)
         self.worker = model if isinstance(model, AsrWorker) else _make_worker(model, clock)
         self.source = source
-        self.partials = partials
+        self._partials = partials
+        self._wanting: frozenset[object] = frozenset()  # who wants partials
+        self.kept = False
+        self._holders: set[object] = set()  # guarded by `_lifecycle`, as the next
+        self._engine_holders: set[object] = set()
         self._live = live
         self.error: SttlabError | None = None
         self.starts = 0
@@ -601,7 +610,7 @@ class Session:
         self._stopping = threading.Event()
         self._abandoned = threading.Event()
         self._dsp: threading.Thread | None = None
-        if self.owns_worker:
+        if self._owns_worker:
             weakref.finalize(self, AsrWorker._request_stop, self.worker)
         self._reset()
 
@@ -634,30 +643,95 @@ class Session:
             If the model can't be had.
         """
         with self._lifecycle:
+            self._start()
+            self.kept = True
+
+    def _start(self) -> None:
+        if self._dsp is not None:
+            return
+        self.source.open()
+        self.starts += 1
+        self._reset()
+        self.error = None
+        self._stopping.clear()
+        self._abandoned.clear()
+        self.worker.start(wait=False)
+        self._dsp = threading.Thread(
+            target=_capture,
+            args=(weakref.ref(self), self.source, self._stopping),
+            name="sttlab-dsp",
+            daemon=True,
+        )
+        self._dsp.start()
+        try:
+            self.worker.wait_ready()
+        except BaseException:  # an interrupt of the kernel too
+            self._stop(timeout_s=1.0)
+            raise
+
+    def hold(self, holder: object) -> None:
+        """Start as `start` does, and go on until the last who holds it has let go of it.
+
+        One that failed is started again, unless it is `kept`.
+
+        Raises
+        ------
+        SourceError, ModelError
+            See `start`. It is held even so.
+        """
+        with self._lifecycle:
+            self._holders.add(holder)
+            if self._dsp is not None and self.error and not self.kept:
+                self._stop(STOP_S)
+            self._start()
+
+    def release(self, holder: object) -> None:
+        """Let go, and stop as `stop` does if it is neither `kept` nor held by anyone else."""
+        with self._lifecycle:
+            self._holders.discard(holder)
+            if self._dsp is not None and not (self._holders or self.kept):
+                self._stop(STOP_S)
+
+    def hold_engine(self, holder: object) -> None:
+        """Load the model, and keep it and its thread until the last has let go of it.
+
+        Raises
+        ------
+        ModelError
+            If the model can't be had.
+        """
+        with self._lifecycle:
+            self.worker.start()
+            self._engine_holders.add(holder)
+
+    def release_engine(self, holder: object) -> None:
+        """Let go of the engine. Its thread ends if nobody needs it, unless the worker was given."""
+        with self._lifecycle:
+            self._engine_holders.discard(holder)
+            if self._dsp is None:
+                self._end_worker()
+
+    def change_source(self, source: AudioSource) -> None:
+        """Stop, and start again from another source if it is `kept` or held.
+
+        Raises
+        ------
+        SourceError, ModelError
+            See `start`. The session is stopped, and has its old source.
+        """
+        with self._lifecycle:
             if self._dsp is not None:
-                return
-            self.source.open()
-            self.starts += 1
-            self._reset()
-            self.error = None
-            self._stopping.clear()
-            self._abandoned.clear()
-            self.worker.start(wait=False)
-            self._dsp = threading.Thread(
-                target=_capture,
-                args=(weakref.ref(self), self.source, self._stopping),
-                name="sttlab-dsp",
-                daemon=True,
-            )
-            self._dsp.start()
+                self._stop(STOP_S)
+            before, self.source = self.source, source
             try:
-                self.worker.wait_ready()
-            except BaseException:  # an interrupt of the kernel too
-                self._stop(timeout_s=1.0)
+                if self._holders or self.kept:
+                    self._start()
+            except BaseException:
+                self.source = before
                 raise
 
-    def stop(self, timeout_s: float = 30.0) -> None:
-        """Stop capture, transcribe what was said before, and end the threads.
+    def stop(self, timeout_s: float = STOP_S) -> None:
+        """Stop capture, transcribe what was said before, and end the threads, whoever holds it.
 
         Parameters
         ----------
@@ -668,6 +742,7 @@ class Session:
         if threading.current_thread().name in ("sttlab-dsp", "sttlab-asr"):
             raise SessionError("stop was called from a callback of the session; use another thread")
         with self._lifecycle:
+            self.kept = False
             if self._dsp is not None:
                 self._stop(timeout_s)
 
@@ -686,13 +761,16 @@ class Session:
         self._abandoned.set()
         for job in self.worker.forget(self._lane):
             job.done(TranscribeError(f"stopped after {timeout_s:g} s, before its turn"), 0.0)
-        if self.owns_worker:
-            self.worker.stop(max(1.0, deadline - self._clock()))
+        self._end_worker(max(1.0, deadline - self._clock()))
         self._dsp = None
         with self._state:
             streams, self._streams = self._streams, ()
         for stream in streams:
             stream.close()
+
+    def _end_worker(self, timeout_s: float = 10.0) -> None:
+        if self._owns_worker and not self._engine_holders:
+            self.worker.stop(timeout_s)
 
     def abandon(self) -> None:
         """Have a stop that waits for the engine, on another thread, wait no longer."""
@@ -704,6 +782,20 @@ class Session:
     def running(self) -> bool:
         """Whether the session was started and not stopped; a source that ended doesn't stop it."""
         return self._dsp is not None
+
+    @property
+    def partials(self) -> bool:
+        """Whether `Partial` are emitted."""
+        return self._partials or bool(self._wanting)
+
+    @partials.setter
+    def partials(self, wanted: bool) -> None:
+        self._partials = wanted
+
+    def want_partials(self, holder: object, wanted: bool) -> None:
+        """Have them emitted while anyone wants them."""
+        with self._state:
+            self._wanting = self._wanting | {holder} if wanted else self._wanting - {holder}
 
     @property
     def config(self) -> VadConfig:

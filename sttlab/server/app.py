@@ -61,7 +61,8 @@ def create_app(
     """Make the application that serves a session.
 
     Its start-up loads the model; the first client of `/ws` starts the session, and the last stops
-    it, unless it was running before.
+    it, unless someone called its `start`. With several servers of one session, that is the last of
+    all.
 
     Parameters
     ----------
@@ -102,18 +103,14 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
-            await asyncio.to_thread(session.worker.start)
+            await asyncio.to_thread(session.hold_engine, hub)
         except SttlabError as error:
             app.state.failure = str(error)
             raise
         _log_start(only_here=on_its_own and token is None)
-        # Other sessions share its worker, which therefore must not end with it.
-        owned, session.owns_worker = session.owns_worker, False
         yield
         await asyncio.gather(hub.close(), microphones.close(), files.close())
-        session.owns_worker = owned
-        if owned and not session.running:
-            await asyncio.to_thread(session.worker.stop)
+        await asyncio.to_thread(session.release_engine, hub)
 
     app = FastAPI(title="sttlab", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.session = session

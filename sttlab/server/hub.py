@@ -23,6 +23,7 @@ from sttlab.events import (
     DeviceSilent,
     Event,
     Level,
+    Partial,
     SessionFailed,
     SourceEnded,
     Transcript,
@@ -100,7 +101,7 @@ class Hub:
     Parameters
     ----------
     session : Session
-        Started for the first client and stopped after the last, unless it runs already.
+        Held while there are clients; other hubs may hold it too.
     engine : Engine
         Of the session.
     metrics : Metrics
@@ -119,9 +120,8 @@ class Hub:
         self.problem: str | None = None
         self._id = secrets.token_hex(4)
         self._lock = asyncio.Lock()  # held while capture starts or stops
-        self._started = False
+        self._holds = False
         self._partials = True  # for clients that want all
-        self._partials_before: bool | None = None  # while there are such clients
         self._silent = False
         self._stopping: set[asyncio.Task[None]] = set()
         self._stream = 0
@@ -275,24 +275,19 @@ class Hub:
     async def _use_device(self, device: int | str | None) -> None:
         """Change the microphone; if that one can't be opened, go back to the old one."""
         await asyncio.to_thread(lambda: find_device(device, list_devices()))
-        async with self._lock:
-            before = self.session.source
-            await self._end_capture()
-            self.session.source = type(before)(device)  # type: ignore[call-arg]
-            try:
-                await self._begin_capture()
-            except SttlabError:
-                self.session.source = before
-                with contextlib.suppress(SttlabError):
-                    await self._begin_capture()
-                raise
+        source = type(self.session.source)(device)  # type: ignore[call-arg]
+        try:
+            async with self._lock:
+                await asyncio.to_thread(self.session.change_source, source)
+                self._begin(self.session.starts)
+        except SttlabError:
+            await self._start()
+            raise
 
     def _may_use(self) -> tuple[str, ...]:
         if self.locked:
             return ()
-        device = isinstance(self.session.source, Microphone) and (
-            self._started or not self.session.running
-        )
+        device = isinstance(self.session.source, Microphone) and not self.session.kept
         return (*("device",) * device, *(CHOICES if self.engine.config else ()), "partials")
 
     # -- capture ------------------------------------------------------------------------------
@@ -301,14 +296,17 @@ class Hub:
         """Start capture if it isn't, and say whether it runs."""
         async with self._lock:
             self._set_partials()
-            try:
-                if not self.session.running:
-                    await self._begin_capture()
-                elif self._started and self.session.error:
-                    await self._end_capture()
-                    await self._begin_capture()
-            except SttlabError as error:
-                log.warning("capture did not start: %s", error)
+            problem = None
+            if self.clients and (not self._holds or self._failed()):
+                self._holds = True
+                try:
+                    await asyncio.to_thread(self.session.hold, self)
+                    log.info("capture runs: %s", self.session.source.name)
+                except SttlabError as error:
+                    problem = str(error)
+                    log.warning("capture did not start: %s", error)
+            self._begin(self.session.starts)
+            self.problem = problem or self.problem
             self._tell()
             return self.session.running
 
@@ -318,32 +316,20 @@ class Hub:
             if self.clients:
                 return
             self.problem = None
-            if self._started:
-                await self._end_capture()
-                log.info("capture stopped: nobody is connected")
+            if self._holds:
+                self._holds = False
+                await asyncio.to_thread(self.session.release, self)
+                if not self.session.running:
+                    log.info("capture stopped: nobody is connected")
 
-    async def _begin_capture(self) -> None:
-        try:
-            await asyncio.to_thread(self.session.start)
-        except SttlabError as error:
-            self.problem = str(error)
-            raise
-        self._started = True
-        self.problem = None
-        log.info("capture started: %s", self.session.source.name)
-
-    async def _end_capture(self) -> None:
-        self._started = False
-        await asyncio.to_thread(self.session.stop)
+    def _failed(self) -> bool:
+        """Whether capture has ended, and is the server's to start."""
+        session = self.session
+        return not session.running or (bool(session.error) and not session.kept)
 
     def _set_partials(self) -> None:
-        wanted = any(client.wants_all for client in self.clients)
-        if wanted:
-            if self._partials_before is None:
-                self._partials_before = self.session.partials
-            self.session.partials = self._partials
-        elif self._partials_before is not None:
-            self.session.partials, self._partials_before = self._partials_before, None
+        anyone = any(client.wants_all for client in self.clients)
+        self.session.want_partials(self, anyone and self._partials)
 
     async def _check(self) -> None:
         """Notice what no event tells, such as a stop in the notebook; try again what failed."""
@@ -353,25 +339,21 @@ class Hub:
             if not self.clients:
                 continue
             checks += 1
-            failed = not self.session.running or (self._started and self.session.error)
-            if self.problem and failed and checks % RETRY_CHECKS == 0:
+            self._begin(self.session.starts)
+            if self.problem and self._failed() and checks % RETRY_CHECKS == 0:
                 await self._start()
             self._tell()
 
     async def close(self) -> None:
-        """Stop what was started here."""
+        """Let go of the session, and with it of the last who hold it."""
         self._unsubscribe()
         if self._watch:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
         self.clients.clear()
-        ours = self._started or bool(self._stopping)
-        late = (
-            asyncio.get_running_loop().call_later(CLOSE_S, self.session.abandon) if ours else None
-        )
+        late = asyncio.get_running_loop().call_later(CLOSE_S, self.session.abandon)
         await asyncio.gather(self._stop(), *self._stopping, return_exceptions=True)
-        if late:
-            late.cancel()
+        late.cancel()
 
     # -- what clients are told ----------------------------------------------------------------
 
@@ -392,7 +374,7 @@ class Hub:
             capturing=self._capturing(),
             source=session.source.name,
             model=session.worker.transcriber.name,
-            partials=session.partials,
+            partials=session.partials and self._partials,
             problem=self.problem or session.worker.hangs,
             busy=self.engine.busy,
             config=session.config,
@@ -423,6 +405,8 @@ class Hub:
         loop = self._loop
         if loop is None or not (self.clients or isinstance(event, Transcript)):
             return
+        if isinstance(event, Partial) and not self._partials:
+            return  # someone else wants them
         if isinstance(event, Level):
             self._levels += 1
             if self._levels % LEVELS_EVERY:
@@ -431,9 +415,7 @@ class Hub:
             loop.call_soon_threadsafe(self._publish, event, self.session.starts)
 
     def _publish(self, event: Event, stream: int) -> None:
-        if stream != self._stream:
-            self._stream = stream
-            self._missed.clear()
+        begins = self._begin(stream)
         plain = protocol.plain(event)
         full = None
         if isinstance(event, Transcript) or any(c.wants_all for c in self.clients):
@@ -444,8 +426,17 @@ class Hub:
             message = full if client.wants_all else plain
             if message is not None:
                 client.put(message, droppable=isinstance(event, Level))
-        if self._notice(event):
+        if self._notice(event) or begins:
             self._tell()
+
+    def _begin(self, stream: int) -> bool:
+        """Forget what is over if capture was started again, here or by another server."""
+        if stream == self._stream:
+            return False
+        self._stream = stream
+        self._missed.clear()
+        self.problem, self._silent = None, False
+        return True
 
     def _notice(self, event: Event) -> bool:
         """Take in what an event says about the state; say whether it says anything."""

@@ -165,8 +165,8 @@ def launch_server(
     Parameters
     ----------
     session : Session, optional
-        One that runs already is served as it is, and never stopped. Without one, the default
-        microphone is heard while anyone is connected.
+        One whose `start` was called is served as it is, and never stopped; another runs while any
+        client of any of its servers is connected. Without one, the default microphone is heard.
     host : str
         ``0.0.0.0`` lets other machines in, who need the token in the handle's link.
     port : int

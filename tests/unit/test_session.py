@@ -143,6 +143,47 @@ def test_start_and_stop_again_and_again():
         assert source.opened == source.closed == len(session.history) == round_number
 
 
+def test_it_runs_until_the_last_who_holds_it_lets_go():
+    session = Session(source := Blocks(then_wait=True), model=Counting())
+    for holder in "ab":
+        session.hold(holder)
+    session.release("a")
+    assert session.running
+    session.release("b")
+    session.release("b")
+    assert not session.running
+    session.hold("a")
+    session.start()
+    session.release("a")
+    assert session.running, "it was started by hand"
+    session.stop()
+    assert source.opened == source.closed == 2
+
+
+def test_another_source_is_heard_only_while_anyone_hears():
+    one, other = Blocks(then_wait=True), Blocks(then_wait=True)
+    session = Session(one, model=Counting())
+    session.change_source(other)
+    assert (session.running, session.source) == (False, other)
+    session.hold("a")
+    session.change_source(one)
+    assert session.running
+    session.release("a")
+    assert (one.opened, one.closed, other.opened, other.closed) == (1, 1, 1, 1)
+
+
+def test_the_engine_stays_while_anyone_holds_it():
+    session = Session(Blocks(then_wait=True), model=(engine := Counting()))
+    session.hold_engine("a")
+    session.hold_engine("b")
+    with session:
+        session.release_engine("a")
+    assert session.worker.ready
+    assert engine.loads == 1
+    session.release_engine("b")
+    assert session.worker._thread is None
+
+
 def test_a_source_that_does_not_open_raises_in_the_caller():
     class Missing(Blocks):
         def open(self):
