@@ -282,7 +282,8 @@ def serve(
         allowed_hosts=[*(allow_host or ()), *own_name(host)],
         allowed_origins=allow_origin or (),
     )
-    server = Server(web, host, port, certfile, keyfile)  # now: a port may be taken
+    server = Server(web, certfile, keyfile)
+    server.listen(host, port)  # now: it may be taken
     with contextlib.closing(server.bound):
         _load(worker)
         for name in ("sttlab.server", "uvicorn.error"):

@@ -17,7 +17,7 @@ from fastapi.staticfiles import StaticFiles
 
 from sttlab.capture import Microphone
 from sttlab.config import Config
-from sttlab.errors import SttlabError
+from sttlab.errors import ConfigError, SttlabError
 from sttlab.server.engine import Engine
 from sttlab.server.files import STOPPED, Files
 from sttlab.server.gate import (
@@ -79,8 +79,12 @@ def create_app(
     Raises
     ------
     ConfigError
-        If a setting, the token, a host or an origin makes no sense.
+        If the session is none, or a setting, the token, a host or an origin makes no sense.
     """
+    if not isinstance(session, Session | None):
+        raise ConfigError(
+            f"session must be a Session, such as Session(Microphone()), not {session!r}"
+        )
     hosts, origins = check_hosts(allowed_hosts), check_origins(allowed_origins)
     on_its_own = session is None
     if session is None:
@@ -127,6 +131,7 @@ def create_app(
         app.add_route(path, page, methods=["GET"])  # type: ignore[arg-type]
     app.add_middleware(Gate, hosts=hosts, origins=origins, token=token, open_here=open_here)
     app.add_middleware(_PlainFailure)
+    app.add_middleware(_HeadAsGet)
     return app
 
 
@@ -135,6 +140,18 @@ def _log_start(only_here: bool) -> None:
         log.info("Only this machine is answered; %s lets others in", TOKEN_VARIABLE)
     log.info("🎙️ Audio worker started")
     log.info("🚀 Backend fully started")
+
+
+class _HeadAsGet:
+    """Middleware that has HEAD answered as GET is; the server leaves out the body."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # a copy: its own still tells the server
+        await self._app(scope, receive, send)
 
 
 class _PlainFailure:

@@ -10,6 +10,7 @@ import html
 import ipaddress
 import logging
 import socket
+import ssl
 import sys
 import threading
 import weakref
@@ -205,10 +206,11 @@ def launch_server(
         allowed_hosts=[*check_hosts(allowed_hosts), *own_name(host)],
         allowed_origins=allowed_origins,
     )
-    if before:
+    server = Server(app, certfile, keyfile)
+    if before:  # which goes on if anything above is wrong
         before.stop()
         gc.collect()  # its application holds itself, and a session that nobody else may hold
-    server = Server(app, host, port, certfile, keyfile)
+    server.listen(host, port)
     try:
         app.state.session.worker.start()
     except BaseException:  # an interrupt of the kernel too
@@ -235,6 +237,33 @@ def with_token(url: str, token: str | None) -> str:
     return f"{url}?token={token}" if token else url
 
 
+def _check_certificate(certfile: str | Path | None, keyfile: str | Path | None) -> None:
+    if not certfile:
+        if keyfile:
+            raise ConfigError(f"the key {keyfile} needs its certificate: give certfile as well")
+        return
+    key = keyfile or certfile
+    encrypted = False
+
+    def ask() -> str:  # else OpenSSL asks the terminal, where nobody may be
+        nonlocal encrypted
+        encrypted = True
+        return ""
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certfile, keyfile, ask)
+    except OSError as error:  # a broken certificate is one too
+        if encrypted:
+            raise ConfigError(
+                f"the key {key} is encrypted: decrypt it, with `openssl pkey -in {key} -out "
+                "plain.pem`, and give that file, which nobody else may read"
+            ) from error
+        raise ConfigError(
+            f"the certificate {certfile} with the key {key} can't be used: "
+            f"{error.strerror or error}"
+        ) from error
+
+
 def bind(host: str, port: int) -> socket.socket:
     """Take a port, or say who may be there.
 
@@ -258,41 +287,33 @@ def bind(host: str, port: int) -> socket.socket:
         bound.close()
         if error.errno == errno.EADDRINUSE:
             raise ServerError(
-                f"port {port} is taken by another program: stop it, or take another port (0 takes "
-                "any that is free)"
+                f"port {port} is taken: stop the program or the server that has it, or take "
+                "another port (0 takes any that is free)"
             ) from error
         raise ServerError(f"cannot listen at {host}:{port}: {error.strerror or error}") from error
     return bound
 
 
 class Server(uvicorn.Server):
-    """Listens from the start; tells when it answers, and where.
+    """Listens before it answers; tells when it answers, and where.
 
     Parameters
     ----------
     app : FastAPI
         From `create_app`.
-    host, port, certfile, keyfile
+    certfile, keyfile
         See `launch_server`.
 
     Raises
     ------
-    ServerError
-        If it can't listen there.
     ConfigError
         If its certificate can't be used.
     """
 
     def __init__(
-        self,
-        app: FastAPI,
-        host: str,
-        port: int,
-        certfile: str | Path | None,
-        keyfile: str | Path | None,
+        self, app: FastAPI, certfile: str | Path | None, keyfile: str | Path | None
     ) -> None:
-        if keyfile and not certfile:
-            raise ConfigError(f"the key {keyfile} needs its certificate: give certfile as well")
+        _check_certificate(certfile, keyfile)
         config = uvicorn.Config(
             app,
             loop="asyncio",
@@ -308,18 +329,15 @@ class Server(uvicorn.Server):
             ssl_certfile=certfile,
             ssl_keyfile=keyfile,
         )
-        try:
-            config.load()
-        except OSError as error:  # a broken certificate is one too
-            raise ConfigError(
-                f"the certificate {certfile} with the key {keyfile or certfile} can't be used: "
-                f"{error.strerror or error}"
-            ) from error
+        config.load()
         super().__init__(config)
         self.up: threading.Event | None = None
+
+    def listen(self, host: str, port: int) -> None:
+        """Take the port. Raises ServerError, with the remedy, if it can't be had."""
         self.bound = bind(host, port)
         self.port = self.bound.getsockname()[1]
-        self.url = f"{'https' if certfile else 'http'}://{_as_url(host)}:{self.port}/"
+        self.url = f"{'https' if self.config.is_ssl else 'http'}://{_as_url(host)}:{self.port}/"
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer until it is told to exit; on the main thread, Ctrl-C and SIGTERM tell it so."""

@@ -18,18 +18,19 @@ from urllib.request import HTTPCookieProcessor, HTTPSHandler, Request, build_ope
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from sttlab.errors import ConfigError, SttlabError
+from sttlab.errors import ConfigError, ServerError, SttlabError
 from sttlab.server.gate import ONLY_HERE, Gate, check_hosts, check_origins, choose_token
 from sttlab.server.launch import ServerHandle, launch_server
 from sttlab.session import Session
 from tests.fakes import WAIT_S, Counting
-from tests.server.clients import VAD, Told, client, receive, wait_for_capture
+from tests.server.clients import VAD, Told, client, health, receive, wait_for_capture
 
 TOKEN = "correct-horse-battery"
 
@@ -273,6 +274,45 @@ def test_a_certificate_that_cannot_be_used_says_so(
             launch_server(
                 Session(source, model=Counting()), port=0, certfile=files[0], keyfile=files[1]
             )
+
+
+def test_an_encrypted_key_says_so_and_asks_nobody(
+    certificate: tuple[Path, Path, ssl.SSLContext], tmp_path: Path, source: Told
+) -> None:
+    certfile, keyfile, _ = certificate
+    key = serialization.load_pem_private_key(keyfile.read_bytes(), None)
+    encrypted = tmp_path / "encrypted.pem"
+    encrypted.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    session = Session(source, model=Counting())
+    with pytest.raises(ConfigError, match=r"encrypted: decrypt it, with `openssl pkey -in .*\.pem"):
+        launch_server(session, port=0, certfile=certfile, keyfile=encrypted)
+
+
+def test_a_launch_that_fails_leaves_the_server_before_it(
+    certificate: tuple[Path, Path, ssl.SSLContext], source: Told
+) -> None:
+    with launch_server(Session(source, vad=VAD, model=Counting()), port=0) as server:
+        session, port = server.session, urlsplit(server.url).port or 0
+        for options in ({"certfile": "none.pem"}, {"token": "short"}, {"allowed_origins": ["*"]}):
+            with pytest.raises(ConfigError):
+                launch_server(session, port=0, **options)
+        with pytest.raises(
+            ServerError, match=f"port {port} is taken: stop the program or the serv"
+        ):
+            launch_server(session, port=port)
+        assert health(server)["status"] == "ready"
+
+
+def test_what_is_no_session_is_refused() -> None:
+    session: Any = "tiny"
+    with pytest.raises(ConfigError, match=r"a Session, such as Session\(Microphone.*not 'tiny'"):
+        launch_server(session)
 
 
 class SubPath:

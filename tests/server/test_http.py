@@ -9,7 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -71,6 +71,21 @@ def test_a_request_that_a_stop_cuts_off_is_told_so(
             assert (told.code, json.load(told)) == (503, {"detail": STOPPED})
         stopped.result(WAIT_S)
     assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "health", "metrics", "devices", "models", "protocol.json", "openapi.json", "app.js"],
+)
+def test_head_is_answered_as_get_without_the_body(server: ServerHandle, path: str) -> None:
+    answers = []
+    for method in ("GET", "HEAD"):
+        with urlopen(Request(f"{server.url}{path}", method=method), timeout=WAIT_S) as answer:
+            kept = {n: v for n, v in answer.headers.items() if n not in ("date", "content-length")}
+            answers.append((answer.status, kept, len(answer.read()) > 0))
+    (status, headers, has_body), without = answers
+    assert has_body
+    assert without == (status, headers, False)
 
 
 def test_metrics_count_what_happens(server: ServerHandle, source: Told) -> None:
