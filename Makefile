@@ -12,10 +12,13 @@ ARGS ?=
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 SUDO = $(if $(filter-out 0,$(shell id -u)),sudo)
-SYSTEM_PACKAGES = libasound2-plugins libportaudio2 nodejs pulseaudio pulseaudio-utils
+SYSTEM_PACKAGES = libasound2-plugins libportaudio2 nodejs pulseaudio pulseaudio-utils \
+	webkit2gtk-driver xvfb
 # Chromium has one name in Debian and another in Ubuntu; Chrome does as well.
 CHROMIUM = command -v google-chrome >/dev/null || \
 	apt-cache search --names-only '^chromium(-browser)?$$' | head -n 1 | cut -d ' ' -f 1
+# Ubuntu's Firefox is a snap, which tests can't drive; Mozilla's own they can.
+FIREFOX = apt-cache search --names-only '^firefox-esr$$' | cut -d ' ' -f 1
 
 .PHONY: help demo serve lab test lint system clean
 
@@ -42,7 +45,8 @@ lint: $(VENV)/.test  ## style and types
 
 system:  ## what tests and the microphone need from Debian or Ubuntu
 	$(SUDO) apt-get update
-	$(SUDO) apt-get install --yes --no-install-recommends $(SYSTEM_PACKAGES) $$($(CHROMIUM))
+	$(SUDO) apt-get install --yes --no-install-recommends $(SYSTEM_PACKAGES) \
+		$$($(CHROMIUM)) $$($(FIREFOX))
 
 clean:  ## remove what was installed
 	rm -rf $(VENV)

@@ -4,6 +4,7 @@ const RATE = 16_000; // what the server hears at; it resamples where a browser c
 const CHUNK_S = 0.1;
 const KEPT_S = 8; // of sound that can't be sent yet; then the oldest goes
 const SILENT_S = 3; // of nothing but zeros
+const START_MS = 5000; // until the browser's sound runs: without an output, some wait forever
 
 /** As it is: without the browser's own echo cancelling, noise suppression and gain. */
 const RAW = {
@@ -62,14 +63,17 @@ export function createMicrophone({ onChange, note, restart, send }) {
     if (now.state === "on") return stop(deviceId); // what was said comes first
     set({ state: "asking", wanted: deviceId });
     const mine = { state: "on", wanted: deviceId, silent: false, silent_s: 0 };
-    const isSecure = isSecureContext && navigator.mediaDevices;
     try {
-      if (!isSecure) throw new Error();
+      if (!isSecureContext) throw new DOMException("", "SecurityError");
+      if (!navigator.mediaDevices) throw new DOMException("", "NotSupportedError");
       const opened = await openMicrophone(deviceId, (pcm) => take(mine, pcm), () => lose(mine));
       set(Object.assign(mine, opened, { outbox: new Outbox(opened.rate) }));
       restart();
-    } catch (error) {
-      set({ state: "off", wanted: deviceId, problem: explain(error, isSecure) });
+    } catch ({ name, message }) {
+      // Where there is none at all, WebKit says that none is as wanted.
+      const none = name === "OverconstrainedError" && !deviceId;
+      const problem = explain(none ? "NotFoundError" : name, message);
+      set({ state: "off", wanted: deviceId, problem });
     }
   }
 
@@ -109,7 +113,7 @@ export function createMicrophone({ onChange, note, restart, send }) {
   function lose(mine) {
     if (mine !== now) return;
     stop();
-    set({ ...now, problem: explain({ name: "OverconstrainedError" }, true) });
+    set({ ...now, problem: explain("OverconstrainedError") });
   }
 
   /** The server takes what is sent from now on. */
@@ -164,7 +168,7 @@ async function openMicrophone(deviceId, onChunk, onGone) {
     const source = listen(stream);
     context = source.context;
     await context.audioWorklet.addModule(new URL("worklet.js", import.meta.url));
-    await context.resume();
+    await Promise.race([context.resume(), tooLate(START_MS)]);
     const worklet = new AudioWorkletNode(context, "sttlab-capture", {
       numberOfOutputs: 0,
       channelCount: 1,
@@ -187,7 +191,13 @@ async function openMicrophone(deviceId, onChunk, onGone) {
   };
 }
 
-/** At the server's rate if the browser resamples what it captures; Firefox refuses to. */
+function tooLate(ms) {
+  return new Promise((_, reject) => {
+    setTimeout(() => reject(new DOMException("", "TimeoutError")), ms);
+  });
+}
+
+/** At the server's rate if the browser resamples what it captures; older Firefox refuses to. */
 function listen(stream) {
   const context = new AudioContext({ sampleRate: RATE });
   try {
@@ -204,17 +214,23 @@ export async function listMicrophones() {
   return devices.filter(({ kind, label }) => kind === "audioinput" && label);
 }
 
-/** What went wrong, and what a person can do about it. */
-function explain(error, secure) {
-  if (!secure) {
-    return {
+/** What went wrong, by the error's name, and what a person can do about it. */
+function explain(name, message) {
+  const known = {
+    SecurityError: {
       title: "This page may not use your microphone.",
       advice:
         "Browsers give it only to pages that come by https, or from localhost. Start the server " +
         "with --certfile and --keyfile, and open its https address.",
-    };
-  }
-  const known = {
+    },
+    NotSupportedError: {
+      title: "This browser gives no microphone to pages.",
+      advice: "Use another browser.",
+    },
+    TimeoutError: {
+      title: "The browser's sound does not start.",
+      advice: "Some browsers need an output for it, too: plug in headphones or a loudspeaker.",
+    },
     NotAllowedError: {
       title: "The browser was not allowed to use the microphone.",
       advice: "Allow it by the symbol beside the address, and in the system's privacy settings.",
@@ -229,6 +245,5 @@ function explain(error, secure) {
       advice: "Another program may hold it: close that.",
     },
   };
-  const other = { title: "The microphone can't be opened.", advice: error?.message ?? "" };
-  return known[error?.name] ?? other;
+  return known[name] ?? { ...known.NotReadableError, advice: message };
 }

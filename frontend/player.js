@@ -66,7 +66,10 @@ export function createPlayer(root, onTime) {
   function cannotPlay() {
     if (!url || !audio.error) return;
     audio.hidden = true;
-    $("#mute").textContent = "This browser can't play this kind of file.";
+    $("#mute").textContent =
+      audio.error.code === MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED
+        ? "This browser can't play this kind of file."
+        : "It can't be played: it is damaged, or there is no output for sound.";
   }
 
   audio.addEventListener("timeupdate", () => onTime(audio.currentTime));

@@ -51,6 +51,18 @@ def find_chromium() -> str | None:
     return next((path for path in map(shutil.which, names) if path), None)
 
 
+def find_firefox() -> str | None:
+    """Path of a Firefox, if there is one that can be driven, which a snap's can't."""
+    paths = filter(None, map(shutil.which, ("firefox-esr", "firefox")))
+    return next((p for p in paths if Path(p).resolve().with_name("application.ini").exists()), None)
+
+
+def _missing_firefox() -> str | None:
+    if find_firefox() is None:
+        return "no Firefox that can be driven found (on Debian, `make system` installs it)"
+    return _missing_modules("marionette_driver")
+
+
 def _missing_chromium() -> str | None:
     if find_chromium() is None:
         return "Chromium not found (`make system` installs it)"
@@ -63,6 +75,8 @@ NEEDS: dict[str, Callable[[], str | None]] = {
     "silero": lambda: _missing_modules("silero_vad"),
     "microphone": _missing_microphone,
     "chromium": _missing_chromium,
+    "firefox": _missing_firefox,
+    "webkit": lambda: _missing_programs("WebKitWebDriver", "Xvfb") or _missing_modules("selenium"),
     "schemathesis": lambda: _missing_modules("schemathesis"),
     "node": lambda: _missing_programs("node"),
     "bench": lambda: _missing_modules("psutil", "jiwer", "matplotlib", "websockets"),

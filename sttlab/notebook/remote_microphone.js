@@ -14,6 +14,7 @@ const SLOW_S = 3; // without an answer, so that it is worth a word
 const GONE_S = 120; // without an answer, so that nobody will miss the sound
 const LEAVE_S = 1; // off every page, so that it was not just a cell that ran again
 const SILENT_S = 3; // of nothing but zeros
+const START_MS = 5000; // until the browser's sound runs: without an output, some wait forever
 const FLOOR_DBFS = -80;
 const GONE = "Off: the kernel that this belongs to has ended. Run the cell again.";
 
@@ -83,12 +84,17 @@ export function explain(error, secure) {
       "http://localhost:8888."
     );
   }
+  const none = "The browser finds no microphone. Plug one in, then press Start again.";
   const known = {
     NotAllowedError:
       "The browser was not allowed to use the microphone. Allow it by the symbol beside the " +
       "address, and in the system's privacy settings; then press Start again. In the window of " +
       "another program, such as VS Code, it can't be allowed: open the notebook in a browser.",
-    NotFoundError: "The browser finds no microphone. Plug one in, then press Start again.",
+    NotFoundError: none,
+    OverconstrainedError: none, // in WebKit: none is as wanted
+    TimeoutError:
+      "The browser's sound does not start. Some browsers need an output for it, too: plug in " +
+      "headphones or a loudspeaker, then press Start again.",
     NotReadableError:
       "The microphone can't be opened: another program may hold it. Close that, then press Start " +
       "again.",
@@ -165,7 +171,7 @@ async function openMicrophone(onChunk, onEnd) {
     context = source.context;
     const url = URL.createObjectURL(new Blob([WORKLET], { type: "text/javascript" }));
     await context.audioWorklet.addModule(url).finally(() => URL.revokeObjectURL(url));
-    await context.resume();
+    await Promise.race([context.resume(), tooLate(START_MS)]);
     const worklet = new AudioWorkletNode(context, "sttlab-capture", {
       channelCount: 1,
       channelCountMode: "explicit",
@@ -181,7 +187,13 @@ async function openMicrophone(onChunk, onEnd) {
   return { device: track.label || "microphone", rate: context.sampleRate, stop };
 }
 
-/** At the kernel's rate if the browser resamples what it captures; Firefox refuses to. */
+function tooLate(ms) {
+  return new Promise((_, reject) => {
+    setTimeout(() => reject(new DOMException("", "TimeoutError")), ms);
+  });
+}
+
+/** At the kernel's rate if the browser resamples what it captures; older Firefox refuses to. */
 function listen(stream) {
   const context = new AudioContext({ sampleRate: RATE });
   try {

@@ -353,6 +353,8 @@ const error = (name) => Object.assign(new Error("so it is"), { name });
 assert.match(explain(error("TypeError"), false), /https.*ssh -L 8888:localhost:8888 MACHINE/);
 assert.match(explain(error("NotAllowedError"), true), /not allowed.*Allow it.*Start again/);
 assert.match(explain(error("NotFoundError"), true), /Plug one in/);
+assert.match(explain(error("OverconstrainedError"), true), /Plug one in/);
+assert.match(explain(error("TimeoutError"), true), /plug in headphones/);
 assert.match(explain(error("NotReadableError"), true), /another program may hold it/);
 assert.match(explain(error("AbortError"), true), /content security policy.*stt.FileSource/);
 assert.match(explain(error("OtherError"), true), /can't be opened: so it is/);

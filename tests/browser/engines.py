@@ -1,0 +1,188 @@
+"""Firefox, and WebKit, the engine of Safari: a page in each, used as people do."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import find_firefox
+
+PATIENCE_S = 30
+ANSWER_S = 60  # of a browser that doesn't hang
+ESCAPE, ENTER, RIGHT = "\ue00c", "\ue007", "\ue014"  # as WebDriver has them
+
+TEXTS = """return [...document.querySelectorAll(arguments[0])]
+    .filter((element) => element.checkVisibility())
+    .map((element) => element.textContent.trim())"""
+LISTEN = """window.errors = [];
+for (const kind of ["error", "unhandledrejection", "securitypolicyviolation"]) {
+    addEventListener(kind, (e) => errors.push(`${e.message ?? e.reason ?? e.violatedDirective}`));
+}"""
+COMPLAINTS = """return Services.console.getMessageArray()
+    .filter((message) => message instanceof Ci.nsIScriptError)
+    .filter((message) => message.sourceName.startsWith(arguments[0]))
+    .map((message) => message.errorMessage)"""
+
+
+class Engine(ABC):
+    """A browser with one page; `driver` is a Marionette or a WebDriver, which are much alike."""
+
+    def __init__(self, driver: Any, downloads: Path) -> None:
+        self.driver = driver
+        self.downloads = downloads
+
+    @abstractmethod
+    def open(self, url: str) -> None: ...
+
+    @abstractmethod
+    def run(self, script: str, *args: object) -> Any:
+        """Run a script in the page; what it returns as a promise is waited for."""
+
+    @abstractmethod
+    def press(self, *keys: str) -> None:
+        """Press keys where the focus is."""
+
+    @abstractmethod
+    def errors(self) -> list[str]:
+        """Say what went wrong in the page."""
+
+    def click(self, css: str) -> None:
+        self.driver.find_element("css selector", css).click()
+
+    def type(self, css: str, *keys: str) -> None:
+        self.driver.find_element("css selector", css).send_keys(*keys)
+
+    def expect(self, css: str, *patterns: str, patience_s: float = PATIENCE_S) -> list[str]:
+        """Wait until what is to be seen there has just these texts, one each, and give them."""
+        pause = threading.Event()
+        for _ in range(round(patience_s * 20)):
+            texts: list[str] = self.run(TEXTS, css)
+            if len(texts) == len(patterns) and all(map(re.search, patterns, texts)):
+                return texts
+            pause.wait(0.05)
+        raise AssertionError(f"{css} has {texts}, not {patterns}")
+
+    def download(self, ending: str) -> str:
+        """Download the transcript, and give what the file holds."""
+        for old in self.downloads.glob("transcript-*"):
+            old.unlink()
+        self.click("#download")
+        self.click(f"[data-format={ending}]")
+        return read_when_there(self.downloads, f"transcript-*.{ending}")
+
+
+class Firefox(Engine):
+    url = ""
+
+    def open(self, url: str) -> None:
+        self.url = url
+        self.driver.navigate(url)
+
+    def run(self, script: str, *args: object) -> Any:
+        return self.driver.execute_script(script, script_args=args, sandbox=None)
+
+    def press(self, *keys: str) -> None:
+        self.driver.get_active_element().send_keys(*keys)
+
+    def errors(self) -> list[str]:
+        with self.driver.using_context("chrome"):
+            return list(self.driver.execute_script(COMPLAINTS, script_args=[self.url]))
+
+
+class WebKit(Engine):
+    def open(self, url: str) -> None:
+        self.driver.get(url)
+        self.run(LISTEN)
+
+    def run(self, script: str, *args: object) -> Any:
+        return self.driver.execute_script(script, *args)
+
+    def press(self, *keys: str) -> None:
+        self.driver.switch_to.active_element.send_keys(*keys)
+
+    def errors(self) -> list[str]:
+        return list(self.run("return errors"))
+
+
+def read_when_there(folder: Path, pattern: str) -> str:
+    """Wait for a file that another program writes."""
+    pause = threading.Event()
+    for _ in range(PATIENCE_S * 20):
+        for path in folder.glob(pattern):
+            if text := path.read_text(encoding="utf-8"):
+                return text
+        pause.wait(0.05)
+    raise AssertionError(f"no {pattern} but {list(folder.iterdir())}")
+
+
+@contextmanager
+def firefox(home: Path) -> Iterator[Firefox]:
+    from marionette_driver.marionette import Marionette
+
+    profile = home / "firefox"
+    profile.mkdir()
+    prefs = {
+        "browser.download.folderList": 2,
+        "browser.download.dir": str(home),
+        "marionette.port": 0,
+        "media.navigator.permission.disabled": True,  # nobody is there to be asked
+    }
+    lines = [
+        f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in prefs.items()
+    ]
+    (profile / "user.js").write_text("\n".join(lines))
+    path = find_firefox()
+    assert path is not None
+    command = [path, "--headless", "--marionette", "--remote-allow-system-access"]
+    command += ["--profile", str(profile)]
+    browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        port = int(read_when_there(profile, "MarionetteActivePort"))
+        driver = Marionette(port=port, socket_timeout=ANSWER_S)
+        driver.start_session()
+        yield Firefox(driver, home)
+        driver.delete_session()
+    finally:
+        browser.terminate()
+        browser.wait(ANSWER_S)
+
+
+@contextmanager
+def webkit(home: Path) -> Iterator[WebKit]:
+    from selenium.webdriver import WebKitGTK
+    from selenium.webdriver.webkitgtk.service import Service
+
+    with screen() as display:
+        # Downloads go to the home, unless a user has said otherwise.
+        env = {**os.environ, "DISPLAY": display, "XDG_CONFIG_HOME": str(home)}
+        driver: Any = WebKitGTK(service=Service(env=env))
+        driver.command_executor.client_config.timeout = ANSWER_S
+        try:
+            yield WebKit(driver, home)
+        finally:
+            driver.quit()
+
+
+@contextmanager
+def screen() -> Iterator[str]:
+    """A display that nobody sees."""
+    reading, writing = os.pipe()
+    command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1280x1024x24"]
+    server = subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL)
+    os.close(writing)
+    try:
+        with os.fdopen(reading) as pipe:
+            number = pipe.readline().strip()
+        assert number, "Xvfb did not start"
+        yield f":{number}"
+    finally:
+        server.terminate()
+        server.wait(ANSWER_S)
