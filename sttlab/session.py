@@ -66,7 +66,7 @@ LANE_JOBS = 8  # utterances of one session that may wait for the engine
 HANG_S, HANG_RTF = 30.0, 10.0  # an engine may take so long, and so many times as long as the sound
 CANCEL_S = 10.0  # for an engine that took too long to notice that it is to leave off
 HISTORY = 10_000  # transcripts kept by a session
-FAILED = 100  # utterances kept, with their sound, that the engine failed on
+FAILED_S = 600.0  # of sound of the utterances that the engine failed on; the oldest are let go
 LISTENER_EVENTS = 2_000  # that `Session.events` holds for a reader
 
 
@@ -398,9 +398,10 @@ class AsrWorker:
             self._change[1].set_exception(SessionError(self._hangs))
             self._change = None
         jobs = [self._attempt.job] if self._current else []
-        jobs += [job for lane in self._lanes.values() for job in lane]
+        for lane in self._lanes.values():
+            jobs += lane
+            lane.clear()  # and stays: someone may wait for a place in it
         self._attempt = self._current = None
-        self._lanes.clear()
         self._changed.notify_all()
         return jobs
 
@@ -606,7 +607,7 @@ class Session:
         self._lifecycle = threading.Lock()
         self._state = threading.Condition()  # guards the counts and the history
         self._history: deque[Transcript] = deque(maxlen=HISTORY)
-        self._failed: deque[Utterance] = deque(maxlen=FAILED)
+        self._failed: deque[Utterance] = deque()  # bounded by FAILED_S
         self._stopping = threading.Event()
         self._abandoned = threading.Event()
         self._dsp: threading.Thread | None = None
@@ -895,7 +896,7 @@ class Session:
 
     @property
     def failed(self) -> tuple[Utterance, ...]:
-        """The last utterances that no text came of, with their sound, oldest first.
+        """The last utterances that no text came of, with their sound, oldest first; ten minutes.
 
         Each was reported by a `TranscriptionFailed`.
         """
@@ -974,11 +975,12 @@ class Session:
         guess.job = Job(utterance.samples, Priority.GUESS, partial(self._guessed, guess))
         self._guess = guess
         if not self.worker.submit(self._lane, guess.job, lambda: True):
-            self._guess = None  # the lane is full: the utterance takes its own turn
+            self._drop_guess()  # the lane is full: the utterance takes its own turn
 
     def _drop_guess(self) -> None:
         if self._guess and self._guess.job:
             self._guess.job.cancelled.set()
+            self._guess.job = None
         self._guess = None
 
     def _draft(self) -> None:
@@ -1003,6 +1005,7 @@ class Session:
             with self._state:
                 guess.finish = partial(finish, guessed=True)
                 guess.job.priority = Priority.FINAL
+                guess.job = None  # which holds the guess: a circle would keep the sound
                 answer = guess.answer
             if answer:
                 finish(*answer, guessed=True)
@@ -1050,8 +1053,7 @@ class Session:
                     end_s=utterance.end_s,
                 )
             )
-            with self._state:
-                self._failed.append(utterance)
+            self._keep(utterance)
         else:
             if answer.text:
                 waited_s = self._clock() - decided_at
@@ -1077,6 +1079,12 @@ class Session:
             self._decoded_s += utterance.duration_s
             self._open.pop(utterance.utterance_id, None)
             self._state.notify_all()
+
+    def _keep(self, failed: Utterance) -> None:
+        with self._state:
+            self._failed.append(failed)
+            while sum(u.duration_s for u in self._failed) > FAILED_S:
+                self._failed.popleft()
 
     def _count(self, event: Event) -> None:
         with self._state:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import threading
 import time
 import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
@@ -38,6 +39,7 @@ from sttlab.events import (
     Utterance,
 )
 from sttlab.server.launch import ServerHandle, launch_server
+from sttlab.server.memory import give_back
 from sttlab.session import AsrWorker, Session
 from sttlab.transcribe.base import Cancelled, Transcriber, Transcription, never
 
@@ -46,9 +48,10 @@ BEFORE_S, AFTER_S = 0.2, 1.0  # of silence, around each clip
 LONGEST_BLOCK_S = 2.0
 SHORT_PAUSE = replace(VAD, silence_timeout_s=0.1)  # which finds the parts of speech
 CLOSE_ENOUGH = 1600  # samples that a part may stand out of its utterance
-PATIENCE = 0.02  # of the worker, so that a hang takes a second
+PATIENCE = 0.02, 0.1  # of the worker, so that a hang takes a second; with a true engine, some
 END_S = 60.0  # for the last texts to arrive
-WARM_UP = 0.2  # of the run, before memory is looked at
+FLAT = 1.1  # times the memory of the second quarter of a run, in the last
+MORE = 2  # threads, or files, than then: the pool of asyncio grows as it is used
 SOURCE_FAULTS = {"samples lost": 6, "device lost": 3, "no sound for a while": 3, "source fails": 1}
 ENGINE_FAULTS = {"engine raises": 3, "engine raises twice": 2, "nonsense": 2, "engine hangs": 1}
 
@@ -296,6 +299,16 @@ class Ledger:
                     self.lost.append(f"never noticed: stream {clip.stream}, samples {begin}-{end}")
 
 
+class Usage(NamedTuple):
+    """What the process uses after so many hours of sound, with no visitor there."""
+
+    hours: float
+    memory_mb: float  # without the next
+    failed_mb: float  # the sound of failed utterances, which the session keeps up to a bound
+    threads: float
+    files: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Soak:
     """What a soak found.
@@ -312,7 +325,7 @@ class Soak:
         What is unaccounted for: nothing, if all is well.
     faults : dict of int
         By kind.
-    memory : tuple of (hours, MB, threads, descriptors)
+    usage : tuple of Usage
         Whenever no visitor was there.
     """
 
@@ -326,12 +339,36 @@ class Soak:
     failed: int
     lost: tuple[str, ...]
     faults: dict[str, int]
-    memory: tuple[tuple[float, float, int, int], ...]
+    usage: tuple[Usage, ...]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What was lost, and what grew from the second quarter of the run to the last."""
+        quarters = self._quarters()
+        if len(quarters) < 4:
+            return (*self.lost, "the run was too short to tell whether anything grows")
+        _, early, _, late = quarters
+        bounds = {
+            "MB of memory": (early.memory_mb, late.memory_mb, early.memory_mb * FLAT),
+            "threads": (early.threads, late.threads, early.threads + MORE),
+            "open files and sockets": (early.files, late.files, early.files + MORE),
+        }
+        grown = (
+            f"{what} grew from {before:.0f} to {after:.0f}"
+            for what, (before, after, bound) in bounds.items()
+            if after > bound
+        )
+        return (*self.lost, *grown)
 
     def table(self) -> str:
         """Write down what matters, in Markdown."""
-        settled = [m for m in self.memory if m[0] > WARM_UP * self.hours] or self.memory[-1:]
-        hours, megabytes, threads, files = zip(*settled, strict=True)
+        quarters = list(zip(*self._quarters(), strict=True))[1:]
+        names = (
+            "MB of memory, in each quarter",
+            "MB of failed utterances' sound beside it",
+            "threads",
+            "open files and sockets",
+        )
         rows = [
             ("sound", f"{self.hours:.1f} h, in {self.wall_s / 3600:.2f} h"),
             ("engine", self.engine),
@@ -340,22 +377,20 @@ class Soak:
             ("their texts at the client", str(self.delivered)),
             ("reported as failed", str(self.failed)),
             ("lost otherwise", str(len(self.lost))),
-            *((f"MB resident at {at:.1f} h", f"{mb:.0f}") for at, mb in _spread(hours, megabytes)),
-            ("threads", _from_to(threads)),
-            ("open files and sockets", _from_to(files)),
+            *(
+                (name, ", ".join(f"{value:.0f}" for value in values))
+                for name, values in zip(names, quarters, strict=False)
+            ),
             *((kind, f"{count} times") for kind, count in self.faults.items()),
         ]
         return "\n".join(["| soak | |", "| --- | --- |", *(f"| {a} | {b} |" for a, b in rows)])
 
-
-def _spread(hours: Sequence[float], values: Sequence[float]) -> list[tuple[float, float]]:
-    """Pick the first, one from the middle, and the last."""
-    picked = sorted({0, len(hours) // 2, len(hours) - 1})
-    return [(hours[i], values[i]) for i in picked]
-
-
-def _from_to(values: Sequence[int]) -> str:
-    return f"{min(values)} to {max(values)}"
+    def _quarters(self) -> list[Usage]:
+        """Take the median of each figure in each quarter of the run that has any."""
+        looks: list[list[Usage]] = [[], [], [], []]
+        for usage in self.usage:
+            looks[min(3, int(4 * usage.hours / self.hours))].append(usage)
+        return [Usage(*np.median(quarter, axis=0)) for quarter in looks if quarter]
 
 
 def run(
@@ -385,20 +420,15 @@ def run(
     player = Player(clips, hours, Dice(rngs[0], SOURCE_FAULTS, faults_per_hour, faults))
     flaky = Flaky(engine, Dice(rngs[1], ENGINE_FAULTS, faults_per_hour, faults))
     ledger = Ledger()
-    memory: list[tuple[float, float, int, int]] = []
-    process = psutil.Process()
-
-    def sample() -> None:
-        done = player.played / 3600 / SAMPLE_RATE
-        files = process.num_fds() if hasattr(process, "num_fds") else process.num_handles()
-        memory.append((done, process.memory_info().rss / 1e6, process.num_threads(), files))
-
+    usage: list[Usage] = []
     started = time.monotonic()
-    with AsrWorker(flaky, patience=PATIENCE if engine is None else 0.2) as worker:
+    with AsrWorker(flaky, patience=PATIENCE[engine is not None]) as worker:
         session = Session(player, vad=VAD, model=worker)
         session.subscribe(lambda event: ledger.write(session.starts, event))
         with launch_server(session, port=0) as server:
-            visitors = Visitors(server, rngs[2], faults, clips, sample)
+            visitors = Visitors(
+                server, rngs[2], faults, clips, lambda: usage.append(_look(player, session))
+            )
             with _Listener(server, ledger):
                 with visitors:
                     _wait_for_end(player, session, progress)
@@ -417,7 +447,20 @@ def run(
         failed=ledger.failed,
         lost=(*ledger.lost, *visitors.surprises),
         faults=dict(sorted(faults.items())),
-        memory=tuple(memory),
+        usage=tuple(usage),
+    )
+
+
+def _look(player: Player, session: Session) -> Usage:
+    give_back()  # as the server does now and then: hours pass here in a minute
+    process = psutil.Process()
+    failed_mb = sum(u.samples.nbytes for u in session.failed) / 1e6
+    return Usage(
+        hours=player.played / 3600 / SAMPLE_RATE,
+        memory_mb=process.memory_info().rss / 1e6 - failed_mb,
+        failed_mb=failed_mb,
+        threads=process.num_threads(),
+        files=process.num_handles() if sys.platform == "win32" else process.num_fds(),
     )
 
 

@@ -24,7 +24,7 @@ WAIT_S = 30.0
 TEXT_S = 180.0  # for an engine that others use, and that hangs at times
 AT_ONCE_S = 8.0  # of sound that a microphone may send
 MOST_DEAF = 4
-LEAVING = 0.1  # of the times, all leave
+LEAVING = 0.2  # of the times, all leave
 HANDSHAKE = (
     "GET /ws{query} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: c3R0bGFiIHN0dGxhYiBzdA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -84,6 +84,8 @@ class Visitors:
     ) -> None:
         self._stop.set()
         self._thread.join(2 * WAIT_S)
+        if self._thread.is_alive():
+            self.surprises.append("a visitor never came to an end")
 
     def _run(self) -> None:
         acts: dict[str, Callable[[], None]] = {

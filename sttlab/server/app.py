@@ -32,6 +32,7 @@ from sttlab.server.gate import (
     choose_token,
 )
 from sttlab.server.hub import Hub
+from sttlab.server.memory import keep_giving_back
 from sttlab.server.metrics import Metrics
 from sttlab.server.microphones import Microphones
 from sttlab.server.routes import refuse_query, router
@@ -112,7 +113,9 @@ def create_app(
             app.state.failure = str(error)
             raise
         _log_start(only_here=on_its_own and token is None)
+        giving_back = asyncio.create_task(keep_giving_back())
         yield
+        giving_back.cancel()
         await asyncio.gather(hub.close(), microphones.close(), files.close())
         await asyncio.to_thread(session.release_engine, hub)
 
@@ -124,15 +127,19 @@ def create_app(
     app.state.metrics = metrics
     app.state.failure = None
 
+    _add_routes(app)
+    app.add_middleware(Gate, hosts=hosts, origins=origins, token=token, open_here=open_here)
+    app.add_middleware(_PlainFailure)
+    app.add_middleware(_HeadAsGet)
+    return app
+
+
+def _add_routes(app: FastAPI) -> None:
     app.include_router(router)
     app.add_exception_handler(WebSocketRequestValidationError, refuse_query)
     page = StaticFiles(directory=frontend_folder(), html=True)
     for path in ("/", "/{path:path}.{suffix}"):  # what has no suffix is none of its files
         app.add_route(path, page, methods=["GET"])  # type: ignore[arg-type]
-    app.add_middleware(Gate, hosts=hosts, origins=origins, token=token, open_here=open_here)
-    app.add_middleware(_PlainFailure)
-    app.add_middleware(_HeadAsGet)
-    return app
 
 
 def _log_start(only_here: bool) -> None:

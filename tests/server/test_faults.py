@@ -5,21 +5,25 @@ from __future__ import annotations
 import ast
 import gc
 import json
+import platform
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
+import psutil
 import pytest
 from websockets.sync.client import connect
 
 from sttlab.bench.visitors import HANDSHAKE
-from sttlab.server import hub, launch
+from sttlab.server import hub, launch, memory
 from sttlab.server.launch import ServerHandle, launch_server
 from sttlab.session import STALL_S, Session
 from tests.fakes import WAIT_S, Counting
@@ -183,3 +187,25 @@ def test_it_needs_no_disk_and_outlives_a_sleep(data: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
     assert "Traceback" not in err
+
+
+def test_memory_is_given_back_while_a_server_runs(
+    source: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = threading.Semaphore(0)
+    monkeypatch.setattr(memory, "EVERY_S", 0.01)
+    monkeypatch.setattr(memory, "give_back", again.release)
+    with launch_server(Session(source, vad=VAD, model=Counting()), port=0):
+        assert again.acquire(timeout=WAIT_S)
+        assert again.acquire(timeout=WAIT_S)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps so much")
+def test_what_is_free_between_what_is_used_is_given_back() -> None:
+    blocks = [np.ones(8192) for _ in range(4000)]  # 64 KiB each: too small for pages of their own
+    used = blocks[::100]
+    del blocks
+    before = psutil.Process().memory_info().rss
+    memory.give_back()
+    assert before - psutil.Process().memory_info().rss > 100e6
+    assert len(used) == 40

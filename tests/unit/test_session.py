@@ -322,6 +322,25 @@ def test_an_engine_that_cannot_be_stopped_holds_up_nobody_and_may_come_back(impa
     assert session.stats.queued_utterances == 0
 
 
+def test_what_waits_for_a_place_does_not_wait_for_an_engine_that_cannot_be_stopped(impatient):
+    count = LANE_JOBS + 4
+    source = Blocks(speech(count), then_wait=True)
+    session = Session(source, vad=VAD, model=(engine := Hanging(1, heeds=False)))
+    with session:
+        wait_until(lambda: session.stats.failed == count)
+        engine.released.set()
+
+
+def test_the_sound_of_failed_utterances_is_bounded(monkeypatch):
+    monkeypatch.setattr("sttlab.session.FAILED_S", 1.5)
+    engine = Counting(answer=TranscribeError("not audio"))
+    session = Session(Blocks(speech(4)), vad=VAD, model=engine)
+    with session:
+        assert session.wait(WAIT_S)
+    assert session.stats.failed == 4
+    assert [u.utterance_id for u in session.failed] == [2, 3]
+
+
 def test_suppressed_text_is_an_event_in_stream_time():
     held_back = Suppression(text="Thank you.", reason="no speech", start_s=0.1, end_s=0.3)
     answer = Transcription(
@@ -559,6 +578,22 @@ def test_speech_that_goes_on_again_and_again_sends_no_text_too_early():
     assert [t.text for t in session.history] == [str(len(utterance.samples))]
     assert len(engine.lengths) == 6
     assert session.stats.queued_utterances == 0
+
+
+def test_sound_is_let_go_with_its_text_and_not_when_python_looks_for_circles():
+    pieces = [piece for _ in range(3) for piece in (speech(1), np.zeros(8000, np.float32))]
+    session = Session(Blocks(*pieces), vad=PAUSING, model=Counting())
+    events: list[weakref.ref[Event]] = []
+    session.subscribe(lambda event: events.append(weakref.ref(event)))
+    gc.collect()
+    gc.disable()
+    try:
+        with session:
+            assert session.wait(WAIT_S)
+        assert not [e for ref in events if isinstance(e := ref(), Utterance)]
+    finally:
+        gc.enable()
+    assert all(text.guessed for text in session.history)
 
 
 def test_a_guess_that_is_not_done_becomes_the_answer_when_it_is():
