@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import gc
 import json
 import platform
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import psutil
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from sttlab.bench.visitors import HANDSHAKE
@@ -140,6 +142,66 @@ def test_nothing_depends_on_the_time_of_day(root: Path) -> None:
 
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
+
+
+PING_S = 0.3
+TALKING = f"""
+import sys
+from sttlab.server import launch
+from sttlab.session import Session
+from tests.fakes import Blocks, Counting, speech
+from tests.server.clients import VAD
+
+class Talking(Blocks):
+    def open(self):
+        super().open()
+        print("opened", flush=True)
+
+    def read(self, timeout_s):
+        pieces = [speech(1)[at : at + 800] for at in range(0, 12800, 800)]
+        self.left = (self.left or pieces) if timeout_s else []  # a stop takes what is there
+        self.drained.wait(0.05)
+        return super().read(timeout_s)
+
+    def close(self):
+        super().close()
+        print("closed", flush=True)
+
+launch.PING_S = {PING_S}
+session = Session(Talking(then_wait=True), vad=VAD, model=Counting())
+with launch.launch_server(session, port=0) as server:
+    print(server.ws_url, flush=True)
+    sys.stdin.read()
+"""
+
+
+@posix
+def test_a_server_that_sleeps_for_longer_than_a_ping_may_take_goes_on() -> None:
+    """A client may be let go meanwhile; it comes back, hears, and no microphone stays open."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", TALKING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout
+        url = process.stdout.readline().strip()
+        for _ in range(2):
+            with connect(url, ping_interval=None) as one:
+                one.recv(timeout=WAIT_S)
+                process.send_signal(signal.SIGSTOP)
+                time.sleep(4 * PING_S)
+                process.send_signal(signal.SIGCONT)
+                with contextlib.suppress(ConnectionClosed):
+                    one.recv(timeout=WAIT_S)
+                with connect(url, ping_interval=None) as again:
+                    again.recv(timeout=WAIT_S)
+            while process.stdout.readline() != "closed\n":
+                pass
+        out, _ = process.communicate("", timeout=WAIT_S)
+        assert out.count("opened") == out.count("closed")
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.communicate()
 
 
 WRITING_NOTHING = """
