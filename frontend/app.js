@@ -9,16 +9,18 @@ import { createMicrophone } from "./microphone.js";
 import { createPlayer } from "./player.js";
 import { createSettings } from "./settings.js";
 import { START, afterLink, afterMessage, afterMicrophone, words } from "./status.js";
+import { openStorage } from "./storage.js";
 import { Transcript, timeline } from "./transcript.js";
 
 const NEAR_END_PX = 60;
 const SAID_LINES = 5; // kept for screen readers
 
 const $ = (id) => document.getElementById(id);
+const storage = openStorage();
 const storageName = `sttlab:${new URL(".", document.baseURI).pathname}`;
 
-const live = { name: "Live", transcript: new Transcript(localStorage, storageName) };
-const files = new Files(localStorage, `${storageName}files`, "files", onFile);
+const live = { name: "Live", transcript: new Transcript(storage, storageName) };
+const files = new Files(storage, `${storageName}files`, "files", onFile);
 let shown = live; // or a recording
 const meter = createMeter($("meter"));
 const list = createList($("transcript"), { edit, remove, copy: copyOne, play });
@@ -291,6 +293,11 @@ function showAll() {
   showCount();
 }
 
+function showChanged() {
+  list.sync(shown.transcript.entries);
+  showCount();
+}
+
 function showCount() {
   const count = shown.transcript.entries.length;
   for (const id of ["copy", "download", "clear", "search"]) $(id).disabled = !count;
@@ -298,7 +305,7 @@ function showCount() {
   $("kept").hidden = !count;
   $("kept").textContent = shown.transcript.saved
     ? "Kept in this browser, also when you reload, until you clear it."
-    : "This browser's storage is full: a reload loses the newest lines. Download them.";
+    : "This browser's storage is full or closed to this page: a reload loses the newest lines. Download them.";
   $("newest").hidden = following || shown !== live;
   $("newest").querySelector("span").textContent = unread ? `${unread} new` : "Newest";
   search();
@@ -317,12 +324,12 @@ function showEmpty() {
 
 function edit(key, text) {
   shown.transcript.edit(key, text);
-  list.replace(shown.transcript.find(key));
+  showChanged();
 }
 
 function remove(key) {
   shown.transcript.remove([key]);
-  showAll();
+  showChanged();
   toast("Removed one line.", undo);
 }
 
@@ -334,7 +341,7 @@ $("clear").addEventListener("click", () => {
 
 function undo() {
   const count = shown.transcript.undo();
-  showAll();
+  showChanged();
   if (count) toast(`Brought back ${lines(count)}.`);
 }
 
@@ -346,7 +353,7 @@ addEventListener("storage", (event) => {
   if (event.key === storageName || event.key === null) live.transcript.load();
   files.sync(event.key);
   if (shown !== live && !files.open.includes(shown)) return show(live);
-  if (event.key?.startsWith(storageName)) showAll();
+  if (event.key === null || event.key.startsWith(storageName)) showChanged();
   showTabs();
 });
 
@@ -354,8 +361,8 @@ addEventListener("storage", (event) => {
 
 function search() {
   const query = $("search").value.trim();
-  const found = list.filter(query);
-  setText($("found"), query ? `${found} of ${shown.transcript.entries.length}` : "");
+  list.filter(query);
+  setText($("found"), query ? `${list.found()} of ${shown.transcript.entries.length}` : "");
 }
 
 $("search").addEventListener("input", search);
@@ -471,7 +478,7 @@ const page = { times: "clock", theme: "system", held: false, ...stored(`${storag
 
 function stored(name) {
   try {
-    return JSON.parse(localStorage.getItem(name));
+    return JSON.parse(storage.getItem(name));
   } catch {
     return null;
   }
@@ -490,8 +497,12 @@ function showPage() {
 for (const name of ["times", "theme", "held"]) {
   $(name).addEventListener("change", ({ target }) => {
     page[name] = target.type === "checkbox" ? target.checked : target.value;
-    localStorage.setItem(`${storageName}page`, JSON.stringify(page));
     showPage();
+    try {
+      storage.setItem(`${storageName}page`, JSON.stringify(page));
+    } catch {
+      // it is full: a reload forgets
+    }
     if (name === "times") showAll();
   });
 }

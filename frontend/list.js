@@ -27,8 +27,32 @@ export function createList(root, actions) {
   function show(entries) {
     drafts.clear();
     root.replaceChildren(...entries.map(finalItem));
-    filter(query);
+    for (const item of root.children) match(item);
     setCurrent(root.lastElementChild);
+  }
+
+  /** Bring the finals in step with `entries`; what else is there stays, and so does an open edit. */
+  function sync(entries) {
+    const kept = new Set(entries.map(({ key }) => key));
+    const items = new Map();
+    for (const item of root.querySelectorAll("li.final")) {
+      if (kept.has(item.dataset.key) || isEdited(item)) items.set(item.dataset.key, item);
+      else item.remove();
+    }
+    let before = null;
+    for (const entry of entries) {
+      let item = items.get(entry.key);
+      if (!item) {
+        item = finalItem(entry);
+        if (before) before.after(item);
+        else root.prepend(item);
+        match(item);
+      } else if (!isEdited(item) && item.querySelector(".text").textContent !== entry.text) {
+        item = replace(entry);
+      }
+      before = item;
+    }
+    if (!root.querySelector("li[tabindex='0']")) setCurrent(before);
   }
 
   /** The utterance has its text: the line that was changing settles, where it stands. */
@@ -78,20 +102,24 @@ export function createList(root, actions) {
   }
 
   function filter(text) {
-    query = text.trim();
-    let found = 0;
-    for (const item of root.children) found += match(item);
-    return found;
+    if (text === query) return;
+    query = text;
+    for (const item of root.children) match(item);
+  }
+
+  /** How many finals hold what is searched for. */
+  function found() {
+    return root.querySelectorAll("li.final:not([hidden])").length;
   }
 
   /** Hide an item that doesn't hold what is searched for; mark it in one that does. */
   function match(item) {
-    const p = item.querySelector(".text");
-    if (!p || item.classList.contains("draft")) return 0;
+    const p = item.querySelector("p.text");
+    if (!p || item.classList.contains("draft")) return;
     const parts = query ? split(p.textContent, query) : [p.textContent];
     item.hidden = query !== "" && parts.length === 1;
+    if (parts.length === 1 && !p.querySelector("mark")) return; // a selection in it stays
     p.replaceChildren(...parts.map((part, i) => (i % 2 ? element("mark", "", part) : part)));
-    return Number(!item.hidden && item.classList.contains("final"));
   }
 
   function finalItem(entry) {
@@ -114,6 +142,7 @@ export function createList(root, actions) {
     const p = item.querySelector(".text");
     const area = element("textarea", "text", p.textContent);
     area.value = p.textContent;
+    area.dir = "auto";
     area.setAttribute("aria-label", "Text of this line. Enter keeps it, Escape leaves it as it was");
     area.rows = 1;
     const fit = () => {
@@ -128,9 +157,9 @@ export function createList(root, actions) {
       area.replaceWith(p);
       if (hadFocus) item.focus();
       const text = area.value.trim().replace(/\s+/g, " ");
-      if (!keep || text === p.textContent) return;
-      if (text) actions.edit(item.dataset.key, text);
-      else actions.remove(item.dataset.key);
+      match(item);
+      if (keep && !text) actions.remove(item.dataset.key);
+      else actions.edit(item.dataset.key, keep ? text : p.textContent);
     };
     area.addEventListener("input", fit);
     area.addEventListener("blur", () => finish(true));
@@ -152,8 +181,13 @@ export function createList(root, actions) {
     const hadFocus = old.contains(document.activeElement);
     old.replaceWith(item);
     match(item);
-    setCurrent(item);
+    if (old.tabIndex === 0) setCurrent(item);
     if (hadFocus) item.focus();
+    return item;
+  }
+
+  function isEdited(item) {
+    return item.querySelector("textarea") !== null;
   }
 
   function itemOf(key) {
@@ -218,12 +252,14 @@ export function createList(root, actions) {
     }
   }
 
-  return { setTimes, setHeard, show, settle, draft, dropDraft, dropDrafts, note, filter, replace };
+  return { setTimes, setHeard, show, settle, sync, draft, dropDraft, dropDrafts, note, filter, found };
 }
 
 function line(kind) {
   const item = element("li", kind);
-  item.append(element("time", "when"), element("p", "text"));
+  const text = element("p", "text");
+  text.dir = "auto"; // Arabic and Hebrew from the right
+  item.append(element("time", "when"), text);
   return item;
 }
 

@@ -27,10 +27,12 @@ export class Transcript {
     this._removed = [];
     this._zero = 0; // wall time of the stream's start, in ms
     this._stood = 0; // where the stream was when this was known, in s
-    this.load();
+    const kept = this.load();
+    this.stream = typeof kept?.stream === "string" ? kept.stream : null;
+    this.last = Number.isInteger(kept?.last) ? kept.last : -1; // utterance of this stream
   }
 
-  /** Read what is kept; what can't be read counts as nothing. */
+  /** Read the entries that are kept; what can't be read counts as nothing. */
   load() {
     let kept = null;
     try {
@@ -39,8 +41,7 @@ export class Transcript {
       // a person or another program wrote there
     }
     this.entries = Array.isArray(kept?.entries) ? kept.entries.filter(isEntry) : [];
-    this.stream = typeof kept?.stream === "string" ? kept.stream : null;
-    this.last = Number.isInteger(kept?.last) ? kept.last : -1; // utterance of this stream
+    return kept;
   }
 
   /** Write it to the storage, and note whether that took it. */

@@ -294,6 +294,100 @@ def test_two_pages_of_one_browser_keep_one_transcript(silent: ServerHandle, open
     expect(finals(first)).to_have_count(0)
 
 
+def test_an_open_edit_outlives_what_another_page_does(silent: ServerHandle, opened: Opened) -> None:
+    one, two = Stage(), Stage()
+    first = staged(opened, silent, one)
+    second = opened.beside(first.context, silent.url, two)
+    expect(second.locator("#state")).to_have_text("Listening")
+    for stage in (one, two):
+        stage.final(0, "Hello.")
+    expect(finals(second)).to_have_count(1)
+    one.say(Partial(utterance_id=1, text="It is", stable="It"))
+    finals(first).locator(".text").dblclick()
+    first.keyboard.type(" You")
+    two.final(1, "It is late.")
+    expect(finals(first)).to_have_count(2)
+    expect(first.locator(".draft")).to_have_count(1)
+    first.keyboard.type(" there.")
+    first.keyboard.press("Enter")
+    expect(finals(second).locator(".text")).to_have_text(["Hello. You there.", "It is late."])
+
+    finals(first).locator(".text").first.dblclick()
+    second.get_by_role("button", name="Clear").click()
+    expect(finals(first)).to_have_count(1)
+    first.keyboard.press("Enter")
+    expect(finals(first)).to_have_count(0)
+
+
+def test_pages_that_hear_different_streams_lose_nothing(
+    silent: ServerHandle, opened: Opened
+) -> None:
+    one, two = Stage(), Stage(stream="s2")
+    first = staged(opened, silent, one)
+    second = opened.beside(first.context, silent.url, two)
+    expect(second.locator("#state")).to_have_text("Listening")
+    one.final(0, "Of one.")
+    expect(finals(second)).to_have_count(1)
+    two.final(0, "Of the other.")
+    expect(finals(second)).to_have_count(2)
+    expect(finals(first)).to_have_count(2)
+
+
+def test_what_is_selected_stays_so_while_words_come(silent: ServerHandle, opened: Opened) -> None:
+    stage = Stage()
+    page = staged(opened, silent, stage)
+    stage.final(0, "Hello.")
+    finals(page).locator(".text").evaluate("p => getSelection().selectAllChildren(p)")
+    stage.final(1, "Again.")
+    expect(finals(page)).to_have_count(2)
+    assert page.evaluate("String(getSelection())") == "Hello."
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "Object.defineProperty(window, 'localStorage', { get() { throw new Error(); } })",
+        "Storage.prototype.setItem = () => { throw new Error(); }",
+    ],
+    ids=["blocked", "full"],
+)
+def test_without_storage_it_works_until_a_reload(
+    silent: ServerHandle, opened: Opened, broken: str
+) -> None:
+    stage = Stage()
+    page = opened(before=stage)
+    page.add_init_script(broken)
+    page.goto(silent.url)
+    expect(page.locator("#state")).to_have_text("Listening")
+    stage.final(0, "Hello.")
+    expect(page.locator("#kept")).to_contain_text("a reload loses")
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_label("Colours").select_option("Dark")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+def test_enlarged_four_times_the_text_has_the_page(silent: ServerHandle, opened: Opened) -> None:
+    stage = Stage()
+    page = staged(opened, silent, stage, viewport={"width": 320, "height": 256})
+    stage.final(0, "\u05e9\u05dc\u05d5\u05dd" + "a" * 10_000)
+    expect(finals(page)).to_have_count(1)
+    assert finals(page).locator(".text").evaluate("p => getComputedStyle(p).direction") == "rtl"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    page.evaluate("scrollTo(0, 1000)")
+    expect(page.locator("header")).not_to_be_in_viewport()
+    expect(page.locator("footer")).not_to_be_in_viewport()
+
+
+def test_without_motion_nothing_moves(silent: ServerHandle, opened: Opened) -> None:
+    page = staged(opened, silent, Stage(), reduced_motion="reduce")
+    page.get_by_role("button", name="Settings").click()
+    moving = """[...document.querySelectorAll("*")].filter((e) => {
+        const { transitionDuration, animationName, scrollBehavior } = getComputedStyle(e);
+        return transitionDuration !== "0s" || animationName !== "none" || scrollBehavior !== "auto";
+    }).length"""
+    assert page.evaluate(moving) == 0
+
+
 def test_the_keyboard_is_enough(silent: ServerHandle, opened: Opened) -> None:
     stage = Stage()
     page = staged(opened, silent, stage)
