@@ -14,6 +14,7 @@ import { Transcript, timeline } from "./transcript.js";
 
 const NEAR_END_PX = 60;
 const SAID_LINES = 5; // kept for screen readers
+const TYPING_MS = 150; // between keys
 
 const $ = (id) => document.getElementById(id);
 const storage = openStorage();
@@ -35,6 +36,7 @@ const settings = createSettings($("settings"), (request) => socket.send(request)
 let status = START;
 let following = true; // the newest line is kept in sight
 let unread = 0;
+let searching = 0; // a timer
 
 // -- what the server says -----------------------------------------------------------------------
 
@@ -365,7 +367,10 @@ function search() {
   setText($("found"), query ? `${list.found()} of ${shown.transcript.entries.length}` : "");
 }
 
-$("search").addEventListener("input", search);
+$("search").addEventListener("input", () => {
+  clearTimeout(searching);
+  searching = setTimeout(search, TYPING_MS); // thousands of lines take a while
+});
 $("search").addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   $("search").value = "";

@@ -18,6 +18,16 @@ export function nextPause(pauseMs) {
   return pauseMs ? Math.min(2 * pauseMs, LONGEST_PAUSE_MS) : FIRST_PAUSE_MS;
 }
 
+/** What the server answers a page that it doesn't let in, "" if there is no such answer. */
+async function refusal() {
+  try {
+    const answer = await fetch(new URL("health", document.baseURI));
+    return answer.status === 403 ? (await answer.text()).trim() : "";
+  } catch {
+    return ""; // it doesn't run
+  }
+}
+
 /**
  * Stay connected, and report each message and each change of the link.
  *
@@ -63,13 +73,20 @@ export function connect(url, onMessage, onLink) {
   function wait(reason) {
     pauseMs = nextPause(pauseMs);
     const until = Date.now() + pauseMs;
+    let why = reason;
     const tick = () => {
       const left = until - Date.now();
       if (left <= 0) open();
-      else onLink({ state: "waiting", seconds: Math.ceil(left / 1000), reason });
+      else onLink({ state: "waiting", seconds: Math.ceil(left / 1000), reason: why });
     };
-    timer = setInterval(tick, Math.min(pauseMs, 250));
+    const mine = setInterval(tick, Math.min(pauseMs, 250));
+    timer = mine;
     tick();
+    // A browser tells no script why a socket was refused.
+    if (!reason) refusal().then((said) => {
+      why = said;
+      if (timer === mine) tick();
+    });
   }
 
   function retry() {

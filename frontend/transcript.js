@@ -44,6 +44,12 @@ export class Transcript {
     return kept;
   }
 
+  /** Before a change: take in what another page of this browser did to it. */
+  _catchUp() {
+    const { entries } = this;
+    if (this.saved && !this.load()) this.entries = entries; // not if nothing can be read there
+  }
+
   /** Write it to the storage, and note whether that took it. */
   save() {
     const { stream, last, entries } = this;
@@ -73,6 +79,7 @@ export class Transcript {
     const { utterance_id, start_s, end_s, text, confidence, segments, delay_s } = message;
     const key = `${this.stream}:${utterance_id}`;
     this.last = Math.max(this.last, utterance_id);
+    this._catchUp();
     if (this.find(key)) return null;
     const missed = end_s <= this._stood; // said before the connection
     const at = missed ? this._zero + 1000 * start_s : now - 1000 * (delay_s + end_s - start_s);
@@ -90,6 +97,7 @@ export class Transcript {
 
   /** Replace an entry's text by what a person wrote. */
   edit(key, text) {
+    this._catchUp();
     const entry = this.find(key);
     if (!entry || entry.text === text) return;
     entry.text = text;
@@ -100,6 +108,7 @@ export class Transcript {
 
   /** Remove entries (all of them without `keys`), so that `undo` can bring them back. */
   remove(keys) {
+    this._catchUp();
     const gone = keys ? this.entries.filter((entry) => keys.includes(entry.key)) : this.entries;
     this.entries = this.entries.filter((entry) => !gone.includes(entry));
     this._removed = gone;
@@ -109,6 +118,7 @@ export class Transcript {
 
   /** Bring back what was removed last. */
   undo() {
+    this._catchUp();
     const back = this._removed.filter((entry) => !this.find(entry.key));
     this._removed = [];
     this.entries = [...this.entries, ...back].sort(byTime);

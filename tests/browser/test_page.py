@@ -333,6 +333,26 @@ def test_pages_that_hear_different_streams_lose_nothing(
     expect(finals(first)).to_have_count(2)
 
 
+def test_a_page_that_has_not_heard_of_the_other_overwrites_nothing(
+    silent: ServerHandle, opened: Opened
+) -> None:
+    one, two = Stage(), Stage(stream="s2")
+    first = opened(before=one)
+    first.add_init_script("addEventListener('storage', (e) => e.stopImmediatePropagation())")
+    first.goto(silent.url)
+    one.final(0, "Of one.")
+    expect(finals(first)).to_have_count(1)
+    second = opened.beside(first.context, silent.url, two)
+    expect(second.locator("#state")).to_have_text("Listening")
+    two.final(0, "Of the other.")
+    expect(finals(second)).to_have_count(2)
+    one.final(1, "Of one again.")
+    expect(finals(second)).to_have_count(3)
+    expect(finals(first)).to_have_count(2)
+    first.reload()
+    expect(finals(first)).to_have_count(3)
+
+
 def test_what_is_selected_stays_so_while_words_come(silent: ServerHandle, opened: Opened) -> None:
     stage = Stage()
     page = staged(opened, silent, stage)

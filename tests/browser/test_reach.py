@@ -6,6 +6,7 @@ import base64
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -48,6 +49,19 @@ def test_all_of_it_works_at_a_sub_path_of_a_proxy(opened: Opened) -> None:
         drop(page, "talk.wav", wav_bytes(speech(3)))
         expect(page.locator("#job")).to_have_text("Transcribed")
         expect(finals(page)).to_have_count(3)
+        page.close()
+
+
+def test_a_page_with_the_token_of_before_says_what_to_do(opened: Opened) -> None:
+    opened.allowed = "403|ERR_CONNECTION_REFUSED"
+    with launch_server(
+        Session(Blocks(then_wait=True), model=Counting()), port=0, token=TOKEN
+    ) as server:
+        page = opened(server.link)
+        expect(page.locator("#state")).to_have_text("Listening")
+    again = Session(Blocks(then_wait=True), model=Counting())
+    with launch_server(again, port=urlsplit(server.url).port or 0, token=f"{TOKEN}2"):
+        expect(page.get_by_role("alert")).to_contain_text("open the link that it gave")
         page.close()
 
 
