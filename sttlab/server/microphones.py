@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from typing import Any
 
 from fastapi import WebSocket
@@ -15,7 +16,7 @@ from sttlab.server.limits import Allowance
 from sttlab.server.protocol import End, Request
 from sttlab.session import Session
 
-MAX_MICROPHONES = 16
+MAX_MICROPHONES = min(16, 4 * (os.cpu_count() or 1))  # what tiny.en keeps up with on two cores
 LATE_S = 5.0  # for a text: one speaker more would delay everyone's further
 FASTER = 1.5  # than it is said: sound that may come after a pause of the network
 IDLE_S = 60.0  # without sound

@@ -14,6 +14,7 @@ from sttlab.bench import live, load, material
 from sttlab.bench.process import Child
 from sttlab.config import Config
 from sttlab.errors import ConfigError, ServerError
+from sttlab.server.microphones import MAX_MICROPHONES
 
 needs_all = pytest.mark.needs("whisper", "faster-whisper", "bench")
 
@@ -79,7 +80,7 @@ def test_server_counts_clients_and_microphones(data: Path) -> None:
         assert 0 <= step.median_ms <= step.worst_ms
     assert found.plain_refusal == ""
     assert found.late_refusal == ""
-    assert found.microphone_refusal.startswith("1013 16 microphones")
+    assert found.microphone_refusal.startswith(f"1013 {MAX_MICROPHONES} microphones")
     assert "While 1 speak, one more is heard." in found.table()
     assert "| 3 plain |" in found.table()
 
