@@ -325,7 +325,7 @@ function showEmpty() {
 }
 
 function edit(key, text) {
-  shown.transcript.edit(key, text);
+  if (text !== null) shown.transcript.edit(key, text);
   showChanged();
 }
 

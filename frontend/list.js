@@ -8,8 +8,9 @@ const FAINT_BELOW = 0.6; // of confidence
  * Fill an `<ol>` with entries (see transcript.js).
  *
  * @param {HTMLOListElement} root
- * @param {{edit: (key: string, text: string) => void, remove: (key: string) => void,
- *   copy: (key: string) => void, play: (key: string) => void}} actions what a person asks for
+ * @param {{edit: (key: string, text: ?string) => void, remove: (key: string) => void,
+ *   copy: (key: string) => void, play: (key: string) => void}} actions what a person asks for; an
+ *   edit to null leaves the text as it is
  */
 export function createList(root, actions) {
   const drafts = new Map(); // lines that still change, by utterance
@@ -159,7 +160,7 @@ export function createList(root, actions) {
       const text = area.value.trim().replace(/\s+/g, " ");
       match(item);
       if (keep && !text) actions.remove(item.dataset.key);
-      else actions.edit(item.dataset.key, keep ? text : p.textContent);
+      else actions.edit(item.dataset.key, keep && text !== p.textContent ? text : null);
     };
     area.addEventListener("input", fit);
     area.addEventListener("blur", () => finish(true));

@@ -351,9 +351,13 @@ class Hub:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
         self.clients.clear()
-        late = asyncio.get_running_loop().call_later(CLOSE_S, self.session.abandon)
+        ours = self._holds or bool(self._stopping)  # and no stop of somebody else's
+        late = (
+            asyncio.get_running_loop().call_later(CLOSE_S, self.session.abandon) if ours else None
+        )
         await asyncio.gather(self._stop(), *self._stopping, return_exceptions=True)
-        late.cancel()
+        if late:
+            late.cancel()
 
     # -- what clients are told ----------------------------------------------------------------
 

@@ -313,6 +313,14 @@ def test_an_open_edit_outlives_what_another_page_does(silent: ServerHandle, open
     expect(finals(second).locator(".text")).to_have_text(["Hello. You there.", "It is late."])
 
     finals(first).locator(".text").first.dblclick()
+    finals(second).locator(".text").first.dblclick()
+    second.keyboard.type(" Too.")
+    second.keyboard.press("Enter")
+    first.keyboard.press("Escape")
+    for page in (first, second):
+        expect(finals(page).first.locator(".text")).to_have_text("Hello. You there. Too.")
+
+    finals(first).locator(".text").first.dblclick()
     second.get_by_role("button", name="Clear").click()
     expect(finals(first)).to_have_count(1)
     first.keyboard.press("Enter")
