@@ -128,9 +128,9 @@ def create_app(
     app.state.failure = None
 
     _add_routes(app)
+    app.add_middleware(_HeadAsGet)  # inside: the gate takes the token out of what uvicorn logs
     app.add_middleware(Gate, hosts=hosts, origins=origins, token=token, open_here=open_here)
     app.add_middleware(_PlainFailure)
-    app.add_middleware(_HeadAsGet)
     return app
 
 

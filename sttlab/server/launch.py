@@ -18,16 +18,19 @@ from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode, Frame
 
 from sttlab.errors import ConfigError, ServerError
 from sttlab.server.app import create_app
 from sttlab.server.gate import check_hosts, choose_token, is_loopback
 from sttlab.server.jupyter import Proxy, find_proxy, links_html
-from sttlab.server.limits import MAX_MESSAGE_BYTES
+from sttlab.server.limits import MAX_MESSAGE_BYTES, Allowance
 from sttlab.session import Session
 
 log = logging.getLogger(__name__)
@@ -37,6 +40,7 @@ STOP_S = 10.0
 GRACE_S = 1  # for clients, after which their sockets are cut
 PING_S = 20.0  # between pings, and for their answer: a client that vanished is let go after both
 REQUEST_S = 10.0  # for who connects, or has got an answer, to ask for something
+FRAMES_PER_S, FRAMES_AT_ONCE = 1000, 4000  # pings and parts of messages, from one client
 LAST_PORT = 65535
 MAX_CONNECTIONS = 500  # of any kind; more are answered with 503
 # What means all of this machine's addresses, and one elsewhere of the same kind.
@@ -318,6 +322,7 @@ class Server(uvicorn.Server):
             app,
             loop="asyncio",
             http=_Protocol,
+            ws=_SocketProtocol,
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=GRACE_S,
@@ -391,6 +396,51 @@ class _Protocol(H11Protocol):
         if self._impatience:
             self._impatience.cancel()
             self._impatience = None
+
+
+class _SocketProtocol(WebSocketsSansIOProtocol):
+    """Ends the client that floods with what no application sees, or whose text is none."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._frames_allowed = Allowance(FRAMES_PER_S, FRAMES_AT_ONCE)
+
+    def handle_ping(self) -> None:
+        if self._allows_frame():
+            super().handle_ping()
+
+    def handle_pong(self, event: Frame) -> None:
+        if self._allows_frame():
+            super().handle_pong(event)
+
+    def handle_cont(self, event: Frame) -> None:
+        if self._allows_frame():
+            super().handle_cont(event)
+
+    def send_receive_event_to_app(self) -> None:
+        """Take a whole message."""
+        if self.curr_msg_data_type == "text":
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:  # for which uvicorn logs a traceback
+                self._end(CloseCode.INVALID_DATA, "text must be UTF-8")
+                return
+        super().send_receive_event_to_app()
+
+    def _allows_frame(self) -> bool:
+        if self.transport.is_closing():
+            return False
+        if not self._frames_allowed.take():
+            self._end(CloseCode.POLICY_VIOLATION, f"at most {FRAMES_PER_S} frames a second")
+            return False
+        return True
+
+    def _end(self, code: int, reason: str) -> None:
+        if not self.close_sent:
+            self.conn.send_close(code, reason)
+            self.handle_parser_exception()
+        self.transport.close()
+        self.loop.call_later(GRACE_S, self.transport.abort)  # which reads nothing, perhaps
 
 
 def _as_url(host: str) -> str:

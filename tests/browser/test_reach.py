@@ -115,3 +115,22 @@ def test_a_page_of_another_website_may_not_listen(
         page.close()
     assert bool(source.opened) == is_allowed
     assert taken.is_set() == is_allowed
+
+
+FRAME = """(url) => {
+    const frame = document.createElement("iframe");
+    frame.src = url;
+    document.body.append(frame);
+}"""
+
+
+def test_a_page_of_another_website_may_not_frame_this_one(evil: str, opened: Opened) -> None:
+    """Else a click that is meant for it could land on a button of this one."""
+    opened.allowed = "frame-ancestors"
+    source = Told()
+    with launch_server(Session(source, vad=VAD, model=Counting()), port=0) as server:
+        page = opened(f"{evil}/")
+        with page.expect_event("console", lambda told: "frame-ancestors" in told.text):
+            page.evaluate(FRAME, server.url)
+        page.close()
+    assert source.opened == 0

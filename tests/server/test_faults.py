@@ -63,6 +63,52 @@ def test_a_client_whose_line_is_dead_is_let_go(
         assert receive(well)["event"] == "transcript"
 
 
+@pytest.mark.parametrize(
+    "frames",
+    [
+        pytest.param(b"\x81\x02hi", id="not masked"),
+        pytest.param(b"\x8b\x80\0\0\0\0", id="no such opcode"),
+        pytest.param(b"\xf1\x80\0\0\0\0", id="reserved bits"),
+        pytest.param(b"\x81\x82\0\0\0\0\xff\xfe", id="no UTF-8"),
+        pytest.param(b"\x80\x80\0\0\0\0", id="goes on with nothing"),
+        pytest.param(b"\x09\x80\0\0\0\0", id="a ping in parts"),
+        pytest.param(b"\x82\xff\x40" + bytes(11), id="promises 4 EiB"),
+        pytest.param(
+            b"\x02\xfe\xea\x60" + bytes(60_004) + b"\x80\xfe\xea\x60", id="too big in parts"
+        ),
+        pytest.param(b"GET / HTTP/1.1\r\n\r\n", id="another protocol"),
+    ],
+)
+def test_garbage_ends_its_client_and_no_other(
+    server: ServerHandle, source: Told, frames: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with client(server) as well, handshaken(server) as ill:
+        wait_for_capture(source)
+        ill.sendall(frames)
+        ill.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionResetError):  # what it had not read yet
+            while ill.recv(4096):
+                pass
+        source.say()
+        assert receive(well)["event"] == "transcript"
+        wait_until_not(lambda: health(server)["clients"] != 1)
+    assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize("kind", [b"\x89", b"\x8a", b"\x00"], ids=["pings", "pongs", "parts"])
+def test_a_flood_of_what_is_no_message_ends_its_client(
+    server: ServerHandle, source: Told, kind: bytes
+) -> None:
+    with client(server) as well, handshaken(server) as ill:
+        wait_for_capture(source)
+        wait_until_not(lambda: health(server)["clients"] != 2)
+        begun = b"\x02\x80\0\0\0\0" if kind == b"\x00" else b""
+        ill.sendall(begun + (kind + b"\x80\0\0\0\0") * launch.FRAMES_AT_ONCE * 2)
+        wait_until_not(lambda: health(server)["clients"] != 1)
+        source.say()
+        assert receive(well)["event"] == "transcript"
+
+
 def test_who_connects_and_asks_for_nothing_is_hung_up_on(
     source: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -84,13 +84,16 @@ def test_a_token_lets_other_machines_in_and_gets_into_no_log() -> None:
         port = re.findall(r":(\d+) ", log)[-1]
         with pytest.raises(HTTPError, match="403"):
             urlopen(f"http://127.0.0.1:{port}/health")
-        with urlopen(f"http://127.0.0.1:{port}/health?token={token}") as answer:
-            assert answer.status == 200
+        for method in ("GET", "HEAD"):
+            asked = Request(f"http://127.0.0.1:{port}/health?token={token}", method=method)
+            with urlopen(asked) as answer:
+                assert answer.status == 200
         with connect(f"ws://127.0.0.1:{port}/ws?events=all&token={token}") as client:
             assert first_message(client)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=WAIT_S)
     assert '"GET /health HTTP/1.1" 200' in out
+    assert '"HEAD /health HTTP/1.1" 200' in out
     assert "/ws?events=all" in log + out + err
     assert token not in log + out + err
 
