@@ -9,15 +9,20 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.request import urlopen
 
+import jsonschema
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from sttlab.config import VadConfig
+from sttlab.server import contract
 from sttlab.server.launch import ServerHandle
 from tests.fakes import WAIT_S, Blocks, speech, wait_until
 
 VAD = VadConfig(threshold_dbfs=-40, silence_timeout_s=0.2)
+PROMISED = jsonschema.Draft202012Validator(
+    {**contract.schema(), "anyOf": [{"$ref": "#/$defs/plain"}, {"$ref": "#/$defs/sent"}]}
+)
 
 
 class Told(Blocks):
@@ -46,11 +51,12 @@ def client(server: ServerHandle, query: str = "", **options: Any) -> Iterator[Cl
 
 
 def receive(client: ClientConnection, event: str | None = None) -> dict[str, Any]:
-    """Give the next message, or the next of that event."""
+    """Give the next message, or the next of that event; each is as the contract promises."""
     while True:
         text = client.recv(timeout=WAIT_S)
         assert isinstance(text, str)
         message: dict[str, Any] = json.loads(text)
+        PROMISED.validate(message)
         if event in (None, message["event"]):
             return message
 
