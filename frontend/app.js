@@ -272,6 +272,7 @@ $("choose").addEventListener("change", () => {
   $("choose").value = "";
 });
 $("cancel").addEventListener("click", () => files.cancel(shown));
+$("again").addEventListener("click", () => files.add(shown.file));
 
 addEventListener("dragover", (event) => {
   if (!event.dataTransfer.types.includes("Files")) return;
@@ -283,9 +284,12 @@ addEventListener("dragleave", (event) => {
 });
 addEventListener("drop", (event) => {
   $("drop").hidden = true;
-  if (!event.dataTransfer.files.length) return;
+  const items = [...event.dataTransfer.items].filter(({ kind }) => kind === "file");
+  if (!items.length) return;
   event.preventDefault();
-  addFiles(event.dataTransfer.files);
+  const recordings = items.filter((item) => !item.webkitGetAsEntry()?.isDirectory);
+  addFiles(recordings.map((item) => item.getAsFile()));
+  if (recordings.length < items.length) toast("A folder can't be opened: drop the recordings that are in it.");
 });
 
 // -- the transcript -----------------------------------------------------------------------------

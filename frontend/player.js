@@ -40,7 +40,7 @@ export function createPlayer(root, onTime) {
     $("#mute").textContent = url ? "" : "Drop the file here again to listen to it.";
   }
 
-  function tell({ phase, part, duration_s, done_s, problem }) {
+  function tell({ phase, part, duration_s, done_s, problem, file }) {
     const [tone, text] = PHASES[phase];
     const busy = phase === "sending" || phase === "transcribing";
     say($("#job"), text);
@@ -51,6 +51,7 @@ export function createPlayer(root, onTime) {
     else if (duration_s) $("progress").value = Math.min(1, done_s / duration_s);
     else $("progress").removeAttribute("value");
     $("#cancel").hidden = !busy && phase !== "waiting";
+    $("#again").hidden = phase !== "failed" || !file;
     const of = duration_s ? readableTime(duration_s) : "";
     const sent = `${Math.round(100 * part)} %`;
     const far = { sending: sent, transcribing: `${readableTime(done_s)} of ${of || "?"}` };

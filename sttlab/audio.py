@@ -243,7 +243,7 @@ def _decoded(container: Any, name: str) -> Iterator[NDArray[np.float32]]:
     except (av.FFmpegError, ValueError) as error:
         log.warning("%s is broken and ends early: %s", name, _why(error))
     if broken:
-        log.warning("%s is broken: %d pieces of it were left out", name, broken)
+        log.warning("%s is broken; pieces that were left out: %d", name, broken)
 
 
 def _why(error: Exception) -> str:

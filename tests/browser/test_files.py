@@ -101,7 +101,11 @@ def test_progress_is_shown_and_a_recording_can_be_cancelled(
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator("#job")).to_have_text("Not transcribed")
     expect(page.locator("#fault")).to_have_text("It was cancelled.")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#job")).to_have_text("Waiting for its turn")
     engine.go.set()
+    expect(page.locator("#job")).to_have_text("Transcribed")
+    expect(finals(page)).to_have_count(60)
     page.get_by_role("button", name="second.wav", exact=True).click()
     expect(page.locator("#job")).to_have_text("Transcribed")
     expect(page.locator("#far")).to_have_text("0:03")
@@ -123,6 +127,24 @@ def test_what_is_wrong_with_a_file_is_said(
     drop(page, "talk.wav", LONG)
     expect(page.locator("#job")).to_have_text("Transcribed")
     expect(finals(page)).to_have_count(60)
+
+
+def test_of_a_folder_it_is_said_what_to_drop_instead(
+    reading: ServerHandle, opened: Opened, tmp_path: Path
+) -> None:
+    (tmp_path / "talks").mkdir()
+    (tmp_path / "talk.wav").write_bytes(LONG)
+    page = opened(reading.url)
+    expect(page.locator("#state")).to_have_text("Listening")
+    dropped = [str(tmp_path / name) for name in ("talks", "talk.wav")]
+    data = {"items": [], "files": dropped, "dragOperationsMask": 1}
+    devtools = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        how = {"type": kind, "x": 200, "y": 200, "data": data}
+        devtools.send("Input.dispatchDragEvent", how)
+    expect(page.locator("#toast")).to_contain_text("drop the recordings that are in it")
+    expect(page.locator(".tab")).to_have_count(2)
+    expect(page.locator("#job")).to_have_text("Transcribed")
 
 
 def test_a_file_that_is_too_large_is_not_sent(reading: ServerHandle, opened: Opened) -> None:

@@ -404,6 +404,22 @@ def test_enlarged_four_times_the_text_has_the_page(silent: ServerHandle, opened:
     page.evaluate("scrollTo(0, 1000)")
     expect(page.locator("header")).not_to_be_in_viewport()
     expect(page.locator("footer")).not_to_be_in_viewport()
+    page.get_by_role("button", name="Download").click()
+    expect(page.locator("#formats")).to_be_in_viewport(ratio=0.99)
+
+
+def test_what_is_printed_is_the_transcript_on_white(silent: ServerHandle, opened: Opened) -> None:
+    stage = Stage()
+    page = staged(opened, silent, stage)
+    stage.final(0, "To keep.")
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_label("Colours").select_option("Dark")
+    page.emulate_media(media="print")
+    for shown in ("header", "#settings", "#kept", "footer"):
+        expect(page.locator(shown)).to_be_hidden()
+    expect(finals(page)).to_be_visible()
+    expect(page.locator("body")).to_have_css("background-color", "rgb(255, 255, 255)")
+    expect(page.locator("body")).to_have_css("padding-right", "0px")
 
 
 def test_without_motion_nothing_moves(silent: ServerHandle, opened: Opened) -> None:

@@ -166,7 +166,7 @@ def test_of_a_broken_file_what_is_whole_is_transcribed(server: ServerHandle, dat
         told = lines(answer)
     assert any(line["event"] == "transcript" for line in told)
     assert told[-1]["event"] == "done"
-    assert told[-1]["problem"] == "this file is broken: 1 pieces of it were left out"
+    assert told[-1]["problem"] == "this file is broken; pieces that were left out: 1"
 
 
 def test_too_large_a_file_is_refused(server: ServerHandle, monkeypatch: pytest.MonkeyPatch) -> None:
