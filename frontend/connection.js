@@ -52,14 +52,18 @@ export function connect(url, onMessage, onLink) {
     const opened = new WebSocket(url());
     const current = (act) => (event) => opened === socket && act(event);
     socket = opened;
-    socket.addEventListener("open", current(() => onLink({ state: "open" })));
+    let isIn = false;
+    socket.addEventListener("open", current(() => {
+      isIn = true;
+      onLink({ state: "open" });
+    }));
     socket.addEventListener("message", current((event) => {
       pauseMs = 0;
       onMessage(JSON.parse(event.data));
     }));
     socket.addEventListener("close", current(({ code, reason }) => {
       if (code === ALL_SAID) open();
-      else wait(reason);
+      else wait(reason, !isIn);
     }));
   }
 
@@ -70,7 +74,7 @@ export function connect(url, onMessage, onLink) {
     old.close();
   }
 
-  function wait(reason) {
+  function wait(reason, wasRefused) {
     pauseMs = nextPause(pauseMs);
     const until = Date.now() + pauseMs;
     let why = reason;
@@ -83,7 +87,7 @@ export function connect(url, onMessage, onLink) {
     timer = mine;
     tick();
     // A browser tells no script why a socket was refused.
-    if (!reason) refusal().then((said) => {
+    if (wasRefused) refusal().then((said) => {
       why = said;
       if (timer === mine) tick();
     });

@@ -71,7 +71,9 @@ export function afterMicrophone(status, microphone) {
 
 /** The status after a change of the connection. */
 export function afterLink(status, link) {
-  return link.state === "open" ? { ...status, link } : { ...status, link, waiting: [] };
+  if (link.state === "open") return { ...status, link };
+  const again = link.state === "connecting" && status.link.state === "waiting";
+  return { ...status, link: again ? { ...status.link, seconds: 0 } : link, waiting: [] };
 }
 
 /**
@@ -124,9 +126,10 @@ function say(tone, text, problem = null) {
 }
 
 function withoutLink({ seconds, reason }) {
+  const when = seconds ? `in ${seconds} s` : "now";
   const problem = {
     title: reason ? sentence(reason) : "No connection to the server.",
-    advice: `Trying again in ${seconds} s.${reason ? "" : " Check that it is still running."}`,
+    advice: `Trying again ${when}.${reason ? "" : " Check that it is still running."}`,
     retry: "connect",
   };
   return say("bad", "Reconnecting", problem);
