@@ -252,8 +252,7 @@ def soak(
     config = TranscribeConfig(model=model, language=language) if model else None
     clips, _ = material.read_clips(_folder(recordings), language, SHORTEST_S, LONGEST_S)
     before = report.surroundings()
-    bench.quiet()
-    with _bar("soak") as progress:
+    with _bar("soak") as progress, bench.quiet():
         found = bench.run(
             clips,
             hours=hours,

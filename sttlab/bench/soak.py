@@ -14,7 +14,8 @@ import threading
 import time
 import zlib
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -504,7 +505,15 @@ class _Listener:
         self._thread.join(10)
 
 
-def quiet() -> None:
-    """Log nothing: what goes wrong is meant to."""
-    for name in ("sttlab", "uvicorn", "asyncio"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Log nothing meanwhile: what goes wrong is meant to."""
+    loggers = [logging.getLogger(name) for name in ("sttlab", "uvicorn", "asyncio")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
