@@ -63,6 +63,26 @@ def test_a_client_whose_line_is_dead_is_let_go(
         assert receive(well)["event"] == "transcript"
 
 
+def test_a_slow_client_gets_all_and_delays_no_other(server: ServerHandle, source: Told) -> None:
+    with client(server, max_queue=1) as slow, client(server) as well:
+        wait_for_capture(source)
+        source.say(50)
+        quick = [receive(well) for _ in range(50)]
+        assert [receive(slow) for _ in range(50)] == quick
+
+
+def test_a_clock_that_jumps_changes_no_delay(
+    server: ServerHandle, source: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time
+    with client(server, "?events=all") as heard:
+        wait_for_capture(source)
+        for jump_s in (0, -3600, 3600):
+            monkeypatch.setattr(time, "time", lambda jump_s=jump_s: now() + jump_s)
+            source.say()
+            assert 0 <= receive(heard, "transcript")["delay_s"] < 600
+
+
 @pytest.mark.parametrize(
     "frames",
     [
