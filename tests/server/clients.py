@@ -19,6 +19,7 @@ from sttlab.server import contract
 from sttlab.server.launch import ServerHandle
 from tests.fakes import WAIT_S, Blocks, speech, wait_until
 
+ALL = "?events=all"
 VAD = VadConfig(threshold_dbfs=-40, silence_timeout_s=0.2)
 PROMISED = jsonschema.Draft202012Validator(
     {**contract.schema(), "anyOf": [{"$ref": "#/$defs/plain"}, {"$ref": "#/$defs/sent"}]}

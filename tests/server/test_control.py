@@ -21,6 +21,7 @@ from sttlab.server.launch import ServerHandle, launch_server
 from sttlab.session import AsrWorker, Session
 from tests.fakes import WAIT_S, Counting
 from tests.server.clients import (
+    ALL,
     VAD,
     Told,
     client,
@@ -33,7 +34,6 @@ from tests.server.clients import (
     wait_until_not,
 )
 
-ALL = "?events=all"
 SCHEMA = contract.schema()
 SENT = jsonschema.Draft202012Validator({**SCHEMA, "$ref": "#/$defs/sent"})
 

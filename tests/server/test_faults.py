@@ -30,6 +30,7 @@ from sttlab.server.launch import ServerHandle, launch_server
 from sttlab.session import STALL_S, Session
 from tests.fakes import WAIT_S, Counting
 from tests.server.clients import (
+    ALL,
     VAD,
     Told,
     client,
@@ -75,7 +76,7 @@ def test_a_clock_that_jumps_changes_no_delay(
     server: ServerHandle, source: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = time.time
-    with client(server, "?events=all") as heard:
+    with client(server, ALL) as heard:
         wait_for_capture(source)
         for jump_s in (0, -3600, 3600):
             monkeypatch.setattr(time, "time", lambda jump_s=jump_s: now() + jump_s)

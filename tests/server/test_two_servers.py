@@ -11,6 +11,7 @@ from sttlab.server.launch import ServerHandle, launch_server
 from sttlab.session import Session
 from tests.fakes import WAIT_S, Counting
 from tests.server.clients import (
+    ALL,
     VAD,
     Told,
     client,
@@ -21,8 +22,6 @@ from tests.server.clients import (
     wait_until_not,
 )
 from tests.server.test_microphones import OWN, SPOKEN
-
-ALL = "?events=all"
 
 
 @pytest.fixture
