@@ -39,9 +39,6 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import sys
-from collections.abc import Callable
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 # PyTorch and CTranslate2 each bring an OpenMP on macOS and Windows; without this the second aborts.
@@ -56,7 +53,6 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from sttlab.audio import Recording as Recording
     from sttlab.audio import load as load
-    from sttlab.batch import transcribe as transcribe
     from sttlab.capture.microphone import Microphone as Microphone
     from sttlab.capture.microphone import list_devices as list_devices
     from sttlab.capture.push import PushSource as PushSource
@@ -70,6 +66,8 @@ if TYPE_CHECKING:
     from sttlab.evaluate.labels import load_labels as load_labels
     from sttlab.evaluate.score import score as score
     from sttlab.evaluate.sweep import sweep as sweep
+    from sttlab.live.session import Session as Session
+    from sttlab.live.worker import AsrWorker as AsrWorker
     from sttlab.notebook.labeler import Labeler as Labeler
     from sttlab.notebook.monitor import LiveMonitor as LiveMonitor
     from sttlab.notebook.plots import plot_latency as plot_latency
@@ -81,13 +79,12 @@ if TYPE_CHECKING:
     from sttlab.notebook.sweeper import Sweeper as Sweeper
     from sttlab.notebook.tuner import VadTuner as VadTuner
     from sttlab.server.launch import launch_server as launch_server
-    from sttlab.session import AsrWorker as AsrWorker
-    from sttlab.session import Session as Session
+    from sttlab.transcription import transcribe as transcribe
     from sttlab.vad.energy import calibrate as calibrate
 
 # Loaded on first use (PEP 562): `import sttlab` stays quick, and needs no extra.
 _HOME = {
-    "AsrWorker": "sttlab.session",
+    "AsrWorker": "sttlab.live.worker",
     "Config": "sttlab.config",
     "FileSource": "sttlab.capture.replay",
     "Labeler": "sttlab.notebook.labeler",
@@ -97,7 +94,7 @@ _HOME = {
     "Recorder": "sttlab.notebook.recorder",
     "Recording": "sttlab.audio",
     "RemoteMicrophone": "sttlab.notebook.remote_microphone",
-    "Session": "sttlab.session",
+    "Session": "sttlab.live.session",
     "SttlabError": "sttlab.errors",
     "Sweeper": "sttlab.notebook.sweeper",
     "TranscribeConfig": "sttlab.config",
@@ -116,7 +113,7 @@ _HOME = {
     "score": "sttlab.evaluate.score",
     "segment": "sttlab.core",
     "sweep": "sttlab.evaluate.sweep",
-    "transcribe": "sttlab.batch",
+    "transcribe": "sttlab.transcription",
 }
 
 __all__ = ["__version__", *_HOME]
@@ -125,8 +122,6 @@ __all__ = ["__version__", *_HOME]
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name == "transcribe":
-        return importlib.import_module("sttlab.transcribe")
     try:
         home = importlib.import_module(_HOME[name])
     except ModuleNotFoundError as error:
@@ -141,28 +136,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
-
-
-class _Engines(ModuleType):
-    """The folder `sttlab.transcribe`; called, it is the function `sttlab.batch.transcribe`."""
-
-    @property
-    def __wrapped__(self) -> Callable[..., Any]:
-        from sttlab.batch import transcribe
-
-        return transcribe
-
-    def __call__(self, *args: Any, **options: Any) -> Any:
-        return self.__wrapped__(*args, **options)
-
-
-class _Package(ModuleType):
-    """The import system sets a folder as an attribute here; this makes one of them callable."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name == "transcribe" and isinstance(value, ModuleType):
-            value.__class__ = _Engines
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

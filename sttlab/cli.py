@@ -32,10 +32,11 @@ from sttlab.config import Config
 from sttlab.errors import ConfigError, MissingExtra, ModelNotFound, SttlabError
 
 if TYPE_CHECKING:
-    from sttlab.batch import FileTranscript
     from sttlab.capture.base import AudioSource
-    from sttlab.session import AsrWorker, Session
-    from sttlab.transcribe.base import Transcriber
+    from sttlab.engines.base import Transcriber
+    from sttlab.live.session import Session
+    from sttlab.live.worker import AsrWorker
+    from sttlab.transcription import FileTranscript
 
 T = TypeVar("T")
 
@@ -266,11 +267,11 @@ def serve(
     if keyfile and not certfile:
         raise typer.BadParameter("--keyfile needs --certfile")
     settings = _settings(config, model, language)
+    from sttlab import AsrWorker, Session
+    from sttlab.engines import make_transcriber
     from sttlab.server.app import create_app
     from sttlab.server.gate import choose_token
     from sttlab.server.launch import Server, own_name, with_token
-    from sttlab.session import AsrWorker, Session
-    from sttlab.transcribe import make_transcriber
 
     token = choose_token(host, token)
     worker = AsrWorker(make_transcriber(settings.transcribe))
@@ -343,7 +344,7 @@ def transcribe(
     targets = _targets(files, output, format.value) if output else [None] * len(files)
     if output:
         output.mkdir(parents=True, exist_ok=True)
-    from sttlab.transcribe import make_transcriber
+    from sttlab.engines import make_transcriber
 
     engine = make_transcriber(settings.transcribe)
     failures = 0
@@ -370,7 +371,7 @@ def _transcribe(
     file: Path, engine: Transcriber, settings: Config, thread: ThreadPoolExecutor
 ) -> FileTranscript:
     """Transcribe one file on the engine's thread, with a bar for it on stderr."""
-    from sttlab import batch
+    from sttlab import transcription
 
     done = 0.0
 
@@ -382,7 +383,7 @@ def _transcribe(
     with typer.progressbar(length=1000, label=label, file=sys.stderr) as bar:
         result = _await(
             thread.submit(
-                batch.transcribe, file, model=engine, vad=settings.vad, progress=progress
+                transcription.transcribe, file, model=engine, vad=settings.vad, progress=progress
             ),
             lambda: bar.update(int(done * 1000) - bar.pos),
         )
@@ -455,7 +456,7 @@ def models() -> None:
 
     Others that Whisper knows are downloaded on first use.
     """
-    from sttlab.transcribe.weights import list_models
+    from sttlab.engines.weights import list_models
 
     found = list_models()
     if not found:
@@ -512,8 +513,8 @@ def demo(
     the end of that speech, the silence timeout included.
     """
     from sttlab.capture import FileSource
+    from sttlab.live.session import Session
     from sttlab.server.launch import launch_server
-    from sttlab.session import Session
 
     sound = _shipped("data/demo.flac")
     expected = _words(_shipped("data/demo.txt").read_text(encoding="utf-8"))
@@ -567,8 +568,8 @@ def _matched(expected: list[str], heard: list[str]) -> int:
 
 
 def _load_worker(settings: Config) -> AsrWorker:
-    from sttlab.session import AsrWorker
-    from sttlab.transcribe import make_transcriber
+    from sttlab.engines import make_transcriber
+    from sttlab.live.worker import AsrWorker
 
     worker = AsrWorker(make_transcriber(settings.transcribe))
     _load(worker)

@@ -6,7 +6,7 @@ import numpy as np
 
 from sttlab.audio import SAMPLE_RATE
 from sttlab.capture.base import Block
-from sttlab.transcribe.base import Cancelled, Transcription, never
+from sttlab.engines.base import Cancelled, Transcription, never
 
 WAIT_S = 10
 

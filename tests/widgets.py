@@ -7,7 +7,7 @@ import threading
 import numpy as np
 
 from sttlab.audio import SAMPLE_RATE
-from sttlab.transcribe.base import Suppression, Transcription
+from sttlab.engines.base import Suppression, Transcription
 
 WAIT_S = 10
 

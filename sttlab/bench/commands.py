@@ -247,7 +247,7 @@ def soak(
     from sttlab.bench import material, report
     from sttlab.bench import soak as bench
     from sttlab.config import TranscribeConfig
-    from sttlab.transcribe import make_transcriber
+    from sttlab.engines import make_transcriber
 
     config = TranscribeConfig(model=model, language=language) if model else None
     clips, _ = material.read_clips(_folder(recordings), language, SHORTEST_S, LONGEST_S)

@@ -41,7 +41,7 @@ def say(**fields: object) -> None:
 def _openai(options: dict[str, Any], condition: bool) -> Transcribe:
     import whisper
 
-    from sttlab.transcribe.weights import find_checkpoint
+    from sttlab.engines.weights import find_checkpoint
 
     wanted = options["transcribe"]
     model = whisper.load_model(str(find_checkpoint(wanted["model"])), device="cpu")
@@ -58,7 +58,7 @@ def _openai(options: dict[str, Any], condition: bool) -> Transcribe:
 def _faster(options: dict[str, Any], compute_type: str, batched: bool) -> Transcribe:
     from faster_whisper import BatchedInferencePipeline, WhisperModel
 
-    from sttlab.transcribe.weights import find_ctranslate2
+    from sttlab.engines.weights import find_ctranslate2
 
     wanted = options["transcribe"]
     model = WhisperModel(
@@ -77,8 +77,8 @@ def _faster(options: dict[str, Any], compute_type: str, batched: bool) -> Transc
 
 def _sttlab(options: dict[str, Any]) -> Transcribe:
     from sttlab.audio import Recording
-    from sttlab.batch import transcribe
-    from sttlab.transcribe import make_transcriber
+    from sttlab.engines import make_transcriber
+    from sttlab.transcription import transcribe
 
     config = config_of(options)
     engine = make_transcriber(config.transcribe)
@@ -89,7 +89,7 @@ def _sttlab(options: dict[str, Any]) -> Transcribe:
 
 
 def _uncut(options: dict[str, Any]) -> Transcribe:
-    from sttlab.transcribe import make_transcriber
+    from sttlab.engines import make_transcriber
 
     engine = make_transcriber(config_of(options).transcribe)
     engine.load()

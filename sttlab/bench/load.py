@@ -25,8 +25,8 @@ from sttlab.bench.material import Clip
 from sttlab.bench.process import Child
 from sttlab.capture.base import Block
 from sttlab.config import TranscribeConfig, VadConfig
+from sttlab.engines.base import Transcription, never
 from sttlab.errors import ServerError
-from sttlab.transcribe.base import Transcription, never
 
 CLOCK = "-"
 OWN = "?source=client"
@@ -347,9 +347,10 @@ class _Clock:
 
 def main() -> None:
     """Be the server."""
+    from sttlab.engines import make_transcriber
+    from sttlab.live.session import Session
+    from sttlab.live.worker import AsrWorker
     from sttlab.server.launch import launch_server
-    from sttlab.session import AsrWorker, Session
-    from sttlab.transcribe import make_transcriber
 
     model = sys.argv[1]
     config = TranscribeConfig(model=model, language="en")

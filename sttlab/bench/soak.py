@@ -29,6 +29,7 @@ from sttlab.bench.visitors import Visitors
 from sttlab.capture.base import Block
 from sttlab.config import VadConfig
 from sttlab.core import segment
+from sttlab.engines.base import Cancelled, Transcriber, Transcription, never
 from sttlab.errors import SourceError, TranscribeError
 from sttlab.events import (
     DeviceLost,
@@ -39,10 +40,10 @@ from sttlab.events import (
     TranscriptionFailed,
     Utterance,
 )
+from sttlab.live.session import Session
+from sttlab.live.worker import AsrWorker
 from sttlab.server.launch import ServerHandle, launch_server
 from sttlab.server.memory import give_back
-from sttlab.session import AsrWorker, Session
-from sttlab.transcribe.base import Cancelled, Transcriber, Transcription, never
 
 VAD = VadConfig(threshold_dbfs=-45.0, silence_timeout_s=0.4)
 BEFORE_S, AFTER_S = 0.2, 1.0  # of silence, around each clip

@@ -40,8 +40,8 @@ def run_sttlab(options: dict[str, Any]) -> None:
     """Run the real server on a session that hears stdin; finals go out over `/ws` as well."""
     from sttlab.capture import PushSource
     from sttlab.events import Event, Suppressed, Transcript, TranscriptionFailed
+    from sttlab.live.session import Session
     from sttlab.server.launch import launch_server
-    from sttlab.session import Session
 
     def tell(event: Event) -> None:
         if isinstance(event, Transcript):
@@ -116,7 +116,7 @@ def run_realtimestt(options: dict[str, Any]) -> None:
     """Run RealtimeSTT at its quickest: it transcribes 0.2 s into the pause."""
     from RealtimeSTT import AudioToTextRecorder  # type: ignore[import-not-found,unused-ignore]
 
-    from sttlab.transcribe.weights import find_ctranslate2
+    from sttlab.engines.weights import find_ctranslate2
 
     began: list[float] = []
     ended: list[float] = []

@@ -34,14 +34,14 @@ from sttlab.endpoint import (
     mark,
     moment_peaks,
 )
+from sttlab.engines import make_transcriber
+from sttlab.engines.base import Transcriber
 from sttlab.errors import ConfigError
 from sttlab.evaluate.labels import Labels, Turn
 from sttlab.evaluate.score import COLLAR_S, GAP_S, Finds, Scores, Truth, judge
 from sttlab.evaluate.wer import WordErrors, wer
 from sttlab.events import Utterance
-from sttlab.notebook.trace import Trace, frame_length
-from sttlab.transcribe import make_transcriber
-from sttlab.transcribe.base import Transcriber
+from sttlab.trace import Trace, frame_length
 
 METRICS = {
     "detection_error_rate": "error rate (of speech)",

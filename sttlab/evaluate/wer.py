@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from sttlab.engines.base import UNSPACED
 from sttlab.errors import ConfigError, MissingExtra
-from sttlab.transcribe.base import UNSPACED
 
 if TYPE_CHECKING:
     from jiwer import AlignmentChunk

@@ -18,7 +18,7 @@ from sttlab.core import Sound
 from sttlab.errors import SttlabError
 from sttlab.evaluate.labels import Labels, Turn, load_labels
 from sttlab.notebook.painter import Shown
-from sttlab.notebook.trace import Trace, extremes
+from sttlab.trace import Trace, extremes
 from sttlab.vad.energy import FRAME_SAMPLES
 
 HERE = Path(__file__).parent

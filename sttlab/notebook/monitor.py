@@ -33,6 +33,7 @@ from sttlab.events import (
     TranscriptionFailed,
     Utterance,
 )
+from sttlab.live.session import Session
 from sttlab.notebook.painter import Painter, Shown, make_button
 from sttlab.notebook.picture import STYLE, Picture, legend
 from sttlab.notebook.plots import (
@@ -46,7 +47,6 @@ from sttlab.notebook.plots import (
     delay_parts,
 )
 from sttlab.notebook.sliders import VadSliders
-from sttlab.session import Session
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from sttlab.config import VadConfig
 from sttlab.core import Sound
 from sttlab.evaluate.sweep import METRICS, Sweep
 from sttlab.events import Event, Transcript, Utterance
-from sttlab.notebook.trace import Trace, extremes, frame_length
+from sttlab.trace import Trace, extremes, frame_length
 
 INK = "#7a7a7a"
 SOUND = "#7d93a6"

@@ -22,6 +22,7 @@ from sttlab.core import Sound
 from sttlab.errors import SttlabError
 from sttlab.evaluate.labels import Labels
 from sttlab.evaluate.sweep import METRICS, TRADE, Sweep, pairs, settings, sweep, written
+from sttlab.live.session import Session
 from sttlab.notebook.painter import Painter, Shown, make_button, on_change
 from sttlab.notebook.picture import STYLE
 from sttlab.notebook.plots import (
@@ -35,7 +36,6 @@ from sttlab.notebook.plots import (
 )
 from sttlab.notebook.sliders import SliderNames
 from sttlab.notebook.tuner import VadTuner
-from sttlab.session import Session
 
 log = logging.getLogger(__name__)
 

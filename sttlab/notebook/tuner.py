@@ -19,17 +19,18 @@ from numpy.typing import NDArray
 from sttlab.audio import SAMPLE_RATE, wav_bytes
 from sttlab.config import Config, TranscribeConfig, VadConfig
 from sttlab.core import Sound
+from sttlab.engines import make_transcriber
 from sttlab.errors import SttlabError, TranscribeError
 from sttlab.evaluate.labels import Labels
 from sttlab.evaluate.score import Scores, score
 from sttlab.events import EndReason, Utterance
+from sttlab.live.session import Session
+from sttlab.live.worker import Answer, AsrWorker, Job, Priority
 from sttlab.notebook.painter import Painter, Shown, make_button, on_change
 from sttlab.notebook.picture import STYLE, Picture, legend
 from sttlab.notebook.plots import FLOOR, KNOBS, ONSET, TRUTH, draw_sound, trace_panels
 from sttlab.notebook.sliders import VadSliders
-from sttlab.notebook.trace import Trace, extremes, frame_length
-from sttlab.session import Answer, AsrWorker, Job, Priority, Session
-from sttlab.transcribe import make_transcriber
+from sttlab.trace import Trace, extremes, frame_length
 from sttlab.vad import require_detector
 from sttlab.vad.energy import calibrate
 

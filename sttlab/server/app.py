@@ -18,6 +18,7 @@ from fastapi.staticfiles import StaticFiles
 from sttlab.capture import Microphone
 from sttlab.config import Config
 from sttlab.errors import ConfigError, SttlabError
+from sttlab.live.session import Session
 from sttlab.server.engine import Engine
 from sttlab.server.files import STOPPED, Files
 from sttlab.server.gate import (
@@ -36,7 +37,6 @@ from sttlab.server.memory import keep_giving_back
 from sttlab.server.metrics import Metrics
 from sttlab.server.microphones import Microphones
 from sttlab.server.routes import refuse_query, router
-from sttlab.session import Session
 
 log = logging.getLogger("uvicorn.error")  # which shows under a plain `uvicorn sttlab.server:app`
 

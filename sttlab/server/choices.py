@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sttlab.capture.microphone import DeviceInfo, list_devices
+from sttlab.engines import weights
 from sttlab.errors import SttlabError
-from sttlab.transcribe import weights
 
 
 @dataclass(frozen=True, kw_only=True)

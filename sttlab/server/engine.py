@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from sttlab.config import TranscribeConfig
+from sttlab.engines import make_transcriber
+from sttlab.engines.weights import list_models
 from sttlab.errors import ConfigError
-from sttlab.session import AsrWorker
-from sttlab.transcribe import make_transcriber
-from sttlab.transcribe.weights import list_models
+from sttlab.live.worker import AsrWorker
 
 CHOICES = ("model", "language")
 

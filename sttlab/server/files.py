@@ -22,10 +22,10 @@ from starlette.types import Receive, Scope, Send
 from sttlab.capture.base import Block
 from sttlab.errors import ModelError, SourceError
 from sttlab.events import Event, SessionFailed, Suppressed, Transcript, TranscriptionFailed
+from sttlab.live.session import HISTORY, Session
 from sttlab.server import decode, protocol
 from sttlab.server.hub import Hub
 from sttlab.server.protocol import MAX_FILE_BYTES, FileDone, FileOpened, FileProgress
-from sttlab.session import HISTORY, Session
 
 MAX_FILES = 4  # at a time
 IDLE_S = 30.0  # without a byte of a file that is to come

@@ -28,12 +28,12 @@ from sttlab.events import (
     SourceEnded,
     Transcript,
 )
+from sttlab.live.session import Session
 from sttlab.server import protocol
 from sttlab.server.engine import CHOICES, Engine
 from sttlab.server.limits import MAX_MESSAGE_BYTES, Allowance
 from sttlab.server.metrics import Metrics
 from sttlab.server.protocol import End, Hello, Set, State, Using
-from sttlab.session import Session
 
 log = logging.getLogger(__name__)
 

@@ -27,11 +27,11 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode, Frame
 
 from sttlab.errors import ConfigError, ServerError
+from sttlab.live.session import Session
 from sttlab.server.app import create_app
 from sttlab.server.gate import check_hosts, choose_token, is_loopback
 from sttlab.server.jupyter import Proxy, find_proxy, links_html
 from sttlab.server.limits import MAX_MESSAGE_BYTES, Allowance
-from sttlab.session import Session
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from fastapi import WebSocket
 
 from sttlab.capture.push import BUFFER_S, PushSource
 from sttlab.errors import ConfigError, SourceError
+from sttlab.live.session import Session
 from sttlab.server.hub import POLICY_VIOLATION, TRY_AGAIN_LATER, Client, Hub, refuse
 from sttlab.server.limits import Allowance
 from sttlab.server.protocol import End, Request
-from sttlab.session import Session
 
 MAX_MICROPHONES = min(16, 4 * (os.cpu_count() or 1))  # what tiny.en keeps up with on two cores
 LATE_S = 5.0  # for a text: one speaker more would delay everyone's further

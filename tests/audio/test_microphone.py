@@ -33,7 +33,7 @@ from sttlab.events import (
     SpeechStarted,
     Utterance,
 )
-from sttlab.session import Session
+from sttlab.live.session import Session
 from tests.fakes import Counting
 from tests.pulse import NAMES, Pulse, pulse
 from tests.sources import WAIT_S, SourceContract, is_empty, joined, read_some

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from sttlab.bench.material import Clip, read_clips
 from sttlab.bench.report import surroundings, table
 from sttlab.config import TranscribeConfig
+from sttlab.engines.base import word_confidence
+from sttlab.engines.whisper import WhisperTranscriber
 from sttlab.evaluate.wer import normaliser, wer
-from sttlab.transcribe.base import word_confidence
-from sttlab.transcribe.whisper import WhisperTranscriber
 from tests.benchmarks import study
 
 LENGTHS_S = (1.0, 120.0)  # of recordings

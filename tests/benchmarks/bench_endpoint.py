@@ -24,8 +24,8 @@ from sttlab.bench.material import conversation, read_clips
 from sttlab.bench.report import surroundings, table
 from sttlab.config import TranscribeConfig, VadConfig
 from sttlab.core import segment
+from sttlab.engines.whisper import WhisperTranscriber
 from sttlab.evaluate.labels import load_labels
-from sttlab.transcribe.whisper import WhisperTranscriber
 from tests.benchmarks import study
 
 DATA = Path(__file__).parents[2] / "data"

@@ -19,7 +19,7 @@ SPINS = {"libgomp's own": "300000", "none": "0", "sttlab's": "10000"}
 def child() -> None:
     import sttlab as stt
     from sttlab.config import TranscribeConfig
-    from sttlab.transcribe import make_transcriber
+    from sttlab.engines import make_transcriber
 
     engine = make_transcriber(TranscribeConfig())
     engine.load()

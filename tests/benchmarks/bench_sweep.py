@@ -24,7 +24,7 @@ from sttlab.audio import SAMPLE_RATE, Recording, load, to_pcm16
 from sttlab.config import VadConfig
 from sttlab.evaluate.labels import Labels, Turn, load_labels
 from sttlab.evaluate.sweep import sweep
-from sttlab.notebook.trace import Trace
+from sttlab.trace import Trace
 from sttlab.vad.energy import FRAME_SAMPLES
 
 DATA = Path(__file__).parents[2] / "data"

@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from sttlab.bench.material import Clip, read_clips
 from sttlab.bench.report import surroundings, table
 from sttlab.config import TranscribeConfig
+from sttlab.engines.whisper import SHORT_WINDOWS_S, WINDOW_S, WhisperTranscriber
 from sttlab.evaluate.wer import WordErrors, difference, wer
-from sttlab.transcribe.whisper import SHORT_WINDOWS_S, WINDOW_S, WhisperTranscriber
 from tests.benchmarks import study
 
 LENGTHS_S = (1.0, 120.0)  # of recordings

@@ -10,9 +10,10 @@ import pytest
 
 from sttlab.capture import FileSource
 from sttlab.config import TranscribeConfig
+from sttlab.engines import make_transcriber
+from sttlab.live.session import Session
+from sttlab.live.worker import AsrWorker
 from sttlab.server.launch import ServerHandle, launch_server
-from sttlab.session import AsrWorker, Session
-from sttlab.transcribe import make_transcriber
 from tests.browser.pages import PATIENCE_MS, Opened
 from tests.fakes import Blocks, Counting
 

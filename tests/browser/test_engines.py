@@ -13,8 +13,9 @@ import pytest
 
 from sttlab.audio import load
 from sttlab.capture import FileSource
+from sttlab.live.session import Session
+from sttlab.live.worker import AsrWorker
 from sttlab.server.launch import ServerHandle, launch_server
-from sttlab.session import AsrWorker, Session
 from tests.browser.engines import ENTER, ESCAPE, RIGHT, Engine, firefox, webkit
 from tests.browser.test_files import DROP
 from tests.fakes import WAIT_S, Blocks, Counting, wait_until

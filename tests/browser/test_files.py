@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sttlab.audio import load, wav_bytes
+from sttlab.live.session import Session
+from sttlab.live.worker import AsrWorker
 from sttlab.server import files as server_files
 from sttlab.server.launch import ServerHandle, launch_server
-from sttlab.session import AsrWorker, Session
 from tests.browser.pages import Opened, barriers, expect, finals
 from tests.browser.test_page import HEARD_MS, MARKUP, PHONE, download
 from tests.fakes import WAIT_S, Blocks, Counting, speech

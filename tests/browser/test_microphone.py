@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sttlab.audio import load
+from sttlab.live.session import Session
+from sttlab.live.worker import AsrWorker
 from sttlab.server.launch import ServerHandle, launch_server
-from sttlab.session import AsrWorker, Session
 from tests.browser.pages import Opened, barriers, expect, finals
 from tests.browser.test_page import BROKEN, HEARD_MS
 from tests.fakes import Blocks, Counting

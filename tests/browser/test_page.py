@@ -18,8 +18,9 @@ from sttlab.events import (
     Suppressed,
     TranscriptionFailed,
 )
+from sttlab.live.session import Session
+from sttlab.live.worker import AsrWorker
 from sttlab.server.launch import ServerHandle, launch_server
-from sttlab.session import AsrWorker, Session
 from tests.browser.pages import Opened, Stage, barriers, expect, finals, staged
 from tests.fakes import Blocks, Counting
 

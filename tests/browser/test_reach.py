@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from sttlab.audio import wav_bytes
+from sttlab.live.session import Session
 from sttlab.server import files
 from sttlab.server.launch import launch_server
-from sttlab.session import Session
 from tests.browser.pages import Opened, expect, finals
 from tests.browser.test_files import drop
 from tests.fakes import Blocks, Counting, speech

@@ -9,8 +9,8 @@ import pytest
 
 from sttlab.config import VadConfig
 from sttlab.events import ConfigChanged, Suppressed
+from sttlab.live.session import Session
 from sttlab.server.launch import ServerHandle, launch_server
-from sttlab.session import Session
 from tests.browser.pages import Opened, Stage, barriers, expect, finals, staged
 from tests.browser.test_page import BROKEN
 from tests.fakes import Counting

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from sttlab.live.session import Session
 from sttlab.server.launch import ServerHandle, launch_server
-from sttlab.session import Session
 from tests.fakes import Counting
 from tests.server.clients import VAD, Told
 

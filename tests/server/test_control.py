@@ -15,10 +15,11 @@ from sttlab.capture import Microphone
 from sttlab.capture.microphone import DeviceInfo
 from sttlab.config import TranscribeConfig
 from sttlab.errors import DeviceUnavailable, ModelNotFound, SessionError
+from sttlab.live.session import Session
+from sttlab.live.worker import AsrWorker
 from sttlab.server import contract, hub
 from sttlab.server.hub import MESSAGES_AT_ONCE
 from sttlab.server.launch import ServerHandle, launch_server
-from sttlab.session import AsrWorker, Session
 from tests.fakes import WAIT_S, Counting
 from tests.server.clients import (
     ALL,

@@ -25,9 +25,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from sttlab.bench.visitors import HANDSHAKE
+from sttlab.live.session import STALL_S, Session
 from sttlab.server import hub, launch, memory
 from sttlab.server.launch import ServerHandle, launch_server
-from sttlab.session import STALL_S, Session
 from tests.fakes import WAIT_S, Counting
 from tests.server.clients import (
     ALL,
@@ -215,7 +215,7 @@ PING_S = 0.3
 TALKING = f"""
 import sys
 from sttlab.server import launch
-from sttlab.session import Session
+from sttlab.live.session import Session
 from tests.fakes import Blocks, Counting, speech
 from tests.server.clients import VAD
 

@@ -21,12 +21,13 @@ import psutil
 import pytest
 
 from sttlab.audio import SAMPLE_RATE, to_pcm16, wav_bytes
-from sttlab.batch import transcribe
 from sttlab.config import TranscribeConfig
+from sttlab.engines import make_transcriber
+from sttlab.live.session import Session
+from sttlab.live.worker import AsrWorker
 from sttlab.server import contract, decode, files
 from sttlab.server.launch import ServerHandle, launch_server
-from sttlab.session import AsrWorker, Session
-from sttlab.transcribe import make_transcriber
+from sttlab.transcription import transcribe
 from tests.fakes import WAIT_S, Blocks, Counting, speech, wait_until
 from tests.server.clients import VAD, Told, client, health, receive, wait_until_not
 

@@ -26,9 +26,9 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from sttlab.errors import ConfigError, ServerError, SttlabError
+from sttlab.live.session import Session
 from sttlab.server.gate import ONLY_HERE, Gate, check_hosts, check_origins, choose_token
 from sttlab.server.launch import ServerHandle, launch_server
-from sttlab.session import Session
 from tests.fakes import WAIT_S, Counting
 from tests.server.clients import VAD, Told, client, health, receive, wait_for_capture
 

@@ -16,10 +16,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sttlab.capture.base import Block
 from sttlab.errors import DeviceUnavailable
+from sttlab.live.session import Session
+from sttlab.live.worker import AsrWorker
 from sttlab.server import routes
 from sttlab.server.files import STOPPED
 from sttlab.server.launch import ServerHandle, launch_server
-from sttlab.session import AsrWorker, Session
 from tests.fakes import WAIT_S, Counting, speech
 from tests.server.clients import (
     VAD,

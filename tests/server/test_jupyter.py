@@ -19,9 +19,9 @@ pytest.importorskip("jupyter_core")
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from sttlab.live.session import Session
 from sttlab.server.jupyter import Proxy, find_proxy, links_html
 from sttlab.server.launch import ServerHandle, launch_server
-from sttlab.session import Session
 from tests.fakes import WAIT_S, Blocks, Counting
 
 HUB = "hub.example"

@@ -13,10 +13,10 @@ from websockets.exceptions import ConnectionClosed
 
 from sttlab.audio import SAMPLE_RATE, load, to_pcm16
 from sttlab.config import TranscribeConfig
+from sttlab.engines import make_transcriber
+from sttlab.live.session import Session
 from sttlab.server import microphones
 from sttlab.server.launch import ServerHandle, launch_server
-from sttlab.session import Session
-from sttlab.transcribe import make_transcriber
 from tests.fakes import WAIT_S, Blocks, Counting, speech, wait_until
 from tests.server.clients import (
     VAD,

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from sttlab.errors import DeviceUnavailable
+from sttlab.live.session import Session
 from sttlab.server.launch import ServerHandle, launch_server
-from sttlab.session import Session
 from tests.fakes import WAIT_S, Counting
 from tests.server.clients import (
     ALL,

@@ -163,7 +163,7 @@ def test_odd_names_keep_their_characters(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_no_text_is_written_as_json(tmp_path: Path) -> None:
-    from sttlab.batch import FileTranscript
+    from sttlab.transcription import FileTranscript
 
     transcript = FileTranscript(
         file="a\udcff.wav",  # as Python gives the name of a file with the byte 255
@@ -179,6 +179,6 @@ def test_a_name_that_is_no_text_is_written_as_json(tmp_path: Path) -> None:
 
 
 def test_there_is_a_writer_for_each_format() -> None:
-    from sttlab.batch import FileTranscript
+    from sttlab.transcription import FileTranscript
 
     assert all(hasattr(FileTranscript, f"to_{name.value}") for name in Format)

@@ -1,6 +1,6 @@
 """Text that grows: what two hypotheses agree on stays."""
 
-from sttlab.transcribe.drafts import ENGINE_SHARE, SHORTEST_PAUSE_S, Drafts
+from sttlab.live.drafts import ENGINE_SHARE, SHORTEST_PAUSE_S, Drafts
 
 
 def grow(*texts):

@@ -34,10 +34,12 @@ SOURCES = sorted((ROOT / "sttlab").rglob("*.py"))
 # Imports point to the left.
 TIERS = (
     {"errors", "events", "config", "audio"},
-    {"vad", "endpoint", "capture", "transcribe"},
-    {"core"},
-    {"session"},
-    {"export", "batch", "evaluate", "server", "notebook"},
+    {"vad", "endpoint", "capture", "engines"},
+    {"core", "trace"},
+    {"live"},
+    {"export", "transcription"},
+    {"evaluate"},
+    {"server", "notebook"},
     {"bench"},
     {"cli"},
     {"__main__"},
@@ -108,12 +110,15 @@ def test_every_part_has_its_place() -> None:
         ("sttlab.core", "sttlab.endpoint.Endpointer", True),
         ("sttlab.endpoint", "sttlab.vad.base.Activity", True),
         ("sttlab.vad.energy", "sttlab.endpoint.State", False),
-        ("sttlab.capture.file", "sttlab.session.Session", False),
-        ("sttlab.capture.file", "sttlab.transcribe.base", False),
+        ("sttlab.capture.file", "sttlab.live.session.Session", False),
+        ("sttlab.capture.file", "sttlab.engines.base", False),
         ("sttlab.notebook.live", "sttlab.server.launch.launch_server", True),
         ("sttlab.notebook.live", "sttlab.server.app.create_app", False),
         ("sttlab.server.app", "sttlab.notebook.live", False),
         ("sttlab.server.app", "sttlab.cli", False),
+        ("sttlab.evaluate.sweep", "sttlab.trace.Trace", True),
+        ("sttlab.evaluate.sweep", "sttlab.notebook.plots", False),
+        ("sttlab.transcription", "sttlab.export.to_srt", True),
     ],
 )
 def test_the_import_rule_itself(module: str, imported: str, allowed: bool) -> None:
@@ -126,7 +131,7 @@ def test_the_import_rule_itself(module: str, imported: str, allowed: bool) -> No
         "import sttlab",
         "from sttlab import Session, VadConfig, segment",
         "import sttlab.cli",
-        "import sttlab.server, sttlab.capture, sttlab.transcribe, sttlab.evaluate, sttlab.notebook",
+        "import sttlab.server, sttlab.capture, sttlab.engines, sttlab.evaluate, sttlab.notebook",
     ],
 )
 def test_importing_stays_light(statement: str) -> None:
@@ -174,19 +179,6 @@ def test_public_names_are_where_they_are_said_to_be() -> None:
         path = ROOT.joinpath(*module.split("."))
         file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
         assert name in defined(parse(file)), f"{module} has no {name}"
-
-
-@pytest.mark.parametrize(
-    "first", ["import sttlab.transcribe.base", "import sttlab.batch", "sttlab.transcribe"]
-)
-def test_transcribe_is_the_function_and_the_folder(first: str) -> None:
-    code = (
-        f"import inspect, sttlab; {first}; import sttlab.transcribe.base as base; "
-        "from sttlab.batch import transcribe; assert sttlab.transcribe.base is base; "
-        "assert inspect.signature(sttlab.transcribe) == inspect.signature(transcribe); "
-        "print(callable(sttlab.transcribe))"
-    )
-    assert run_python(code) == "True\n"
 
 
 def test_type_checkers_see_the_public_names() -> None:

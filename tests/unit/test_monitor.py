@@ -11,7 +11,7 @@ from sttlab.capture.base import Block
 from sttlab.config import VadConfig
 from sttlab.errors import DeviceUnavailable, ModelError, TranscribeError
 from sttlab.events import DeviceLost
-from sttlab.session import Session
+from sttlab.live.session import Session
 from tests.fakes import Blocks, Counting
 from tests.widgets import WAIT_S, answer, find, noise, settled, until, walk, words
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sttlab.audio import SAMPLE_RATE
 from sttlab.config import VadConfig
 from sttlab.core import segment
-from sttlab.notebook.trace import Trace, extremes
+from sttlab.trace import Trace, extremes
 
 pytestmark = pytest.mark.needs("jupyter")
 

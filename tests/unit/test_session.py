@@ -11,6 +11,7 @@ import pytest
 from sttlab.audio import SAMPLE_RATE
 from sttlab.capture.base import Block
 from sttlab.config import VadConfig
+from sttlab.engines.base import Cancelled, Suppression, Transcription, never
 from sttlab.errors import (
     ConfigError,
     DeviceUnavailable,
@@ -34,16 +35,8 @@ from sttlab.events import (
     TranscriptionFailed,
     Utterance,
 )
-from sttlab.session import (
-    LANE_JOBS,
-    LISTENER_EVENTS,
-    AsrWorker,
-    EventStream,
-    Job,
-    Priority,
-    Session,
-)
-from sttlab.transcribe.base import Cancelled, Suppression, Transcription, never
+from sttlab.live.session import LISTENER_EVENTS, EventStream, Session
+from sttlab.live.worker import LANE_JOBS, AsrWorker, Job, Priority
 from tests.fakes import WAIT_S, Blocks, Counting, speech, wait_until
 
 VAD = VadConfig(threshold_dbfs=-40, silence_timeout_s=0.2, pre_roll_s=0.0)
@@ -283,7 +276,7 @@ class Hanging(Counting):
 @pytest.fixture
 def impatient(monkeypatch):
     for name, value in (("HANG_S", 0.1), ("HANG_RTF", 0.0), ("CANCEL_S", 0.1)):
-        monkeypatch.setattr(f"sttlab.session.{name}", value)
+        monkeypatch.setattr(f"sttlab.live.worker.{name}", value)
 
 
 def test_an_engine_that_takes_too_long_is_stopped_and_asked_once_more(impatient):
@@ -332,7 +325,7 @@ def test_what_waits_for_a_place_does_not_wait_for_an_engine_that_cannot_be_stopp
 
 
 def test_the_sound_of_failed_utterances_is_bounded(monkeypatch):
-    monkeypatch.setattr("sttlab.session.FAILED_S", 1.5)
+    monkeypatch.setattr("sttlab.live.session.FAILED_S", 1.5)
     engine = Counting(answer=TranscribeError("not audio"))
     session = Session(Blocks(speech(4)), vad=VAD, model=engine)
     with session:
@@ -392,7 +385,7 @@ def test_an_engine_that_hangs_does_not_hang_stop():
 
 @pytest.mark.parametrize("in_time", [True, False])
 def test_a_worker_that_outlasted_a_stop_starts_again(in_time, monkeypatch):
-    monkeypatch.setattr("sttlab.session.LAST_JOIN_S", 0.1)
+    monkeypatch.setattr("sttlab.live.worker.LAST_JOIN_S", 0.1)
     engine = Counting()
     engine.go.clear()
     worker = AsrWorker(engine)

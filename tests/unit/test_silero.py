@@ -14,7 +14,7 @@ from sttlab.config import VadConfig
 from sttlab.core import StreamCore, segment
 from sttlab.errors import ConfigError, MissingExtra
 from sttlab.events import ConfigChanged, Level, Utterance
-from sttlab.notebook.trace import Trace
+from sttlab.trace import Trace
 from sttlab.vad.silero import SileroVad
 
 SILERO = VadConfig(detector="silero")

@@ -12,10 +12,10 @@ import pytest
 
 from sttlab.audio import SAMPLE_RATE, load
 from sttlab.config import TranscribeConfig, VadConfig
+from sttlab.engines import make_transcriber
+from sttlab.engines.base import Transcriber
 from sttlab.events import Event, Transcript, Utterance
-from sttlab.session import Session
-from sttlab.transcribe import make_transcriber
-from sttlab.transcribe.base import Transcriber
+from sttlab.live.session import Session
 from tests.fakes import Blocks
 
 pytestmark = pytest.mark.needs("whisper")

@@ -17,7 +17,8 @@ from sttlab.core import segment
 from sttlab.errors import ConfigError
 from sttlab.evaluate.labels import Labels, Turn, load_labels
 from sttlab.evaluate.score import score
-from sttlab.session import AsrWorker, Session
+from sttlab.live.session import Session
+from sttlab.live.worker import AsrWorker
 from tests.fakes import Blocks, Counting
 from tests.widgets import WAIT_S, answer, find, noise, settled, shown, walk, words
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from sttlab.engines import weights
 from sttlab.errors import ModelError, ModelNotFound
-from sttlab.transcribe import weights
 
 pytestmark = pytest.mark.needs("whisper")
 
@@ -207,7 +207,7 @@ def test_models_are_listed_with_where_they_are(tmp_path: Path) -> None:
 
 def test_a_checkpoint_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
     from sttlab.config import TranscribeConfig
-    from sttlab.transcribe.whisper import WhisperTranscriber
+    from sttlab.engines.whisper import WhisperTranscriber
 
     path = tmp_path / "no.pt"
     path.write_bytes(b"no checkpoint")

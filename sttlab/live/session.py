@@ -11,7 +11,6 @@ Callbacks of `Session.subscribe` run on these and must not block.
 
 from __future__ import annotations
 
-import atexit
 import logging
 import math
 import threading
@@ -19,21 +18,18 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from functools import partial
 from types import TracebackType
-from typing import Any, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from sttlab.audio import SAMPLE_RATE
 from sttlab.capture.base import AudioSource, Block
 from sttlab.config import TranscribeConfig, VadConfig
 from sttlab.core import StreamCore
-from sttlab.errors import ModelError, SessionError, SttlabError, TranscribeError
+from sttlab.engines import make_transcriber
+from sttlab.engines.base import Transcriber, Transcription
+from sttlab.errors import SessionError, SttlabError, TranscribeError
 from sttlab.events import (
     DeviceLost,
     Event,
@@ -47,421 +43,20 @@ from sttlab.events import (
     TranscriptionFailed,
     Utterance,
 )
-from sttlab.transcribe import make_transcriber
-from sttlab.transcribe.base import Cancelled, Transcriber, Transcription, checked
-from sttlab.transcribe.drafts import Drafts
+from sttlab.live.drafts import Drafts
+from sttlab.live.worker import Answer, AsrWorker, Job, Priority
 from sttlab.vad import require_detector
 
 log = logging.getLogger(__name__)
-
-Answer: TypeAlias = Transcription | TranscribeError
 
 DRAFT_AFTER_S = 0.1  # of silence: longer than a consonant keeps the voice
 READ_S = 0.1  # the longest that a stop or new settings wait for the source
 STALL_S = 2.0  # without sound for so long, open speech is over
 LAST_S = 5.0  # of sound, read after a stop: as much as a microphone may have heard before
 STOP_S = 30.0  # for the engine to read what was said before a stop
-LAST_JOIN_S = 3.0  # for the engine to notice that its work is dropped
-LANE_JOBS = 8  # utterances of one session that may wait for the engine
-HANG_S, HANG_RTF = 30.0, 10.0  # an engine may take so long, and so many times as long as the sound
-CANCEL_S = 10.0  # for an engine that took too long to notice that it is to leave off
 HISTORY = 10_000  # transcripts kept by a session
 FAILED_S = 600.0  # of sound of the utterances that the engine failed on; the oldest are let go
 LISTENER_EVENTS = 2_000  # that `Session.events` holds for a reader
-
-
-class Priority(IntEnum):
-    """What the engine does first."""
-
-    FINAL = 0
-    GUESS = 1  # speech has paused; if it doesn't go on, this is the final text
-    PARTIAL = 2  # dropped as soon as anything else comes
-    LATER = 3  # a recording, for whose text nobody waits as they wait for an answer
-
-
-class Job:
-    """Sound on its way through the engine.
-
-    Parameters
-    ----------
-    samples : ndarray, shape (n,), float32
-    priority : Priority
-        May be raised while it waits.
-    done : callable
-        Called on the worker's thread with the answer, or the error, and the seconds that the
-        engine took; not called for a job that was cancelled.
-    """
-
-    def __init__(
-        self,
-        samples: NDArray[np.float32],
-        priority: Priority,
-        done: Callable[[Answer, float], None],
-    ) -> None:
-        self.samples = samples
-        self.priority = priority
-        self.done = done
-        self.cancelled = threading.Event()
-
-
-@dataclass
-class _Attempt:
-    """One try of the engine at a job."""
-
-    job: Job
-    limit_s: float
-    overdue: threading.Event
-
-    def __post_init__(self) -> None:
-        self.deadline = time.monotonic() + self.limit_s
-
-
-class AsrWorker:
-    """One thread that owns one transcriber and serves any number of sessions, in turn.
-
-    An utterance on which the engine fails, or takes too long, is tried once more. While an engine
-    hangs and can't be stopped, every utterance fails at once.
-
-    Parameters
-    ----------
-    transcriber : Transcriber
-    patience : float
-        Multiplies the time that the engine may take, which is HANG_S and HANG_RTF times the sound.
-    clock : callable
-        Wall time in seconds, for figures only.
-    """
-
-    def __init__(
-        self,
-        transcriber: Transcriber,
-        *,
-        patience: float = 1.0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.transcriber = transcriber
-        self._patience = patience
-        self._clock = clock
-        self._lanes: dict[object, deque[Job]] = {}  # each bounded by LANE_JOBS; `submit` waits
-        self._current: tuple[object, Job] | None = None  # with its owner
-        self._changed = threading.Condition()
-        self._ready = threading.Event()
-        self._stopping = False
-        self._error: ModelError | None = None
-        self._thread: threading.Thread | None = None
-        self._change: tuple[Transcriber, Future[None]] | None = None
-        self._using = threading.Lock()
-        self._watchdog: threading.Thread | None = None
-        self._attempt: _Attempt | None = None
-        self._hangs: str | None = None
-        self._done = False
-
-    def start(self, wait: bool = True) -> None:
-        """Start the thread, which loads and warms up the model. Does nothing when running.
-
-        Parameters
-        ----------
-        wait : bool
-            Return when the model is ready; otherwise at once, for `wait_ready` later.
-
-        Raises
-        ------
-        ModelError
-            If the model can't be had.
-        """
-        with self._changed:
-            if self._thread is not None and not self._done:
-                self._stopping = False  # the engine may have outlasted a stop
-        if self._done:
-            self.stop()
-        if self._thread is None:
-            self._stopping = False
-            self._error = None
-            self._done = False
-            self._ready.clear()
-            self._thread = threading.Thread(target=self._run, name="sttlab-asr", daemon=True)
-            self._thread.start()
-            self._watchdog = threading.Thread(
-                target=self._watch, name="sttlab-watchdog", daemon=True
-            )
-            self._watchdog.start()
-            _workers.add(self)
-        if wait:
-            self.wait_ready()
-
-    def wait_ready(self) -> None:
-        """Wait until the model is loaded. Raises ModelError if it can't be had."""
-        self._ready.wait()
-        if self._error:
-            raise self._error
-
-    @property
-    def ready(self) -> bool:
-        """Whether the model is loaded and the thread takes utterances."""
-        return self._ready.is_set() and self._error is None
-
-    @property
-    def hangs(self) -> str | None:
-        """What is wrong and what to do, while the engine hangs and can't be stopped."""
-        return self._hangs
-
-    @property
-    def waiting(self) -> int:
-        """Jobs that wait for the engine, of all sessions."""
-        with self._changed:
-            return sum(len(lane) for lane in self._lanes.values())
-
-    def use(self, transcriber: Transcriber) -> None:
-        """Change to another engine, from the next utterance on. Waits until it is loaded.
-
-        What is queued waits too, and is lost to nobody.
-
-        Raises
-        ------
-        SttlabError
-            If the new engine can't be loaded; the old one goes on.
-        """
-        with self._using:
-            loaded: Future[None] = Future()
-            with self._changed:
-                if self._hangs:
-                    raise SessionError(self._hangs)
-                running = self._thread is not None and not (self._stopping or self._error)
-                if running:
-                    self._change = transcriber, loaded
-                    self._changed.notify_all()
-            if running:
-                loaded.result()
-            else:
-                self.stop()
-                self.transcriber = transcriber
-
-    def submit(self, owner: object, job: Job, give_up: Callable[[], bool]) -> bool:
-        """Queue a job in its owner's lane. Waits while the lane is full, until `give_up()`."""
-        with self._changed:
-            if self._hangs:
-                return False
-            lane = self._lanes.setdefault(owner, deque())
-            while len(lane) >= LANE_JOBS and not (self._stopping or self._error):
-                if give_up():
-                    return False
-                self._changed.wait(READ_S)
-            if self._stopping or self._error or self._hangs:
-                return False
-            lane.append(job)
-            if self._current and self._current[1].priority == Priority.PARTIAL > job.priority:
-                self._current[1].cancelled.set()
-            self._changed.notify_all()
-            return True
-
-    def forget(self, owner: object) -> list[Job]:
-        """Take back what an owner still has waiting, and what the engine is at; it stops soon."""
-        with self._changed:
-            jobs = list(self._lanes.pop(owner, ()))
-            if self._current and self._current[0] is owner:
-                job = self._current[1]
-                job.cancelled.set()
-                self._current = None
-                jobs.insert(0, job)
-            return jobs
-
-    def stop(self, timeout_s: float = 10.0) -> bool:
-        """Finish what is queued, end the thread, and say whether it ended in time.
-
-        What the engine is at when time is up is dropped.
-        """
-        self._request_stop()
-        thread = self._thread
-        if thread is None:
-            return True
-        thread.join(timeout_s)
-        if thread.is_alive():
-            self._drop_all()
-            thread.join(LAST_JOIN_S)
-        if thread.is_alive():
-            log.warning("the engine is still busy after %.0f s; its thread is left", timeout_s)
-            return False
-        assert self._watchdog is not None
-        self._watchdog.join(LAST_JOIN_S)
-        self._thread = self._watchdog = None
-        return True
-
-    def _request_stop(self) -> None:
-        with self._changed:
-            self._stopping = True
-            self._changed.notify_all()
-
-    def _drop_all(self) -> None:
-        with self._changed:
-            self._lanes.clear()
-            if self._current:
-                self._current[1].cancelled.set()
-
-    def _run(self) -> None:
-        try:
-            self.transcriber.load()
-        except ModelError as error:
-            self._error = error
-        except Exception as error:
-            log.exception("loading %s failed", self.transcriber.name)
-            self._error = ModelError(f"{self.transcriber.name} could not be loaded: {error}")
-        self._ready.set()
-        while (job := self._next()) is not None:
-            if isinstance(job, tuple):
-                self._load(*job)
-                continue
-            started = self._clock()
-            answer = self._ask(job)
-            if isinstance(answer, TranscribeError) and job.priority != Priority.PARTIAL:
-                log.warning("%s; once more", answer)
-                answer = self._ask(job)
-            with self._changed:
-                wanted = self._current is not None  # its owner has not taken it back
-                self._current = None
-                if self._hangs:
-                    log.warning("%s answers again", self.transcriber.name)
-                self._hangs = None
-            if wanted and answer is not None:
-                job.done(answer, self._clock() - started)
-            del job, answer  # lest an idle worker keeps a session alive
-        with self._changed:
-            change, self._change = self._change, None
-        if change:
-            change[1].set_exception(SessionError("the engine was stopped meanwhile"))
-
-    def _ask(self, job: Job) -> Answer | None:
-        """Have the engine transcribe, and judge its answer; None if the job was cancelled."""
-        limit_s = self._patience * (HANG_S + HANG_RTF * len(job.samples) / SAMPLE_RATE)
-        attempt = _Attempt(job, limit_s, overdue=threading.Event())
-        with self._changed:
-            if self._hangs or job.cancelled.is_set():
-                return None
-            self._attempt = attempt
-            self._changed.notify_all()
-        name = self.transcriber.name
-        try:
-            return checked(
-                self.transcriber.transcribe(
-                    job.samples,
-                    cancelled=lambda: job.cancelled.is_set() or attempt.overdue.is_set(),
-                )
-            )
-        except Cancelled:
-            if job.cancelled.is_set():
-                return None
-            return TranscribeError(f"{name} took longer than {limit_s:g} s, and was stopped")
-        except TranscribeError as error:
-            return error
-        except Exception as error:
-            log.exception("%s failed on an utterance", name)
-            return TranscribeError(f"{name} failed: {error}")
-        finally:
-            with self._changed:
-                self._attempt = None
-                self._changed.notify_all()
-
-    def _watch(self) -> None:
-        """Run `sttlab-watchdog`: stop an engine that takes too long; failing that, give it up."""
-        while True:
-            with self._changed:
-                if self._done:
-                    return
-                if not self._wait_until_stuck():
-                    continue
-                jobs = self._give_up()
-                why = TranscribeError(self._hangs)
-            while jobs:
-                jobs.pop(0).done(why, 0.0)
-
-    def _wait_until_stuck(self) -> bool:
-        """Wait for something to happen; say whether the engine doesn't even leave off."""
-        attempt = self._attempt
-        left_s = attempt.deadline - time.monotonic() if attempt else None
-        if attempt is None or (left_s is not None and left_s > 0):
-            self._changed.wait(left_s)
-            return False
-        if attempt.overdue.is_set():
-            return True
-        attempt.overdue.set()
-        attempt.deadline += self._patience * CANCEL_S
-        return False
-
-    def _give_up(self) -> list[Job]:
-        """Take back all jobs from an engine that hangs."""
-        assert self._attempt is not None
-        hung_s = self._attempt.limit_s + self._patience * CANCEL_S
-        self._hangs = (
-            f"{self.transcriber.name} has hung for {hung_s:g} s and can't be stopped: "
-            "restart sttlab"
-        )
-        log.error("%s", self._hangs)
-        if self._change:
-            self._change[1].set_exception(SessionError(self._hangs))
-            self._change = None
-        jobs = [self._attempt.job] if self._current else []
-        for lane in self._lanes.values():
-            jobs += lane
-            lane.clear()  # and stays: someone may wait for a place in it
-        self._attempt = self._current = None
-        self._changed.notify_all()
-        return jobs
-
-    def _load(self, transcriber: Transcriber, loaded: Future[None]) -> None:
-        try:
-            transcriber.load()
-        except SttlabError as error:
-            loaded.set_exception(error)
-        except Exception as error:
-            log.exception("loading %s failed", transcriber.name)
-            loaded.set_exception(ModelError(f"{transcriber.name} could not be loaded: {error}"))
-        else:
-            self.transcriber.close()
-            self.transcriber = transcriber
-            loaded.set_result(None)
-
-    def _next(self) -> Job | tuple[Transcriber, Future[None]] | None:
-        """Wait for a job, or an engine to change to; None when all is done and it is to stop."""
-        with self._changed:
-            while True:
-                if self._change and not (self._stopping or self._error):
-                    change, self._change = self._change, None
-                    return change
-                first: tuple[object, Job] | None = None
-                for owner, lane in self._lanes.items():
-                    for job in lane:
-                        if first is None or job.priority < first[1].priority:
-                            first = owner, job
-                if first is not None:
-                    owner, job = first
-                    self._lanes[owner].remove(job)
-                    self._lanes[owner] = self._lanes.pop(owner)  # to the end: fair
-                    self._changed.notify_all()
-                    if not job.cancelled.is_set():
-                        self._current = owner, job
-                        return job
-                elif self._stopping or self._error:
-                    self._done = True
-                    self._changed.notify_all()
-                    return None
-                else:
-                    self._changed.wait()
-
-    def __enter__(self) -> AsrWorker:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-
-_workers: weakref.WeakSet[AsrWorker] = weakref.WeakSet()  # whose threads may be running
-
-
-@atexit.register
-def _end_workers() -> None:
-    """End them before the interpreter goes: a thread killed inside torch takes the process down."""
-    for worker in list(_workers):
-        worker._drop_all()
-        worker.stop(LAST_JOIN_S)
 
 
 @dataclass(eq=False)

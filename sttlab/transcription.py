@@ -13,10 +13,10 @@ from sttlab import export
 from sttlab.audio import Recording, load
 from sttlab.config import TranscribeConfig, VadConfig
 from sttlab.core import segment
+from sttlab.engines import make_transcriber
+from sttlab.engines.base import Suppression, Transcriber, Transcription
 from sttlab.errors import ConfigError
 from sttlab.events import Segment, Utterance
-from sttlab.transcribe import make_transcriber
-from sttlab.transcribe.base import Suppression, Transcriber, Transcription
 
 
 @dataclass(frozen=True, kw_only=True)

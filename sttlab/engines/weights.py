@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from sttlab.engines.ctranslate2 import read_variables, to_checkpoint
 from sttlab.errors import ModelError, ModelNotFound
-from sttlab.transcribe.ctranslate2 import read_variables, to_checkpoint
 
 log = logging.getLogger(__name__)
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from sttlab.audio import SAMPLE_RATE, load, to_pcm16
-from sttlab.batch import transcribe
 from sttlab.config import TranscribeConfig
+from sttlab.engines import make_transcriber
+from sttlab.engines.base import Cancelled, Transcriber, invented, pieces
+from sttlab.engines.whisper import WhisperTranscriber
 from sttlab.errors import ConfigError, ModelError, TranscribeError
 from sttlab.evaluate.wer import wer
-from sttlab.transcribe import make_transcriber
-from sttlab.transcribe.base import Cancelled, Transcriber, invented, pieces
-from sttlab.transcribe.whisper import WhisperTranscriber
+from sttlab.transcription import transcribe
 
 pytestmark = pytest.mark.needs("whisper", "faster-whisper")
 

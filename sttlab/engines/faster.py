@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE, normalise
 from sttlab.config import TranscribeConfig
-from sttlab.errors import ConfigError, MissingExtra, ModelError, SourceError, TranscribeError
-from sttlab.events import Segment, Word
-from sttlab.transcribe.base import (
+from sttlab.engines.base import (
     Cancelled,
     Suppression,
     Transcription,
@@ -22,7 +20,9 @@ from sttlab.transcribe.base import (
     whole_words,
     word_confidence,
 )
-from sttlab.transcribe.weights import find_ctranslate2
+from sttlab.engines.weights import find_ctranslate2
+from sttlab.errors import ConfigError, MissingExtra, ModelError, SourceError, TranscribeError
+from sttlab.events import Segment, Word
 
 
 class FasterTranscriber:

@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE, normalise
 from sttlab.config import TranscribeConfig
-from sttlab.errors import ConfigError, MissingExtra, ModelError, SourceError, TranscribeError
-from sttlab.events import Segment, Word
-from sttlab.transcribe import weights
-from sttlab.transcribe.base import (
+from sttlab.engines import weights
+from sttlab.engines.base import (
     Cancelled,
     Suppression,
     Transcription,
@@ -28,7 +26,9 @@ from sttlab.transcribe.base import (
     whole_words,
     word_confidence,
 )
-from sttlab.transcribe.int8 import quantise_logits
+from sttlab.engines.int8 import quantise_logits
+from sttlab.errors import ConfigError, MissingExtra, ModelError, SourceError, TranscribeError
+from sttlab.events import Segment, Word
 
 if TYPE_CHECKING:
     import torch

@@ -1,0 +1,1 @@
+"""The running pipeline: audio in, text out, on threads of its own."""
