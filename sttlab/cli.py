@@ -33,7 +33,7 @@ from sttlab.errors import ConfigError, MissingExtra, ModelNotFound, SttlabError
 
 if TYPE_CHECKING:
     from sttlab.capture.base import AudioSource
-    from sttlab.engines.base import Transcriber
+    from sttlab.engines.base import Engine
     from sttlab.live.session import Session
     from sttlab.live.worker import AsrWorker
     from sttlab.transcription import FileTranscript
@@ -268,13 +268,13 @@ def serve(
         raise typer.BadParameter("--keyfile needs --certfile")
     settings = _settings(config, model, language)
     from sttlab import AsrWorker, Session
-    from sttlab.engines import make_transcriber
+    from sttlab.engines import make_engine
     from sttlab.server.app import create_app
     from sttlab.server.gate import choose_token
     from sttlab.server.launch import Server, own_name, with_token
 
     token = choose_token(host, token)
-    worker = AsrWorker(make_transcriber(settings.transcribe))
+    worker = AsrWorker(make_engine(settings.transcribe))
     session = Session(_sound(source, device), vad=settings.vad, model=worker)
     web = create_app(
         session,
@@ -344,9 +344,9 @@ def transcribe(
     targets = _targets(files, output, format.value) if output else [None] * len(files)
     if output:
         output.mkdir(parents=True, exist_ok=True)
-    from sttlab.engines import make_transcriber
+    from sttlab.engines import make_engine
 
-    engine = make_transcriber(settings.transcribe)
+    engine = make_engine(settings.transcribe)
     failures = 0
     with _side_thread() as thread:
         _say(f"loading {engine.name}")
@@ -368,7 +368,7 @@ def transcribe(
 
 
 def _transcribe(
-    file: Path, engine: Transcriber, settings: Config, thread: ThreadPoolExecutor
+    file: Path, engine: Engine, settings: Config, thread: ThreadPoolExecutor
 ) -> FileTranscript:
     """Transcribe one file on the engine's thread, with a bar for it on stderr."""
     from sttlab import transcription
@@ -568,10 +568,10 @@ def _matched(expected: list[str], heard: list[str]) -> int:
 
 
 def _load_worker(settings: Config) -> AsrWorker:
-    from sttlab.engines import make_transcriber
+    from sttlab.engines import make_engine
     from sttlab.live.worker import AsrWorker
 
-    worker = AsrWorker(make_transcriber(settings.transcribe))
+    worker = AsrWorker(make_engine(settings.transcribe))
     _load(worker)
     return worker
 

@@ -13,8 +13,8 @@ from sttlab import export
 from sttlab.audio import Recording, load
 from sttlab.config import TranscribeConfig, VadConfig
 from sttlab.core import segment
-from sttlab.engines import make_transcriber
-from sttlab.engines.base import Suppression, Transcriber, Transcription
+from sttlab.engines import make_engine
+from sttlab.engines.base import Engine, Suppression, Transcription
 from sttlab.errors import ConfigError
 from sttlab.events import Segment, Utterance
 
@@ -88,7 +88,7 @@ class FileTranscript:
 def transcribe(
     sound: str | Path | Recording,
     *,
-    model: str | Transcriber = "tiny.en",
+    model: str | Engine = "tiny.en",
     language: str | None = None,
     task: Literal["transcribe", "translate"] = "transcribe",
     initial_prompt: str | None = None,
@@ -101,7 +101,7 @@ def transcribe(
     Parameters
     ----------
     sound : path or Recording
-    model : str or Transcriber
+    model : str or Engine
         A model's name or path, loaded for this call; or an engine, to load it once for many
         recordings, which then also holds `language`, `task`, `initial_prompt` and `words`.
     language, task, initial_prompt, words
@@ -132,7 +132,7 @@ def transcribe(
             initial_prompt=initial_prompt,
             words=words,
         )
-        engine = make_transcriber(config)
+        engine = make_engine(config)
         try:
             return _transcribe(sound, engine, vad, progress)
         finally:
@@ -147,7 +147,7 @@ def transcribe(
 
 def _transcribe(
     sound: str | Path | Recording,
-    engine: Transcriber,
+    engine: Engine,
     vad: VadConfig | None,
     progress: Callable[[float, float], None] | None,
 ) -> FileTranscript:

@@ -247,7 +247,7 @@ def soak(
     from sttlab.bench import material, report
     from sttlab.bench import soak as bench
     from sttlab.config import TranscribeConfig
-    from sttlab.engines import make_transcriber
+    from sttlab.engines import make_engine
 
     config = TranscribeConfig(model=model, language=language) if model else None
     clips, _ = material.read_clips(_folder(recordings), language, SHORTEST_S, LONGEST_S)
@@ -258,7 +258,7 @@ def soak(
             hours=hours,
             seed=seed,
             faults_per_hour=faults_per_hour,
-            engine=make_transcriber(config) if config else None,
+            engine=make_engine(config) if config else None,
             progress=progress,
         )
     settings = {"faults_per_hour": faults_per_hour, "model": model, "seed": seed}

@@ -77,11 +77,11 @@ def _faster(options: dict[str, Any], compute_type: str, batched: bool) -> Transc
 
 def _sttlab(options: dict[str, Any]) -> Transcribe:
     from sttlab.audio import Recording
-    from sttlab.engines import make_transcriber
+    from sttlab.engines import make_engine
     from sttlab.transcription import transcribe
 
     config = config_of(options)
-    engine = make_transcriber(config.transcribe)
+    engine = make_engine(config.transcribe)
     engine.load()
     return lambda samples: (
         transcribe(Recording(samples=samples, origin="bench"), model=engine, vad=config.vad).text
@@ -89,9 +89,9 @@ def _sttlab(options: dict[str, Any]) -> Transcribe:
 
 
 def _uncut(options: dict[str, Any]) -> Transcribe:
-    from sttlab.engines import make_transcriber
+    from sttlab.engines import make_engine
 
-    engine = make_transcriber(config_of(options).transcribe)
+    engine = make_engine(config_of(options).transcribe)
     engine.load()
     return lambda samples: engine.transcribe(samples).text
 

@@ -347,7 +347,7 @@ class _Clock:
 
 def main() -> None:
     """Be the server."""
-    from sttlab.engines import make_transcriber
+    from sttlab.engines import make_engine
     from sttlab.live.session import Session
     from sttlab.live.worker import AsrWorker
     from sttlab.server.launch import launch_server
@@ -355,7 +355,7 @@ def main() -> None:
     model = sys.argv[1]
     config = TranscribeConfig(model=model, language="en")
     beeps = model == CLOCK
-    with AsrWorker(_Clock() if beeps else make_transcriber(config)) as worker:
+    with AsrWorker(_Clock() if beeps else make_engine(config)) as worker:
         session = Session(_Beeper(), vad=VAD if beeps else VadConfig(), model=worker)
         with launch_server(session, port=0) as server:
             say(ws_url=server.ws_url)

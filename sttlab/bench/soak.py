@@ -29,7 +29,7 @@ from sttlab.bench.visitors import Visitors
 from sttlab.capture.base import Block
 from sttlab.config import VadConfig
 from sttlab.core import segment
-from sttlab.engines.base import Cancelled, Transcriber, Transcription, never
+from sttlab.engines.base import Cancelled, Engine, Transcription, never
 from sttlab.errors import SourceError, TranscribeError
 from sttlab.events import (
     DeviceLost,
@@ -191,12 +191,12 @@ class Flaky:
 
     Parameters
     ----------
-    inner : Transcriber or None
+    inner : Engine or None
         None for one that takes no time and hears nothing.
     dice : Dice
     """
 
-    def __init__(self, inner: Transcriber | None, dice: Dice) -> None:
+    def __init__(self, inner: Engine | None, dice: Dice) -> None:
         self.name = f"flaky {inner.name if inner else 'checksum'}"
         self._inner = inner
         self._dice = dice
@@ -401,7 +401,7 @@ def run(
     hours: float,
     seed: int,
     faults_per_hour: float,
-    engine: Transcriber | None = None,
+    engine: Engine | None = None,
     progress: Callable[[str, float], None] = lambda label, done: None,
 ) -> Soak:
     """Play `hours` of clips to a server, as fast as it takes them.
@@ -414,7 +414,7 @@ def run(
         Of what is played, and of what goes wrong.
     faults_per_hour : float
         Of each of the two, source and engine; visitors do their worst all the time.
-    engine : Transcriber, optional
+    engine : Engine, optional
         Without one, text is a checksum and takes no time.
     """
     faults: Counter[str] = Counter()

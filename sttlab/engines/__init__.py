@@ -1,15 +1,15 @@
 """Utterances to text."""
 
 from sttlab.config import TranscribeConfig
-from sttlab.engines.base import Transcriber
+from sttlab.engines.base import Engine
 
 
-def make_transcriber(config: TranscribeConfig) -> Transcriber:
+def make_engine(config: TranscribeConfig) -> Engine:
     """Make the engine that a config asks for; it loads its model later."""
     if config.engine == "faster-whisper":
-        from sttlab.engines.faster import FasterTranscriber
+        from sttlab.engines.faster import FasterWhisperEngine
 
-        return FasterTranscriber(config)
-    from sttlab.engines.whisper import WhisperTranscriber
+        return FasterWhisperEngine(config)
+    from sttlab.engines.whisper import WhisperEngine
 
-    return WhisperTranscriber(config)
+    return WhisperEngine(config)

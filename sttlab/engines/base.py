@@ -63,7 +63,7 @@ class Transcription:
 
 
 class Cancelled(Exception):
-    """Raised by `Transcriber.transcribe` soon after its `cancelled` has said so."""
+    """Raised by `Engine.transcribe` soon after its `cancelled` has said so."""
 
 
 def never() -> bool:
@@ -71,7 +71,7 @@ def never() -> bool:
     return False
 
 
-class Transcriber(Protocol):
+class Engine(Protocol):
     """A speech-to-text engine. Made cheaply, loaded once, used by one thread at a time."""
 
     @property

@@ -25,8 +25,8 @@ from sttlab.errors import ConfigError, MissingExtra, ModelError, SourceError, Tr
 from sttlab.events import Segment, Word
 
 
-class FasterTranscriber:
-    """Whisper through faster-whisper; see `Transcriber`.
+class FasterWhisperEngine:
+    """Whisper through faster-whisper; see `Engine`.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class FasterTranscriber:
         return f"faster-whisper {self.config.model}"
 
     def load(self) -> None:
-        """Load the weights and warm up; see `Transcriber.load`."""
+        """Load the weights and warm up; see `Engine.load`."""
         if self._model is not None:
             return
         try:
@@ -81,7 +81,7 @@ class FasterTranscriber:
         *,
         cancelled: Callable[[], bool] = never,
     ) -> Transcription:
-        """Turn one utterance into text; see `Transcriber.transcribe`. Asks `cancelled` rarely."""
+        """Turn one utterance into text; see `Engine.transcribe`. Asks `cancelled` rarely."""
         self.load()
         try:
             sound = normalise(samples, sample_rate)

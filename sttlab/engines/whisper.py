@@ -72,8 +72,8 @@ class _Decoded:
         return self.compression > LOOP_COMPRESSION
 
 
-class WhisperTranscriber:
-    """Whisper through openai-whisper; see `Transcriber`.
+class WhisperEngine:
+    """Whisper through openai-whisper; see `Engine`.
 
     With tiny.en and base the encoder hears each utterance in a window of its length and some
     seconds of silence instead of Whisper's thirty; if the text is poor, the thirty are tried.
@@ -94,7 +94,7 @@ class WhisperTranscriber:
         return f"whisper {self.config.model}"
 
     def load(self) -> None:
-        """Load the weights and warm up; see `Transcriber.load`.
+        """Load the weights and warm up; see `Engine.load`.
 
         Raises
         ------
@@ -173,7 +173,7 @@ class WhisperTranscriber:
         *,
         cancelled: Callable[[], bool] = never,
     ) -> Transcription:
-        """Turn one utterance into text; see `Transcriber.transcribe`."""
+        """Turn one utterance into text; see `Engine.transcribe`."""
         self.load()
         try:
             sound = normalise(samples, sample_rate)

@@ -34,8 +34,8 @@ from sttlab.endpoint import (
     mark,
     moment_peaks,
 )
-from sttlab.engines import make_transcriber
-from sttlab.engines.base import Transcriber
+from sttlab.engines import make_engine
+from sttlab.engines.base import Engine
 from sttlab.errors import ConfigError
 from sttlab.evaluate.labels import Labels, Turn
 from sttlab.evaluate.score import COLLAR_S, GAP_S, Finds, Scores, Truth, judge
@@ -161,7 +161,7 @@ class Sweep:
         texts: str | Sequence[str | None],
         *,
         settings: Iterable[int] | None = None,
-        model: str | Transcriber = "tiny.en",
+        model: str | Engine = "tiny.en",
         language: str = "en",
         progress: Callable[[int, int], None] | None = None,
     ) -> dict[int, WordErrors]:
@@ -176,7 +176,7 @@ class Sweep:
         settings : iterable of int, optional
             Which settings; by default those that nothing beats in endpoint delay and in utterances
             cut off or missed.
-        model : str or Transcriber
+        model : str or Engine
             A model's name or path, loaded for this call, or an engine.
         language : str
             ISO 639-1 code.
@@ -210,7 +210,7 @@ class Sweep:
         chosen = self.front(*TRADE) if settings is None else list(settings)
         engine = model
         if isinstance(engine, str):
-            engine = make_transcriber(TranscribeConfig(model=engine, language=language))
+            engine = make_engine(TranscribeConfig(model=engine, language=language))
         found = {
             i: [(r, utterance) for r in kept for utterance in self.traces[r].utterances(config)]
             for i, config in ((i, self.configs[i]) for i in chosen)

@@ -27,8 +27,8 @@ from sttlab.audio import SAMPLE_RATE
 from sttlab.capture.base import AudioSource, Block
 from sttlab.config import TranscribeConfig, VadConfig
 from sttlab.core import StreamCore
-from sttlab.engines import make_transcriber
-from sttlab.engines.base import Transcriber, Transcription
+from sttlab.engines import make_engine
+from sttlab.engines.base import Engine, Transcription
 from sttlab.errors import SessionError, SttlabError, TranscribeError
 from sttlab.events import (
     DeviceLost,
@@ -146,7 +146,7 @@ class Session:
     ----------
     source : AudioSource
     vad : VadConfig, optional
-    model : str, TranscribeConfig, Transcriber or AsrWorker
+    model : str, TranscribeConfig, Engine or AsrWorker
         A model's name; or all about it; or an engine; or a worker that other sessions share.
     partials : bool
         Whether to emit `Partial` while someone speaks, even if nobody asks by `want_partials`. May
@@ -178,7 +178,7 @@ class Session:
         source: AudioSource,
         *,
         vad: VadConfig | None = None,
-        model: str | TranscribeConfig | Transcriber | AsrWorker = "tiny.en",
+        model: str | TranscribeConfig | Engine | AsrWorker = "tiny.en",
         partials: bool = False,
         live: bool = True,
         clock: Callable[[], float] = time.monotonic,
@@ -746,13 +746,11 @@ def _same_sound(one: Utterance, other: Utterance) -> bool:
     return (one.start_sample, one.end_sample) == (other.start_sample, other.end_sample)
 
 
-def _make_worker(
-    model: str | TranscribeConfig | Transcriber, clock: Callable[[], float]
-) -> AsrWorker:
+def _make_worker(model: str | TranscribeConfig | Engine, clock: Callable[[], float]) -> AsrWorker:
     if isinstance(model, str):
         model = TranscribeConfig(model=model)
     if isinstance(model, TranscribeConfig):
-        model = make_transcriber(model)
+        model = make_engine(model)
     return AsrWorker(model, clock=clock)
 
 

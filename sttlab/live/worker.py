@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE
-from sttlab.engines.base import Cancelled, Transcriber, Transcription, checked
+from sttlab.engines.base import Cancelled, Engine, Transcription, checked
 from sttlab.errors import ModelError, SessionError, SttlabError, TranscribeError
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class AsrWorker:
 
     Parameters
     ----------
-    transcriber : Transcriber
+    transcriber : Engine
     patience : float
         Multiplies the time that the engine may take, which is HANG_S and HANG_RTF times the sound.
     clock : callable
@@ -98,7 +98,7 @@ class AsrWorker:
 
     def __init__(
         self,
-        transcriber: Transcriber,
+        transcriber: Engine,
         *,
         patience: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
@@ -113,7 +113,7 @@ class AsrWorker:
         self._stopping = False
         self._error: ModelError | None = None
         self._thread: threading.Thread | None = None
-        self._change: tuple[Transcriber, Future[None]] | None = None
+        self._change: tuple[Engine, Future[None]] | None = None
         self._using = threading.Lock()
         self._watchdog: threading.Thread | None = None
         self._attempt: _Attempt | None = None
@@ -175,7 +175,7 @@ class AsrWorker:
         with self._changed:
             return sum(len(lane) for lane in self._lanes.values())
 
-    def use(self, transcriber: Transcriber) -> None:
+    def use(self, transcriber: Engine) -> None:
         """Change to another engine, from the next utterance on. Waits until it is loaded.
 
         What is queued waits too, and is lost to nobody.
@@ -370,7 +370,7 @@ class AsrWorker:
         self._changed.notify_all()
         return jobs
 
-    def _load(self, transcriber: Transcriber, loaded: Future[None]) -> None:
+    def _load(self, transcriber: Engine, loaded: Future[None]) -> None:
         try:
             transcriber.load()
         except SttlabError as error:
@@ -383,7 +383,7 @@ class AsrWorker:
             self.transcriber = transcriber
             loaded.set_result(None)
 
-    def _next(self) -> Job | tuple[Transcriber, Future[None]] | None:
+    def _next(self) -> Job | tuple[Engine, Future[None]] | None:
         """Wait for a job, or an engine to change to; None when all is done and it is to stop."""
         with self._changed:
             while True:

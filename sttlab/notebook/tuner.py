@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sttlab.audio import SAMPLE_RATE, wav_bytes
 from sttlab.config import Config, TranscribeConfig, VadConfig
 from sttlab.core import Sound
-from sttlab.engines import make_transcriber
+from sttlab.engines import make_engine
 from sttlab.errors import SttlabError, TranscribeError
 from sttlab.evaluate.labels import Labels
 from sttlab.evaluate.score import Scores, score
@@ -434,7 +434,7 @@ class _Texts:
                 if isinstance(config, str):
                     config = TranscribeConfig(model=config)
                 assert isinstance(config, TranscribeConfig)
-                self._worker = AsrWorker(make_transcriber(config))
+                self._worker = AsrWorker(make_engine(config))
                 weakref.finalize(self, AsrWorker._request_stop, self._worker).atexit = False
             self._worker.start(wait=False)
         except SttlabError as error:

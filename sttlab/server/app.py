@@ -19,7 +19,7 @@ from sttlab.capture import Microphone
 from sttlab.config import Config
 from sttlab.errors import ConfigError, SttlabError
 from sttlab.live.session import Session
-from sttlab.server.engine import Engine
+from sttlab.server.engine import SharedEngine
 from sttlab.server.files import STOPPED, Files
 from sttlab.server.gate import (
     TOKEN_VARIABLE,
@@ -93,7 +93,7 @@ def create_app(
         config = Config.load(path) if path else Config()
         token = choose_token("localhost", token)
         session = Session(Microphone(), vad=config.vad, model=config.transcribe)
-    engine = Engine(session.worker)
+    engine = SharedEngine(session.worker)
     metrics = Metrics()
     hub = Hub(session, engine, metrics, locked=locked)
     microphones = Microphones(hub)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from sttlab.config import TranscribeConfig
-from sttlab.engines import make_transcriber
+from sttlab.engines import make_engine
 from sttlab.engines.weights import list_models
 from sttlab.errors import ConfigError
 from sttlab.live.worker import AsrWorker
@@ -16,7 +16,7 @@ from sttlab.live.worker import AsrWorker
 CHOICES = ("model", "language")
 
 
-class Engine:
+class SharedEngine:
     """Belongs to the event loop's thread.
 
     Parameters
@@ -59,7 +59,7 @@ class Engine:
             try:
                 if config.model != self.config.model:
                     await self._require(config.model)
-                await asyncio.to_thread(self.worker.use, make_transcriber(config))
+                await asyncio.to_thread(self.worker.use, make_engine(config))
             finally:
                 self.busy = None
 

@@ -30,7 +30,7 @@ from sttlab.events import (
 )
 from sttlab.live.session import Session
 from sttlab.server import protocol
-from sttlab.server.engine import CHOICES, Engine
+from sttlab.server.engine import CHOICES, SharedEngine
 from sttlab.server.limits import MAX_MESSAGE_BYTES, Allowance
 from sttlab.server.metrics import Metrics
 from sttlab.server.protocol import End, Hello, Set, State, Using
@@ -102,7 +102,7 @@ class Hub:
     ----------
     session : Session
         Held while there are clients; other hubs may hold it too.
-    engine : Engine
+    engine : SharedEngine
         Of the session.
     metrics : Metrics
     locked : bool
@@ -110,7 +110,7 @@ class Hub:
     """
 
     def __init__(
-        self, session: Session, engine: Engine, metrics: Metrics, *, locked: bool = False
+        self, session: Session, engine: SharedEngine, metrics: Metrics, *, locked: bool = False
     ) -> None:
         self.session = session
         self.engine = engine

@@ -22,7 +22,7 @@ from sttlab.bench.material import Clip, read_clips
 from sttlab.bench.report import surroundings, table
 from sttlab.config import TranscribeConfig
 from sttlab.engines.base import word_confidence
-from sttlab.engines.whisper import WhisperTranscriber
+from sttlab.engines.whisper import WhisperEngine
 from sttlab.evaluate.wer import normaliser, wer
 from tests.benchmarks import study
 
@@ -47,7 +47,7 @@ class Judged:
     right: bool
 
 
-class Telling(WhisperTranscriber):
+class Telling(WhisperEngine):
     """Whisper that keeps the probabilities of the tokens of each word, in order."""
 
     kept: list[list[float]]

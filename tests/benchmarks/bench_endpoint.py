@@ -24,7 +24,7 @@ from sttlab.bench.material import conversation, read_clips
 from sttlab.bench.report import surroundings, table
 from sttlab.config import TranscribeConfig, VadConfig
 from sttlab.core import segment
-from sttlab.engines.whisper import WhisperTranscriber
+from sttlab.engines.whisper import WhisperEngine
 from sttlab.evaluate.labels import load_labels
 from tests.benchmarks import study
 
@@ -108,7 +108,7 @@ class Reader:
         return self._known[key]
 
 
-class Engine(WhisperTranscriber):
+class Engine(WhisperEngine):
     """Whisper that also says how sure it is of its last token and of the end."""
 
     last = over = 0.0

@@ -19,9 +19,9 @@ SPINS = {"libgomp's own": "300000", "none": "0", "sttlab's": "10000"}
 def child() -> None:
     import sttlab as stt
     from sttlab.config import TranscribeConfig
-    from sttlab.engines import make_transcriber
+    from sttlab.engines import make_engine
 
-    engine = make_transcriber(TranscribeConfig())
+    engine = make_engine(TranscribeConfig())
     engine.load()
     recording = stt.load(DATA / "monologue.flac")
     print("loaded", flush=True)

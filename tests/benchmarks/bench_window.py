@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from sttlab.bench.material import Clip, read_clips
 from sttlab.bench.report import surroundings, table
 from sttlab.config import TranscribeConfig
-from sttlab.engines.whisper import SHORT_WINDOWS_S, WINDOW_S, WhisperTranscriber
+from sttlab.engines.whisper import SHORT_WINDOWS_S, WINDOW_S, WhisperEngine
 from sttlab.evaluate.wer import WordErrors, difference, wer
 from tests.benchmarks import study
 
@@ -68,7 +68,7 @@ def windows(model: str) -> list[Window]:
     return list(dict.fromkeys([FULL, *shortest, *after]))
 
 
-class AnyWindow(WhisperTranscriber):
+class AnyWindow(WhisperEngine):
     """Whisper in a window that may be changed."""
 
     window = FULL

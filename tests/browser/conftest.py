@@ -10,7 +10,7 @@ import pytest
 
 from sttlab.capture import FileSource
 from sttlab.config import TranscribeConfig
-from sttlab.engines import make_transcriber
+from sttlab.engines import make_engine
 from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
 from sttlab.server.launch import ServerHandle, launch_server
@@ -50,7 +50,7 @@ def opened(browser: Browser) -> Iterator[Opened]:
 @pytest.fixture(scope="module")
 def worker() -> Iterator[AsrWorker]:
     """The real tiny.en, for all sessions of a module."""
-    with AsrWorker(make_transcriber(TranscribeConfig(model="tiny.en"))) as worker:
+    with AsrWorker(make_engine(TranscribeConfig(model="tiny.en"))) as worker:
         yield worker
 
 

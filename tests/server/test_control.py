@@ -293,7 +293,7 @@ def made_from(config: TranscribeConfig) -> Counting:
 
 @pytest.fixture
 def choosable(monkeypatch: pytest.MonkeyPatch, source: Told) -> Session:
-    monkeypatch.setattr("sttlab.server.engine.make_transcriber", made_from)
+    monkeypatch.setattr("sttlab.server.engine.make_engine", made_from)
     return Session(source, vad=VAD, model=made_from(TranscribeConfig()))
 
 

@@ -22,7 +22,7 @@ import pytest
 
 from sttlab.audio import SAMPLE_RATE, to_pcm16, wav_bytes
 from sttlab.config import TranscribeConfig
-from sttlab.engines import make_transcriber
+from sttlab.engines import make_engine
 from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
 from sttlab.server import contract, decode, files
@@ -104,7 +104,7 @@ LONG = wav_bytes(speech(200))  # more utterances than may wait
 @pytest.mark.needs("whisper")
 @pytest.mark.parametrize("name", ["austen-5.flac", "word.mp3"])
 def test_a_recording_becomes_the_same_text_as_anywhere(name: str, data: Path) -> None:
-    engine = make_transcriber(TranscribeConfig(model="tiny.en"))
+    engine = make_engine(TranscribeConfig(model="tiny.en"))
     with launch_server(Session(Blocks(then_wait=True), model=engine), port=0) as server:
         with sending(server, (data / name).read_bytes()) as answer:
             told = lines(answer)

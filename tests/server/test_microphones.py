@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from sttlab.audio import SAMPLE_RATE, load, to_pcm16
 from sttlab.config import TranscribeConfig
-from sttlab.engines import make_transcriber
+from sttlab.engines import make_engine
 from sttlab.live.session import Session
 from sttlab.server import microphones
 from sttlab.server.launch import ServerHandle, launch_server
@@ -42,7 +42,7 @@ def sessions() -> int:
 @pytest.mark.needs("whisper")
 def test_each_microphone_gets_its_own_words_only(data: Path) -> None:
     said = {"austen-2": "young man", "austen-5": "amiable himself"}
-    engine = make_transcriber(TranscribeConfig(model="tiny.en"))
+    engine = make_engine(TranscribeConfig(model="tiny.en"))
     session = Session(Blocks(then_wait=True), model=engine)
     with launch_server(session, port=0) as server, contextlib.ExitStack() as stack:
         plain = stack.enter_context(client(server))
@@ -234,7 +234,7 @@ def test_the_engine_that_one_chooses_is_the_one_of_all(
         engine.config = config  # type: ignore[attr-defined]
         return engine
 
-    monkeypatch.setattr("sttlab.server.engine.make_transcriber", made_from)
+    monkeypatch.setattr("sttlab.server.engine.make_engine", made_from)
     session = Session(source, vad=VAD, model=made_from(TranscribeConfig()))
     with (
         launch_server(session, port=0) as server,

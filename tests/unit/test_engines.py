@@ -12,9 +12,9 @@ import pytest
 
 from sttlab.audio import SAMPLE_RATE, load, to_pcm16
 from sttlab.config import TranscribeConfig
-from sttlab.engines import make_transcriber
-from sttlab.engines.base import Cancelled, Transcriber, invented, pieces
-from sttlab.engines.whisper import WhisperTranscriber
+from sttlab.engines import make_engine
+from sttlab.engines.base import Cancelled, Engine, invented, pieces
+from sttlab.engines.whisper import WhisperEngine
 from sttlab.errors import ConfigError, ModelError, TranscribeError
 from sttlab.evaluate.wer import wer
 from sttlab.transcription import transcribe
@@ -23,8 +23,8 @@ pytestmark = pytest.mark.needs("whisper", "faster-whisper")
 
 
 @pytest.fixture(scope="module", params=["whisper", "faster-whisper"])
-def engine(request: pytest.FixtureRequest) -> Iterator[Transcriber]:
-    engine = make_transcriber(TranscribeConfig(engine=request.param, device="cpu"))
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    engine = make_engine(TranscribeConfig(engine=request.param, device="cpu"))
     engine.load()
     yield engine
     engine.close()
@@ -35,7 +35,7 @@ def young_man(data: Path) -> np.ndarray:
     return load(data / "austen-2.flac").samples
 
 
-def words(engine: Transcriber, samples: np.ndarray, rate: int = SAMPLE_RATE) -> str:
+def words(engine: Engine, samples: np.ndarray, rate: int = SAMPLE_RATE) -> str:
     return engine.transcribe(samples, rate).text.lower()
 
 
@@ -52,11 +52,11 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_sound_of_any_form_is_heard(engine: Transcriber, young_man: np.ndarray, form: str) -> None:
+def test_sound_of_any_form_is_heard(engine: Engine, young_man: np.ndarray, form: str) -> None:
     assert "young man" in words(engine, FORMS[form](young_man))
 
 
-def test_sound_of_any_rate_is_heard(engine: Transcriber, young_man: np.ndarray) -> None:
+def test_sound_of_any_rate_is_heard(engine: Engine, young_man: np.ndarray) -> None:
     import soxr
 
     assert "young man" in words(engine, soxr.resample(young_man, SAMPLE_RATE, 44_100), 44_100)
@@ -64,19 +64,19 @@ def test_sound_of_any_rate_is_heard(engine: Transcriber, young_man: np.ndarray) 
 
 
 @pytest.mark.parametrize("samples", [[], [0.5], np.zeros(100), np.zeros(SAMPLE_RATE * 3)])
-def test_nothing_is_heard_in_nothing(engine: Transcriber, samples: Any) -> None:
+def test_nothing_is_heard_in_nothing(engine: Engine, samples: Any) -> None:
     said = engine.transcribe(np.asarray(samples, np.float32))
     assert said.text == ""
     assert said.segments == ()
 
 
 @pytest.mark.parametrize("samples", [np.zeros((2, 2, 2)), np.array(["words"])])
-def test_what_cannot_be_heard_is_an_error(engine: Transcriber, samples: np.ndarray) -> None:
+def test_what_cannot_be_heard_is_an_error(engine: Engine, samples: np.ndarray) -> None:
     with pytest.raises(TranscribeError, match="can't be heard"):
         engine.transcribe(samples)
 
 
-def test_segments_lie_within_the_utterance_in_order(engine: Transcriber, data: Path) -> None:
+def test_segments_lie_within_the_utterance_in_order(engine: Engine, data: Path) -> None:
     recording = load(data / "austen-4.flac")
     said = engine.transcribe(recording.samples)
     edges = [edge for s in said.segments for edge in (s.start_s, s.end_s)]
@@ -90,7 +90,7 @@ def test_segments_lie_within_the_utterance_in_order(engine: Transcriber, data: P
 
 @pytest.mark.parametrize("name", ["whisper", "faster-whisper"])
 def test_words_on_request_lie_in_order_and_are_the_text(data: Path, name: Any) -> None:
-    engine = make_transcriber(TranscribeConfig(engine=name, device="cpu", words=True))
+    engine = make_engine(TranscribeConfig(engine=name, device="cpu", words=True))
     recording = load(data / "austen-3.flac")
     said = engine.transcribe(recording.samples)
     words = [word for segment in said.segments for word in segment.words]
@@ -102,18 +102,18 @@ def test_words_on_request_lie_in_order_and_are_the_text(data: Path, name: Any) -
     assert all(0 < word.confidence <= 1 for word in words)
     spoken = next(word for word in words if word.text.lower().startswith("selfish"))
     assert spoken.start_s == pytest.approx(3.1, abs=0.4)
-    plain = make_transcriber(TranscribeConfig(engine=name, device="cpu"))
+    plain = make_engine(TranscribeConfig(engine=name, device="cpu"))
     assert all(not segment.words for segment in plain.transcribe(recording.samples).segments)
     engine.close()
     plain.close()
 
 
-def test_the_same_sound_gives_the_same_text(engine: Transcriber, young_man: np.ndarray) -> None:
+def test_the_same_sound_gives_the_same_text(engine: Engine, young_man: np.ndarray) -> None:
     assert engine.transcribe(young_man) == engine.transcribe(young_man)
 
 
 def test_a_recording_has_its_text_in_order_and_progress_reaches_the_end(
-    engine: Transcriber, data: Path
+    engine: Engine, data: Path
 ) -> None:
     recording = load(data / "demo.flac")
     steps: list[tuple[float, float]] = []
@@ -126,7 +126,7 @@ def test_a_recording_has_its_text_in_order_and_progress_reaches_the_end(
     assert 0.9 * recording.duration_s < steps[-1][0] <= recording.duration_s
 
 
-def test_what_is_longer_than_a_window_loses_nothing(engine: Transcriber, data: Path) -> None:
+def test_what_is_longer_than_a_window_loses_nothing(engine: Engine, data: Path) -> None:
     gap = np.zeros(SAMPLE_RATE, np.float32)
     sounds, texts = [], []
     for i in (1, 2, 3, 4, 5, 1, 2):
@@ -139,13 +139,13 @@ def test_what_is_longer_than_a_window_loses_nothing(engine: Transcriber, data: P
     assert said.segments[-1].end_s > len(long) / SAMPLE_RATE - 3
 
 
-def test_cancelled_it_stops(engine: Transcriber, young_man: np.ndarray) -> None:
+def test_cancelled_it_stops(engine: Engine, young_man: np.ndarray) -> None:
     with pytest.raises(Cancelled):
         engine.transcribe(young_man, cancelled=lambda: True)
     assert "young man" in words(engine, young_man)
 
 
-def test_cancelled_in_the_midst_it_stops_too(engine: Transcriber, young_man: np.ndarray) -> None:
+def test_cancelled_in_the_midst_it_stops_too(engine: Engine, young_man: np.ndarray) -> None:
     asked = threading.Semaphore(0)
 
     def after_a_while() -> bool:
@@ -159,7 +159,7 @@ def test_cancelled_in_the_midst_it_stops_too(engine: Transcriber, young_man: np.
 READ = ("austen-1", "austen-2", "austen-3", "austen-4", "austen-5", "monologue", "pause", "cough")
 
 
-def test_words_are_as_right_as_the_model_makes_them(engine: Transcriber, data: Path) -> None:
+def test_words_are_as_right_as_the_model_makes_them(engine: Engine, data: Path) -> None:
     """12 to 16 errors in 205 words, by engine; twice that would be something broken."""
     said = [engine.transcribe(load(data / f"{name}.flac").samples).text for name in READ]
     found = wer([(data / f"{name}.txt").read_text() for name in READ], said)
@@ -167,7 +167,7 @@ def test_words_are_as_right_as_the_model_makes_them(engine: Transcriber, data: P
     assert found.wer < 0.15, found
 
 
-class Exact(WhisperTranscriber):
+class Exact(WhisperEngine):
     """Whisper with its weights as they come."""
 
     def _quantise(self, model: Any) -> None:
@@ -177,9 +177,7 @@ class Exact(WhisperTranscriber):
 def test_logits_in_eight_bits_say_what_exact_ones_say(data: Path) -> None:
     import torch
 
-    exact, quantised = (
-        kind(TranscribeConfig(device="cpu")) for kind in (Exact, WhisperTranscriber)
-    )
+    exact, quantised = (kind(TranscribeConfig(device="cpu")) for kind in (Exact, WhisperEngine))
     sounds = [load(data / f"{name}.flac").samples for name in READ[:4]]
     texts = [[e.transcribe(s).text for s in sounds] for e in (exact, quantised)]
     assert wer(*texts).wer < 0.05
@@ -209,7 +207,7 @@ def noise(kind: str, data: Path) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", ["white", "pink", "hum", "keyboard"])
 @pytest.mark.parametrize("level_dbfs", [-60, -45, -30])
-def test_noise_is_no_text(engine: Transcriber, data: Path, kind: str, level_dbfs: float) -> None:
+def test_noise_is_no_text(engine: Engine, data: Path, kind: str, level_dbfs: float) -> None:
     sound = noise(kind, data)
     sound = sound * (10 ** (level_dbfs / 20) / np.sqrt(np.mean(sound**2)))
     assert engine.transcribe(sound).text == ""
@@ -219,9 +217,9 @@ def test_a_language_the_model_does_not_know_is_refused() -> None:
     for kwargs in ({"language": "de"}, {"task": "translate"}):
         config = TranscribeConfig(model="tiny.en", **kwargs)  # type: ignore[arg-type]
         with pytest.raises(ConfigError, match=r"only English.*base"):
-            make_transcriber(config).load()
+            make_engine(config).load()
     with pytest.raises(ConfigError, match="code such as en or de"):
-        make_transcriber(TranscribeConfig(model="base", language="german")).load()
+        make_engine(TranscribeConfig(model="base", language="german")).load()
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:
@@ -230,23 +228,23 @@ def test_a_device_that_is_not_there_is_refused() -> None:
     if torch.cuda.is_available():
         return
     with pytest.raises(ModelError, match="cuda"):
-        make_transcriber(TranscribeConfig(device="cuda")).load()
+        make_engine(TranscribeConfig(device="cuda")).load()
 
 
 def test_a_prompt_gives_the_spelling(data: Path) -> None:
     sound = load(data / "austen-1.flac").samples
     config = TranscribeConfig(device="cpu", initial_prompt="Mr. Jon Dashwoode and his sister.")
-    assert "Dashwoode" in make_transcriber(config).transcribe(sound).text
+    assert "Dashwoode" in make_engine(config).transcribe(sound).text
 
 
 @pytest.fixture(scope="module")
-def multilingual() -> Iterator[Transcriber]:
-    engine = make_transcriber(TranscribeConfig(model="base", device="cpu"))
+def multilingual() -> Iterator[Engine]:
+    engine = make_engine(TranscribeConfig(model="base", device="cpu"))
     yield engine
     engine.close()
 
 
-def test_the_language_is_heard(multilingual: Transcriber, data: Path) -> None:
+def test_the_language_is_heard(multilingual: Engine, data: Path) -> None:
     for name, language in (("spanish.opus", "es"), ("swedish.flac", "sv"), ("austen-2.flac", "en")):
         said = multilingual.transcribe(load(data / name).samples)
         assert said.language == language
@@ -254,7 +252,7 @@ def test_the_language_is_heard(multilingual: Transcriber, data: Path) -> None:
 
 
 def test_a_translation_is_english(data: Path) -> None:
-    engine = make_transcriber(TranscribeConfig(model="base", device="cpu", task="translate"))
+    engine = make_engine(TranscribeConfig(model="base", device="cpu", task="translate"))
     text = engine.transcribe(load(data / "spanish.opus").samples).text.lower()
     assert " the " in text
     engine.close()

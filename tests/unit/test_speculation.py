@@ -12,8 +12,8 @@ import pytest
 
 from sttlab.audio import SAMPLE_RATE, load
 from sttlab.config import TranscribeConfig, VadConfig
-from sttlab.engines import make_transcriber
-from sttlab.engines.base import Transcriber
+from sttlab.engines import make_engine
+from sttlab.engines.base import Engine
 from sttlab.events import Event, Transcript, Utterance
 from sttlab.live.session import Session
 from tests.fakes import Blocks
@@ -26,8 +26,8 @@ WAIT_S = 60
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Transcriber]:
-    engine = make_transcriber(TranscribeConfig(device="cpu"))
+def engine() -> Iterator[Engine]:
+    engine = make_engine(TranscribeConfig(device="cpu"))
     engine.load()
     yield engine
     engine.close()
@@ -38,7 +38,7 @@ class Watched:
 
     name = "watched"
 
-    def __init__(self, engine: Transcriber) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.texts: list[str] = []
         self.done = threading.Semaphore(0)
@@ -79,7 +79,7 @@ def spoken(data: Path, count: int) -> list[np.ndarray]:
 
 
 def test_speech_that_pauses_again_and_again_gives_the_text_of_all_of_it(
-    engine: Transcriber, data: Path
+    engine: Engine, data: Path
 ) -> None:
     parts = []
     for i, piece in enumerate(spoken(data, 6), 1):

@@ -323,7 +323,7 @@ def test_word_errors_are_counted_and_shown(make_sweeper, monkeypatch):
         def close(self):
             pass
 
-    monkeypatch.setattr(module, "make_transcriber", lambda config: Engine())
+    monkeypatch.setattr(module, "make_engine", lambda config: Engine())
     sweeper = make_sweeper(texts=["word word word", None])
     sweeper.wait(WAIT_S)
     metric, pair = (find(sweeper.widget, "Dropdown", n) for n in ("Colours show", "Dots show"))

@@ -207,10 +207,10 @@ def test_models_are_listed_with_where_they_are(tmp_path: Path) -> None:
 
 def test_a_checkpoint_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
     from sttlab.config import TranscribeConfig
-    from sttlab.engines.whisper import WhisperTranscriber
+    from sttlab.engines.whisper import WhisperEngine
 
     path = tmp_path / "no.pt"
     path.write_bytes(b"no checkpoint")
     with pytest.raises(ModelError, match=r"no\.pt does not load as a Whisper checkpoint"):
-        WhisperTranscriber(TranscribeConfig(model=str(path))).load()
+        WhisperEngine(TranscribeConfig(model=str(path))).load()
     assert path.exists()
