@@ -28,13 +28,13 @@ from sttlab.endpoint import (
 from sttlab.events import (
     ConfigChanged,
     EndReason,
-    Event,
     Level,
     SamplesLost,
     SpeechDiscarded,
     SpeechPaused,
     SpeechStarted,
     State,
+    StreamEvent,
     Utterance,
 )
 from sttlab.vad import make_detector
@@ -83,12 +83,12 @@ class StreamCore:
         self._pending = np.empty(0, np.float32)
         self._recent: deque[tuple[int, NDArray[np.float32]]] = deque()
 
-    def update(self, config: VadConfig) -> list[Event]:
+    def update(self, config: VadConfig) -> list[StreamEvent]:
         """Use other settings from the next frame on. Nothing heard so far is lost.
 
         Another detector has another memory, so with it what is open ends.
         """
-        events: list[Event] = []
+        events: list[StreamEvent] = []
         if config.detector != self.config.detector:
             detector = make_detector(config)
             events += self.flush("interrupted")
@@ -100,18 +100,18 @@ class StreamCore:
         self._endpointer.limits = limits(config, self._frame_samples)
         return [*events, ConfigChanged(time_s=self.position / SAMPLE_RATE, config=config)]
 
-    def feed(self, block: Block) -> list[Event]:
+    def feed(self, block: Block) -> list[StreamEvent]:
         """Take the next block and say what it brought."""
-        events: list[Event] = []
+        events: list[StreamEvent] = []
         if block.lost_samples:
             events += self._skip(block.lost_samples)
         if len(block.samples):
             events += self._take(np.nan_to_num(block.samples, posinf=0.0, neginf=0.0))
         return events
 
-    def flush(self, reason: EndReason = "end") -> list[Event]:
+    def flush(self, reason: EndReason = "end") -> list[StreamEvent]:
         """End the open utterance and emit it. The stream may go on."""
-        events: list[Event] = []
+        events: list[StreamEvent] = []
         if len(self._pending):
             frame = np.zeros(self._frame_samples, np.float32)
             frame[: len(self._pending)] = self._pending
@@ -132,9 +132,9 @@ class StreamCore:
         now = Decision(ENDED, state.frame, state.begin, state.onset, state.end, state.frame)
         return self._utterance(now, "end")
 
-    def _skip(self, lost: int) -> list[Event]:
+    def _skip(self, lost: int) -> list[StreamEvent]:
         """Pass over lost samples: as silence, or as an end if they last as long as the timeout."""
-        events: list[Event] = []
+        events: list[StreamEvent] = []
         if lost < self.config.silence_timeout_s * SAMPLE_RATE:
             events += self._take(np.zeros(lost, np.float32))
         else:
@@ -143,7 +143,7 @@ class StreamCore:
         events.append(SamplesLost(time_s=self.position / SAMPLE_RATE, count=lost))
         return events
 
-    def _take(self, samples: NDArray[np.float32]) -> list[Event]:
+    def _take(self, samples: NDArray[np.float32]) -> list[StreamEvent]:
         self._recent.append((self.position, samples))
         self.position += len(samples)
         pending = np.concatenate([self._pending, samples])
@@ -156,11 +156,11 @@ class StreamCore:
         self._forget()
         return events
 
-    def _decide(self, frames: NDArray[np.float32]) -> list[Event]:
+    def _decide(self, frames: NDArray[np.float32]) -> list[StreamEvent]:
         first = self._endpointer.state.frame
         activity = self._detector.process(frames)
         decisions, phases = self._endpointer.push(activity)
-        events: list[Event] = []
+        events: list[StreamEvent] = []
         traced = 0
         for decision in decisions:
             events += self._trace(activity, phases, first, traced, decision.at - first)
@@ -184,7 +184,7 @@ class StreamCore:
             for i in range(start, stop)
         ]
 
-    def _event(self, decision: Decision) -> Event:
+    def _event(self, decision: Decision) -> StreamEvent:
         if decision.what == STARTED:
             start_s = self._sample(decision.onset) / SAMPLE_RATE
             return SpeechStarted(utterance_id=self._next_id, start_s=start_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,18 @@ State = Literal["listening", "speech", "pause"]
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something that happened in a session."""
+    """Something that happened in a session, which tells its listeners and clients of it."""
 
     kind: ClassVar[str]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class InternalEvent:
+    """Something that `StreamCore` tells its session, which tells nobody."""
+
+
+StreamEvent: TypeAlias = Event | InternalEvent
+"""What a `StreamCore` gives."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,10 +129,9 @@ class Utterance(Event):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SpeechPaused(Event):
+class SpeechPaused(InternalEvent):
     """Silence in an utterance: how it will be, unless speech goes on before the timeout."""
 
-    kind: ClassVar[str] = "speech_paused"
     utterance: Utterance
 
 

@@ -38,6 +38,7 @@ from sttlab.events import (
     SessionFailed,
     SourceEnded,
     SpeechPaused,
+    StreamEvent,
     Suppressed,
     Transcript,
     TranscriptionFailed,
@@ -535,10 +536,10 @@ class Session:
         self.error = error
         self._emit(SessionFailed(message=str(error)))
 
-    def _handle(self, events: list[Event]) -> None:
+    def _handle(self, events: list[StreamEvent]) -> None:
         for event in events:
-            if isinstance(event, SpeechPaused):
-                if self._live:
+            if not isinstance(event, Event):
+                if self._live and isinstance(event, SpeechPaused):
                     self._speculate(event.utterance)
                 continue
             self._emit(event)

@@ -181,7 +181,7 @@ class Hub:
         missed: list[str] = []
         if after is not None and stream and stream == state.stream:
             missed = [message for number, message in self._missed if number > after]
-        client.begin(protocol.full(hello) or "", missed)
+        client.begin(protocol.full(hello), missed)
 
     async def _talk(self, socket: WebSocket, client: Client) -> None:
         """Read, write, and watch for a client that is to be let go."""
@@ -398,7 +398,7 @@ class Hub:
         if comparable == self._told and not anyway:
             return
         self._told = comparable
-        message = protocol.full(state) or ""
+        message = protocol.full(state)
         for client in self.clients:
             if client.wants_all and client.greeted:
                 client.put(message)

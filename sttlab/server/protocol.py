@@ -22,7 +22,6 @@ from sttlab.events import (
     EndReason,
     Event,
     SessionFailed,
-    SpeechPaused,
     Suppressed,
     Transcript,
     TranscriptionFailed,
@@ -169,7 +168,7 @@ SENT: tuple[type[Event], ...] = (
     *(
         UtteranceEnded if event is Utterance else event
         for event in Event.__subclasses__()
-        if event.__module__ == events.__name__ and event is not SpeechPaused
+        if event.__module__ == events.__name__
     ),
 )
 FILE_SENT: tuple[type[Event], ...] = (
@@ -190,10 +189,8 @@ def plain(event: Event) -> str | None:
     return None
 
 
-def full(event: Event) -> str | None:
-    """Encode an event for a client that asked for all; None if it is internal."""
-    if isinstance(event, SpeechPaused):
-        return None
+def full(event: Event) -> str:
+    """Encode an event for a client that asked for all."""
     if isinstance(event, Utterance):
         event = UtteranceEnded(
             utterance_id=event.utterance_id,
@@ -210,9 +207,7 @@ def refusal(error: Exception, request: str | None) -> str:
     text = str(error)
     if len(text) > LONGEST_MESSAGE:
         text = text[: LONGEST_MESSAGE - 1] + "…"
-    message = full(Refused(message=text, request=request))
-    assert message is not None
-    return message
+    return full(Refused(message=text, request=request))
 
 
 def decode(text: str) -> Any:

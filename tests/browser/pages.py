@@ -126,9 +126,7 @@ class Stage:
     def say(self, event: Event) -> None:
         """Send an event as the server does."""
         assert self.socket is not None
-        message = protocol.full(event)
-        assert message is not None
-        self.socket.send(message)
+        self.socket.send(protocol.full(event))
 
     def level(self, state: State, level_dbfs: float = -30.0) -> None:
         """Send how loud it is."""

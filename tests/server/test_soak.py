@@ -16,7 +16,7 @@ from sttlab.bench import material, soak
 from sttlab.bench.commands import app
 from sttlab.bench.material import Clip
 from sttlab.core import StreamCore
-from sttlab.events import Event, Transcript, Utterance
+from sttlab.events import StreamEvent, Transcript, Utterance
 from sttlab.server import protocol
 from tests.fakes import Counting
 
@@ -40,7 +40,7 @@ def test_nothing_is_lost_but_what_is_reported_whatever_goes_wrong(clips: list[Cl
     assert "| lost otherwise | 0 |" in found.table()
 
 
-def every_tenth(drop: Callable[[Event], bool]) -> Callable[[Event], bool]:
+def every_tenth(drop: Callable[[StreamEvent], bool]) -> Callable[[StreamEvent], bool]:
     numbers = itertools.count(1)
     return lambda event: drop(event) and next(numbers) % 10 == 0
 

@@ -543,6 +543,7 @@ def test_the_engine_begins_in_the_pause_and_is_asked_once():
     with session:
         assert engine.taken.acquire(timeout=WAIT_S)
         assert source.drained.wait(WAIT_S)
+    assert all(isinstance(event, Event) for event in events), "what is internal was emitted"
     (utterance,) = (e for e in events if isinstance(e, Utterance))
     assert engine.lengths == [len(utterance.samples)]
     assert [t.text for t in session.history] == [str(len(utterance.samples))]
