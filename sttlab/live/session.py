@@ -45,6 +45,7 @@ from sttlab.events import (
     Utterance,
 )
 from sttlab.live.drafts import Drafts
+from sttlab.live.lease import Lease, Shared
 from sttlab.live.worker import Answer, AsrWorker, Job, Priority
 from sttlab.vad import require_detector
 
@@ -55,6 +56,7 @@ READ_S = 0.1  # the longest that a stop or new settings wait for the source
 STALL_S = 2.0  # without sound for so long, open speech is over
 LAST_S = 5.0  # of sound, read after a stop: as much as a microphone may have heard before
 STOP_S = 30.0  # for the engine to read what was said before a stop
+STOP_ENGINE_S = 10.0  # for its thread to end when no capture needs it
 HISTORY = 10_000  # transcripts kept by a session
 FAILED_S = 600.0  # of sound of the utterances that the engine failed on; the oldest are let go
 LISTENER_EVENTS = 2_000  # that `Session.events` holds for a reader
@@ -163,9 +165,6 @@ class Session:
         How often it was started; times and ids of utterances begin anew each time.
     error : SttlabError or None
         Why capture ended, if it failed.
-    kept : bool
-        Whether it goes on until `stop`, since `start` was called, and not just until the last
-        `release`.
 
     Examples
     --------
@@ -185,14 +184,10 @@ class Session:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lane = object()  # in the worker's hands, who must not hold the session itself
-        self._owns_worker = not isinstance(model, AsrWorker)
         self.worker = model if isinstance(model, AsrWorker) else _make_worker(model, clock)
         self.source = source
         self._partials = partials
         self._wanting: frozenset[object] = frozenset()  # who wants partials
-        self.kept = False
-        self._holders: set[object] = set()  # guarded by `_lifecycle`, as the next
-        self._engine_holders: set[object] = set()
         self._live = live
         self.error: SttlabError | None = None
         self.starts = 0
@@ -200,15 +195,27 @@ class Session:
         self._clock = clock
         self._callbacks: tuple[Callable[[Event], None], ...] = ()
         self._streams: tuple[EventStream, ...] = ()
-        self._lifecycle = threading.Lock()
+        self._lifecycle = threading.RLock()
         self._state = threading.Condition()  # guards the counts and the history
         self._history: deque[Transcript] = deque(maxlen=HISTORY)
         self._failed: deque[Utterance] = deque()  # bounded by FAILED_S
         self._stopping = threading.Event()
         self._abandoned = threading.Event()
         self._dsp: threading.Thread | None = None
-        if self._owns_worker:
-            weakref.finalize(self, AsrWorker._request_stop, self.worker)
+        me = weakref.proxy(self)  # lest a circle keep a forgotten session, and its microphone
+        self._capture = Shared(
+            self._lifecycle, lambda: me._start(), lambda timeout_s: me._stop(timeout_s), STOP_S
+        )
+        given = isinstance(model, AsrWorker)
+        self._engine = Shared(
+            self._lifecycle,
+            partial(self.worker.start, wait=False),
+            _leave if given else self.worker.stop,
+            STOP_ENGINE_S,
+        )
+        self._own = self.lease()  # of the person who calls `start`
+        if not given:
+            weakref.finalize(self, self.worker.request_stop)
         self._reset()
 
     def _reset(self) -> None:
@@ -239,20 +246,24 @@ class Session:
         ModelError
             If the model can't be had.
         """
-        with self._lifecycle:
-            self._start()
-            self.kept = True
+        try:
+            self._own.capture()
+        except BaseException:  # an interrupt of the kernel too
+            self._own.close()
+            raise
 
     def _start(self) -> None:
         if self._dsp is not None:
-            return
+            if not self.error or self.kept:
+                return
+            self._stop(STOP_S)
         self.source.open()
         self.starts += 1
         self._reset()
         self.error = None
         self._stopping.clear()
         self._abandoned.clear()
-        self.worker.start(wait=False)
+        self._engine.hold(self._lane)  # before capture, which hands it utterances
         self._dsp = threading.Thread(
             target=_capture,
             args=(weakref.ref(self), self.source, self._stopping),
@@ -262,54 +273,21 @@ class Session:
         self._dsp.start()
         try:
             self.worker.wait_ready()
-        except BaseException:  # an interrupt of the kernel too
+        except BaseException:
             self._stop(timeout_s=1.0)
             raise
 
-    def hold(self, holder: object) -> None:
-        """Start as `start` does, and go on until the last who holds it has let go of it.
+    def lease(self) -> Lease:
+        """Make a claim on capture and engine for one more who needs them; see `Lease`."""
+        return Lease(self._capture, self._engine, self.worker.wait_ready)
 
-        One that failed is started again, unless it is `kept`.
-
-        Raises
-        ------
-        SourceError, ModelError
-            See `start`. It is held even so.
-        """
-        with self._lifecycle:
-            self._holders.add(holder)
-            if self._dsp is not None and self.error and not self.kept:
-                self._stop(STOP_S)
-            self._start()
-
-    def release(self, holder: object) -> None:
-        """Let go, and stop as `stop` does if it is neither `kept` nor held by anyone else."""
-        with self._lifecycle:
-            self._holders.discard(holder)
-            if self._dsp is not None and not (self._holders or self.kept):
-                self._stop(STOP_S)
-
-    def hold_engine(self, holder: object) -> None:
-        """Load the model, and keep it and its thread until the last has let go of it.
-
-        Raises
-        ------
-        ModelError
-            If the model can't be had.
-        """
-        with self._lifecycle:
-            self.worker.start()
-            self._engine_holders.add(holder)
-
-    def release_engine(self, holder: object) -> None:
-        """Let go of the engine. Its thread ends if nobody needs it, unless the worker was given."""
-        with self._lifecycle:
-            self._engine_holders.discard(holder)
-            if self._dsp is None:
-                self._end_worker()
+    @property
+    def kept(self) -> bool:
+        """Whether capture goes on until `stop`, since `start` was called, whoever else holds it."""
+        return self._own.captures
 
     def change_source(self, source: AudioSource) -> None:
-        """Stop, and start again from another source if it is `kept` or held.
+        """Stop, and start again from another source if anyone holds it.
 
         Raises
         ------
@@ -317,11 +295,10 @@ class Session:
             See `start`. The session is stopped, and has its old source.
         """
         with self._lifecycle:
-            if self._dsp is not None:
-                self._stop(STOP_S)
+            self._stop(STOP_S)
             before, self.source = self.source, source
             try:
-                if self._holders or self.kept:
+                if self._capture.held:
                     self._start()
             except BaseException:
                 self.source = before
@@ -339,14 +316,14 @@ class Session:
         if threading.current_thread().name in ("sttlab-dsp", "sttlab-asr"):
             raise SessionError("stop was called from a callback of the session; use another thread")
         with self._lifecycle:
-            self.kept = False
-            if self._dsp is not None:
-                self._stop(timeout_s)
+            self._stop(timeout_s)
+            self._own.close()
 
     def _stop(self, timeout_s: float) -> None:
+        if self._dsp is None:
+            return
         deadline = self._clock() + timeout_s
         self._stopping.set()
-        assert self._dsp is not None
         self._dsp.join(timeout_s)
         if self._dsp.is_alive():
             log.warning("%s did not let go within %.0f s", self.source.name, timeout_s)
@@ -358,16 +335,12 @@ class Session:
         self._abandoned.set()
         for job in self.worker.forget(self._lane):
             job.done(TranscribeError(f"stopped after {timeout_s:g} s, before its turn"), 0.0)
-        self._end_worker(max(1.0, deadline - self._clock()))
+        self._engine.release(self._lane, max(1.0, deadline - self._clock()))
         self._dsp = None
         with self._state:
             streams, self._streams = self._streams, ()
         for stream in streams:
             stream.close()
-
-    def _end_worker(self, timeout_s: float = 10.0) -> None:
-        if self._owns_worker and not self._engine_holders:
-            self.worker.stop(timeout_s)
 
     def abandon(self) -> None:
         """Have a stop that waits for the engine, on another thread, wait no longer."""
@@ -753,6 +726,10 @@ def _make_worker(model: str | TranscribeConfig | Engine, clock: Callable[[], flo
     if isinstance(model, TranscribeConfig):
         model = make_engine(model)
     return AsrWorker(model, clock=clock)
+
+
+def _leave(timeout_s: float) -> None:
+    """Leave a worker that was given to its owner."""
 
 
 _COUNTED = {Transcript: "transcripts", Suppressed: "suppressed", TranscriptionFailed: "failed"}

@@ -234,7 +234,7 @@ class AsrWorker:
 
         What the engine is at when time is up is dropped.
         """
-        self._request_stop()
+        self.request_stop()
         thread = self._thread
         if thread is None:
             return True
@@ -250,7 +250,8 @@ class AsrWorker:
         self._thread = self._watchdog = None
         return True
 
-    def _request_stop(self) -> None:
+    def request_stop(self) -> None:
+        """Have the thread end once it has finished what is queued; does not wait for that."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()

@@ -435,7 +435,7 @@ class _Texts:
                     config = TranscribeConfig(model=config)
                 assert isinstance(config, TranscribeConfig)
                 self._worker = AsrWorker(make_engine(config))
-                weakref.finalize(self, AsrWorker._request_stop, self._worker).atexit = False
+                weakref.finalize(self, AsrWorker.request_stop, self._worker).atexit = False
             self._worker.start(wait=False)
         except SttlabError as error:
             self._texts[key] = str(error)

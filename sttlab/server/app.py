@@ -98,26 +98,23 @@ def create_app(
     hub = Hub(session, engine, metrics, locked=locked)
     microphones = Microphones(hub)
     files = Files(hub)
-    metrics.add_gauges(
-        clients=("Clients that hear the shared session", lambda: len(hub.clients)),
-        microphones=("Clients with sound of their own", lambda: len(microphones.open)),
-        engine_queue=("Jobs that wait for the engine", lambda: engine.worker.waiting),
-        ready=("1, or 0 if something is wrong", lambda: not hub.ailment()),
-    )
+    _add_gauges(metrics, hub, microphones)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        lease = session.lease()
         try:
-            await asyncio.to_thread(session.hold_engine, hub)
+            await asyncio.to_thread(lease.engine)
         except SttlabError as error:
             app.state.failure = str(error)
+            await asyncio.to_thread(lease.close)
             raise
         _log_start(only_here=on_its_own and token is None)
         giving_back = asyncio.create_task(keep_giving_back())
         yield
         giving_back.cancel()
         await asyncio.gather(hub.close(), microphones.close(), files.close())
-        await asyncio.to_thread(session.release_engine, hub)
+        await asyncio.to_thread(lease.close)
 
     app = FastAPI(title="sttlab", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.session = session
@@ -132,6 +129,15 @@ def create_app(
     app.add_middleware(Gate, hosts=hosts, origins=origins, token=token, open_here=open_here)
     app.add_middleware(_PlainFailure)
     return app
+
+
+def _add_gauges(metrics: Metrics, hub: Hub, microphones: Microphones) -> None:
+    metrics.add_gauges(
+        clients=("Clients that hear the shared session", lambda: len(hub.clients)),
+        microphones=("Clients with sound of their own", lambda: len(microphones.open)),
+        engine_queue=("Jobs that wait for the engine", lambda: hub.engine.worker.waiting),
+        ready=("1, or 0 if something is wrong", lambda: not hub.ailment()),
+    )
 
 
 def _add_routes(app: FastAPI) -> None:

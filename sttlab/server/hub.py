@@ -120,7 +120,7 @@ class Hub:
         self.problem: str | None = None
         self._id = secrets.token_hex(4)
         self._lock = asyncio.Lock()  # held while capture starts or stops
-        self._holds = False
+        self._lease = session.lease()
         self._partials = True  # for clients that want all
         self._silent = False
         self._stopping: set[asyncio.Task[None]] = set()
@@ -297,10 +297,9 @@ class Hub:
         async with self._lock:
             self._set_partials()
             problem = None
-            if self.clients and (not self._holds or self._failed()):
-                self._holds = True
+            if self.clients and (not self._lease.captures or self._failed()):
                 try:
-                    await asyncio.to_thread(self.session.hold, self)
+                    await asyncio.to_thread(self._lease.capture)
                     log.info("capture runs: %s", self.session.source.name)
                 except SttlabError as error:
                     problem = str(error)
@@ -316,9 +315,8 @@ class Hub:
             if self.clients:
                 return
             self.problem = None
-            if self._holds:
-                self._holds = False
-                await asyncio.to_thread(self.session.release, self)
+            if self._lease.captures:
+                await asyncio.to_thread(self._lease.close)
                 if not self.session.running:
                     log.info("capture stopped: nobody is connected")
 
@@ -351,7 +349,7 @@ class Hub:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
         self.clients.clear()
-        ours = self._holds or bool(self._stopping)  # and no stop of somebody else's
+        ours = self._lease.captures or bool(self._stopping)  # and no stop of somebody else's
         late = (
             asyncio.get_running_loop().call_later(CLOSE_S, self.session.abandon) if ours else None
         )

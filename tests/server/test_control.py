@@ -401,7 +401,7 @@ def test_a_worker_that_stops_says_so_to_who_changes_it() -> None:
         changing = threading.Thread(target=change)
         changing.start()
         wait_until_not(lambda: worker._change is None)
-        worker._request_stop()
+        worker.request_stop()
         engine.go.set()
         changing.join(WAIT_S)
     assert worker.stop()

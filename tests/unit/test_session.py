@@ -138,16 +138,17 @@ def test_start_and_stop_again_and_again():
 
 def test_it_runs_until_the_last_who_holds_it_lets_go():
     session = Session(source := Blocks(then_wait=True), model=Counting())
-    for holder in "ab":
-        session.hold(holder)
-    session.release("a")
+    one, other = session.lease(), session.lease()
+    for lease in (one, other):
+        lease.capture()
+    one.close()
     assert session.running
-    session.release("b")
-    session.release("b")
+    other.close()
+    other.close()
     assert not session.running
-    session.hold("a")
+    one.capture()
     session.start()
-    session.release("a")
+    one.close()
     assert session.running, "it was started by hand"
     session.stop()
     assert source.opened == source.closed == 2
@@ -158,22 +159,23 @@ def test_another_source_is_heard_only_while_anyone_hears():
     session = Session(one, model=Counting())
     session.change_source(other)
     assert (session.running, session.source) == (False, other)
-    session.hold("a")
-    session.change_source(one)
-    assert session.running
-    session.release("a")
+    with session.lease() as lease:
+        lease.capture()
+        session.change_source(one)
+        assert session.running
     assert (one.opened, one.closed, other.opened, other.closed) == (1, 1, 1, 1)
 
 
 def test_the_engine_stays_while_anyone_holds_it():
     session = Session(Blocks(then_wait=True), model=(engine := Counting()))
-    session.hold_engine("a")
-    session.hold_engine("b")
+    one, other = session.lease(), session.lease()
+    one.engine()
+    other.engine()
     with session:
-        session.release_engine("a")
+        one.close()
     assert session.worker.ready
     assert engine.loads == 1
-    session.release_engine("b")
+    other.close()
     assert session.worker._thread is None
 
 
