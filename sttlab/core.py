@@ -12,18 +12,18 @@ from sttlab.audio import SAMPLE_RATE
 from sttlab.capture.base import Block
 from sttlab.config import VadConfig
 from sttlab.endpoint import (
-    CUT,
     DISCARDED,
     ENDED,
     LISTENING,
     PAUSE,
     PAUSED,
+    REASONS,
     SPEAKING,
     STARTED,
-    TIMED_OUT,
     Decision,
     Endpointer,
     limits,
+    utterance_from,
 )
 from sttlab.events import (
     ConfigChanged,
@@ -43,7 +43,6 @@ from sttlab.vad.base import Activity
 KEPT_SAMPLES = 2 * SAMPLE_RATE  # the longest pre-roll, so that a new setting finds its sound
 
 _STATES: dict[int, State] = {SPEAKING: "speech", PAUSE: "pause"}
-_REASONS: dict[int, EndReason] = {TIMED_OUT: "silence", CUT: "longest", ENDED: "end"}
 
 
 class Sound(Protocol):
@@ -195,23 +194,18 @@ class StreamCore:
             )
         if decision.what == PAUSED:
             return SpeechPaused(utterance=self._utterance(decision, "silence"))
-        utterance = self._utterance(decision, _REASONS[decision.what])
+        utterance = self._utterance(decision, REASONS[decision.what])
         self._next_id += 1
         return utterance
 
     def _utterance(self, decision: Decision, reason: EndReason) -> Utterance:
-        start = self._sample(decision.begin)
-        samples = self._between(start, min(self._sample(decision.stop), self.position))
-        samples.flags.writeable = False
-        return Utterance(
-            utterance_id=self._next_id,
-            start_sample=start,
-            samples=samples,
-            onset_sample=self._sample(decision.onset),
-            speech_end_sample=min(self._sample(decision.end), self.position),
-            decided_sample=min(self._sample(decision.at), self.position),
-            reason=reason,
+        return utterance_from(
+            decision, self._next_id, reason, sample=self._heard, samples=self._between
         )
+
+    def _heard(self, frame: int) -> int:
+        """Position of a frame; the last one may be filled up beyond what was heard."""
+        return min(self._sample(frame), self.position)
 
     def _sample(self, frame: int) -> int:
         return self._origin + frame * self._frame_samples
@@ -222,7 +216,9 @@ class StreamCore:
             for at, samples in self._recent
             if at < stop and at + len(samples) > start
         ]
-        return np.concatenate(parts)
+        samples = np.concatenate(parts)
+        samples.flags.writeable = False
+        return samples
 
     def _forget(self) -> None:
         """Drop sound that no utterance can need any more."""

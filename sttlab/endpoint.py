@@ -6,7 +6,7 @@ so that it runs as it stands and, compiled by numba, over thousands of settings 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE
 from sttlab.config import VadConfig
+from sttlab.events import EndReason, Utterance
 from sttlab.vad.base import Activity
 
-SILENCE, BETWEEN, SPEECH = (
-    0,
-    1,
-    2,
-)  # marks: below offset, between the thresholds, at or above onset
+# Marks: below the offset threshold, between the thresholds, at or above the onset threshold.
+SILENCE, BETWEEN, SPEECH = 0, 1, 2
 LISTENING, CANDIDATE, SPEAKING, PAUSE = 0, 1, 2, 3  # phases
 STARTED, DISCARDED, TIMED_OUT, CUT, ENDED, PAUSED = 0, 1, 2, 3, 4, 5  # decisions
+REASONS: dict[int, EndReason] = {TIMED_OUT: "silence", CUT: "longest", ENDED: "end"}
+"""Why an utterance ends, by the decision that ends it."""
 
 POST_ROLL_S = 0.3  # kept after speech: the last consonant is often quieter than the threshold
 CUT_WINDOW_S = 5.0  # of the longest utterance, where the quietest moment is looked for
@@ -42,7 +42,7 @@ class Limits(NamedTuple):
     moment: int
 
 
-class State(NamedTuple):
+class EndpointState(NamedTuple):
     """What `advance` knows between two calls, in frames from the stream's start."""
 
     frame: int = 0  # the next one
@@ -86,8 +86,8 @@ def limits(config: VadConfig, frame_samples: int) -> Limits:
 
 
 def advance(
-    marks: Sequence[int], peaks: Sequence[float], state: State, limits: Limits
-) -> tuple[list[Decision], NDArray[np.int8], State]:
+    marks: Sequence[int], peaks: Sequence[float], state: EndpointState, limits: Limits
+) -> tuple[list[Decision], NDArray[np.int8], EndpointState]:
     """Take the next frames.
 
     A sound becomes an utterance once it holds `min_speech` frames of speech with no gap as long as
@@ -108,7 +108,7 @@ def advance(
     decisions : list of Decision
     phases : ndarray, shape (n,), int8
         The phase after each frame.
-    state : State
+    state : EndpointState
     """
     frame, phase, onset, begin, speech, end, taken, quietest, quietest_at = state
     decisions = []
@@ -153,7 +153,7 @@ def advance(
                     decisions.append(Decision(STARTED, at, begin, onset, end, at))
         phases[i] = phase
         frame = at
-    state = State(frame, phase, onset, begin, speech, end, taken, quietest, quietest_at)
+    state = EndpointState(frame, phase, onset, begin, speech, end, taken, quietest, quietest_at)
     return decisions, phases, state
 
 
@@ -168,7 +168,7 @@ class Endpointer:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.state = State()
+        self.state = EndpointState()
         self._levels = np.empty(0)
 
     def push(self, activity: Activity) -> tuple[list[Decision], NDArray[np.int8]]:
@@ -192,10 +192,44 @@ class Endpointer:
         """End what is open: the utterance, or None if there is none."""
         state = self.state
         stop = min(state.end + self.limits.post_roll, state.frame)
-        self.state = State(frame=state.frame, taken=stop)
+        self.state = EndpointState(frame=state.frame, taken=stop)
         if state.phase < SPEAKING:
             return None
         return Decision(ENDED, state.frame, state.begin, state.onset, state.end, stop)
+
+
+def utterance_from(
+    decision: Decision,
+    utterance_id: int,
+    reason: EndReason,
+    *,
+    sample: Callable[[int], int],
+    samples: Callable[[int, int], NDArray[np.float32]],
+) -> Utterance:
+    """Make the utterance that a decision describes.
+
+    Parameters
+    ----------
+    decision : Decision
+        One of those in REASONS, or PAUSED.
+    utterance_id : int
+    reason : EndReason
+    sample : callable
+        Gives the position in samples, from the stream's start, at which a frame begins; no
+        position lies beyond the audio heard so far.
+    samples : callable
+        Gives the audio between two positions, float32, read-only.
+    """
+    start = sample(decision.begin)
+    return Utterance(
+        utterance_id=utterance_id,
+        start_sample=start,
+        samples=samples(start, sample(decision.stop)),
+        onset_sample=sample(decision.onset),
+        speech_end_sample=sample(decision.end),
+        decided_sample=sample(decision.at),
+        reason=reason,
+    )
 
 
 def mark(activity: Activity) -> NDArray[np.int8]:

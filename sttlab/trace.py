@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 from sttlab.audio import FLOOR_DBFS, SAMPLE_RATE
 from sttlab.config import VadConfig
 from sttlab.core import Sound
-from sttlab.endpoint import CUT, ENDED, TIMED_OUT, Decision, Endpointer, limits
-from sttlab.events import EndReason, Utterance
+from sttlab.endpoint import REASONS, Endpointer, limits, utterance_from
+from sttlab.events import Utterance
 from sttlab.vad import energy, silero
 from sttlab.vad.base import Activity
-
-_REASONS: dict[int, EndReason] = {TIMED_OUT: "silence", CUT: "longest", ENDED: "end"}
 
 
 class Trace:
@@ -81,23 +79,18 @@ class Trace:
         endpointer = Endpointer(limits(config, frame_samples))
         decisions, _ = endpointer.push(self.activity(config))
         last = endpointer.flush()
-        ended = [d for d in decisions if d.what in _REASONS] + ([last] if last else [])
-        return [self._utterance(i, d, frame_samples) for i, d in enumerate(ended)]
+        ended = [d for d in decisions if d.what in REASONS] + ([last] if last else [])
 
-    def _utterance(self, utterance_id: int, decision: Decision, frame_samples: int) -> Utterance:
         def sample(frame: int) -> int:
             return min(frame * frame_samples, len(self.samples))
 
-        start = sample(decision.begin)
-        return Utterance(
-            utterance_id=utterance_id,
-            start_sample=start,
-            samples=self.samples[start : sample(decision.stop)],
-            onset_sample=sample(decision.onset),
-            speech_end_sample=sample(decision.end),
-            decided_sample=sample(decision.at),
-            reason=_REASONS[decision.what],
-        )
+        return [
+            utterance_from(d, i, REASONS[d.what], sample=sample, samples=self._between)
+            for i, d in enumerate(ended)
+        ]
+
+    def _between(self, start: int, stop: int) -> NDArray[np.float32]:
+        return self.samples[start:stop]
 
     def quietest(self, seconds: float = 2.0) -> NDArray[np.float32]:
         """Give the quietest stretch that holds no digital silence, for `calibrate`."""

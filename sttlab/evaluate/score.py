@@ -201,7 +201,7 @@ def score(
             raise ConfigError(f"{name} must be 0 s or more, not {value!r}")
     found = finds(utterances)
     end_s = duration_s or max([t.end_s for t in labels] + found.end_s.tolist(), default=0.0)
-    return judge(found, Truth(labels, gap_s, collar_s, end_s))
+    return judge(found, LabelledTruth(labels, gap_s, collar_s, end_s))
 
 
 def pool(scores: Iterable[Scores]) -> Scores:
@@ -255,7 +255,7 @@ def finds(utterances: Iterable[Utterance | Turn | tuple[float, float]]) -> Finds
     return Finds(sound_s, start_s, end_s, decided_s, timed.astype(bool))
 
 
-class Truth:
+class LabelledTruth:
     """Labels, made ready to be compared with many times.
 
     Parameters
@@ -299,7 +299,7 @@ class Cover:
         return covered - np.interp(start_s, self._times, self._sums)
 
 
-def judge(found: Finds, truth: Truth) -> Scores:
+def judge(found: Finds, truth: LabelledTruth) -> Scores:
     """Compare what was found with the truth; `score` says how."""
     counted = truth.scored(found.start_s, found.end_s) > ROUNDING_S
     if not counted.all():
@@ -377,7 +377,7 @@ def _last_held(spoken: NDArray[np.intp], heard: NDArray[np.intp], count: int) ->
     return last
 
 
-def _durations(found: Finds, truth: Truth) -> tuple[float, float]:
+def _durations(found: Finds, truth: LabelledTruth) -> tuple[float, float]:
     """Found speech, and all found time, in what is compared."""
     start_s, end_s = found.start_s, found.end_s
     if (start_s[1:] < end_s[:-1]).any():

@@ -27,8 +27,8 @@ from sttlab.endpoint import (
     ENDED,
     TIMED_OUT,
     Endpointer,
+    EndpointState,
     Limits,
-    State,
     advance,
     limits,
     mark,
@@ -38,7 +38,7 @@ from sttlab.engines import make_engine
 from sttlab.engines.base import Engine
 from sttlab.errors import ConfigError
 from sttlab.evaluate.labels import Labels, Turn
-from sttlab.evaluate.score import COLLAR_S, GAP_S, Finds, Scores, Truth, judge
+from sttlab.evaluate.score import COLLAR_S, GAP_S, Finds, LabelledTruth, Scores, judge
 from sttlab.evaluate.wer import WordErrors, wer
 from sttlab.events import Utterance
 from sttlab.trace import Trace, frame_length
@@ -403,7 +403,7 @@ class _Material:
             turns += [Turn(start_s=at_s + t.start_s, end_s=at_s + t.end_s) for t in truth]
             last_s = max([trace.duration_s, last_s, *(end_s for _, end_s in parts)])
             at_s += ceil(last_s + gap_s + collar_s) + 1  # whole seconds are exact
-        self._truth = Truth(Labels(turns, scored), gap_s, collar_s, at_s)
+        self._truth = LabelledTruth(Labels(turns, scored), gap_s, collar_s, at_s)
         self._peaks = {c.detector: [_peaks(trace, c) for trace in traces] for c in detectors}
 
     def scores(self, configs: Sequence[VadConfig], chunk: Sequence[int]) -> dict[int, Scores]:
@@ -437,7 +437,7 @@ def _peaks(trace: Trace, config: VadConfig) -> Any:
 
 def _cuts(run: Callable[..., Any], marks: Any, peaks: Any, bounds: Limits) -> NDArray[np.int64]:
     """Decide on a whole recording; give the decisions that end an utterance, one a row."""
-    decisions, state = run(marks, peaks, State(), bounds)
+    decisions, state = run(marks, peaks, EndpointState(), bounds)
     what = decisions[:, 0]
     rows: NDArray[np.int64] = decisions[(what == TIMED_OUT) | (what == CUT)]
     endpointer = Endpointer(bounds)
@@ -458,8 +458,8 @@ def _compiled() -> tuple[Callable[..., Any], Callable[[NDArray[Any]], Any]]:
 
 
 def _run(
-    step: Callable[..., Any], marks: Any, peaks: Any, state: State, bounds: Limits
-) -> tuple[NDArray[np.int64], State]:
+    step: Callable[..., Any], marks: Any, peaks: Any, state: EndpointState, bounds: Limits
+) -> tuple[NDArray[np.int64], EndpointState]:
     """Decide, and put the decisions into an array: thousands of tuples would take longer."""
     decisions, _, state = step(marks, peaks, state, bounds)
     rows = np.empty((len(decisions), 6), np.int64)

@@ -36,7 +36,7 @@ STYLES = {  # from Okabe and Ito's palette, thin enough for both dark and light 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Word:
+class AlignedWord:
     """A word said, a word written, or both beside each other.
 
     Attributes
@@ -69,13 +69,13 @@ class WordErrors:
 
     Attributes
     ----------
-    utterances : tuple of tuple of Word
+    utterances : tuple of tuple of AlignedWord
         The alignment of each text.
     normaliser : str
         What made words of the texts.
     """
 
-    utterances: tuple[tuple[Word, ...], ...]
+    utterances: tuple[tuple[AlignedWord, ...], ...]
     normaliser: str
 
     def _count(self, kind: str) -> int:
@@ -271,12 +271,12 @@ def _whisper_normalizers() -> ModuleType:
     return module
 
 
-def _words(chunk: AlignmentChunk, said: list[str], written: list[str]) -> Iterator[Word]:
+def _words(chunk: AlignmentChunk, said: list[str], written: list[str]) -> Iterator[AlignedWord]:
     """Lay out one stretch of jiwer's alignment."""
     parts = said[chunk.ref_start_idx : chunk.ref_end_idx]
     others = written[chunk.hyp_start_idx : chunk.hyp_end_idx]
     for word, other in zip_longest(parts, others, fillvalue=""):
-        yield Word(kind=chunk.type, said=word, written=other)
+        yield AlignedWord(kind=chunk.type, said=word, written=other)
 
 
 def _rate(errors: float, words: float) -> float:
@@ -306,7 +306,7 @@ def _interval(
     return Interval(estimate=estimate, low=low, high=high)
 
 
-def _marked(word: Word) -> str:
+def _marked(word: AlignedWord) -> str:
     said, written = html.escape(word.said), html.escape(word.written)
     if word.kind == "equal":
         return said

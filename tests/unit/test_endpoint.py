@@ -22,8 +22,8 @@ from sttlab.endpoint import (
     TIMED_OUT,
     Decision,
     Endpointer,
+    EndpointState,
     Limits,
-    State,
     advance,
     limits,
     moment_peaks,
@@ -37,10 +37,10 @@ ENDINGS = (TIMED_OUT, CUT, ENDED)
 SIGNS = {STARTED: "S", DISCARDED: "x", TIMED_OUT: "U", CUT: "C"}
 
 
-def decide(marks: str, peaks=None, **changes) -> tuple[str, list[Decision], State]:
+def decide(marks: str, peaks=None, **changes) -> tuple[str, list[Decision], EndpointState]:
     numbers = [".+#".index(mark) for mark in marks]
     decisions, _, state = advance(
-        numbers, peaks or [0.0] * len(marks), State(), LIMITS._replace(**changes)
+        numbers, peaks or [0.0] * len(marks), EndpointState(), LIMITS._replace(**changes)
     )
     signs = ["-"] * len(marks)
     for decision in decisions:
@@ -119,7 +119,7 @@ def test_cut_in_a_pause_leaves_no_speech_behind():
 
 
 def test_a_shorter_longest_cuts_at_the_next_frame():
-    _, _, state = advance([2] * 20, [0.0] * 20, State(), LIMITS)
+    _, _, state = advance([2] * 20, [0.0] * 20, EndpointState(), LIMITS)
     decisions, _, state = advance([2], [0.0], state, LIMITS._replace(longest=10, cut_window=5))
     assert [d.what for d in decisions] == [CUT]
     assert decisions[0].stop == 21

@@ -109,7 +109,7 @@ def test_every_part_has_its_place() -> None:
     [
         ("sttlab.core", "sttlab.endpoint.Endpointer", True),
         ("sttlab.endpoint", "sttlab.vad.base.Activity", True),
-        ("sttlab.vad.energy", "sttlab.endpoint.State", False),
+        ("sttlab.vad.energy", "sttlab.endpoint.EndpointState", False),
         ("sttlab.capture.file", "sttlab.live.session.Session", False),
         ("sttlab.capture.file", "sttlab.engines.base", False),
         ("sttlab.notebook.live", "sttlab.server.launch.launch_server", True),
