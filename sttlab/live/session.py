@@ -12,7 +12,6 @@ Callbacks of `Session.subscribe` run on these and must not block.
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 import weakref
@@ -44,14 +43,13 @@ from sttlab.events import (
     TranscriptionFailed,
     Utterance,
 )
-from sttlab.live.drafts import Drafts
 from sttlab.live.lease import Lease, Shared
+from sttlab.live.speculation import Attempt, Speculation
 from sttlab.live.worker import Answer, AsrWorker, Job, Priority
 from sttlab.vad import require_detector
 
 log = logging.getLogger(__name__)
 
-DRAFT_AFTER_S = 0.1  # of silence: longer than a consonant keeps the voice
 READ_S = 0.1  # the longest that a stop or new settings wait for the source
 STALL_S = 2.0  # without sound for so long, open speech is over
 LAST_S = 5.0  # of sound, read after a stop: as much as a microphone may have heard before
@@ -62,14 +60,13 @@ FAILED_S = 600.0  # of sound of the utterances that the engine failed on; the ol
 LISTENER_EVENTS = 2_000  # that `Session.events` holds for a reader
 
 
-@dataclass(eq=False)
-class _Guess:
-    """An utterance transcribed in its pause, before it is known to be over."""
+@dataclass(frozen=True)
+class _Open:
+    """An utterance that waits for its answer; wall times in seconds."""
 
     utterance: Utterance
-    job: Job | None = None
-    answer: tuple[Answer, float] | None = None
-    finish: Callable[[Answer, float], None] | None = None  # set once it is known to be over
+    arrived_at: float  # when its last audio did
+    decided_at: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,11 +223,9 @@ class Session:
         )
         self._decode_s = 0.0
         self._decoded_s = 0.0
-        self._open: dict[int, float] = {}  # utterances without an answer: id, wall time they ended
+        self._open: dict[int, _Open] = {}  # utterances without an answer, by id
         self._ended = False
-        self._guess: _Guess | None = None
-        self._drafts = Drafts()
-        self._paused_at_s: float | None = None
+        self._speculation = Speculation()
 
     # -- from any thread ----------------------------------------------------------------------
 
@@ -455,7 +450,11 @@ class Session:
     def late_s(self) -> float:
         """How long the utterance that has waited longest for its text does so by now; 0 if none."""
         with self._state:
-            return self._clock() - min(self._open.values()) if self._open else 0.0
+            return (
+                self._clock() - min(o.decided_at for o in self._open.values())
+                if self._open
+                else 0.0
+            )
 
     @property
     def history(self) -> tuple[Transcript, ...]:
@@ -513,7 +512,9 @@ class Session:
         for event in events:
             if not isinstance(event, Event):
                 if self._live and isinstance(event, SpeechPaused):
-                    self._speculate(event.utterance)
+                    job = self._speculation.pause(event.utterance, self._speculated)
+                    if not self.worker.submit(self._lane, job, lambda: True):
+                        self._speculation.drop()  # the lane is full: the end takes its own turn
                 continue
             self._emit(event)
             if isinstance(event, Utterance):
@@ -522,96 +523,45 @@ class Session:
                 with self._state:
                     self._counts["lost_samples"] += event.count
             elif isinstance(event, Level):
-                self._follow(event)
-        if self.partials and self._drafts.due(self._clock()):
-            self._draft()
-
-    def _follow(self, level: Level) -> None:
-        """Drop the guess when speech goes on; draft what may be the last words without delay."""
-        if level.state == "speech":
-            self._drop_guess()
-        if level.state != "pause":
-            self._paused_at_s = None
-        elif self._paused_at_s is None:
-            self._paused_at_s = level.time_s
-        elif level.time_s - self._paused_at_s >= DRAFT_AFTER_S:
-            self._paused_at_s = math.inf  # once in each pause
-            self._drafts.hurry()
-
-    def _speculate(self, utterance: Utterance) -> None:
-        """Have the engine begin in the pause, so that the text is there when the pause is over."""
-        guess = _Guess(utterance)
-        guess.job = Job(utterance.samples, Priority.GUESS, partial(self._guessed, guess))
-        self._guess = guess
-        if not self.worker.submit(self._lane, guess.job, lambda: True):
-            self._drop_guess()  # the lane is full: the utterance takes its own turn
-
-    def _drop_guess(self) -> None:
-        if self._guess and self._guess.job:
-            self._guess.job.cancelled.set()
-            self._guess.job = None
-        self._guess = None
-
-    def _draft(self) -> None:
-        """Have the engine look at what was said so far."""
-        utterance = self._core.unfinished()
-        if utterance is None or self._guess:
-            return
-        self._drafts.asked(self._clock())
-        done = partial(self._drafted, utterance.utterance_id)
-        self.worker.submit(self._lane, Job(utterance.samples, Priority.PARTIAL, done), lambda: True)
+                self._speculation.follow(event)
+        if self.partials and self._speculation.due(now := self._clock()):
+            utterance = self._core.unfinished()
+            if utterance:
+                job = self._speculation.look(utterance, now, self._speculated)
+                self.worker.submit(self._lane, job, lambda: True)
 
     def _submit(self, utterance: Utterance) -> None:
         late_s = (self._core.position - utterance.decided_sample) / SAMPLE_RATE
-        decided_at = self._clock()
-        finish = partial(self._answer, utterance, self._heard_at - late_s, decided_at)
+        opened = _Open(utterance, self._heard_at - late_s, self._clock())
         with self._state:
-            self._open[utterance.utterance_id] = decided_at
+            self._open[utterance.utterance_id] = opened
             self._counts["utterances"] += 1
-        guess = self._guess
-        if guess and guess.job and _same_sound(guess.utterance, utterance):
-            self._guess = None
-            with self._state:
-                guess.finish = partial(finish, guessed=True)
-                guess.job.priority = Priority.FINAL
-                guess.job = None  # which holds the guess: a circle would keep the sound
-                answer = guess.answer
-            if answer:
-                finish(*answer, guessed=True)
+        adopted = self._speculation.adopt(utterance)
+        if adopted:
+            if adopted.result:
+                self._answer(utterance.utterance_id, *adopted.result, guessed=True)
             return
-        self._drop_guess()
-        job = Job(utterance.samples, Priority.FINAL if self._live else Priority.LATER, finish)
+        done = partial(self._answer, utterance.utterance_id)
+        job = Job(utterance.samples, Priority.FINAL if self._live else Priority.LATER, done)
         if not self.worker.submit(self._lane, job, self._abandoned.is_set):
             why = self.worker.hangs or "the session stopped before the engine had time for it"
-            finish(TranscribeError(why), 0.0)
+            done(TranscribeError(why), 0.0)
 
     # -- on sttlab-asr ------------------------------------------------------------------------
 
-    def _guessed(self, guess: _Guess, answer: Answer, engine_s: float) -> None:
-        with self._state:
-            guess.answer = answer, engine_s
-            finish = guess.finish
-        if finish:
-            finish(answer, engine_s)
-        elif self.partials and guess is self._guess:
-            self._drafted(guess.utterance.utterance_id, answer, engine_s)
-
-    def _drafted(self, utterance_id: int, answer: Answer, engine_s: float) -> None:
-        if isinstance(answer, Transcription):
-            draft = self._drafts.add(utterance_id, answer.text, engine_s)
-            if draft:
-                self._emit(draft)
+    def _speculated(self, attempt: Attempt, answer: Answer, engine_s: float) -> None:
+        if self._speculation.settle(attempt, answer, engine_s):
+            self._answer(attempt.utterance.utterance_id, answer, engine_s, guessed=True)
+        elif self.partials and (event := self._speculation.grow(attempt, answer, engine_s)):
+            self._emit(event)
 
     def _answer(
-        self,
-        utterance: Utterance,
-        arrived_at: float,
-        decided_at: float,
-        answer: Answer,
-        engine_s: float,
-        guessed: bool = False,
+        self, utterance_id: int, answer: Answer, engine_s: float, guessed: bool = False
     ) -> None:
-        """Say what became of an utterance whose last sound arrived at `arrived_at`, wall time."""
+        """Say what became of an utterance."""
+        with self._state:
+            opened = self._open[utterance_id]
+        utterance, arrived_at, decided_at = opened.utterance, opened.arrived_at, opened.decided_at
         events: list[Event] = []
         if isinstance(answer, TranscribeError):
             events.append(
@@ -714,10 +664,6 @@ def _transcript(
         engine_s=engine_s,
         guessed=False,
     )
-
-
-def _same_sound(one: Utterance, other: Utterance) -> bool:
-    return (one.start_sample, one.end_sample) == (other.start_sample, other.end_sample)
 
 
 def _make_worker(model: str | TranscribeConfig | Engine, clock: Callable[[], float]) -> AsrWorker:

@@ -39,7 +39,7 @@ class Priority(IntEnum):
     """What the engine does first."""
 
     FINAL = 0
-    GUESS = 1  # speech has paused; if it doesn't go on, this is the final text
+    SPECULATION = 1  # speech has paused; if it doesn't go on, this is the final text
     PARTIAL = 2  # dropped as soon as anything else comes
     LATER = 3  # a recording, for whose text nobody waits as they wait for an answer
 

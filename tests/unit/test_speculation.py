@@ -1,4 +1,7 @@
-"""What is transcribed in a pause is sent only if it is what the final sound gives: real speech."""
+"""Text before an utterance is over: the rules by themselves, and with real speech and an engine.
+
+What is transcribed in a pause is sent only if it is what the final audio gives.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +16,186 @@ import pytest
 from sttlab.audio import SAMPLE_RATE, load
 from sttlab.config import TranscribeConfig, VadConfig
 from sttlab.engines import make_engine
-from sttlab.engines.base import Engine
-from sttlab.events import Event, Transcript, Utterance
+from sttlab.engines.base import Engine, Transcription
+from sttlab.errors import TranscribeError
+from sttlab.events import Event, Level, State, Transcript, Utterance
 from sttlab.live.session import Session
+from sttlab.live.speculation import (
+    ENGINE_SHARE,
+    PARTIAL_AFTER_S,
+    PARTIAL_EVERY_S,
+    Attempt,
+    Speculation,
+)
+from sttlab.live.worker import Answer, Priority
 from tests.fakes import Blocks
-
-pytestmark = pytest.mark.needs("whisper")
 
 VAD = VadConfig(threshold_dbfs=-45, silence_timeout_s=0.6)
 SHORT_S, LONG_S = 0.56, 0.8  # of pauses: just not the timeout, and more than it
 WAIT_S = 60
+
+
+def utterance(number: int = 0, length: int = 1600) -> Utterance:
+    return Utterance(
+        utterance_id=number,
+        start_sample=0,
+        samples=np.zeros(length, np.float32),
+        onset_sample=0,
+        speech_end_sample=length,
+        decided_sample=length,
+        reason="silence",
+    )
+
+
+def heard(text: str) -> Transcription:
+    return Transcription(
+        text=text,
+        segments=(),
+        suppressed=(),
+        language="en",
+        language_probability=1.0,
+        confidence=1.0,
+    )
+
+
+def level(state: State, time_s: float = 0.0) -> Level:
+    return Level(time_s=time_s, level_dbfs=-50, score=-50, threshold=-40, state=state)
+
+
+class Answers:
+    """What a job has told, with the attempt that it was for."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Attempt, Answer, float]] = []
+
+    def __call__(self, attempt: Attempt, answer: Answer, engine_s: float) -> None:
+        self.told.append((attempt, answer, engine_s))
+
+
+def add(speculation: Speculation, number: int, text: str, engine_s: float = 0.1) -> Any:
+    return speculation.grow(Attempt(utterance(number)), heard(text), engine_s)
+
+
+def grow(*texts: str) -> list[tuple[str, str] | None]:
+    speculation = Speculation()
+    return [(p.text, p.stable) if (p := add(speculation, 0, text)) else None for text in texts]
+
+
+def test_words_that_two_transcriptions_begin_with_are_stable() -> None:
+    assert grow("he was", "he was not", "he was not an", "He was not an ill") == [
+        ("he was", ""),
+        ("he was not", "he was"),
+        ("he was not an", "he was not"),
+        ("he was not an ill", "he was not"),
+    ]
+
+
+def test_stable_words_stay_whatever_comes() -> None:
+    shown = grow("a b c", "a b c", "x y z w", "x y z w v", "")
+    assert shown[1] == ("a b c", "a b c")
+    assert shown[2] == ("a b c w", "a b c")
+    assert shown[3] == ("a b c w v", "a b c")
+    assert shown[4] is None
+
+
+def test_partials_of_each_utterance_begin_anew() -> None:
+    speculation = Speculation()
+    add(speculation, 0, "one two")
+    add(speculation, 0, "one two")
+    grown = add(speculation, 1, "one three")
+    assert grown is not None
+    assert grown.stable == ""
+
+
+def test_partials_take_their_share_of_the_engine_and_no_more() -> None:
+    speculation = Speculation()
+    done = Answers()
+    assert speculation.due(0.0)
+    job = speculation.look(utterance(), 0.0, done)
+    assert job.priority == Priority.PARTIAL
+    assert not speculation.due(PARTIAL_EVERY_S - 0.01)
+    assert speculation.due(PARTIAL_EVERY_S)
+    add(speculation, 0, "word", 2.0)
+    speculation.look(utterance(), 10.0, done)
+    assert not speculation.due(10.0 + 2.0 / ENGINE_SHARE - 0.01)
+    assert speculation.due(10.0 + 2.0 / ENGINE_SHARE)
+
+
+def test_a_partial_of_the_last_words_is_due_at_once_and_once_in_a_pause() -> None:
+    speculation = Speculation()
+    for start_s in (1.0, 2.0):
+        speculation.look(utterance(), start_s, Answers())
+        speculation.follow(level("speech", start_s))
+        for after_s in (0.0, PARTIAL_AFTER_S - 0.01):
+            speculation.follow(level("pause", start_s + after_s))
+            assert not speculation.due(start_s)
+        speculation.follow(level("pause", start_s + PARTIAL_AFTER_S + 0.01))
+        assert speculation.due(start_s)
+        speculation.look(utterance(), start_s, Answers())
+        speculation.follow(level("pause", start_s + 2 * PARTIAL_AFTER_S + 0.01))
+        assert not speculation.due(start_s)
+
+
+def test_an_answer_that_is_there_when_the_pause_has_lasted_is_the_answer_at_once() -> None:
+    speculation, done = Speculation(), Answers()
+    job = speculation.pause(utterance(), done)
+    assert job.priority == Priority.SPECULATION
+    assert not speculation.due(100.0), "a partial would say the same"
+    job.done(heard("so be it"), 0.2)
+    ((attempt, answer, engine_s),) = done.told
+    assert not speculation.settle(attempt, answer, engine_s)
+    adopted = speculation.adopt(utterance())
+    assert adopted is not None
+    assert adopted.result == (answer, 0.2)
+    assert speculation.due(100.0)
+    assert speculation.adopt(utterance()) is None, "it was adopted already"
+
+
+def test_an_attempt_that_is_not_done_comes_first_once_the_pause_has_lasted() -> None:
+    speculation, done = Speculation(), Answers()
+    job = speculation.pause(utterance(), done)
+    adopted = speculation.adopt(utterance())
+    assert adopted is not None
+    assert adopted.result is None
+    assert job.priority == Priority.FINAL
+    speculation.follow(level("speech"))
+    assert not job.cancelled.is_set(), "the next utterance drops nothing of this one"
+    job.done(TranscribeError("hiccup"), 0.2)
+    ((attempt, answer, engine_s),) = done.told
+    assert speculation.settle(attempt, answer, engine_s)
+
+
+def test_speech_that_goes_on_drops_the_attempt() -> None:
+    speculation, done = Speculation(), Answers()
+    job = speculation.pause(utterance(), done)
+    speculation.follow(level("pause"))
+    assert not job.cancelled.is_set()
+    speculation.follow(level("speech"))
+    assert job.cancelled.is_set()
+    job.done(heard("too late"), 0.2)
+    ((attempt, answer, engine_s),) = done.told
+    assert not speculation.settle(attempt, answer, engine_s)
+    assert speculation.grow(attempt, answer, engine_s) is None
+    assert speculation.adopt(utterance()) is None
+
+
+@pytest.mark.parametrize("final", [utterance(length=3200), utterance(length=800)])
+def test_an_attempt_at_other_audio_is_not_adopted(final: Utterance) -> None:
+    speculation = Speculation()
+    job = speculation.pause(utterance(), Answers())
+    assert speculation.adopt(final) is None
+    assert job.cancelled.is_set()
+
+
+def test_an_attempt_in_a_pause_that_lasts_makes_a_partial() -> None:
+    speculation, done = Speculation(), Answers()
+    speculation.pause(utterance(3), done).done(heard("well now"), 0.1)
+    ((attempt, answer, engine_s),) = done.told
+    assert not speculation.settle(attempt, answer, engine_s)
+    grown = speculation.grow(attempt, answer, engine_s)
+    assert grown is not None
+    assert (grown.utterance_id, grown.text, grown.stable) == (3, "well now", "")
+    assert speculation.grow(attempt, TranscribeError("hiccup"), 0.1) is None
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +247,11 @@ class Halting(Blocks):
 def spoken(data: Path, count: int) -> list[np.ndarray]:
     """Cut a sentence in pieces, somewhere, so that each one alone says something else."""
     samples = load(data / "austen-4.flac").samples
-    heard = np.flatnonzero(np.abs(samples) > 0.02)
-    return np.array_split(samples[heard[0] : heard[-1]], count)
+    loud = np.flatnonzero(np.abs(samples) > 0.02)
+    return np.array_split(samples[loud[0] : loud[-1]], count)
 
 
+@pytest.mark.needs("whisper")
 def test_speech_that_pauses_again_and_again_gives_the_text_of_all_of_it(
     engine: Engine, data: Path
 ) -> None:

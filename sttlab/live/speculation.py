@@ -1,0 +1,197 @@
+"""Text before an utterance is over: speculative transcription in its pauses, and partials."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
+
+from sttlab.engines.base import Transcription
+from sttlab.events import Level, Partial, Utterance
+from sttlab.live.worker import Answer, Job, Priority
+
+PARTIAL_AFTER_S = 0.1  # of silence: longer than a consonant keeps the voice
+PARTIAL_EVERY_S = 0.3  # at the least from one to the next
+ENGINE_SHARE = 0.5  # of the engine's time that partials may take
+
+Result: TypeAlias = tuple[Answer, float]
+"""What the engine answered, and the seconds that it took."""
+
+
+@dataclass(eq=False)
+class Attempt:
+    """The transcription of an utterance as far as it has come.
+
+    Attributes
+    ----------
+    utterance : Utterance
+    adopted : bool
+        Whether it has become the transcription of the whole utterance. Guarded by the lock of the
+        `Speculation` that made it, as is `result`.
+    result : Result or None
+        None until the engine is done.
+    dropped : bool
+        Whether speech went on after it. Written by the thread of capture.
+    """
+
+    utterance: Utterance
+    adopted: bool = False
+    result: Result | None = None
+    dropped: bool = False
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """An attempt that has become the transcription of its utterance.
+
+    Attributes
+    ----------
+    result : Result or None
+        None while the engine is at it: `Speculation.settle` says when it is done.
+    """
+
+    result: Result | None
+
+
+Done: TypeAlias = Callable[[Attempt, Answer, float], None]
+"""What a job calls on the engine's thread; see `Job`."""
+
+
+class Speculation:
+    """What the engine is to transcribe of an utterance that is not over, and what comes of it.
+
+    In a pause the engine transcribes the utterance as it will be if the pause lasts. If it does,
+    the text is there at once; if speech goes on, the attempt is dropped. Besides, an utterance is
+    transcribed again and again for `Partial` events. Words that two transcriptions in a row begin
+    with are stable (LocalAgreement-2: Liu, Spanakis and Niehues, "Low-latency sequence-to-sequence
+    speech recognition and translation by partial hypothesis selection", Interspeech 2020).
+
+    `settle` and `grow` belong to the thread of the engine, everything else to the thread of
+    capture. Nothing here blocks.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        # The thread of capture owns these:
+        self._attempt: Attempt | None = None  # of the pause that lasts
+        self._job: Job | None = None  # of that; apart, lest a circle keep the audio
+        self._paused_at_s: float | None = None
+        self._next_at = 0.0
+        # The thread of the engine owns these; the other one reads the interval:
+        self._interval_s = PARTIAL_EVERY_S
+        self._utterance_id = -1
+        self._last: list[str] = []
+        self._stable: list[str] = []
+
+    # -- on the thread of capture -------------------------------------------------------------
+
+    def pause(self, utterance: Utterance, done: Done) -> Job:
+        """Begin an attempt at an utterance that has paused, and give the job to submit."""
+        self.drop()
+        self._attempt = Attempt(utterance)
+        done_with_it = partial(done, self._attempt)
+        self._job = Job(utterance.samples, Priority.SPECULATION, done_with_it)
+        return self._job
+
+    def follow(self, level: Level) -> None:
+        """Drop the attempt if speech goes on; let a partial of the last words come at once."""
+        if level.state == "speech":
+            self.drop()
+        if level.state != "pause":
+            self._paused_at_s = None
+        elif self._paused_at_s is None:
+            self._paused_at_s = level.time_s
+        elif level.time_s - self._paused_at_s >= PARTIAL_AFTER_S:
+            self._paused_at_s = math.inf  # once in each pause
+            self._next_at = 0.0
+
+    def drop(self) -> None:
+        """Cancel the attempt, if there is one."""
+        if self._attempt and self._job:
+            self._attempt.dropped = True
+            self._job.cancelled.set()
+        self._attempt = self._job = None
+
+    def adopt(self, utterance: Utterance) -> Adopted | None:
+        """Take the attempt for the transcription of an utterance that is over.
+
+        Returns
+        -------
+        Adopted or None
+            None if there is no attempt at exactly this audio: it is dropped, and the utterance
+            takes its own turn.
+        """
+        attempt, job = self._attempt, self._job
+        if not (attempt and job and _same_audio(attempt.utterance, utterance)):
+            self.drop()
+            return None
+        self._attempt = self._job = None
+        job.priority = Priority.FINAL
+        with self._lock:
+            attempt.adopted = True
+            return Adopted(attempt.result)
+
+    def due(self, now: float) -> bool:
+        """Whether it is time for the next partial. An attempt in a pause serves for one."""
+        return self._attempt is None and now >= self._next_at
+
+    def look(self, utterance: Utterance, now: float, done: Done) -> Job:
+        """Give the job that makes the next partial of an utterance that goes on."""
+        self._next_at = now + self._interval_s
+        return Job(utterance.samples, Priority.PARTIAL, partial(done, Attempt(utterance)))
+
+    # -- on the thread of the engine ----------------------------------------------------------
+
+    def settle(self, attempt: Attempt, answer: Answer, engine_s: float) -> bool:
+        """Take the answer to an attempt; say whether it is the answer to its whole utterance."""
+        with self._lock:
+            attempt.result = answer, engine_s
+            return attempt.adopted
+
+    def grow(self, attempt: Attempt, answer: Answer, engine_s: float) -> Partial | None:
+        """Make a partial of the answer to an attempt; None if it has no words or was dropped.
+
+        Parameters
+        ----------
+        attempt : Attempt
+        answer : Answer
+        engine_s : float
+            What it cost, which sets how soon the next ones come.
+        """
+        if attempt.dropped or not isinstance(answer, Transcription):
+            return None
+        self._interval_s = max(PARTIAL_EVERY_S, engine_s / ENGINE_SHARE)
+        utterance_id = attempt.utterance.utterance_id
+        if utterance_id != self._utterance_id:
+            self._utterance_id, self._last, self._stable = utterance_id, [], []
+        words = answer.text.split()
+        if not words:
+            return None
+        agreed = _agreed(self._last, words)
+        if len(agreed) > len(self._stable) and _begins(agreed, self._stable):
+            self._stable = agreed
+        self._last = words
+        shown = self._stable + words[len(self._stable) :]
+        return Partial(
+            utterance_id=utterance_id, text=" ".join(shown), stable=" ".join(self._stable)
+        )
+
+
+def _same_audio(one: Utterance, other: Utterance) -> bool:
+    return (one.start_sample, one.end_sample) == (other.start_sample, other.end_sample)
+
+
+def _agreed(one: list[str], other: list[str]) -> list[str]:
+    count = 0
+    for a, b in zip(one, other, strict=False):
+        if a != b:
+            break
+        count += 1
+    return other[:count]
+
+
+def _begins(words: list[str], start: list[str]) -> bool:
+    return words[: len(start)] == start
