@@ -133,9 +133,9 @@ def create_app(
 
 def _add_gauges(metrics: Metrics, hub: Hub, microphones: Microphones) -> None:
     metrics.add_gauges(
-        clients=("Clients that hear the shared session", lambda: len(hub.clients)),
+        clients=("Clients that hear the shared session", lambda: len(hub.feed.connections)),
         microphones=("Clients with sound of their own", lambda: len(microphones.open)),
-        engine_queue=("Jobs that wait for the engine", lambda: hub.engine.worker.waiting),
+        engine_queue=("Jobs that wait for the engine", lambda: hub.engine.waiting),
         ready=("1, or 0 if something is wrong", lambda: not hub.ailment()),
     )
 

@@ -35,6 +35,21 @@ class SharedEngine:
         self._lock = asyncio.Lock()
 
     @property
+    def name(self) -> str:
+        """The name of the engine in use."""
+        return self.worker.transcriber.name
+
+    @property
+    def hangs(self) -> str | None:
+        """What is wrong and what to do if the engine hangs; else None."""
+        return self.worker.hangs
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for the engine."""
+        return self.worker.waiting
+
+    @property
     def config(self) -> TranscribeConfig | None:
         """What the engine was made from; None for one that someone made otherwise."""
         config = getattr(self.worker.transcriber, "config", None)
@@ -50,8 +65,7 @@ class SharedEngine:
         """
         async with self._lock:
             if self.config is None:
-                name = self.worker.transcriber.name
-                raise ConfigError(f"{name} was made by hand: its model and language stay")
+                raise ConfigError(f"{self.name} was made by hand: its model and language stay")
             config = replace(self.config, **changes)
             if config == self.config:
                 return

@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 from sttlab.capture.base import Block
 from sttlab.errors import ModelError, SourceError
 from sttlab.events import Event, SessionFailed, Suppressed, Transcript, TranscriptionFailed
-from sttlab.live.session import HISTORY, Session
+from sttlab.live.session import HISTORY
 from sttlab.server import decode, protocol
 from sttlab.server.hub import Hub
 from sttlab.server.protocol import MAX_FILE_BYTES, FileDone, FileOpened, FileProgress
@@ -128,9 +128,7 @@ async def _lines(file: _File, opened: FileOpened) -> AsyncIterator[str]:
 class _File:
     def __init__(self, shared: Hub, name: str) -> None:
         self._source = _Decoder(name)
-        self._session = Session(
-            self._source, vad=shared.session.config, model=shared.engine.worker, live=False
-        )
+        self._session = shared.new_session(self._source, live=False)
         self._loop = asyncio.get_running_loop()
         # More than a session keeps: the engine is far slower than any client that reads at all.
         self._events: asyncio.Queue[Event] = asyncio.Queue(HISTORY)

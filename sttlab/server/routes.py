@@ -12,8 +12,8 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from sttlab.audio import SAMPLE_RATE
 from sttlab.server.choices import Devices, Models, find_devices, find_models
+from sttlab.server.connection import POLICY_VIOLATION, refuse
 from sttlab.server.contract import schema
-from sttlab.server.hub import POLICY_VIOLATION, refuse
 from sttlab.server.metrics import CONTENT_TYPE
 
 router = APIRouter()
@@ -75,15 +75,15 @@ class Health:
 async def health(request: Request) -> Health:
     """Say whether the server is well, and if not, why."""
     state = request.app.state
-    hub, session = state.hub, state.hub.session
+    hub = state.hub
     why = hub.ailment()
     return Health(
         status="degraded" if why else "ready",
         why=why,
-        model=session.worker.transcriber.name,
-        source=session.source.name,
-        capturing=session.running,
-        clients=len(hub.clients),
+        model=hub.engine.name,
+        source=hub.session.source.name,
+        capturing=hub.session.running,
+        clients=len(hub.feed.connections),
         microphones=len(state.microphones.open),
     )
 

@@ -17,8 +17,8 @@ from sttlab.config import TranscribeConfig
 from sttlab.errors import DeviceUnavailable, ModelNotFound, SessionError
 from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
-from sttlab.server import contract, hub
-from sttlab.server.hub import MESSAGES_AT_ONCE
+from sttlab.server import contract, control
+from sttlab.server.connection import MESSAGES_AT_ONCE
 from sttlab.server.launch import ServerHandle, launch_server
 from tests.fakes import WAIT_S, Counting
 from tests.server.clients import (
@@ -237,7 +237,7 @@ class Desk(Told, Microphone):
 @pytest.fixture
 def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
     found = [device(0, "built-in"), device(1, "headset"), device(2, "broken")]
-    monkeypatch.setattr(hub, "list_devices", lambda: found)
+    monkeypatch.setattr(control, "list_devices", lambda: found)
     return Desk()
 
 

@@ -15,7 +15,7 @@ from sttlab.audio import SAMPLE_RATE, load, to_pcm16
 from sttlab.config import TranscribeConfig
 from sttlab.engines import make_engine
 from sttlab.live.session import Session
-from sttlab.server import microphones
+from sttlab.server import client_audio, microphones
 from sttlab.server.launch import ServerHandle, launch_server
 from tests.fakes import WAIT_S, Blocks, Counting, speech, wait_until
 from tests.server.clients import (
@@ -196,7 +196,7 @@ def test_who_sends_nothing_holds_no_place(
 def test_what_the_engine_has_no_time_for_is_said(
     source: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(microphones, "BUFFER_S", 100.0)  # what may be sent at once
+    monkeypatch.setattr(client_audio, "BUFFER_S", 100.0)  # what may be sent at once
     engine = Counting()
     with launch_server(Session(source, vad=VAD, model=engine), port=0) as server:
         engine.go.clear()

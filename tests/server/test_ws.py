@@ -24,7 +24,7 @@ from sttlab.errors import DeviceUnavailable, ModelNotFound, ServerError
 from sttlab.events import SessionFailed, SpeechStarted, Transcript
 from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
-from sttlab.server.hub import WAITING_MESSAGES
+from sttlab.server.connection import WAITING_MESSAGES
 from sttlab.server.launch import ServerHandle, launch_server
 from tests.fakes import WAIT_S, Counting, speech
 from tests.server.clients import (

@@ -1,0 +1,154 @@
+"""Broadcasts a session's events to connections, and replays what a client missed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+
+from sttlab.config import VadConfig
+from sttlab.events import Event, Level, Partial, Transcript
+from sttlab.live.session import Session
+from sttlab.server import protocol
+from sttlab.server.connection import Connection
+from sttlab.server.protocol import Hello, State
+
+MISSED_MESSAGES = 1000  # transcripts kept for clients that reconnect
+LEVELS_EVERY = 3  # of 50 frames a second
+_ANY = VadConfig()
+
+
+class Feed:
+    """Belongs to the event loop's thread, but for `_on_event`.
+
+    A plain connection gets transcripts alone; one that wants all gets every event and the state.
+
+    Parameters
+    ----------
+    session : Session
+    on_event : callable
+        Called on the event loop's thread with each event that was broadcast, and the number of the
+        start of capture (`Session.starts`) that it belongs to.
+
+    Attributes
+    ----------
+    connections : set of Connection
+    partials : bool
+        Whether partials are broadcast.
+    """
+
+    def __init__(self, session: Session, on_event: Callable[[Event, int], None]) -> None:
+        self.connections: set[Connection] = set()
+        self.partials = True
+        self._session = session
+        self._callback = on_event
+        self._id = secrets.token_hex(4)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._levels = 0  # owned by the session's threads
+        self._missed: deque[tuple[str, int, str]] = deque(maxlen=MISSED_MESSAGES)
+        self._told: State | None = None
+        self._unsubscribe = session.subscribe(self._on_event)
+
+    def add(self, connection: Connection) -> None:
+        """Broadcast to this connection as well."""
+        self._loop = asyncio.get_running_loop()
+        self.connections.add(connection)
+        self._want_partials()
+
+    def discard(self, connection: Connection) -> None:
+        """Broadcast to this connection no more."""
+        self.connections.discard(connection)
+        self._want_partials()
+
+    def set_partials(self, wanted: bool) -> None:
+        """Broadcast partials, or don't."""
+        self.partials = wanted
+        self._want_partials()
+
+    def _want_partials(self) -> None:
+        """Have the engine make partials only while somebody gets them."""
+        anyone = any(connection.wants_all for connection in self.connections)
+        self._session.want_partials(self, anyone and self.partials)
+
+    def close(self) -> None:
+        """Broadcast nothing more."""
+        self._unsubscribe()
+        self.connections.clear()
+        self._want_partials()
+
+    # -- state and replay ---------------------------------------------------------------------
+
+    def stream_id(self, start: int) -> str:
+        """Name the stream that a start of capture began, for clients that reconnect."""
+        return f"{self._id}-{start}"
+
+    def greet(self, connection: Connection, hello: Hello, stream: str, after: int | None) -> None:
+        """Send a connection its first message, and the transcripts that its client missed.
+
+        Parameters
+        ----------
+        connection : Connection
+        hello : Hello
+        stream : str
+            The stream that the client heard before; nothing is replayed of one that has ended.
+        after : int, optional
+            The id of the last utterance whose transcript the client has.
+        """
+        missed = []
+        if after is not None and stream == hello.stream:
+            missed = [text for of, number, text in self._missed if of == stream and number > after]
+        connection.greet(protocol.full(hello), missed)
+
+    def broadcast_state(self, state: State, even_config: bool = False) -> None:
+        """Send the state if it has changed.
+
+        A change of the time is none. Nor is one of the config, which is an event of its own,
+        except with `even_config`.
+        """
+        comparable = replace(state, time_s=0.0, config=_ANY)
+        if comparable == self._told and not even_config:
+            return
+        self._told = comparable
+        message = protocol.full(state)
+        for connection in self.connections:
+            if connection.wants_all and connection.greeted:
+                connection.put(message)
+
+    # -- events -------------------------------------------------------------------------------
+
+    def _on_event(self, event: Event) -> None:
+        """Pass an event on to the event loop. Runs on the session's threads, and never blocks."""
+        loop = self._loop
+        if loop is None or not self._is_wanted(event):
+            return
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(self._broadcast, event, self._session.starts)
+
+    def _is_wanted(self, event: Event) -> bool:
+        if isinstance(event, Transcript):
+            return True  # kept for those who reconnect
+        if not self.connections:
+            return False
+        if isinstance(event, Partial):
+            return self.partials  # else another server's clients want them
+        if isinstance(event, Level):
+            self._levels += 1
+            return self._levels % LEVELS_EVERY == 0
+        return True
+
+    def _broadcast(self, event: Event, start: int) -> None:
+        full = None
+        if isinstance(event, Transcript):
+            full = protocol.full(event)
+            self._missed.append((self.stream_id(start), event.utterance_id, full))
+        elif any(connection.wants_all for connection in self.connections):
+            full = protocol.full(event)
+        plain = protocol.plain(event)
+        for connection in self.connections:
+            message = full if connection.wants_all else plain
+            if message is not None:
+                connection.put(message, droppable=isinstance(event, Level))
+        self._callback(event, start)
