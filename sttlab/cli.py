@@ -577,6 +577,6 @@ def _load_worker(settings: Config) -> AsrWorker:
 
 
 def _load(worker: AsrWorker) -> None:
-    _say(f"loading {worker.transcriber.name}")
+    _say(f"loading {worker.engine_name}")
     with _side_thread() as thread:
         _await(thread.submit(worker.start))

@@ -1,12 +1,13 @@
-"""The live pipeline; the only place that starts pipeline threads.
+"""A session: the wiring of source, pipeline, engine and subscribers; it alone starts pipelines.
 
 | thread | runs | owns |
 | --- | --- | --- |
-| sttlab-dsp | `_capture` | the source and the StreamCore |
-| sttlab-asr | `AsrWorker._run` | the transcriber |
-| sttlab-watchdog | `AsrWorker._watch` | nothing: it notices an engine that hangs |
+| sttlab-dsp | `pipeline.run` | the source and the pipeline's state, but for what `Pipeline` says |
+| sttlab-asr | `AsrWorker` | the engine |
+| sttlab-watchdog | `AsrWorker` | nothing: it notices an engine that hangs |
+| any other | the methods of `Session` | nothing: locks guard a session's fields |
 
-Callbacks of `Session.subscribe` run on these and must not block.
+Callbacks of `Session.subscribe` run on the first three and must not block.
 """
 
 from __future__ import annotations
@@ -15,128 +16,29 @@ import logging
 import threading
 import time
 import weakref
-from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Any
 
-from sttlab.audio import SAMPLE_RATE
-from sttlab.capture.base import AudioSource, Block
+from sttlab.capture.base import AudioSource
 from sttlab.config import TranscribeConfig, VadConfig
-from sttlab.core import StreamCore
 from sttlab.engines import make_engine
-from sttlab.engines.base import Engine, Transcription
-from sttlab.errors import SessionError, SttlabError, TranscribeError
-from sttlab.events import (
-    DeviceLost,
-    Event,
-    Level,
-    SamplesLost,
-    SessionFailed,
-    SourceEnded,
-    SpeechPaused,
-    StreamEvent,
-    Suppressed,
-    Transcript,
-    TranscriptionFailed,
-    Utterance,
-)
+from sttlab.engines.base import Engine
+from sttlab.errors import SessionError, SttlabError
+from sttlab.events import Event, Transcript, Utterance
 from sttlab.live.lease import Lease, Shared
-from sttlab.live.speculation import Attempt, Speculation
-from sttlab.live.worker import Answer, AsrWorker, Job, Priority
+from sttlab.live.ledger import Ledger, SessionStats
+from sttlab.live.pipeline import Pipeline, run
+from sttlab.live.stream import Broadcast, EventStream
+from sttlab.live.worker import AsrWorker
 from sttlab.vad import require_detector
 
 log = logging.getLogger(__name__)
 
-READ_S = 0.1  # the longest that a stop or new settings wait for the source
-STALL_S = 2.0  # without sound for so long, open speech is over
-LAST_S = 5.0  # of sound, read after a stop: as much as a microphone may have heard before
 STOP_S = 30.0  # for the engine to read what was said before a stop
 STOP_ENGINE_S = 10.0  # for its thread to end when no capture needs it
-HISTORY = 10_000  # transcripts kept by a session
-FAILED_S = 600.0  # of sound of the utterances that the engine failed on; the oldest are let go
-LISTENER_EVENTS = 2_000  # that `Session.events` holds for a reader
-
-
-@dataclass(frozen=True)
-class _Open:
-    """An utterance that waits for its answer; wall times in seconds."""
-
-    utterance: Utterance
-    arrived_at: float  # when its last audio did
-    decided_at: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class SessionStats:
-    """A session's figures since its start.
-
-    Attributes
-    ----------
-    audio_s : float
-        Stream time, lost samples included.
-    lost_samples : int
-    utterances, queued_utterances, transcripts, suppressed, failed : int
-    decode_s : float
-        Wall time that the engine took.
-    rtf : float
-        `decode_s` over the length of the utterances decoded; 0 before the first.
-    """
-
-    audio_s: float
-    lost_samples: int
-    utterances: int
-    queued_utterances: int
-    transcripts: int
-    suppressed: int
-    failed: int
-    decode_s: float
-    rtf: float
-
-
-class EventStream:
-    """What `Session.events` gives: an iterator that ends when the session stops."""
-
-    def __init__(self) -> None:
-        self._events: deque[Event] = deque()  # bounded by LISTENER_EVENTS; Levels are dropped first
-        self._changed = threading.Condition()
-        self._closed = False
-        self._behind = False
-
-    def put(self, event: Event) -> None:
-        """Take an event; never blocks."""
-        with self._changed:
-            full = len(self._events) >= LISTENER_EVENTS
-            if self._closed or (isinstance(event, Level) and len(self._events) > 100):
-                return
-            if full:
-                self._behind = self._closed = True
-            else:
-                self._events.append(event)
-            self._changed.notify()
-
-    def close(self) -> None:
-        """End the stream once what is in it has been read."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-
-    def __iter__(self) -> Iterator[Event]:
-        return self
-
-    def __next__(self) -> Event:
-        with self._changed:
-            self._changed.wait_for(lambda: self._events or self._closed)
-            if self._events:
-                return self._events.popleft()
-        if self._behind:
-            raise SessionError(
-                f"this reader fell {LISTENER_EVENTS} events behind; read events() faster, "
-                "or call it again"
-            )
-        raise StopIteration
 
 
 class Session:
@@ -160,8 +62,6 @@ class Session:
     ----------
     starts : int
         How often it was started; times and ids of utterances begin anew each time.
-    error : SttlabError or None
-        Why capture ended, if it failed.
 
     Examples
     --------
@@ -180,25 +80,24 @@ class Session:
         live: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._lane = object()  # in the worker's hands, who must not hold the session itself
         self.worker = model if isinstance(model, AsrWorker) else _make_worker(model, clock)
+        self._live = live
+        self._clock = clock
+        self._broadcast = Broadcast()  # which has a lock of its own, as the next
+        self._ledger = Ledger(clock)
+        # Guarded by `_lifecycle`, which is held while capture or the engine starts or stops; anyone
+        # may read them, for they change as a whole:
+        self._lifecycle = threading.RLock()
         self.source = source
+        self.starts = 0
+        self._dsp: threading.Thread | None = None
+        # Guarded by `_settings`, which is never held for long:
+        self._settings = threading.Lock()
+        self._config = vad or VadConfig()
         self._partials = partials
         self._wanting: frozenset[object] = frozenset()  # who wants partials
-        self._live = live
-        self.error: SttlabError | None = None
-        self.starts = 0
-        self._config = vad or VadConfig()
-        self._clock = clock
-        self._callbacks: tuple[Callable[[Event], None], ...] = ()
-        self._streams: tuple[EventStream, ...] = ()
-        self._lifecycle = threading.RLock()
-        self._state = threading.Condition()  # guards the counts and the history
-        self._history: deque[Transcript] = deque(maxlen=HISTORY)
-        self._failed: deque[Utterance] = deque()  # bounded by FAILED_S
-        self._stopping = threading.Event()
-        self._abandoned = threading.Event()
-        self._dsp: threading.Thread | None = None
+        self._pipeline = self._make_pipeline()
+        # Each of these has `_lifecycle` as its lock:
         me = weakref.proxy(self)  # lest a circle keep a forgotten session, and its microphone
         self._capture = Shared(
             self._lifecycle, lambda: me._start(), lambda timeout_s: me._stop(timeout_s), STOP_S
@@ -213,19 +112,18 @@ class Session:
         self._own = self.lease()  # of the person who calls `start`
         if not given:
             weakref.finalize(self, self.worker.request_stop)
-        self._reset()
 
-    def _reset(self) -> None:
-        self._core = StreamCore(self._config, levels=self._live)
-        self._heard_at = self._clock()
-        self._counts = dict.fromkeys(
-            ("lost_samples", "utterances", "transcripts", "suppressed", "failed"), 0
+    def _make_pipeline(self) -> Pipeline:
+        pipeline = Pipeline(
+            self._config,
+            self.worker,
+            self._ledger,
+            self._broadcast,
+            live=self._live,
+            clock=self._clock,
         )
-        self._decode_s = 0.0
-        self._decoded_s = 0.0
-        self._open: dict[int, _Open] = {}  # utterances without an answer, by id
-        self._ended = False
-        self._speculation = Speculation()
+        pipeline.partials = self.partials
+        return pipeline
 
     # -- from any thread ----------------------------------------------------------------------
 
@@ -254,17 +152,17 @@ class Session:
             self._stop(STOP_S)
         self.source.open()
         self.starts += 1
-        self._reset()
-        self.error = None
-        self._stopping.clear()
-        self._abandoned.clear()
-        self._engine.hold(self._lane)  # before capture, which hands it utterances
+        self._ledger.begin()
+        with self._settings:
+            self._pipeline = self._make_pipeline()
+        self._engine.hold(self._capture)  # before capture, which hands it utterances
         self._dsp = threading.Thread(
-            target=_capture,
-            args=(weakref.ref(self), self.source, self._stopping),
+            target=run,
+            args=(weakref.ref(self._pipeline), self.source, self._pipeline.stopping),
             name="sttlab-dsp",
             daemon=True,
         )
+        self._broadcast.begin()
         self._dsp.start()
         try:
             self.worker.wait_ready()
@@ -318,30 +216,37 @@ class Session:
         if self._dsp is None:
             return
         deadline = self._clock() + timeout_s
-        self._stopping.set()
+        self._pipeline.stopping.set()
         self._dsp.join(timeout_s)
         if self._dsp.is_alive():
             log.warning("%s did not let go within %.0f s", self.source.name, timeout_s)
-        with self._state:
-            self._state.wait_for(
-                lambda: not self._open or not self.worker.ready or self._abandoned.is_set(),
-                max(0, deadline - self._clock()),
-            )
-        self._abandoned.set()
-        for job in self.worker.forget(self._lane):
-            job.done(TranscribeError(f"stopped after {timeout_s:g} s, before its turn"), 0.0)
-        self._engine.release(self._lane, max(1.0, deadline - self._clock()))
+        self._ledger.wait_for_answers(
+            lambda: not self.worker.ready, max(0, deadline - self._clock())
+        )
+        self._ledger.abandon()
+        self._pipeline.give_up(f"stopped after {timeout_s:g} s, before its turn")
+        self._engine.release(self._capture, max(1.0, deadline - self._clock()))
         self._dsp = None
-        with self._state:
-            streams, self._streams = self._streams, ()
-        for stream in streams:
-            stream.close()
+        self._broadcast.end()
 
     def abandon(self) -> None:
         """Have a stop that waits for the engine, on another thread, wait no longer."""
-        self._abandoned.set()
-        with self._state:
-            self._state.notify_all()
+        self._ledger.abandon()
+
+    @property
+    def error(self) -> SttlabError | None:
+        """Why capture ended, if it failed."""
+        return self._pipeline.error
+
+    @property
+    def engine_name(self) -> str:
+        """The engine and its model, for people."""
+        return self.worker.engine_name
+
+    @property
+    def engine_problem(self) -> str | None:
+        """What is wrong with the engine and what to do; None if all is well."""
+        return self.worker.hangs
 
     @property
     def running(self) -> bool:
@@ -355,12 +260,15 @@ class Session:
 
     @partials.setter
     def partials(self, wanted: bool) -> None:
-        self._partials = wanted
+        with self._settings:
+            self._partials = wanted
+            self._pipeline.partials = self.partials
 
     def want_partials(self, holder: object, wanted: bool) -> None:
         """Have them emitted while anyone wants them."""
-        with self._state:
+        with self._settings:
             self._wanting = self._wanting | {holder} if wanted else self._wanting - {holder}
+            self._pipeline.partials = self.partials
 
     @property
     def config(self) -> VadConfig:
@@ -384,7 +292,7 @@ class Session:
         MissingExtra
             If the packages of the detector are not installed.
         """
-        with self._state:
+        with self._settings:
             try:
                 config = replace(config or self._config, **changes)
             except TypeError:
@@ -393,7 +301,7 @@ class Session:
                 from_dict(VadConfig, changes)
                 raise
             require_detector(config)
-            self._config = config
+            self._config = self._pipeline.config = config
             return config
 
     def subscribe(self, callback: Callable[[Event], None]) -> Callable[[], None]:
@@ -404,13 +312,7 @@ class Session:
         callable
             Ends the subscription. A callback that raises is logged and ends it too.
         """
-        with self._state:
-            self._callbacks = (*self._callbacks, callback)
-        return partial(self._unsubscribe, callback)
-
-    def _unsubscribe(self, callback: Callable[[Event], None]) -> None:
-        with self._state:
-            self._callbacks = tuple(c for c in self._callbacks if c != callback)
+        return self._broadcast.subscribe(callback)
 
     def events(self) -> EventStream:
         """Iterate over events from now until the session stops; blocks while there are none.
@@ -420,13 +322,7 @@ class Session:
         SessionError
             While iterating, if the reader fell too far behind.
         """
-        stream = EventStream()
-        with self._state:
-            if self._dsp is None:
-                stream.close()
-            else:
-                self._streams = (*self._streams, stream)
-        return stream
+        return self._broadcast.stream()
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until the source has ended and all is transcribed, or the session has failed.
@@ -443,185 +339,30 @@ class Session:
         """
         if not self.starts:
             raise SessionError("the session was not started: there is nothing to wait for")
-        with self._state:
-            return self._state.wait_for(lambda: self._ended and not self._open, timeout_s)
+        return self._ledger.wait(timeout_s)
 
     @property
     def late_s(self) -> float:
         """How long the utterance that has waited longest for its text does so by now; 0 if none."""
-        with self._state:
-            return (
-                self._clock() - min(o.decided_at for o in self._open.values())
-                if self._open
-                else 0.0
-            )
+        return self._ledger.late_s
 
     @property
     def history(self) -> tuple[Transcript, ...]:
         """The transcripts so far, of earlier starts too, oldest first."""
-        with self._state:
-            return tuple(self._history)
+        return self._ledger.history
 
     @property
     def failed(self) -> tuple[Utterance, ...]:
-        """The last utterances that no text came of, with their sound, oldest first; ten minutes.
+        """The last utterances that no text came of, with their audio, oldest first; ten minutes.
 
         Each was reported by a `TranscriptionFailed`.
         """
-        with self._state:
-            return tuple(self._failed)
+        return self._ledger.failed
 
     @property
     def stats(self) -> SessionStats:
         """The figures as they stand."""
-        with self._state:
-            return SessionStats(
-                audio_s=self._core.position / SAMPLE_RATE,
-                queued_utterances=len(self._open),
-                decode_s=self._decode_s,
-                rtf=self._decode_s / self._decoded_s if self._decoded_s else 0.0,
-                **self._counts,
-            )
-
-    # -- on sttlab-dsp ------------------------------------------------------------------------
-
-    def _take(self, block: Block) -> None:
-        if self._core.config is not self._config:
-            self._handle(self._core.update(self._config))
-        for event in block.events:
-            self._emit(event)
-            if isinstance(event, DeviceLost):
-                self._handle(self._core.flush("interrupted"))
-        now = self._clock()
-        if len(block.samples) or block.lost_samples:
-            self._heard_at = now
-        elif now - self._heard_at > STALL_S:
-            self._handle(self._core.flush("interrupted"))
-        self._handle(self._core.feed(block))
-
-    def _finish(self, ended: bool) -> None:
-        self._handle(self._core.flush())
-        if ended:
-            self._emit(SourceEnded(time_s=self._core.position / SAMPLE_RATE))
-
-    def _fail(self, error: SttlabError) -> None:
-        self.error = error
-        self._emit(SessionFailed(message=str(error)))
-
-    def _handle(self, events: list[StreamEvent]) -> None:
-        for event in events:
-            if not isinstance(event, Event):
-                if self._live and isinstance(event, SpeechPaused):
-                    job = self._speculation.pause(event.utterance, self._speculated)
-                    if not self.worker.submit(self._lane, job, lambda: True):
-                        self._speculation.drop()  # the lane is full: the end takes its own turn
-                continue
-            self._emit(event)
-            if isinstance(event, Utterance):
-                self._submit(event)
-            elif isinstance(event, SamplesLost):
-                with self._state:
-                    self._counts["lost_samples"] += event.count
-            elif isinstance(event, Level):
-                self._speculation.follow(event)
-        if self.partials and self._speculation.due(now := self._clock()):
-            utterance = self._core.unfinished()
-            if utterance:
-                job = self._speculation.look(utterance, now, self._speculated)
-                self.worker.submit(self._lane, job, lambda: True)
-
-    def _submit(self, utterance: Utterance) -> None:
-        late_s = (self._core.position - utterance.decided_sample) / SAMPLE_RATE
-        opened = _Open(utterance, self._heard_at - late_s, self._clock())
-        with self._state:
-            self._open[utterance.utterance_id] = opened
-            self._counts["utterances"] += 1
-        adopted = self._speculation.adopt(utterance)
-        if adopted:
-            if adopted.result:
-                self._answer(utterance.utterance_id, *adopted.result, guessed=True)
-            return
-        done = partial(self._answer, utterance.utterance_id)
-        job = Job(utterance.samples, Priority.FINAL if self._live else Priority.LATER, done)
-        if not self.worker.submit(self._lane, job, self._abandoned.is_set):
-            why = self.worker.hangs or "the session stopped before the engine had time for it"
-            done(TranscribeError(why), 0.0)
-
-    # -- on sttlab-asr ------------------------------------------------------------------------
-
-    def _speculated(self, attempt: Attempt, answer: Answer, engine_s: float) -> None:
-        if self._speculation.settle(attempt, answer, engine_s):
-            self._answer(attempt.utterance.utterance_id, answer, engine_s, guessed=True)
-        elif self.partials and (event := self._speculation.grow(attempt, answer, engine_s)):
-            self._emit(event)
-
-    def _answer(
-        self, utterance_id: int, answer: Answer, engine_s: float, guessed: bool = False
-    ) -> None:
-        """Say what became of an utterance."""
-        with self._state:
-            opened = self._open[utterance_id]
-        utterance, arrived_at, decided_at = opened.utterance, opened.arrived_at, opened.decided_at
-        events: list[Event] = []
-        if isinstance(answer, TranscribeError):
-            events.append(
-                TranscriptionFailed(
-                    utterance_id=utterance.utterance_id,
-                    message=str(answer),
-                    start_s=utterance.start_s,
-                    end_s=utterance.end_s,
-                )
-            )
-            self._keep(utterance)
-        else:
-            if answer.text:
-                waited_s = self._clock() - decided_at
-                transcript = _transcript(
-                    utterance, answer, decided_at - arrived_at, waited_s, engine_s
-                )
-                events.append(replace(transcript, guessed=guessed))
-            events += [
-                Suppressed(
-                    utterance_id=utterance.utterance_id,
-                    text=s.text,
-                    reason=s.reason,
-                    start_s=s.start_s + utterance.start_s,
-                    end_s=s.end_s + utterance.start_s,
-                )
-                for s in answer.suppressed
-            ]
-        for event in events:
-            self._count(event)
-            self._emit(event)
-        with self._state:
-            self._decode_s += engine_s
-            self._decoded_s += utterance.duration_s
-            self._open.pop(utterance.utterance_id, None)
-            self._state.notify_all()
-
-    def _keep(self, failed: Utterance) -> None:
-        with self._state:
-            self._failed.append(failed)
-            while sum(u.duration_s for u in self._failed) > FAILED_S:
-                self._failed.popleft()
-
-    def _count(self, event: Event) -> None:
-        with self._state:
-            if isinstance(event, Transcript):
-                self._history.append(event)
-            self._counts[_COUNTED[type(event)]] += 1
-
-    # -- on both ------------------------------------------------------------------------------
-
-    def _emit(self, event: Event) -> None:
-        for stream in self._streams:
-            stream.put(event)
-        for callback in self._callbacks:
-            try:
-                callback(event)
-            except Exception:
-                log.exception("a callback failed on %s and gets no more events", event.kind)
-                self._unsubscribe(callback)
+        return self._ledger.stats(self._pipeline.audio_s)
 
     def __enter__(self) -> Session:
         self.start()
@@ -637,33 +378,8 @@ class Session:
 
     def __repr__(self) -> str:
         state = "running" if self.running else "stopped"
-        engine = self.worker.transcriber.name
-        return f"<Session {state}: {self.source.name} -> {engine}, {len(self.history)} transcripts>"
-
-
-def _transcript(
-    utterance: Utterance, answer: Transcription, capture_s: float, waited_s: float, engine_s: float
-) -> Transcript:
-    start_s = utterance.start_s
-    pause_s = (utterance.decided_sample - utterance.speech_end_sample) / SAMPLE_RATE
-    decode_s = min(engine_s, waited_s)
-    return Transcript(
-        utterance_id=utterance.utterance_id,
-        text=answer.text,
-        start_s=start_s,
-        end_s=utterance.end_s,
-        language=answer.language,
-        language_probability=answer.language_probability,
-        confidence=answer.confidence,
-        segments=tuple(s.later(start_s) for s in answer.segments),
-        pause_s=pause_s,
-        capture_s=capture_s,
-        queue_s=waited_s - decode_s,
-        decode_s=decode_s,
-        delay_s=pause_s + capture_s + waited_s,
-        engine_s=engine_s,
-        guessed=False,
-    )
+        what = f"{self.source.name} -> {self.engine_name}, {len(self.history)} transcripts"
+        return f"<Session {state}: {what}>"
 
 
 def _make_worker(model: str | TranscribeConfig | Engine, clock: Callable[[], float]) -> AsrWorker:
@@ -676,43 +392,3 @@ def _make_worker(model: str | TranscribeConfig | Engine, clock: Callable[[], flo
 
 def _leave(timeout_s: float) -> None:
     """Leave a worker that was given to its owner."""
-
-
-_COUNTED = {Transcript: "transcripts", Suppressed: "suppressed", TranscriptionFailed: "failed"}
-
-
-def _capture(
-    session_ref: weakref.ref[Session], source: AudioSource, stopping: threading.Event
-) -> None:
-    """Run `sttlab-dsp`: read the source until it ends, the session stops or nobody holds it."""
-    ended = False
-    try:
-        left = round(LAST_S * SAMPLE_RATE)
-        while left > 0 and not ended:
-            stop = stopping.is_set()
-            block = source.read(0 if stop else READ_S)
-            session = session_ref()
-            if session is None:
-                return
-            if block is None:
-                ended = True
-            else:
-                session._take(block)
-                if stop:
-                    left = left - len(block.samples) if len(block.samples) else 0
-            del session
-        if (session := session_ref()) is not None:
-            session._finish(ended)
-    except Exception as error:
-        if (session := session_ref()) is not None:
-            known = isinstance(error, SttlabError)
-            if not known:
-                log.exception("capture from %s failed", source.name)
-            session._finish(ended=False)
-            session._fail(error if isinstance(error, SttlabError) else SessionError(str(error)))
-    finally:
-        source.close()
-        if (session := session_ref()) is not None:
-            with session._state:
-                session._ended = True
-                session._state.notify_all()

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE
+from sttlab.config import TranscribeConfig
 from sttlab.engines.base import Cancelled, Engine, Transcription, checked
 from sttlab.errors import ModelError, SessionError, SttlabError, TranscribeError
 
@@ -163,6 +164,17 @@ class AsrWorker:
     def ready(self) -> bool:
         """Whether the model is loaded and the thread takes utterances."""
         return self._ready.is_set() and self._error is None
+
+    @property
+    def engine_name(self) -> str:
+        """The engine and its model, for people."""
+        return self.transcriber.name
+
+    @property
+    def engine_config(self) -> TranscribeConfig | None:
+        """What the engine was made from; None for one that someone made otherwise."""
+        config = getattr(self.transcriber, "config", None)
+        return config if isinstance(config, TranscribeConfig) else None
 
     @property
     def hangs(self) -> str | None:

@@ -37,7 +37,7 @@ class SharedEngine:
     @property
     def name(self) -> str:
         """The name of the engine in use."""
-        return self.worker.transcriber.name
+        return self.worker.engine_name
 
     @property
     def hangs(self) -> str | None:
@@ -52,8 +52,7 @@ class SharedEngine:
     @property
     def config(self) -> TranscribeConfig | None:
         """What the engine was made from; None for one that someone made otherwise."""
-        config = getattr(self.worker.transcriber, "config", None)
-        return config if isinstance(config, TranscribeConfig) else None
+        return self.worker.engine_config
 
     async def use(self, changes: Mapping[str, Any]) -> None:
         """Change the model, among those that are here, or the language.

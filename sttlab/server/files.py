@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 from sttlab.capture.base import Block
 from sttlab.errors import ModelError, SourceError
 from sttlab.events import Event, SessionFailed, Suppressed, Transcript, TranscriptionFailed
-from sttlab.live.session import HISTORY
+from sttlab.live.ledger import HISTORY
 from sttlab.server import decode, protocol
 from sttlab.server.hub import Hub
 from sttlab.server.protocol import MAX_FILE_BYTES, FileDone, FileOpened, FileProgress

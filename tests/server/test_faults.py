@@ -25,7 +25,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from sttlab.bench.visitors import HANDSHAKE
-from sttlab.live.session import STALL_S, Session
+from sttlab.live.pipeline import STALL_S
+from sttlab.live.session import Session
 from sttlab.server import hub, launch, memory
 from sttlab.server.launch import ServerHandle, launch_server
 from tests.fakes import WAIT_S, Counting

@@ -234,7 +234,7 @@ def test_deleted_it_leaves_nothing(talk):
         assert gone.wait(WAIT_S)
         wait_gone(threads)
         assert session.running
-        assert session._callbacks == ()
+        assert session._broadcast._callbacks == ()
     assert len(ipywidgets.widgets.widget._instances) == before
 
 

@@ -35,7 +35,8 @@ from sttlab.events import (
     TranscriptionFailed,
     Utterance,
 )
-from sttlab.live.session import LISTENER_EVENTS, EventStream, Session
+from sttlab.live.session import Session
+from sttlab.live.stream import LISTENER_EVENTS, EventStream
 from sttlab.live.worker import LANE_JOBS, AsrWorker, Job, Priority
 from tests.fakes import WAIT_S, Blocks, Counting, speech, wait_until
 
@@ -102,7 +103,7 @@ def test_stop_takes_what_a_busy_session_had_not_read_yet():
     session.start()
     stop = threading.Thread(target=session.stop)
     stop.start()
-    wait_until(session._stopping.is_set)
+    wait_until(session._pipeline.stopping.is_set)
     go_on.set()
     stop.join(WAIT_S)
     assert session.stats.audio_s == pytest.approx(3.2)
@@ -327,7 +328,7 @@ def test_what_waits_for_a_place_does_not_wait_for_an_engine_that_cannot_be_stopp
 
 
 def test_the_sound_of_failed_utterances_is_bounded(monkeypatch):
-    monkeypatch.setattr("sttlab.live.session.FAILED_S", 1.5)
+    monkeypatch.setattr("sttlab.live.ledger.FAILED_S", 1.5)
     engine = Counting(answer=TranscribeError("not audio"))
     session = Session(Blocks(speech(4)), vad=VAD, model=engine)
     with session:

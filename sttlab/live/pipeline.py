@@ -1,0 +1,236 @@
+"""One run of a session, from its start to its stop: audio in, events out.
+
+| thread | calls | owns |
+| --- | --- | --- |
+| sttlab-dsp | `run`, and by it `take`, `finish`, `fail` | the source, the core, `_heard_at` |
+| sttlab-asr | what jobs call when they are done | nothing |
+| any | the attributes that say so | `config`, `partials`, `stopping` |
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections.abc import Callable
+from functools import partial
+
+from sttlab.audio import SAMPLE_RATE
+from sttlab.capture.base import AudioSource, Block
+from sttlab.config import VadConfig
+from sttlab.core import StreamCore
+from sttlab.errors import SessionError, SttlabError, TranscribeError
+from sttlab.events import (
+    DeviceLost,
+    Event,
+    Level,
+    SamplesLost,
+    SessionFailed,
+    SourceEnded,
+    SpeechPaused,
+    StreamEvent,
+    Utterance,
+)
+from sttlab.live.ledger import Ledger
+from sttlab.live.speculation import Attempt, Speculation
+from sttlab.live.stream import Broadcast
+from sttlab.live.worker import Answer, AsrWorker, Job, Priority
+
+log = logging.getLogger(__name__)
+
+READ_S = 0.1  # the longest that a stop or new settings wait for the source
+STALL_S = 2.0  # without audio for so long, open speech is over
+LAST_S = 5.0  # of audio, read after a stop: as much as a microphone may have heard before
+
+
+def _at_once() -> bool:
+    """Do not wait for a place in the engine's queue."""
+    return True
+
+
+class Pipeline:
+    """What turns a source's blocks into events, with the engine's help.
+
+    It knows no session: a session that is forgotten takes it along, and its thread ends.
+
+    Parameters
+    ----------
+    config : VadConfig
+    worker : AsrWorker
+    ledger : Ledger
+    broadcast : Broadcast
+    live : bool
+        Whether there are `Level`, and utterances that go before those of recordings.
+    clock : callable
+        Wall time in seconds, for latency figures and to notice a stalled source.
+
+    Attributes
+    ----------
+    config : VadConfig
+        Any thread may set it; it applies from the next frame on.
+    partials : bool
+        Whether to emit `Partial`. Any thread may set it.
+    stopping : Event
+        Set by whoever stops the run.
+    error : SttlabError or None
+        Why capture ended, if it failed. Written by sttlab-dsp.
+    """
+
+    def __init__(
+        self,
+        config: VadConfig,
+        worker: AsrWorker,
+        ledger: Ledger,
+        broadcast: Broadcast,
+        *,
+        live: bool,
+        clock: Callable[[], float],
+    ) -> None:
+        self.config = config
+        self.partials = False
+        self.stopping = threading.Event()
+        self.error: SttlabError | None = None
+        self._worker = worker
+        self._lane = object()  # in the worker's hands, who must not hold the pipeline itself
+        self._ledger = ledger
+        self._broadcast = broadcast
+        self._live = live
+        self._clock = clock
+        self._core = StreamCore(config, levels=live)
+        self._speculation = Speculation()  # of both threads; it says which calls what
+        self._heard_at = clock()
+
+    @property
+    def audio_s(self) -> float:
+        """Stream time so far, lost samples included. Any thread may read it."""
+        return self._core.position / SAMPLE_RATE
+
+    def give_up(self, why: str) -> None:
+        """Answer what still waits for the engine with an error. Any thread may call it."""
+        for job in self._worker.forget(self._lane):
+            job.done(TranscribeError(why), 0.0)
+
+    # -- on sttlab-dsp ------------------------------------------------------------------------
+
+    def take(self, block: Block) -> None:
+        """Turn a block into events, and give the engine its work.
+
+        Blocks while the engine's queue is full.
+        """
+        if self._core.config is not self.config:
+            self._handle(self._core.update(self.config))
+        for event in block.events:
+            self._broadcast.emit(event)
+            if isinstance(event, DeviceLost):
+                self._handle(self._core.flush("interrupted"))
+        now = self._clock()
+        if len(block.samples) or block.lost_samples:
+            self._heard_at = now
+        elif now - self._heard_at > STALL_S:
+            self._handle(self._core.flush("interrupted"))
+        self._handle(self._core.feed(block))
+
+    def finish(self, ended: bool) -> None:
+        """End what is open. `ended` says whether the source has no more audio."""
+        self._handle(self._core.flush())
+        if ended:
+            self._broadcast.emit(SourceEnded(time_s=self.audio_s))
+
+    def fail(self, error: SttlabError) -> None:
+        """Note and say why capture failed."""
+        self.error = error
+        self._broadcast.emit(SessionFailed(message=str(error)))
+
+    def close(self) -> None:
+        """Note that capture is over."""
+        self._ledger.end()
+
+    def _handle(self, events: list[StreamEvent]) -> None:
+        for event in events:
+            if not isinstance(event, Event):
+                if self._live and isinstance(event, SpeechPaused):
+                    self._speculate(event.utterance)
+                continue
+            self._broadcast.emit(event)
+            if isinstance(event, Utterance):
+                self._submit(event)
+            elif isinstance(event, SamplesLost):
+                self._ledger.lose(event.count)
+            elif isinstance(event, Level):
+                self._speculation.follow(event)
+        if self.partials and self._speculation.due(now := self._clock()):
+            utterance = self._core.unfinished()
+            if utterance:
+                job = self._speculation.look(utterance, now, self._speculated)
+                self._worker.submit(self._lane, job, _at_once)
+
+    def _speculate(self, utterance: Utterance) -> None:
+        job = self._speculation.pause(utterance, self._speculated)
+        if not self._worker.submit(self._lane, job, _at_once):
+            self._speculation.drop()  # the lane is full: the utterance takes its own turn
+
+    def _submit(self, utterance: Utterance) -> None:
+        utterance_id = utterance.utterance_id
+        late_s = (self._core.position - utterance.decided_sample) / SAMPLE_RATE
+        self._ledger.open(utterance, self._heard_at - late_s)
+        adopted = self._speculation.adopt(utterance)
+        if adopted:
+            if adopted.result:
+                self._answer(utterance_id, *adopted.result, speculative=True)
+            return
+        done = partial(self._answer, utterance_id, speculative=False)
+        job = Job(utterance.samples, Priority.FINAL if self._live else Priority.LATER, done)
+        if not self._worker.submit(self._lane, job, self._ledger.is_abandoned):
+            why = self._worker.hangs or "the session stopped before the engine had time for it"
+            done(TranscribeError(why), 0.0)
+
+    # -- on sttlab-asr, or wherever a job is answered -----------------------------------------
+
+    def _speculated(self, attempt: Attempt, answer: Answer, engine_s: float) -> None:
+        if self._speculation.settle(attempt, answer, engine_s):
+            self._answer(attempt.utterance.utterance_id, answer, engine_s, speculative=True)
+        elif self.partials and (event := self._speculation.grow(attempt, answer, engine_s)):
+            self._broadcast.emit(event)
+
+    def _answer(
+        self, utterance_id: int, answer: Answer, engine_s: float, *, speculative: bool
+    ) -> None:
+        events = self._ledger.answer(utterance_id, answer, engine_s, speculative=speculative)
+        for event in events:
+            self._broadcast.emit(event)
+        self._ledger.close(utterance_id)
+
+
+def run(
+    pipeline_ref: weakref.ref[Pipeline], source: AudioSource, stopping: threading.Event
+) -> None:
+    """Run `sttlab-dsp`: read the source until it ends, the run stops or nobody holds it."""
+    ended = False
+    try:
+        left = round(LAST_S * SAMPLE_RATE)
+        while left > 0 and not ended:
+            stop = stopping.is_set()
+            block = source.read(0 if stop else READ_S)
+            pipeline = pipeline_ref()
+            if pipeline is None:
+                return
+            if block is None:
+                ended = True
+            else:
+                pipeline.take(block)
+                if stop:
+                    left = left - len(block.samples) if len(block.samples) else 0
+            del pipeline
+        if (pipeline := pipeline_ref()) is not None:
+            pipeline.finish(ended)
+    except Exception as error:
+        if (pipeline := pipeline_ref()) is not None:
+            known = isinstance(error, SttlabError)
+            if not known:
+                log.exception("capture from %s failed", source.name)
+            pipeline.finish(ended=False)
+            pipeline.fail(error if isinstance(error, SttlabError) else SessionError(str(error)))
+    finally:
+        source.close()
+        if (pipeline := pipeline_ref()) is not None:
+            pipeline.close()
