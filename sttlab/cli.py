@@ -30,6 +30,7 @@ from sttlab import __version__
 from sttlab.bench.commands import app as bench
 from sttlab.config import Config
 from sttlab.errors import ConfigError, MissingExtra, ModelNotFound, SttlabError
+from sttlab.shipped import shipped
 
 if TYPE_CHECKING:
     from sttlab.capture.base import AudioSource
@@ -486,18 +487,9 @@ def lab(context: typer.Context) -> None:
         raise MissingExtra("jupyterlab", "notebook") from None
     # A kernel installed for the user would come before this interpreter's own.
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
-    folder = _shipped("notebooks")
+    folder = shipped("notebooks")
     # Ctrl-C stops it without a question.
     LabApp.launch_instance([f"--ServerApp.root_dir={folder}", "-y", *context.args])
-
-
-def _shipped(name: str) -> Path:
-    """Find what comes with a checkout, and in part with an installed package."""
-    here = Path(__file__).parent
-    for folder in (here.parent, here):
-        if (folder / name).exists():
-            return folder / name
-    raise SttlabError(f"{name} is not in {here.parent}: run this in a checkout of sttlab")
 
 
 @app.command()
@@ -516,8 +508,8 @@ def demo(
     from sttlab.live.session import Session
     from sttlab.server.launch import launch_server
 
-    sound = _shipped("data/demo.flac")
-    expected = _words(_shipped("data/demo.txt").read_text(encoding="utf-8"))
+    sound = shipped("data/demo.flac")
+    expected = _words(shipped("data/demo.txt").read_text(encoding="utf-8"))
     worker = _load_worker(Config())
     session = Session(FileSource(sound), model=worker)
     with launch_server(session, port=0) as server:

@@ -17,11 +17,12 @@ from sttlab.config import VadConfig
 from sttlab.core import Sound
 from sttlab.errors import SttlabError
 from sttlab.evaluate.labels import Labels, Turn, load_labels
+from sttlab.notebook.esm import read_module
 from sttlab.notebook.painter import Shown
+from sttlab.shipped import shipped
 from sttlab.trace import Trace, extremes
 from sttlab.vad.energy import FRAME_SAMPLES
 
-HERE = Path(__file__).parent
 COLUMNS = 8192  # the widest picture that is sent at once
 SOUND_S = 30.0  # the longest stretch of sound that is sent at once
 COARSE = 160  # samples that are looked at together where nobody could tell
@@ -30,8 +31,8 @@ COARSE = 160  # samples that are looked at together where nobody could tell
 class Canvas(anywidget.AnyWidget):
     """What the browser shows: labeler.js draws and edits, and asks for what it needs."""
 
-    _esm = HERE / "labeler.js"
-    _css = HERE / "labeler.css"
+    _esm = read_module("labeler.js")
+    _css = shipped("frontend/notebook/labeler.css")
 
     duration_s = traitlets.Float().tag(sync=True)
     name = traitlets.Unicode().tag(sync=True)

@@ -8,7 +8,6 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -20,9 +19,10 @@ from sttlab.capture.base import Block
 from sttlab.capture.push import PushSource
 from sttlab.errors import SourceError
 from sttlab.events import DeviceLost, DeviceRestored, Event
+from sttlab.notebook.esm import read_module
 from sttlab.notebook.painter import Shown
+from sttlab.shipped import shipped
 
-HERE = Path(__file__).parent
 BUFFER_S = 60.0  # that the kernel holds while all speech before waits for the engine
 PARTS = 64  # that may wait for a reader
 STALLED_S = 10.0  # without a word of a browser that has the microphone on; it speaks every second
@@ -35,8 +35,8 @@ STALLED = (
 class Panel(anywidget.AnyWidget):
     """What the browser shows: remote_microphone.js captures, and sends until it is acknowledged."""
 
-    _esm = HERE / "remote_microphone.js"
-    _css = HERE / "remote_microphone.css"
+    _esm = read_module("remote_microphone.js")
+    _css = shipped("frontend/notebook/remote_microphone.css")
 
     run = traitlets.Int(0).tag(sync=True)  # counts how often it was opened; 0 while it is closed
     holder = traitlets.Unicode().tag(sync=True)  # the capture that was started last, if it goes on

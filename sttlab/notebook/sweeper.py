@@ -23,6 +23,7 @@ from sttlab.errors import SttlabError
 from sttlab.evaluate.labels import Labels
 from sttlab.evaluate.sweep import METRICS, TRADE, Sweep, pairs, settings, sweep, written
 from sttlab.live.session import Session
+from sttlab.notebook.esm import read_module
 from sttlab.notebook.painter import Painter, Shown, make_button, on_change
 from sttlab.notebook.picture import STYLE
 from sttlab.notebook.plots import (
@@ -54,7 +55,7 @@ _Action = Callable[[_Progress], Any]
 class Chart(anywidget.AnyWidget):
     """A picture of settings; the browser says which one is chosen. See sweeper.js."""
 
-    _esm = Path(__file__).parent / "sweeper.js"
+    _esm = read_module("sweeper.js")
     _css = f""".sttlab-chart {{ max-width: {SWEEP_PX[0]}px; cursor: pointer }}
 .sttlab-chart img {{ display: block; width: 100% }}
 .sttlab-chart:focus-visible {{ outline: 2px solid var(--jp-brand-color1, #1976d2) }}"""

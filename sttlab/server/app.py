@@ -7,7 +7,6 @@ import logging
 import os
 from collections.abc import AsyncIterator, Iterable, MutableMapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -37,17 +36,11 @@ from sttlab.server.memory import keep_giving_back
 from sttlab.server.metrics import Metrics
 from sttlab.server.microphones import Microphones
 from sttlab.server.routes import refuse_query, router
+from sttlab.shipped import shipped
 
 log = logging.getLogger("uvicorn.error")  # which shows under a plain `uvicorn sttlab.server:app`
 
 CONFIG_VARIABLE = "STTLAB_CONFIG"
-
-
-def frontend_folder() -> Path:
-    """Where the page's files are: beside the package in a checkout, inside it when installed."""
-    package = Path(__file__).parents[1]
-    inside = package / "frontend"
-    return inside if inside.is_dir() else package.parent / "frontend"
 
 
 def create_app(
@@ -143,7 +136,7 @@ def _add_gauges(metrics: Metrics, hub: Hub, microphones: Microphones) -> None:
 def _add_routes(app: FastAPI) -> None:
     app.include_router(router)
     app.add_exception_handler(WebSocketRequestValidationError, refuse_query)
-    page = StaticFiles(directory=frontend_folder(), html=True)
+    page = StaticFiles(directory=shipped("frontend"), html=True)
     for path in ("/", "/{path:path}.{suffix}"):  # what has no suffix is none of its files
         app.add_route(path, page, methods=["GET"])  # type: ignore[arg-type]
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-import subprocess
 import weakref
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -186,51 +184,3 @@ def test_it_goes_when_no_name_holds_it(recording):
     gc.collect()
     assert gone() is None
     assert canvas.comm is None
-
-
-@pytest.mark.needs("node")
-def test_the_arithmetic_of_the_page():
-    source = Path(module.__file__).with_suffix(".js")
-    done = subprocess.run(
-        ["node", "--input-type=module", "-"],
-        input=source.read_text(encoding="utf-8") + CHECKS,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-
-
-CHECKS = """
-import assert from "node:assert/strict";
-
-const turns = [[1, 2, "", ""], [1.5, 3, "", ""], [5, 6, "", ""]];
-assert.deepEqual(hit(turns, null, 1.2, 0.1), { turn: turns[0], side: null });
-assert.deepEqual(hit(turns, null, 1.96, 0.1), { turn: turns[0], side: 1 });
-assert.deepEqual(hit(turns, turns[1], 1.52, 0.1), { turn: turns[1], side: 0 });
-assert.deepEqual(hit(turns, turns[1], 1.8, 0.1), { turn: turns[1], side: null });
-assert.equal(hit(turns, null, 4, 0.1), null);
-assert.deepEqual(hit([[5, 5.05, "", ""]], null, 5.04, 0.1).side, 1);
-assert.deepEqual(hit([[5, 5.05, "", ""]], null, 5.01, 0.1).side, 0);
-
-const history = new History("a");
-assert.equal(history.undo(), undefined);
-history.take("b");
-history.take("c");
-assert.equal(history.undo(), "b");
-assert.equal(history.undo(), "a");
-assert.equal(history.redo(), "b");
-history.take("d");
-assert.equal(history.redo(), undefined);
-assert.equal(history.undo(), "b");
-
-assert.deepEqual([0.007, 1, 31, 90, 600, 3600, 20000].map((s) => step(s, 8)),
-  [0.001, 0.2, 5, 15, 120, 600, 3600]);
-assert.equal(clock(75.5, 0.5), "1:15.5");
-assert.equal(clock(59.9999, 0.001), "1:00");
-assert.equal(clock(5, 5), "0:05");
-assert.equal(clock(3600, 600), "60:00");
-assert.equal(clock(0.05, 0.01), "0:00.05");
-assert.equal(rounded(1.23456), 1.235);
-assert.deepEqual(sorted([[2, 3], [1, 5], [1, 2]]), [[1, 2], [1, 5], [2, 3]]);
-"""

@@ -2,8 +2,6 @@
 
 import gc
 import io
-import json
-import subprocess
 import threading
 import weakref
 from types import SimpleNamespace
@@ -288,26 +286,6 @@ def test_a_grid_that_makes_no_sense_is_refused_at_once(make_sweeper):
     with pytest.raises(ConfigError, match="did you mean margin_db"):
         make_sweeper({"margin": [8]})
     assert working() == []
-
-
-@pytest.mark.needs("node")
-def test_keys_go_to_the_next_point_and_clicks_to_the_nearest(root):
-    script = """
-import { readFileSync } from "node:fs";
-const source = readFileSync(0, "utf-8");
-const { nearest, next } = await import("data:text/javascript," + encodeURIComponent(source));
-const grid = [[0, 0.1, 0.9], [1, 0.5, 0.9], [2, 0.1, 0.5], [3, 0.5, 0.5], [4, 0.9, 0.1]];
-const from = (i, step) => next(grid, grid[i], step)?.[0] ?? null;
-const [left, right, up, down] = [[-1, 0], [1, 0], [0, -1], [0, 1]];
-console.log(JSON.stringify([
-  from(0, right), from(0, up), from(0, left), from(0, down), from(3, down), from(3, up),
-  nearest(grid, 0.52, 0.88)?.[0] ?? null, nearest(grid, 0.3, 0.7)?.[0] ?? null,
-]));
-"""
-    module = (root / "sttlab" / "notebook" / "sweeper.js").read_text(encoding="utf-8")
-    command = ["node", "--input-type=module", "--eval", script]
-    said = subprocess.run(command, input=module, capture_output=True, text=True, timeout=60)
-    assert json.loads(said.stdout or said.stderr) == [1, 2, None, None, 1, 4, 1, None]
 
 
 @pytest.mark.needs("whisper", "bench")

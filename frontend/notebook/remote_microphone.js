@@ -15,7 +15,7 @@ const GONE_S = 120; // without an answer, so that nobody will miss the sound
 const LEAVE_S = 1; // off every page, so that it was not just a cell that ran again
 const SILENT_S = 3; // of nothing but zeros
 const START_MS = 5000; // until the browser's sound runs: without an output, some wait forever
-const FLOOR_DBFS = -80;
+export const FLOOR_DBFS = -80;
 const GONE = "Off: the kernel that this belongs to has ended. Run the cell again.";
 
 /** What is captured and not acknowledged yet. */

@@ -1,0 +1,28 @@
+"""The JavaScript of a widget as one text: an anywidget cannot import from files beside it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from sttlab.shipped import shipped
+
+_IMPORT = re.compile(r'^import \{[^}]*\} from "(\.[^"]+)";\n', re.MULTILINE)
+
+
+def read_module(name: str) -> str:
+    """Read an ES module of ``frontend/notebook`` with the modules that it imports in front of it.
+
+    Each module comes once, without its import statements, so top-level names must differ.
+    """
+    texts: dict[Path, str] = {}
+
+    def read(path: Path) -> None:
+        if path not in texts:
+            text = path.read_text(encoding="utf-8")
+            for imported in _IMPORT.findall(text):
+                read((path.parent / imported).resolve())
+            texts[path] = _IMPORT.sub("", text)
+
+    read(shipped(f"frontend/notebook/{name}").resolve())
+    return "\n".join(texts.values())
