@@ -12,8 +12,8 @@ ARGS ?=
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 SUDO = $(if $(filter-out 0,$(shell id -u)),sudo)
-SYSTEM_PACKAGES = libasound2-plugins libportaudio2 nodejs pulseaudio pulseaudio-utils \
-	webkit2gtk-driver xvfb
+SYSTEM_PACKAGES = libasound2-plugins libportaudio2 node-typescript nodejs pulseaudio \
+	pulseaudio-utils webkit2gtk-driver xvfb
 # Chromium has one name in Debian and another in Ubuntu; Chrome does as well.
 CHROMIUM = command -v google-chrome >/dev/null || \
 	apt-cache search --names-only '^chromium(-browser)?$$' | head -n 1 | cut -d ' ' -f 1
@@ -41,6 +41,8 @@ lint: $(VENV)/.test  ## style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	@command -v tsc >/dev/null || { echo "tsc not found: make system installs it" >&2; exit 1; }
+	tsc --project frontend
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 system:  ## what tests and the microphone need from Debian or Ubuntu

@@ -1,19 +1,28 @@
-// A socket that comes back: `/ws` beside the page, with growing pauses between attempts.
+// A socket that reconnects: `/ws` beside the page, with growing pauses between attempts.
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
 const ALL_SAID = 1000; // closed by the server, with nothing left to say
-const MOST_BUFFERED = 64 * 1024; // bytes of sound that the network has not taken yet
+const MOST_BUFFERED = 64 * 1024; // bytes of audio that the network has not taken yet
 
-/** Address of the socket that belongs to a page, whatever path or proxy it is served at. */
+/**
+ * Address of the socket that belongs to a page, whatever path or proxy it is served at.
+ *
+ * @param {string} pageUrl
+ * @param {Record<string, any>} query
+ */
 export function socketUrl(pageUrl, query = {}) {
   const url = new URL("ws", pageUrl);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  url.search = new URLSearchParams({ events: "all", ...query });
+  url.search = String(new URLSearchParams({ events: "all", ...query }));
   return url.href;
 }
 
-/** The pause before the next attempt, given the one before it (0 for none). */
+/**
+ * The pause before the next attempt, after a pause of `pauseMs` (0 at first).
+ *
+ * @param {number} pauseMs
+ */
 export function nextPause(pauseMs) {
   return pauseMs ? Math.min(2 * pauseMs, LONGEST_PAUSE_MS) : FIRST_PAUSE_MS;
 }
@@ -32,15 +41,16 @@ async function refusal() {
  * Stay connected, and report each message and each change of the link.
  *
  * @param {() => string} url asked for at each attempt
- * @param {(message: object) => void} onMessage
- * @param {(link: {state: "connecting" | "open" | "waiting", seconds?: number, reason?: string})
- *   => void} onLink `reason` is the server's, "" if the connection broke without one.
+ * @param {(message: Record<string, any>) => void} onMessage
+ * @param {(link: import("./status.js").Link) => void} onLink `reason` is the server's, "" if the
+ *   connection broke without one.
  * @returns {{retry: () => void, restart: () => void,
  *   send: (data: object | ArrayBuffer) => boolean}} `retry` ends a pause; `restart` connects anew,
- *   for another url; `send` says whether there was a connection to send on, which for sound must
- *   keep up, too.
+ *   for another url; `send` says whether it was sent: there must be a connection, and for audio
+ *   one that keeps up.
  */
 export function connect(url, onMessage, onLink) {
+  /** @type {WebSocket} */
   let socket;
   let pauseMs = 0;
   let timer = 0;
@@ -50,21 +60,22 @@ export function connect(url, onMessage, onLink) {
     timer = 0;
     onLink({ state: "connecting" });
     const opened = new WebSocket(url());
-    const current = (act) => (event) => opened === socket && act(event);
     socket = opened;
     let isIn = false;
-    socket.addEventListener("open", current(() => {
+    opened.onopen = () => {
       isIn = true;
-      onLink({ state: "open" });
-    }));
-    socket.addEventListener("message", current((event) => {
+      if (opened === socket) onLink({ state: "open" });
+    };
+    opened.onmessage = ({ data }) => {
+      if (opened !== socket) return;
       pauseMs = 0;
-      onMessage(JSON.parse(event.data));
-    }));
-    socket.addEventListener("close", current(({ code, reason }) => {
+      onMessage(JSON.parse(data));
+    };
+    opened.onclose = ({ code, reason }) => {
+      if (opened !== socket) return;
       if (code === ALL_SAID) open();
       else wait(reason, !isIn);
-    }));
+    };
   }
 
   function restart() {
@@ -74,6 +85,7 @@ export function connect(url, onMessage, onLink) {
     old.close();
   }
 
+  /** @param {string} reason @param {boolean} wasRefused */
   function wait(reason, wasRefused) {
     pauseMs = nextPause(pauseMs);
     const until = Date.now() + pauseMs;
@@ -83,13 +95,14 @@ export function connect(url, onMessage, onLink) {
       if (left <= 0) open();
       else onLink({ state: "waiting", seconds: Math.ceil(left / 1000), reason: why });
     };
-    const mine = setInterval(tick, Math.min(pauseMs, 250));
-    timer = mine;
+    const started = setInterval(tick, Math.min(pauseMs, 250));
+    timer = started;
     tick();
-    // A browser tells no script why a socket was refused.
-    if (wasRefused) refusal().then((said) => {
+    if (!wasRefused) return;
+    // A browser tells no script why a socket was refused, so ask by HTTP.
+    refusal().then((said) => {
       why = said;
-      if (timer === mine) tick();
+      if (timer === started) tick();
     });
   }
 
@@ -97,11 +110,12 @@ export function connect(url, onMessage, onLink) {
     if (timer) open();
   }
 
+  /** @param {object | ArrayBuffer} data */
   function send(data) {
     if (socket.readyState !== WebSocket.OPEN) return false;
-    const isSound = data instanceof ArrayBuffer;
-    if (isSound && socket.bufferedAmount > MOST_BUFFERED) return false;
-    socket.send(isSound ? data : JSON.stringify(data));
+    const isAudio = data instanceof ArrayBuffer;
+    if (isAudio && socket.bufferedAmount > MOST_BUFFERED) return false;
+    socket.send(isAudio ? data : JSON.stringify(data));
     return true;
   }
 

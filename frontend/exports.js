@@ -1,6 +1,11 @@
 // Segments as text, subtitles or JSON, just as sttlab/export.py writes them. No DOM.
 
-/** What can be downloaded: how a file's name ends, and its media type. */
+/**
+ * @typedef {{start_s: number, end_s: number, text: string, confidence: number}} Segment
+ * @typedef {(segments: Segment[], about?: object) => string} Write
+ */
+
+/** @type {Record<string, {type: string, write: Write}>} Formats by file suffix: media type, writer. */
 export const FORMATS = {
   txt: { type: "text/plain", write: toTxt },
   srt: { type: "application/x-subrip", write: toSrt },
@@ -8,14 +13,14 @@ export const FORMATS = {
   json: { type: "application/json", write: toJson },
 };
 
-/** One line for each segment. */
+/** @type {Write} One line for each segment. */
 export function toTxt(segments) {
   return cues(segments)
     .map(({ text }) => `${text}\n`)
     .join("");
 }
 
-/** SubRip, which has no way to escape; only the arrow, at which readers split, is shortened. */
+/** @type {Write} SubRip has no escapes; only the arrow, at which readers split, is shortened. */
 export function toSrt(segments) {
   return cues(segments)
     .map(({ startMs, endMs, text }, i) => {
@@ -25,7 +30,7 @@ export function toSrt(segments) {
     .join("\n");
 }
 
-/** WebVTT, with &, < and > escaped, so that a player shows the text. */
+/** @type {Write} WebVTT, with &, < and > escaped, so that a player shows the text. */
 export function toVtt(segments) {
   const parts = cues(segments).map(({ startMs, endMs, text }) => {
     const escaped = text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
@@ -34,7 +39,7 @@ export function toVtt(segments) {
   return `WEBVTT\n${parts.join("")}`;
 }
 
-/** One JSON object: `about`, then `segments` with times in seconds. */
+/** @type {Write} One JSON object: `about`, then `segments` with times in seconds. */
 export function toJson(segments, about = {}) {
   const parts = segments.map((segment) => ({
     start: thousandths(segment.start_s),
@@ -45,7 +50,11 @@ export function toJson(segments, about = {}) {
   return `${JSON.stringify({ ...about, segments: parts })}\n`;
 }
 
-/** A time of a recording as people read it: 1:02:03, or 2:03. */
+/**
+ * A time of a recording as people read it: 1:02:03, or 2:03.
+ *
+ * @param {number} seconds
+ */
 export function readableTime(seconds) {
   const whole = Math.floor(seconds);
   const minutes = Math.floor(whole / 60);
@@ -54,7 +63,11 @@ export function readableTime(seconds) {
   return `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${tail}`;
 }
 
-/** Times in ms, and the text on one line: a blank line within would end the cue. */
+/**
+ * Times in ms, and the text on one line: a blank line would end the cue.
+ *
+ * @param {Segment[]} segments
+ */
 function cues(segments) {
   return segments
     .map((segment) => {
@@ -65,22 +78,26 @@ function cues(segments) {
     .filter(({ text }) => text);
 }
 
+/** @param {number} timeMs @param {string} point */
 function clock(timeMs, point) {
   const s = Math.floor(timeMs / 1000);
   const parts = [Math.floor(s / 3600), Math.floor(s / 60) % 60, s % 60].map(two).join(":");
   return `${parts}${point}${String(timeMs % 1000).padStart(3, "0")}`;
 }
 
+/** @param {string} text */
 function withoutArrow(text) {
   let short = text;
   while (short.includes("-->")) short = short.replaceAll("-->", "->");
   return short;
 }
 
+/** @param {number} value */
 function thousandths(value) {
   return Math.round(value * 1000) / 1000;
 }
 
+/** @param {number} number */
 function two(number) {
   return String(number).padStart(2, "0");
 }

@@ -2,6 +2,8 @@
 
 import { Transcript } from "./transcript.js";
 
+/** @typedef {import("./transcript.js").Store} Store */
+
 const ENDED = ["done", "failed"];
 const CUT = "It was cut short: drop the file here again.";
 
@@ -21,11 +23,11 @@ const CUT = "It was cut short: drop the file here again.";
 /** The recordings of this page. */
 export class Files {
   /**
-   * @param {Storage} storage
+   * @param {Store} storage
    * @param {string} name its key in the storage; what belongs to a recording has its id behind it
    * @param {string} url where they are sent
-   * @param {(recording: Recording, message: ?object) => void} changed called with what the server
-   *   said, if it is that; where it is text, `entry` is what became of it
+   * @param {(recording: Recording, message: ?Record<string, any>) => void} changed `message` is the
+   *   server's if it caused the change; for a transcript with its `entry`
    */
   constructor(storage, name, url, changed) {
     this.maxBytes = Infinity;
@@ -33,11 +35,16 @@ export class Files {
     this._name = name;
     this._url = url;
     this._changed = changed;
-    this._request = null; // under way, for the first that isn't done
+    /** @type {?XMLHttpRequest} */
+    this._request = null; // of the first recording that isn't done
     this.open = this._load().map((kept) => this._make(kept));
   }
 
-  /** Take a file: a new one waits for its turn; one that is here already can be played again. */
+  /**
+   * Take a file: a new one waits for its turn; one that is here already can be played again.
+   *
+   * @param {File} file
+   */
   add(file) {
     const id = `${file.name}:${file.size}:${file.lastModified}`;
     let recording = this.open.find((one) => one.id === id);
@@ -46,14 +53,18 @@ export class Files {
       this.open.push(recording);
     }
     recording.file = file;
-    if (recording.phase === "failed") this._queue(recording);
+    if (recording.phase === "failed") this._queue(recording, file);
     this._save();
     this._changed(recording, { event: "added" });
     this._next();
     return recording;
   }
 
-  /** Stop what is done about it, and forget it; `restore` brings it back. */
+  /**
+   * Cancel a recording and forget it; `restore` brings it back.
+   *
+   * @param {Recording} recording
+   */
   close(recording) {
     this.cancel(recording);
     this.open = this.open.filter((one) => one !== recording);
@@ -61,12 +72,14 @@ export class Files {
     this._save();
   }
 
+  /** @param {Recording} recording */
   restore(recording) {
     this.open.push(recording);
     recording.transcript.save();
     this._save();
   }
 
+  /** @param {Recording} recording */
   cancel(recording) {
     if (ENDED.includes(recording.phase)) return;
     const request = recording.phase === "waiting" ? null : this._request;
@@ -74,17 +87,22 @@ export class Files {
     request?.abort();
   }
 
+  /**
+   * @param {Pick<Recording, "id" | "name"> & Partial<Recording>} kept
+   * @returns {Recording}
+   */
   _make({ id, name, phase = "failed", duration_s = null, problem = CUT }) {
     const transcript = new Transcript(this._storage, this._key(id));
     transcript.setStream(id, 0, Date.now());
     return { id, name, transcript, phase, part: 0, duration_s, done_s: 0, problem, file: null };
   }
 
-  _queue(recording) {
+  /** @param {Recording} recording @param {File} file */
+  _queue(recording, file) {
     recording.transcript.remove();
     recording.transcript.setStream(`${recording.id}:${Date.now()}`, 0, Date.now());
     Object.assign(recording, { phase: "waiting", part: 0, done_s: 0, problem: "" });
-    if (recording.file.size > this.maxBytes) {
+    if (file.size > this.maxBytes) {
       const mib = Math.floor(this.maxBytes / 1024 ** 2);
       this._end(recording, `A file may have ${mib} MiB at most: cut it, or compress it.`);
     }
@@ -106,7 +124,10 @@ export class Files {
     recording.phase = "sending";
     const [suffix] = /\.\w+$/.exec(recording.name) ?? [""]; // more of its name may end up in logs
     request.open("POST", `${this._url}?name=${suffix}`);
-    const current = (act) => (event) => this._request === request && act(event);
+    /** @param {(event: ProgressEvent) => void} act */
+    const current = (act) => (/** @type {ProgressEvent} */ event) => {
+      if (this._request === request) act(event);
+    };
     request.upload.onprogress = current(({ loaded, total }) => {
       recording.part = loaded / total;
       this._changed(recording, null);
@@ -121,6 +142,7 @@ export class Files {
     this._changed(recording, null);
   }
 
+  /** @param {Recording} recording @param {Record<string, any>} message */
   _hear(recording, message) {
     if (recording.phase === "sending") recording.phase = "transcribing";
     switch (message.event) {
@@ -145,7 +167,12 @@ export class Files {
     this._changed(recording, message);
   }
 
-  /** No more comes of it; if it isn't done, this is why. */
+  /**
+   * No more comes of a recording; if it isn't done, `problem` says why.
+   *
+   * @param {Recording} recording
+   * @param {string} problem
+   */
   _end(recording, problem) {
     if (recording.phase === "failed") return;
     if (recording.phase !== "waiting") this._request = null;
@@ -155,11 +182,16 @@ export class Files {
     this._next();
   }
 
+  /** @param {string} id */
   _key(id) {
     return `${this._name}:${id}`;
   }
 
-  /** Take over what another page did; `key` is what changed in the storage. */
+  /**
+   * Take over what another page did: it changed `key` in the storage.
+   *
+   * @param {?string} key
+   */
   sync(key) {
     const changed = this.open.find(({ id }) => this._key(id) === key);
     if (changed) changed.transcript.load();
@@ -167,15 +199,18 @@ export class Files {
     const kept = this._load();
     const mine = this.open.filter((one) => !ENDED.includes(one.phase) || isIn(kept, one));
     for (const one of mine) {
-      if (ENDED.includes(one.phase)) Object.assign(one, kept.find(({ id }) => id === one.id));
+      const now = kept.find(({ id }) => id === one.id);
+      if (now && ENDED.includes(one.phase)) Object.assign(one, now);
     }
     const others = kept.filter((one) => !isIn(mine, one)).map((one) => this._make(one));
     this.open = [...mine, ...others];
   }
 
+  /** What is kept of the recordings: not their files, nor their transcripts. */
   _load() {
     try {
-      const kept = JSON.parse(this._storage.getItem(this._name)) ?? [];
+      /** @type {Recording[]} */
+      const kept = JSON.parse(this._storage.getItem(this._name) ?? "[]") ?? [];
       return kept.filter(({ id, name }) => typeof id === "string" && typeof name === "string");
     } catch {
       return []; // a person or another program wrote there
@@ -194,10 +229,12 @@ export class Files {
   }
 }
 
+/** @param {Pick<Recording, "id">[]} recordings @param {Pick<Recording, "id">} recording */
 function isIn(recordings, { id }) {
   return recordings.some((one) => one.id === id);
 }
 
+/** @param {XMLHttpRequest} request */
 function reason({ responseText, status }) {
   try {
     return JSON.parse(responseText).detail;

@@ -1,21 +1,60 @@
 // What the session is doing and what is wrong, in words. No DOM.
 
-/** Before anything is known. */
+/**
+ * @typedef {{state: "connecting" | "open" | "waiting", seconds?: number, reason?: string}} Link
+ *   the connection to the server; `seconds` until the next attempt, `reason` why the last one ended
+ *
+ * @typedef {object} BrowserMicrophone this browser's microphone, see microphone.js
+ * @property {"off" | "asking" | "on" | "ending"} state
+ * @property {string} [label]
+ * @property {boolean} [silent] whether only zeros have come for seconds
+ * @property {Problem} [problem]
+ *
+ * @typedef {object} Problem
+ * @property {string} title
+ * @property {string} advice
+ * @property {"connect" | "capture" | "microphone"} [retry] what a person can have tried at once
+ *
+ * @typedef {object} Status
+ * @property {Link} link
+ * @property {string} hearing the endpointer's state: listening, speech or pause
+ * @property {readonly number[]} waiting ids of utterances that the engine has not answered
+ * @property {string} source
+ * @property {string} model
+ * @property {boolean} capturing
+ * @property {?string} busy
+ * @property {?string} problem the server's sentence
+ * @property {?Problem} device what is wrong with the server's microphone
+ * @property {boolean} ended
+ * @property {BrowserMicrophone} microphone
+ */
+
+/**
+ * Before anything is known.
+ *
+ * @type {Readonly<Status>}
+ */
 export const START = Object.freeze({
-  link: { state: "connecting" },
-  hearing: "listening", // what the endpointer says: listening, speech, pause
-  waiting: Object.freeze([]), // ids of utterances that the engine has not answered
+  link: Object.freeze({ state: "connecting" }),
+  hearing: "listening",
+  waiting: Object.freeze([]),
   source: "",
   model: "",
   capturing: true,
   busy: null,
-  problem: null, // the server's sentence
-  device: null, // {title, advice}: what is wrong with the microphone
+  problem: null,
+  device: null,
   ended: false,
-  microphone: Object.freeze({ state: "off" }), // this browser's: see app.js
+  microphone: Object.freeze({ state: "off" }),
 });
 
-/** The status after a message of the server. */
+/**
+ * The status after a message of the server.
+ *
+ * @param {Status} status
+ * @param {Record<string, any>} message
+ * @returns {Status}
+ */
 export function afterMessage(status, message) {
   switch (message.event) {
     case "hello":
@@ -60,16 +99,29 @@ export function afterMessage(status, message) {
   }
 }
 
+/** @param {Record<string, any>} message */
 function known({ source, model, capturing = true, busy = null, problem = null }) {
   return { source, model, capturing, busy, problem };
 }
 
-/** The status after a change of this browser's microphone. */
+/**
+ * The status after a change of this browser's microphone.
+ *
+ * @param {Status} status
+ * @param {BrowserMicrophone} microphone
+ * @returns {Status}
+ */
 export function afterMicrophone(status, microphone) {
   return { ...status, microphone };
 }
 
-/** The status after a change of the connection. */
+/**
+ * The status after a change of the connection.
+ *
+ * @param {Status} status
+ * @param {Link} link
+ * @returns {Status}
+ */
 export function afterLink(status, link) {
   if (link.state === "open") return { ...status, link };
   const again = link.state === "connecting" && status.link.state === "waiting";
@@ -77,11 +129,15 @@ export function afterLink(status, link) {
 }
 
 /**
- * How to say it.
+ * @typedef {"off" | "calm" | "speech" | "busy" | "bad"} Tone
+ * @typedef {{tone: Tone, text: string, problem: ?Problem}} Words
+ */
+
+/**
+ * The status in words.
  *
- * @returns {{tone: "off" | "calm" | "speech" | "busy" | "bad", text: string,
- *   problem: ?{title: string, advice: string, retry?: "connect" | "capture" | "microphone"}}}
- *   `retry`: what a person can have tried at once.
+ * @param {Status} status
+ * @returns {Words}
  */
 export function words(status) {
   const { microphone } = status;
@@ -96,6 +152,7 @@ export function words(status) {
   return said;
 }
 
+/** @param {string} [label] @returns {Problem} */
 function silence(label) {
   return {
     title: `Nothing but silence comes from ${label}.`,
@@ -103,14 +160,16 @@ function silence(label) {
   };
 }
 
+/** @param {Status} status @returns {Words} */
 function wordsOfServer(status) {
   const { link, device } = status;
   if (link.state === "waiting") return withoutLink(link);
   if (link.state === "connecting" || !status.source) return say("off", "Connecting");
   if (status.busy) return say("busy", sentence(status.busy, ""));
   if (status.problem) {
-    const problem = { title: sentence(status.problem), advice: "", retry: "capture" };
-    return say("bad", /microphone|PortAudio/i.test(status.problem) ? "No microphone" : "Stopped", problem);
+    const title = sentence(status.problem);
+    const text = /microphone|PortAudio/i.test(title) ? "No microphone" : "Stopped";
+    return say("bad", text, { title, advice: "", retry: "capture" });
   }
   if (device) return say("bad", "No sound", device);
   if (status.hearing === "speech") return say("speech", "Speech");
@@ -121,20 +180,27 @@ function wordsOfServer(status) {
   return status.capturing ? say("calm", "Listening") : say("off", "Not listening");
 }
 
+/**
+ * @param {Tone} tone
+ * @param {string} text
+ * @param {?Problem} problem
+ * @returns {Words}
+ */
 function say(tone, text, problem = null) {
   return { tone, text, problem };
 }
 
+/** @param {Link} link @returns {Words} */
 function withoutLink({ seconds, reason }) {
   const when = seconds ? `in ${seconds} s` : "now";
-  const problem = {
+  return say("bad", "Reconnecting", {
     title: reason ? sentence(reason) : "No connection to the server.",
     advice: `Trying again ${when}.${reason ? "" : " Check that it is still running."}`,
     retry: "connect",
-  };
-  return say("bad", "Reconnecting", problem);
+  });
 }
 
+/** @param {string} text @param {string} end */
 function sentence(text, end = ".") {
   const begun = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?…]$/.test(begun) ? begun : `${begun}${end}`;

@@ -1,5 +1,6 @@
 // What a browser keeps for a page.
 
+/** @type {import("./transcript.js").Store} */
 const NONE = {
   getItem: () => null,
   setItem() {
@@ -8,7 +9,7 @@ const NONE = {
   removeItem() {},
 };
 
-/** The browser's storage; where it has none for a page, one that takes nothing. */
+/** The browser's storage; where a page may not use it, one that is empty and takes nothing. */
 export function openStorage() {
   try {
     return localStorage ?? NONE;

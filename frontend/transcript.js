@@ -1,4 +1,4 @@
-// What was said, kept in this browser until it is cleared. No DOM.
+// The transcript, kept in this browser until it is cleared. No DOM.
 
 /**
  * @typedef {object} Entry one utterance's final text
@@ -10,24 +10,30 @@
  * @property {string} text
  * @property {number} confidence in 0..1
  * @property {{start_s: number, end_s: number, text: string, confidence: number}[]} [segments]
- *   while the text is as it came
+ *   as long as nobody has edited the text
  * @property {boolean} [edited]
+ *
+ * @typedef {Pick<Storage, "getItem" | "setItem" | "removeItem">} Store
  */
 
-/** Keeps entries in order of time, saves them at every change, and can bring back the last lot. */
+/** Keeps entries in order of time, saves each change, and can undo the last removal. */
 export class Transcript {
   /**
-   * @param {Storage} storage
+   * @param {Store} storage
    * @param {string} name its key in the storage
    */
   constructor(storage, name) {
     this.saved = true; // whether the storage took the last change
+    /** @type {Entry[]} */
+    this.entries = [];
     this._storage = storage;
     this._name = name;
-    this._removed = [];
+    /** @type {Entry[]} */
+    this._removed = []; // by the last `remove`
     this._zero = 0; // wall time of the stream's start, in ms
     this._stood = 0; // where the stream was when this was known, in s
     const kept = this.load();
+    /** @type {?string} */
     this.stream = typeof kept?.stream === "string" ? kept.stream : null;
     this.last = Number.isInteger(kept?.last) ? kept.last : -1; // utterance of this stream
   }
@@ -36,7 +42,7 @@ export class Transcript {
   load() {
     let kept = null;
     try {
-      kept = JSON.parse(this._storage.getItem(this._name));
+      kept = JSON.parse(this._storage.getItem(this._name) ?? "null");
     } catch {
       // a person or another program wrote there
     }
@@ -61,7 +67,13 @@ export class Transcript {
     }
   }
 
-  /** Take note of which stream the server is in, and where: at `time_s`, at wall time `now`. */
+  /**
+   * Follow the server's stream, which is at `time_s` at wall time `now` (in ms).
+   *
+   * @param {string} stream
+   * @param {number} time_s
+   * @param {number} now
+   */
   setStream(stream, time_s, now) {
     this._zero = now - 1000 * time_s;
     this._stood = time_s;
@@ -73,6 +85,8 @@ export class Transcript {
   /**
    * Take a `transcript` message that came at `now` (wall time in ms).
    *
+   * @param {Record<string, any>} message
+   * @param {number} now
    * @returns {?Entry} null if it is here already
    */
   add(message, now) {
@@ -83,7 +97,8 @@ export class Transcript {
     if (this.find(key)) return null;
     const missed = end_s <= this._stood; // said before the connection
     const at = missed ? this._zero + 1000 * start_s : now - 1000 * (delay_s + end_s - start_s);
-    const { stream } = this;
+    const stream = this.stream ?? "";
+    /** @type {Entry} */
     const entry = { key, stream, at: Math.round(at), start_s, end_s, text, confidence };
     if (segments.length) entry.segments = segments;
     this.entries.push(entry);
@@ -91,11 +106,17 @@ export class Transcript {
     return entry;
   }
 
+  /** @param {string} key */
   find(key) {
     return this.entries.find((entry) => entry.key === key);
   }
 
-  /** Replace an entry's text by what a person wrote. */
+  /**
+   * Replace an entry's text by what a person wrote.
+   *
+   * @param {string} key
+   * @param {string} text
+   */
   edit(key, text) {
     this._catchUp();
     const entry = this.find(key);
@@ -106,7 +127,11 @@ export class Transcript {
     this.save();
   }
 
-  /** Remove entries (all of them without `keys`), so that `undo` can bring them back. */
+  /**
+   * Remove entries, so that `undo` can bring them back.
+   *
+   * @param {string[]} [keys] all without it
+   */
   remove(keys) {
     this._catchUp();
     const gone = keys ? this.entries.filter((entry) => keys.includes(entry.key)) : this.entries;
@@ -130,11 +155,13 @@ export class Transcript {
 /**
  * Segments on one line of time that begins with the first stream: a later stream lies as far
  * behind as the clock says, and never before the end of the one before it.
+ *
+ * @param {Entry[]} entries
  */
 export function timeline(entries) {
   const segments = [];
-  let stream, zero, offset;
-  let end = 0;
+  let stream, zero;
+  let [offset, end] = [0, 0];
   for (const entry of entries) {
     const began = entry.at / 1000 - entry.start_s;
     zero ??= began;
@@ -151,10 +178,12 @@ export function timeline(entries) {
   return segments;
 }
 
+/** @param {Entry} a @param {Entry} b */
 function byTime(a, b) {
   return a.stream === b.stream ? a.start_s - b.start_s : a.at - b.at;
 }
 
+/** @param {any} value */
 function isEntry(value) {
   return (
     typeof value?.key === "string" &&

@@ -1,0 +1,122 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { START, afterLink, afterMessage, afterMicrophone, words } from "../../frontend/status.js";
+
+const HELLO = { event: "hello", source: "a microphone", model: "whisper tiny.en" };
+const open = afterMessage(afterLink(START, { state: "open" }), HELLO);
+const after = (...messages) => messages.reduce(afterMessage, open);
+const text = (status) => words(status).text;
+
+test("before hello the page connects, and then listens", () => {
+  assert.deepEqual(words(START), { tone: "off", text: "Connecting", problem: null });
+  assert.equal(text(afterLink(START, { state: "open" })), "Connecting");
+  assert.deepEqual(words(open), { tone: "calm", text: "Listening", problem: null });
+});
+
+test("speech, pause and transcription follow each other", () => {
+  const level = (state) => ({ event: "level", state });
+  const utterance = { event: "utterance", utterance_id: 3 };
+  assert.equal(text(after(level("speech"))), "Speech");
+  assert.equal(text(after(level("speech"), level("pause"))), "Waiting for silence");
+  assert.equal(text(after(utterance, level("listening"))), "Transcribing");
+  for (const event of ["transcript", "suppressed", "transcription_failed"]) {
+    assert.equal(text(after(utterance, { event, utterance_id: 3 })), "Listening");
+    assert.equal(text(after(utterance, { event, utterance_id: 2 })), "Transcribing");
+  }
+});
+
+test("a message that the status does not depend on changes nothing", () => {
+  assert.equal(after({ event: "partial", text: "so" }), open);
+});
+
+test("a lost device is a problem until it is restored", () => {
+  const lost = after({ event: "device_lost", device: "Headset" });
+  assert.deepEqual(words(lost).problem, {
+    title: "Headset is gone.",
+    advice: "Plug it in again: listening goes on by itself.",
+  });
+  const silent = { event: "device_silent", device: "Headset", message: "Is it muted?" };
+  assert.deepEqual(words(after(silent)).problem, {
+    title: "Nothing comes from Headset.",
+    advice: "Is it muted?",
+  });
+  assert.equal(words(afterMessage(lost, { event: "device_restored" })).problem, null);
+});
+
+test("a failed session can be started again, and says whether it was the microphone", () => {
+  const failed = (message) => words(after({ event: "session_failed", message }));
+  assert.deepEqual(failed("the model ran out of memory"), {
+    tone: "bad",
+    text: "Stopped",
+    problem: { title: "The model ran out of memory.", advice: "", retry: "capture" },
+  });
+  assert.equal(failed("PortAudio: no such device").text, "No microphone");
+});
+
+test("a recording that ended stays ended until the server captures again", () => {
+  const ended = after({ event: "source_ended" });
+  assert.equal(text(ended), "Recording ended");
+  const state = { ...HELLO, event: "state" };
+  assert.equal(text(afterMessage(ended, { ...state, capturing: false })), "Recording ended");
+  assert.equal(text(afterMessage(ended, { ...state, capturing: true })), "Listening");
+  assert.equal(text(after({ ...state, capturing: false })), "Not listening");
+  assert.equal(text(after({ ...state, busy: "loading the model" })), "Loading the model");
+});
+
+test("without a connection the page says when it reconnects, and why it must", () => {
+  const waiting = (link) => words(afterLink(open, { state: "waiting", ...link }));
+  assert.deepEqual(waiting({ seconds: 2, reason: "" }), {
+    tone: "bad",
+    text: "Reconnecting",
+    problem: {
+      title: "No connection to the server.",
+      advice: "Trying again in 2 s. Check that it is still running.",
+      retry: "connect",
+    },
+  });
+  assert.deepEqual(waiting({ seconds: 9, reason: "too many clients" }).problem, {
+    title: "Too many clients.",
+    advice: "Trying again in 9 s.",
+    retry: "connect",
+  });
+});
+
+test("an attempt to reconnect keeps the reason on the page", () => {
+  const waiting = afterLink(open, { state: "waiting", seconds: 1, reason: "closed" });
+  const again = words(afterLink(waiting, { state: "connecting" }));
+  assert.equal(again.problem.title, "Closed.");
+  assert.equal(again.problem.advice, "Trying again now.");
+});
+
+test("a broken connection forgets utterances, whose answers will not come", () => {
+  const spoken = after({ event: "utterance", utterance_id: 0 });
+  assert.deepEqual(afterLink(spoken, { state: "waiting" }).waiting, []);
+});
+
+test("hello replaces all but the link and this browser's microphone", () => {
+  const mine = afterMicrophone(after({ event: "source_ended" }), { state: "on", label: "Headset" });
+  const again = afterMessage(mine, { ...HELLO, model: "whisper base" });
+  assert.deepEqual(again.microphone, { state: "on", label: "Headset" });
+  assert.deepEqual(again.link, { state: "open" });
+  assert.equal(again.model, "whisper base");
+  assert.equal(again.ended, false);
+});
+
+test("this browser's microphone asks, is silent, ends, and may have a problem", () => {
+  const said = (microphone) => words(afterMicrophone(open, microphone));
+  assert.equal(said({ state: "asking" }).text, "Asking for the microphone");
+  assert.equal(said({ state: "on", label: "Headset", silent: false }).text, "Listening");
+  const silent = said({ state: "on", label: "Headset", silent: true });
+  assert.equal(silent.problem.title, "Nothing but silence comes from Headset.");
+  assert.equal(said({ state: "ending" }).text, "Transcribing");
+  const problem = { title: "That microphone is gone.", advice: "Plug it in again." };
+  const lost = said({ state: "off", problem });
+  assert.deepEqual(lost, { tone: "calm", text: "Listening", problem: { ...problem, retry: "microphone" } });
+});
+
+test("the server's problem comes before that of this browser's microphone", () => {
+  const failed = after({ event: "session_failed", message: "it stopped" });
+  const problem = { title: "That microphone is gone.", advice: "" };
+  assert.equal(words(afterMicrophone(failed, { state: "off", problem })).problem.retry, "capture");
+});

@@ -1,0 +1,134 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Transcript, timeline } from "../../frontend/transcript.js";
+
+class Store {
+  items = new Map();
+  full = false;
+
+  getItem(name) {
+    return this.items.get(name) ?? null;
+  }
+
+  setItem(name, value) {
+    if (this.full) throw new Error("it is full");
+    this.items.set(name, value);
+  }
+
+  removeItem(name) {
+    this.items.delete(name);
+  }
+}
+
+function message(utterance_id, text, start_s = 3 * utterance_id, end_s = start_s + 2) {
+  return { utterance_id, text, start_s, end_s, confidence: 0.9, segments: [], delay_s: 0.5 };
+}
+
+function filled(count = 2, store = new Store()) {
+  const transcript = new Transcript(store, "t");
+  transcript.setStream("s1", 0, 10_000);
+  for (let i = 0; i < count; i++) transcript.add(message(i, `text ${i}`), 20_000 + 1000 * i);
+  return { transcript, store };
+}
+
+const texts = ({ entries }) => entries.map(({ text }) => text);
+
+test("what was added is there after a reload, with where the stream was", () => {
+  const { store } = filled();
+  const again = new Transcript(store, "t");
+  assert.deepEqual(texts(again), ["text 0", "text 1"]);
+  assert.equal(again.stream, "s1");
+  assert.equal(again.last, 1);
+});
+
+test("an utterance that is there already is not added twice", () => {
+  const { transcript } = filled();
+  assert.equal(transcript.add(message(1, "text 1"), 0), null);
+  assert.deepEqual(texts(transcript), ["text 0", "text 1"]);
+});
+
+test("another stream counts its utterances from 0", () => {
+  const { transcript } = filled();
+  transcript.setStream("s2", 0, 30_000);
+  assert.equal(transcript.last, -1);
+  assert.equal(transcript.add(message(0, "again"), 40_000).key, "s2:0");
+  assert.equal(transcript.entries.length, 3);
+});
+
+test("an utterance gets the time of day at which it began", () => {
+  const transcript = new Transcript(new Store(), "t");
+  transcript.setStream("s1", 100, 1_000_000); // the stream began at 900,000 ms
+  const missed = transcript.add(message(0, "before", 10, 12), 1_001_000);
+  assert.equal(missed.at, 910_000);
+  const live = transcript.add(message(1, "now", 200, 202), 2_000_000);
+  assert.equal(live.at, 2_000_000 - 500 - 2000);
+});
+
+test("an edited text stays, and loses its segments", () => {
+  const { transcript, store } = filled();
+  const segments = [{ start_s: 6, end_s: 8, text: "cut", confidence: 0.8 }];
+  transcript.add({ ...message(2, "cut"), segments }, 0);
+  transcript.edit("s1:2", "cut");
+  assert.deepEqual(transcript.find("s1:2").segments, segments, "the same text is no edit");
+  transcript.edit("s1:2", "whole");
+  transcript.edit("s1:9", "no such line");
+  const entry = new Transcript(store, "t").find("s1:2");
+  assert.equal(entry.text, "whole");
+  assert.equal(entry.edited, true);
+  assert.equal(entry.segments, undefined);
+});
+
+test("the last removal can be undone once, in its place", () => {
+  const { transcript } = filled(3);
+  assert.equal(transcript.remove(["s1:1"]), 1);
+  assert.deepEqual(texts(transcript), ["text 0", "text 2"]);
+  assert.equal(transcript.undo(), 1);
+  assert.deepEqual(texts(transcript), ["text 0", "text 1", "text 2"]);
+  assert.equal(transcript.undo(), 0);
+  assert.equal(transcript.remove(), 3);
+  assert.deepEqual(texts(transcript), []);
+  assert.equal(transcript.undo(), 3);
+});
+
+test("two pages on one storage keep each other's changes", () => {
+  const { transcript, store } = filled();
+  const other = new Transcript(store, "t");
+  other.remove(["s1:0"]);
+  transcript.add(message(2, "text 2"), 0);
+  assert.deepEqual(texts(new Transcript(store, "t")), ["text 1", "text 2"]);
+});
+
+test("a full storage is noted, and nothing on the page is lost", () => {
+  const { transcript, store } = filled();
+  store.full = true;
+  transcript.add(message(2, "text 2"), 0);
+  assert.equal(transcript.saved, false);
+  transcript.add(message(3, "text 3"), 0);
+  assert.equal(transcript.entries.length, 4);
+  store.full = false;
+  transcript.edit("s1:3", "three");
+  assert.equal(transcript.saved, true);
+  assert.equal(new Transcript(store, "t").entries.length, 4);
+});
+
+test("what another program wrote there counts as nothing", () => {
+  for (const kept of ["", "no JSON", "7", "null", '{"entries": 3}', '{"entries": [{"key": 1}]}']) {
+    const store = new Store();
+    store.setItem("t", kept);
+    assert.deepEqual(new Transcript(store, "t").entries, [], kept);
+  }
+});
+
+test("segments of several streams stand on one line of time", () => {
+  const entry = (stream, at, start_s, end_s) => ({ stream, at, start_s, end_s, text: stream, confidence: 1 });
+  const spans = (entries) => timeline(entries).map(({ start_s, end_s }) => [start_s, end_s]);
+  assert.deepEqual(spans([entry("a", 5000, 5, 7), entry("b", 60_000, 1, 2)]), [[5, 7], [60, 61]]);
+  assert.deepEqual(
+    spans([entry("a", 5000, 5, 7), entry("b", 4000, 0, 2)]),
+    [[5, 7], [7, 9]],
+    "a clock that was set back never makes lines overlap",
+  );
+  const parts = [{ start_s: 5, end_s: 6, text: "one", confidence: 1 }, { start_s: 6, end_s: 7, text: "two", confidence: 1 }];
+  assert.deepEqual(timeline([{ ...entry("a", 5000, 5, 7), segments: parts }]), parts);
+});
