@@ -8,6 +8,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.10 python3 p
 TORCH ?= torch==2.13.0
 VENV ?= .venv
 ARGS ?=
+# Tests run in so many processes, a file in one of them. WORKERS=0 runs all in pytest's own.
+WORKERS ?= 2
 
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
@@ -35,7 +37,7 @@ lab: $(VENV)/.lab  ## the notebooks, in JupyterLab
 	$(BIN)/sttlab lab $(ARGS)
 
 test: $(VENV)/.test  ## the whole test suite
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.test  ## style and types
 	$(BIN)/ruff check

@@ -21,6 +21,9 @@ ROOT = Path(__file__).parents[1]
 NO_SKIP = bool(os.environ.get("STTLAB_NO_SKIP"))  # where everything is installed, a skip is a hole
 JOIN_S = 5.0
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Each process of several computes with one thread: more would wait for each other's cores.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # How long an example takes says how busy the machine is, not whether it is right.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -8,7 +8,7 @@ import re
 import subprocess
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,18 @@ COMPLAINTS = """return Services.console.getMessageArray()
 
 
 class Engine(ABC):
-    """A browser with one page; `driver` is a Marionette or a WebDriver, which are much alike."""
+    """A browser with one page; `driver` is a Marionette or a WebDriver, which are much alike.
 
-    def __init__(self, driver: Any, downloads: Path) -> None:
+    `not_ready` are the driver's errors about an element that is not there, is drawn anew, or is
+    covered. They come before anything is done to the element.
+    """
+
+    def __init__(
+        self, driver: Any, downloads: Path, not_ready: tuple[type[Exception], ...]
+    ) -> None:
         self.driver = driver
         self.downloads = downloads
+        self._not_ready = not_ready
 
     @abstractmethod
     def open(self, url: str) -> None: ...
@@ -47,18 +54,40 @@ class Engine(ABC):
         """Run a script in the page; what it returns as a promise is waited for."""
 
     @abstractmethod
-    def press(self, *keys: str) -> None:
-        """Press keys where the focus is."""
+    def focused(self) -> Any:
+        """Give the element that has the focus."""
 
     @abstractmethod
     def errors(self) -> list[str]:
         """Say what went wrong in the page."""
 
     def click(self, css: str) -> None:
-        self.driver.find_element("css selector", css).click()
+        self._once_ready(lambda: self._find(css), lambda element: element.click())
 
     def type(self, css: str, *keys: str) -> None:
-        self.driver.find_element("css selector", css).send_keys(*keys)
+        self._once_ready(lambda: self._find(css), lambda element: element.send_keys(*keys))
+
+    def press(self, *keys: str) -> None:
+        """Press keys where the focus is."""
+        self._once_ready(self.focused, lambda element: element.send_keys(*keys))
+
+    def _find(self, css: str) -> Any:
+        return self.driver.find_element("css selector", css)
+
+    def _once_ready(self, find: Callable[[], Any], act: Callable[[Any], object]) -> None:
+        """Wait until an element is visible, enabled and takes the action."""
+        pause = threading.Event()
+        reason: object = "not visible, or not enabled"
+        for _ in range(PATIENCE_S * 20):
+            try:
+                element = find()
+                if element.is_displayed() and element.is_enabled():
+                    act(element)
+                    return
+            except self._not_ready as error:
+                reason = error
+            pause.wait(0.05)
+        raise AssertionError(f"not ready for it within {PATIENCE_S} s: {reason}")
 
     def expect(self, css: str, *patterns: str, patience_s: float = PATIENCE_S) -> list[str]:
         """Wait until what is to be seen there has just these texts, one each, and give them."""
@@ -89,8 +118,8 @@ class Firefox(Engine):
     def run(self, script: str, *args: object) -> Any:
         return self.driver.execute_script(script, script_args=args, sandbox=None)
 
-    def press(self, *keys: str) -> None:
-        self.driver.get_active_element().send_keys(*keys)
+    def focused(self) -> Any:
+        return self.driver.get_active_element()
 
     def errors(self) -> list[str]:
         with self.driver.using_context("chrome"):
@@ -105,8 +134,8 @@ class WebKit(Engine):
     def run(self, script: str, *args: object) -> Any:
         return self.driver.execute_script(script, *args)
 
-    def press(self, *keys: str) -> None:
-        self.driver.switch_to.active_element.send_keys(*keys)
+    def focused(self) -> Any:
+        return self.driver.switch_to.active_element
 
     def errors(self) -> list[str]:
         return list(self.run("return errors"))
@@ -125,8 +154,15 @@ def read_when_there(folder: Path, pattern: str) -> str:
 
 @contextmanager
 def firefox(home: Path) -> Iterator[Firefox]:
+    from marionette_driver import errors
     from marionette_driver.marionette import Marionette
 
+    not_ready = (
+        errors.NoSuchElementException,
+        errors.StaleElementException,
+        errors.ElementNotInteractableException,
+        errors.ElementClickInterceptedException,
+    )
     profile = home / "firefox"
     profile.mkdir()
     prefs = {
@@ -148,7 +184,7 @@ def firefox(home: Path) -> Iterator[Firefox]:
         port = int(read_when_there(profile, "MarionetteActivePort"))
         driver = Marionette(port=port, socket_timeout=ANSWER_S)
         driver.start_session()
-        yield Firefox(driver, home)
+        yield Firefox(driver, home, not_ready)
         driver.delete_session()
     finally:
         browser.terminate()
@@ -157,16 +193,23 @@ def firefox(home: Path) -> Iterator[Firefox]:
 
 @contextmanager
 def webkit(home: Path) -> Iterator[WebKit]:
+    from selenium.common import exceptions
     from selenium.webdriver import WebKitGTK
     from selenium.webdriver.webkitgtk.service import Service
 
+    not_ready = (
+        exceptions.NoSuchElementException,
+        exceptions.StaleElementReferenceException,
+        exceptions.ElementNotInteractableException,
+        exceptions.ElementClickInterceptedException,
+    )
     with screen() as display:
         # Downloads go to the home, unless a user has said otherwise.
         env = {**os.environ, "DISPLAY": display, "XDG_CONFIG_HOME": str(home)}
         driver: Any = WebKitGTK(service=Service(env=env))
         driver.command_executor.client_config.timeout = ANSWER_S
         try:
-            yield WebKit(driver, home)
+            yield WebKit(driver, home, not_ready)
         finally:
             driver.quit()
 

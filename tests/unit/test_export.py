@@ -47,7 +47,7 @@ def test_vtt_shows_the_text_itself(name: str, tmp_path: Path) -> None:
     assert [text for _, _, text in shown] == [" ".join(AWKWARD[name].split()), "after"]
 
 
-@pytest.mark.parametrize("name", AWKWARD.keys() - {"tag"})
+@pytest.mark.parametrize("name", [name for name in AWKWARD if name != "tag"])
 def test_srt_shows_the_text_but_for_arrows(name: str, tmp_path: Path) -> None:
     path = tmp_path / "x.srt"
     path.write_text(export.to_srt([segment(AWKWARD[name]), segment("after", 3, 4)]), "utf-8")
