@@ -18,7 +18,8 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from sttlab.audio import SAMPLE_RATE, Recording, load, wav_bytes
+from sttlab.audio import SAMPLE_RATE, Recording, wav_bytes
+from sttlab.decoding import load
 from sttlab.errors import SttlabError
 from sttlab.evaluate.labels import Labels, Turn, load_labels
 

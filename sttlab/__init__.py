@@ -52,7 +52,6 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from sttlab.audio import Recording as Recording
-    from sttlab.audio import load as load
     from sttlab.capture.microphone import Microphone as Microphone
     from sttlab.capture.microphone import list_devices as list_devices
     from sttlab.capture.push import PushSource as PushSource
@@ -62,6 +61,7 @@ if TYPE_CHECKING:
     from sttlab.config import TranscribeConfig as TranscribeConfig
     from sttlab.config import VadConfig as VadConfig
     from sttlab.core import segment as segment
+    from sttlab.decoding import load as load
     from sttlab.errors import SttlabError as SttlabError
     from sttlab.evaluate.labels import load_labels as load_labels
     from sttlab.evaluate.score import score as score
@@ -103,7 +103,7 @@ _HOME = {
     "calibrate": "sttlab.vad.energy",
     "launch_server": "sttlab.server.launch",
     "list_devices": "sttlab.capture.microphone",
-    "load": "sttlab.audio",
+    "load": "sttlab.decoding",
     "load_labels": "sttlab.evaluate.labels",
     "plot_latency": "sttlab.notebook.plots",
     "plot_sweep": "sttlab.notebook.plots",

@@ -5,34 +5,25 @@ from __future__ import annotations
 import base64
 import html
 import io
-import logging
 import wave
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from io import FileIO
-from itertools import chain
+from dataclasses import InitVar, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sttlab.errors import DecodeError, SourceError
-
-log = logging.getLogger(__name__)
+from sttlab.errors import SourceError
 
 SAMPLE_RATE = 16_000  # Hz, what Whisper and the detectors hear
 FLOOR_DBFS = -100.0  # the level of digital silence
 LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000  # Hz, of sound that anybody records
-LONGEST_LOAD_S = 6 * 3600  # a small file can hold days of sound; in memory, an hour is 230 MB
+WINDOW_S, MEMORY_S = 0.1, 10.0  # between looks at the channels, and how long they remember
+DEAD = 1e-4  # of the power of the loudest channel, -40 dB
+CANCELS, CANCELS_NO_MORE = 0.3, 0.6  # power of the sum of channels over the sum of their powers
+ALIKE = 0.5  # correlation of channels that carry the same
+CHOOSE = "choose one with channel=1 (--channel 1)"
 LONGEST_PLAYER_S = 300  # a player holds its sound, 2.5 MB a minute, and the notebook the player
-
-# What is decoded: containers that hold sound, and none that names other files to open (playlists).
-FORMATS = (
-    "wav,w64,rf64,aiff,au,caf,flac,mp3,ogg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,ac3,eac3,amr,"
-    "amrnb,amrwb,asf,avi,mpegts,mpeg,g722,gsm,nistsphere,tta,wv,ape,dsf,loas"
-)
 
 
 def to_dbfs(mean_square: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -81,18 +72,131 @@ def player_html(samples: NDArray[np.float32], caption: str, sample_rate: int = S
     )
 
 
-def normalise(samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
-    """Turn whatever holds sound into the one form used inside.
+class Downmix:
+    """Mixes the channels of a stream to one, and follows what of them can be heard.
+
+    All channels are averaged, but for those that are dead, and but for channels of opposite phase,
+    whose mean would be silence: then the loudest is taken. What is heard of each channel is judged
+    every WINDOW_S from what came before, and forgotten over MEMORY_S, so that the result does not
+    depend on how the stream is cut into blocks.
+
+    Parameters
+    ----------
+    channels : int
+    sample_rate : int, Hz
+    channel : int, optional
+        Take this one alone, counted from 1.
+
+    Raises
+    ------
+    SourceError
+        If there is no such channel.
+
+    Attributes
+    ----------
+    cancels : bool
+        Whether channels of opposite phase were found.
+    """
+
+    def __init__(self, channels: int, sample_rate: int, channel: int | None = None) -> None:
+        if channel is not None and not 1 <= channel <= channels:
+            raise SourceError(f"there is no channel {channel}; there are 1 to {channels}")
+        self.channels = channels
+        self._chosen = channel
+        self._window = max(1, round(WINDOW_S * sample_rate))
+        self._pending = np.empty((0, channels), np.float32)  # of the window that is not yet whole
+        self._recent = np.zeros((channels, channels))  # the channels' products, forgotten slowly
+        self._all = np.zeros((channels, channels))
+        self.cancels = False
+        self._taken: int | None = None
+        self._weights = np.full(channels, 1 / channels)
+        if channel is not None:
+            self._weights = np.eye(channels)[channel - 1]
+
+    def mix(self, samples: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        """Mix the next samples.
+
+        Parameters
+        ----------
+        samples : ndarray, shape (n, channels), finite
+
+        Returns
+        -------
+        ndarray, shape (n,), of the same dtype
+        """
+        if self.channels == 1:
+            return samples[:, 0]
+        if self._chosen is not None:
+            return np.ascontiguousarray(samples[:, self._chosen - 1])
+        mono = np.empty(len(samples), samples.dtype)
+        at = 0
+        while at < len(samples):
+            stop = at + self._window - len(self._pending)
+            part = samples[at:stop]
+            mono[at:stop] = (part * self._weights.astype(samples.dtype)).sum(axis=1)
+            self._pending = np.concatenate([self._pending, part])
+            if len(self._pending) == self._window:
+                self._judge(self._pending.astype(np.float64))
+                self._pending = self._pending[:0]
+            at = stop
+        return mono
+
+    def _judge(self, window: NDArray[np.float64]) -> None:
+        """Choose the weights of the next window from what was heard up to the end of this one."""
+        products = window.T @ window
+        self._all += products
+        self._recent = self._recent * (1 - WINDOW_S / MEMORY_S) + products
+        powers = self._recent.diagonal()
+        loudest = int(powers.argmax())
+        live = powers > powers[loudest] * DEAD
+        if not powers[loudest]:
+            return
+        # Powers of channels that have nothing in common add up; those of opposite phase vanish.
+        left = self._recent[np.ix_(live, live)].sum() / powers[live].sum()
+        if left < (CANCELS if self._taken is None else CANCELS_NO_MORE):
+            if self._taken is None or powers[loudest] > 4 * powers[self._taken]:
+                self._taken = loudest
+            self._weights = np.eye(self.channels)[self._taken]
+            self.cancels = True
+        else:
+            self._taken = None
+            self._weights = live / live.sum()
+
+    def notices(self) -> list[str]:
+        """Say, once all is mixed, what a person would want to know of the channels."""
+        if self.channels == 1 or self._chosen is not None or not self._all.any():
+            return []
+        powers = self._all.diagonal()
+        dead = [str(i + 1) for i in np.flatnonzero(powers <= powers.max() * DEAD)]
+        if self.cancels:
+            return [
+                f"its {self.channels} channels cancel each other out, so one of them was taken; "
+                f"{CHOOSE}"
+            ]
+        if dead:
+            return [f"of its {self.channels} channels, {', '.join(dead)} is silent and left out"]
+        scale = np.sqrt(np.outer(powers, powers))
+        if (self._all / scale).min() < ALIKE:
+            return [f"its {self.channels} channels differ, and were mixed; {CHOOSE}"]
+        return []
+
+
+def normalise(
+    samples: NDArray[Any], sample_rate: int, channel: int | None = None
+) -> NDArray[np.float32]:
+    """Turn whatever holds audio into the one form used inside.
 
     Integers are scaled by their type's range, with silence in the middle of it; what is not a
-    number becomes silence; channels are averaged; and what is louder than full scale is scaled
-    down. A DC offset stays: those who mind it take it away.
+    number becomes silence; channels are mixed by `Downmix`; and what is louder than full scale is
+    scaled down. A DC offset stays: those who mind it take it away.
 
     Parameters
     ----------
     samples : ndarray, shape (n,), (n, channels) or (channels, n), any real dtype
         Of a two-dimensional array, the shorter side is the channels.
     sample_rate : int, Hz, 1,000 to 768,000
+    channel : int, optional
+        Take this channel alone, counted from 1.
 
     Returns
     -------
@@ -102,7 +206,8 @@ def normalise(samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
     Raises
     ------
     SourceError
-        If the array has another shape or dtype, or the rate is not one of sound.
+        If the array has another shape or dtype, or no such channel, or the rate is not one of
+        audio.
     """
     samples = np.asarray(samples)
     if samples.dtype.kind not in "iufb" or samples.ndim not in (1, 2):
@@ -111,12 +216,14 @@ def normalise(samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
             f"{samples.shape}"
         )
     check_rate(sample_rate)
-    sound = _as_floats(samples)
-    if sound.ndim == 2 and sound.size:
-        sound = sound.mean(axis=int(sound.shape[0] > sound.shape[1]))
-    sound = sound.ravel()
-    peak = max(float(sound.max(initial=0.0)), -float(sound.min(initial=0.0)))
-    mono: NDArray[np.float32] = (sound / peak if peak > 1 else sound).astype(np.float32, copy=False)
+    floats = _as_floats(samples)
+    if floats.ndim == 1 or not floats.size:
+        floats = floats.reshape(floats.size, 1)
+    elif floats.shape[0] < floats.shape[1]:
+        floats = floats.T
+    audio = Downmix(floats.shape[1], sample_rate, channel).mix(floats)
+    peak = max(float(audio.max(initial=0.0)), -float(audio.min(initial=0.0)))
+    mono: NDArray[np.float32] = (audio / peak if peak > 1 else audio).astype(np.float32, copy=False)
     if sample_rate != SAMPLE_RATE and len(mono):
         import soxr
 
@@ -143,128 +250,6 @@ def check_rate(sample_rate: int) -> None:
         raise SourceError(
             f"sample_rate must be between {LOWEST_RATE} and {HIGHEST_RATE} Hz, not {sample_rate}"
         )
-
-
-@contextmanager
-def open_audio(file: str | Path | BinaryIO | FileIO) -> Iterator[Iterator[NDArray[np.float32]]]:
-    """Open a file and give its sound piece by piece, decoded and resampled by FFmpeg.
-
-    Parameters
-    ----------
-    file : str, Path or binary file
-        Any container in FORMATS, any rate, any channels. One that is open must be seekable; its
-        `name`, if it has one, tells the few formats that don't show in the content.
-
-    Returns
-    -------
-    context manager of an iterator of ndarray, shape (n,), float32, in -1..1, mono at SAMPLE_RATE
-        Channels are averaged, and what is louder than full scale is clipped.
-
-    Raises
-    ------
-    DecodeError
-        On entering, if there is no such file, it isn't sound, or nothing of it can be decoded.
-        What is broken further on is left out, with a warning in the log.
-    """
-    with _opened(file) as (container, name):
-        pieces = _decoded(container, name)
-        try:
-            first = next(pieces)
-        except StopIteration:
-            raise DecodeError(f"{name} holds no sound that can be decoded") from None
-        yield chain([first], pieces)
-
-
-def said_duration_s(file: BinaryIO | FileIO) -> float | None:
-    """Give the length in seconds that an open file says it has, if it says; often it errs.
-
-    Raises
-    ------
-    DecodeError
-        If it isn't sound.
-    """
-    with _opened(file) as (container, _):
-        return container.duration / 1e6 if container.duration else None
-
-
-@contextmanager
-def _opened(file: str | Path | BinaryIO | FileIO) -> Iterator[tuple[Any, str]]:
-    import av
-
-    target: Any = file
-    name = "this file"
-    if isinstance(file, str | Path):
-        _require_file(Path(file))
-        target, name = f"file:{file}", str(file)
-    try:
-        container = av.open(
-            target,
-            options={"format_whitelist": FORMATS},
-            metadata_errors="replace",  # a title in Latin-1 is no reason to refuse the sound
-        )
-    except (av.FFmpegError, ValueError) as error:
-        raise DecodeError(f"{name} is no sound file that can be decoded: {_why(error)}") from error
-    with container:
-        if not container.streams.audio:
-            raise DecodeError(f"{name} has no audio track")
-        yield container, name
-
-
-def _require_file(path: Path) -> None:
-    if not path.is_file():
-        what = "a folder" if path.is_dir() else "no file" if path.exists() else "not there"
-        raise DecodeError(f"{path} is {what}; give the path of a recording")
-    if path.stat().st_size == 0:
-        raise DecodeError(f"{path} is empty")
-
-
-def _decoded(container: Any, name: str) -> Iterator[NDArray[np.float32]]:
-    import av
-
-    broken = 0
-    resampler: Any = None
-    kind = None
-    try:
-        for packet in container.demux(audio=0):
-            try:
-                frames = packet.decode()
-            except av.InvalidDataError:
-                broken += 1
-                continue
-            for frame in frames:
-                if kind != (kind := (frame.format.name, frame.layout.name, frame.sample_rate)):
-                    if resampler is not None:
-                        yield from _mono(resampler.resample(None))
-                    resampler = _resampler(frame.sample_rate, name)
-                frame.pts = None  # broken times must not make the resampler fill or drop
-                yield from _mono(resampler.resample(frame))
-        if resampler is not None:
-            yield from _mono(resampler.resample(None))
-    except (av.FFmpegError, ValueError) as error:
-        log.warning("%s is broken and ends early: %s", name, _why(error))
-    if broken:
-        log.warning("%s is broken; pieces that were left out: %d", name, broken)
-
-
-def _why(error: Exception) -> str:
-    """Say what FFmpeg said, without the numbers that it puts around it."""
-    return getattr(error, "strerror", None) or str(error)
-
-
-def _resampler(sample_rate: int, name: str) -> Any:
-    import av
-
-    try:
-        check_rate(sample_rate)
-    except SourceError as error:
-        raise DecodeError(f"{name} holds no sound that can be decoded: {error}") from error
-    return av.AudioResampler(format="flt", rate=SAMPLE_RATE)  # planes crash PyAV if there are 8
-
-
-def _mono(frames: list[Any]) -> Iterator[NDArray[np.float32]]:
-    for frame in frames:
-        samples = np.nan_to_num(frame.to_ndarray(), posinf=0.0, neginf=0.0)
-        yield np.clip(samples.reshape(-1, frame.layout.nb_channels).mean(axis=1), -1, 1)
 
 
 def trace_svg(samples: NDArray[np.float32], width: int = 600, height: int = 80) -> str:
@@ -297,6 +282,10 @@ class Recording:
         Of the samples given; afterwards always SAMPLE_RATE.
     origin : str
         Where it comes from: a file's path, a microphone's name.
+    notices : tuple of str
+        What a person should know of it, such as what of a file could not be decoded.
+    channel : int, optional
+        Of the samples given, take this channel alone, counted from 1. By default all are mixed.
 
     Raises
     ------
@@ -313,9 +302,11 @@ class Recording:
     samples: NDArray[np.float32]
     sample_rate: int = SAMPLE_RATE
     origin: str = ""
+    notices: tuple[str, ...] = ()
+    channel: InitVar[int | None] = None
 
-    def __post_init__(self) -> None:
-        samples = normalise(self.samples, self.sample_rate)
+    def __post_init__(self, channel: int | None) -> None:
+        samples = normalise(self.samples, self.sample_rate, channel)
         samples.flags.writeable = False
         object.__setattr__(self, "samples", samples)
         object.__setattr__(self, "sample_rate", SAMPLE_RATE)
@@ -360,7 +351,8 @@ class Recording:
         if self.duration_s > LONGEST_PLAYER_S:
             caption += f", of which the player has the first {LONGEST_PLAYER_S // 60} minutes"
         player = player_html(self.samples[: LONGEST_PLAYER_S * SAMPLE_RATE], caption)
-        return f"{trace_svg(self.samples)}{player}"
+        notices = "".join(f"<p>⚠ {html.escape(notice)}</p>" for notice in self.notices)
+        return f"{trace_svg(self.samples)}{player}{notices}"
 
 
 def _write_flac(path: Path, samples: NDArray[np.float32]) -> None:
@@ -374,27 +366,3 @@ def _write_flac(path: Path, samples: NDArray[np.float32]) -> None:
             frame.sample_rate = SAMPLE_RATE
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-
-
-def load(path: str | Path) -> Recording:
-    """Read a recording from a file of nearly any kind.
-
-    Parameters
-    ----------
-    path : str or Path
-        wav, flac, mp3, m4a, ogg, opus, webm, aiff, mp4 and others; any rate, any channels.
-
-    Raises
-    ------
-    DecodeError
-        If there is no such file, it holds no sound, or more than six hours of it.
-    """
-    pieces = []
-    length = 0
-    with open_audio(path) as sound:
-        for piece in sound:
-            pieces.append(piece)
-            length += len(piece)
-            if length > LONGEST_LOAD_S * SAMPLE_RATE:
-                raise DecodeError(f"{path} is longer than six hours: cut it, or use FileSource")
-    return Recording(np.concatenate(pieces), origin=str(path))

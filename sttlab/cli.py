@@ -33,6 +33,7 @@ from sttlab.errors import ConfigError, MissingExtra, ModelNotFound, SttlabError
 from sttlab.shipped import shipped
 
 if TYPE_CHECKING:
+    from sttlab.audio import Recording
     from sttlab.capture.base import AudioSource
     from sttlab.engines.base import Engine
     from sttlab.live.session import Session
@@ -198,6 +199,29 @@ Source = Annotated[
         show_default=False,
     ),
 ]
+Channel = Annotated[
+    int | None,
+    typer.Option(
+        metavar="NUMBER",
+        min=1,
+        help="Hear this channel alone, counted from 1. [default: all, mixed]",
+        show_default=False,
+    ),
+]
+Track = Annotated[
+    int | None,
+    typer.Option(
+        metavar="NUMBER",
+        min=1,
+        help="Audio track of a video, counted from 1. [default: the one marked as default, if it "
+        "can be heard]",
+        show_default=False,
+    ),
+]
+Host = Annotated[
+    str,
+    typer.Option(metavar="ADDRESS", help="Address to listen at; 0.0.0.0 lets other machines in."),
+]
 Port = Annotated[
     int,
     typer.Option(metavar="NUMBER", min=0, max=65535, help="Port to listen at; 0 takes a free one."),
@@ -232,12 +256,8 @@ Key = Annotated[
 def serve(
     device: Device = None,
     source: Source = None,
-    host: Annotated[
-        str,
-        typer.Option(
-            metavar="ADDRESS", help="Address to listen at; 0.0.0.0 lets other machines in."
-        ),
-    ] = "127.0.0.1",
+    channel: Channel = None,
+    host: Host = "127.0.0.1",
     port: Port = 8000,
     model: Model = None,
     language: Language = None,
@@ -276,7 +296,7 @@ def serve(
 
     token = choose_token(host, token)
     worker = AsrWorker(make_engine(settings.transcribe))
-    session = Session(_sound(source, device), vad=settings.vad, model=worker)
+    session = Session(_source(source, device, channel), vad=settings.vad, model=worker)
     web = create_app(
         session,
         locked=locked,
@@ -297,18 +317,18 @@ def serve(
     raise typer.Exit(INTERRUPTED)
 
 
-def _sound(source: Path | None, device: str | None) -> AudioSource:
+def _source(source: Path | None, device: str | None, channel: int | None) -> AudioSource:
     from sttlab.capture import FileSource, Microphone
     from sttlab.capture.microphone import find_device, list_devices
 
     if source:
-        sound = FileSource(source)
-        sound.open()  # now, not when the first client comes
-        sound.close()
-        return sound
+        file = FileSource(source, channel=channel)
+        file.open()  # now, not when the first client comes
+        file.close()
+        return file
     wanted = int(device) if device and device.isdecimal() else device
     find_device(wanted, list_devices())
-    return Microphone(wanted)
+    return Microphone(wanted, channel=channel)
 
 
 @app.command()
@@ -334,6 +354,8 @@ def transcribe(
     ] = None,
     model: Model = None,
     language: Language = None,
+    track: Track = None,
+    channel: Channel = None,
     config: Settings = None,
 ) -> None:
     """Turn recordings into text or subtitles.
@@ -345,6 +367,7 @@ def transcribe(
     targets = _targets(files, output, format.value) if output else [None] * len(files)
     if output:
         output.mkdir(parents=True, exist_ok=True)
+    from sttlab.decoding import load
     from sttlab.engines import make_engine
 
     engine = make_engine(settings.transcribe)
@@ -354,7 +377,8 @@ def transcribe(
         _await(thread.submit(engine.load))
         for file, target in zip(files, targets, strict=True):
             try:
-                result = _transcribe(file, engine, settings, thread)
+                recording = _await(thread.submit(load, file, track=track, channel=channel))
+                result = _transcribe(recording, engine, settings, thread)
                 text = getattr(result, f"to_{format.value}")(target)
             except (SttlabError, OSError) as error:
                 failures += 1
@@ -369,9 +393,9 @@ def transcribe(
 
 
 def _transcribe(
-    file: Path, engine: Engine, settings: Config, thread: ThreadPoolExecutor
+    recording: Recording, engine: Engine, settings: Config, thread: ThreadPoolExecutor
 ) -> FileTranscript:
-    """Transcribe one file on the engine's thread, with a bar for it on stderr."""
+    """Transcribe one recording on the engine's thread, with a bar for it on stderr."""
     from sttlab import transcription
 
     done = 0.0
@@ -380,11 +404,15 @@ def _transcribe(
         nonlocal done
         done = done_s / total_s
 
-    label = "".join(c if c.isprintable() else "?" for c in str(file))
+    label = "".join(c if c.isprintable() else "?" for c in recording.origin)
     with typer.progressbar(length=1000, label=label, file=sys.stderr) as bar:
         result = _await(
             thread.submit(
-                transcription.transcribe, file, model=engine, vad=settings.vad, progress=progress
+                transcription.transcribe,
+                recording,
+                model=engine,
+                vad=settings.vad,
+                progress=progress,
             ),
             lambda: bar.update(int(done * 1000) - bar.pos),
         )

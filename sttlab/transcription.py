@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from sttlab import export
-from sttlab.audio import Recording, load
+from sttlab.audio import Recording
 from sttlab.config import TranscribeConfig, VadConfig
 from sttlab.core import segment
+from sttlab.decoding import load
 from sttlab.engines import make_engine
 from sttlab.engines.base import Engine, Suppression, Transcription
 from sttlab.errors import ConfigError

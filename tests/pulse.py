@@ -72,11 +72,11 @@ class Pulse:
         lines = [f"pcm.{name} {{ type pulse device mic }}\n" for name in names]
         (self._folder / ".asoundrc").write_text(DEFAULT + "".join(lines))
 
-    def plug(self) -> None:
+    def plug(self, channels: int = 1) -> None:
         self._modules = [
             self.pactl("load-module", *module)
             for module in (
-                ("module-null-sink", "sink_name=vmic", "rate=48000", "channels=1"),
+                ("module-null-sink", "sink_name=vmic", "rate=48000", f"channels={channels}"),
                 ("module-remap-source", "master=vmic.monitor", "source_name=mic"),
             )
         ]

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sttlab.audio import SAMPLE_RATE, level_dbfs, load, to_dbfs
+from sttlab.audio import SAMPLE_RATE, level_dbfs, to_dbfs
+from sttlab.decoding import load
 from sttlab.errors import ConfigError, SourceError
 
 Samples = NDArray[np.float32]

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sttlab.audio import SAMPLE_RATE
+from sttlab.audio import SAMPLE_RATE, Downmix
 from sttlab.capture.base import Block
 from sttlab.errors import DeviceUnavailable, MissingExtra
 from sttlab.events import DeviceLost, DeviceRestored, DeviceSilent, Event
@@ -151,7 +151,7 @@ def find_device(device: int | str | None, devices: list[DeviceInfo]) -> DeviceIn
 class _Stream:
     """One open PortAudio stream. Its callback copies, queues and counts, and no more."""
 
-    def __init__(self, device: DeviceInfo, clock: Callable[[], float]) -> None:
+    def __init__(self, device: DeviceInfo, channel: int | None, clock: Callable[[], float]) -> None:
         global _open_streams
         sd = _sounddevice()
         self._device = device
@@ -168,7 +168,7 @@ class _Stream:
         self._closing = threading.Lock()  # taken once and for all by the first to close
         try:
             with _portaudio:
-                self.rate, channels = _settings(sd, device)
+                self.rate, channels = _settings(sd, device, channel)
                 self._stream = sd.InputStream(
                     device=device.index,
                     samplerate=self.rate,
@@ -179,6 +179,7 @@ class _Stream:
                     finished_callback=self._finished,
                 )
                 _open_streams += 1
+            self._mixer = Downmix(channels, self.rate, channel)
         except sd.PortAudioError as error:
             raise _refused(device, error) from error
 
@@ -231,7 +232,13 @@ class _Stream:
         position, data = item
         lost = position - self._expected
         self._expected = position + len(data)
-        return (data[:, 0] if data.shape[1] == 1 else data.mean(axis=1)), lost
+        mono = self._mixer.mix(np.nan_to_num(data, posinf=0.0, neginf=0.0))
+        return mono.astype(np.float32, copy=False), lost
+
+    @property
+    def cancels(self) -> bool:
+        """Whether its channels are of opposite phase, so that one of them is taken."""
+        return self._mixer.cancels
 
     @property
     def is_gone(self) -> bool:
@@ -270,15 +277,24 @@ class _Stream:
                 _open_streams -= 1
 
 
-def _settings(sd: Any, device: DeviceInfo) -> tuple[int, int]:
-    """Choose rate and channels: those that need no conversion, if the device takes them."""
-    try:
-        sd.check_input_settings(
-            device=device.index, samplerate=SAMPLE_RATE, channels=1, dtype="float32"
-        )
-    except (sd.PortAudioError, ValueError):
-        return device.default_rate, device.channels
-    return SAMPLE_RATE, 1
+def _settings(sd: Any, device: DeviceInfo, channel: int | None) -> tuple[int, int]:
+    """Choose rate and channels: 16 kHz if the device takes it.
+
+    Two channels are opened where there are two, since the system would average them, and those of
+    opposite phase cancel.
+    """
+    if channel is not None and not 1 <= channel <= device.channels:
+        raise DeviceUnavailable(f"{device.name} has no channel {channel}; it has {device.channels}")
+    for channels in (max(min(2, device.channels), channel or 1), 1):
+        try:
+            sd.check_input_settings(
+                device=device.index, samplerate=SAMPLE_RATE, channels=channels, dtype="float32"
+            )
+        except (sd.PortAudioError, ValueError):
+            continue
+        if channels >= (channel or 1):
+            return SAMPLE_RATE, channels
+    return device.default_rate, device.channels
 
 
 def _refused(device: DeviceInfo, error: Exception) -> DeviceUnavailable:
@@ -298,14 +314,21 @@ class Microphone:
     ----------
     device : int, str or None
         Index, name or part of the name; None is the system's default.
+    channel : int, optional
+        Hear this channel alone, counted from 1. By default all are mixed by `audio.Downmix`.
     clock : callable
         Wall time in seconds, to notice that the device has vanished.
     """
 
     def __init__(
-        self, device: int | str | None = None, *, clock: Callable[[], float] = time.monotonic
+        self,
+        device: int | str | None = None,
+        *,
+        channel: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.device = device
+        self.channel = channel
         self._clock = clock
         self._stream: _Stream | None = None
         self._closed = threading.Event()
@@ -335,7 +358,7 @@ class Microphone:
     def _start(self, choose: Callable[[list[DeviceInfo]], DeviceInfo]) -> None:
         with _portaudio:  # lest another list makes the index another device's
             self._info = choose(list_devices())
-            stream = _Stream(self._info, self._clock)
+            stream = _Stream(self._info, self.channel, self._clock)
         stream.start()
         self._stream = stream
         self._forgotten = weakref.finalize(self, stream.close)  # else PortAudio calls what is gone
@@ -346,6 +369,7 @@ class Microphone:
             self._resampler = soxr.ResampleStream(stream.rate, SAMPLE_RATE, 1, "float32")
         self._heard = 0  # samples since opening, until SILENT_S has been judged
         self._silent = True
+        self._cancels = False  # until it was said
 
     def read(self, timeout_s: float) -> Block | None:
         """Wait for the next block; see `AudioSource.read`."""
@@ -360,6 +384,9 @@ class Microphone:
         if heard is None:
             return self._vanished(stream) if stream.is_gone else Block(np.empty(0, np.float32))
         samples, lost = heard
+        if stream.cancels and not self._cancels:
+            self._cancels = True
+            log.warning("the channels of %s cancel each other out: one is taken", self.name)
         self._lost += lost * SAMPLE_RATE / stream.rate
         if self._resampler is not None:
             samples = self._resampler.resample_chunk(samples)

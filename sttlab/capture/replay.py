@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sttlab.audio import SAMPLE_RATE, open_audio
+from sttlab.audio import SAMPLE_RATE
 from sttlab.capture.base import Block
+from sttlab.decoding import open_audio
 from sttlab.errors import ConfigError
 
 BLOCK_SAMPLES = SAMPLE_RATE // 25  # 40 ms
@@ -30,6 +31,8 @@ class FileSource:
         Any file that `sttlab.load` reads; decoded on the way, so its length doesn't matter.
     speed : float > 0 or None
         1.0 is real time; None is as fast as possible.
+    track, channel : int, optional
+        As for `load`.
     clock : callable
         Wall time in seconds.
 
@@ -44,12 +47,15 @@ class FileSource:
         path: str | Path,
         speed: float | None = 1.0,
         *,
+        track: int | None = None,
+        channel: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if speed is not None and not (math.isfinite(speed) and speed > 0):
             raise ConfigError(f"speed must be above 0, or None for as fast as possible: {speed!r}")
         self.path = Path(path)
         self.speed = speed
+        self._track, self._channel = track, channel
         self._clock = clock
         self._closed = threading.Event()
         self._closed.set()
@@ -64,7 +70,8 @@ class FileSource:
     def open(self) -> None:
         """Start again from the beginning. Raises DecodeError if there is no sound in the file."""
         self.close()
-        self._blocks = _blocks(self._stack.enter_context(open_audio(self.path)))
+        pieces = open_audio(self.path, track=self._track, channel=self._channel)
+        self._blocks = _blocks(self._stack.enter_context(pieces))
         self._next = next(self._blocks, None)
         self._closed.clear()
         self._played = 0

@@ -11,9 +11,10 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 
-from sttlab.audio import FLOOR_DBFS, SAMPLE_RATE, Recording, level_dbfs, load
+from sttlab.audio import FLOOR_DBFS, SAMPLE_RATE, Recording, level_dbfs
 from sttlab.capture.base import Block
 from sttlab.capture.microphone import Microphone, find_device, list_devices
+from sttlab.decoding import load
 from sttlab.errors import SttlabError
 from sttlab.events import DeviceLost, DeviceSilent
 from sttlab.notebook.painter import Painter, Shown, make_button, on_change

@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from sttlab.audio import LONGEST_LOAD_S, SAMPLE_RATE, open_audio, said_duration_s
+from sttlab.decoding import LONGEST_LOAD_S, open_audio, said_duration_s
 from sttlab.errors import DecodeError
 
 SAMPLE = np.dtype("<f4")
@@ -27,7 +27,6 @@ HEADER = struct.Struct("<d")
 MEMORY_BYTES = 1 << 30  # more than decoding takes
 PROCESSOR_S = 1800
 UNNAMED = "if only its name tells the format, as with raw G.722, send it to /files?name=talk.g722"
-LONGEST = f"it is longer than {LONGEST_LOAD_S // 3600} hours: cut it"
 
 
 def main() -> None:
@@ -60,14 +59,10 @@ def _decode(file: BinaryIO, suffix: str, out: BinaryIO) -> None:
     except DecodeError as error:
         raise DecodeError(str(error) if suffix else f"{error}; {UNNAMED}") from error
     named.seek(0)
-    with open_audio(named) as sound:
+    with open_audio(named, longest_s=LONGEST_LOAD_S) as pieces:
         out.write(HEADER.pack(duration_s or math.nan))
         out.flush()
-        length = 0
-        for piece in sound:
-            length += len(piece)
-            if length > LONGEST_LOAD_S * SAMPLE_RATE:
-                raise DecodeError(LONGEST)
+        for piece in pieces:
             out.write(piece.astype(SAMPLE).tobytes())
         out.flush()
 

@@ -123,7 +123,7 @@ async def protocol() -> dict[str, Any]:
         408: {"description": "Nothing more of the file came.", **DETAIL},
         413: {"description": "The file is too large.", **DETAIL},
         415: {"description": "The body is a form.", **DETAIL},
-        422: {"description": "The file is no sound that can be decoded.", **DETAIL},
+        422: {"description": "The file is not audio that can be decoded.", **DETAIL},
         503: {"description": "Too many files at once, or no model.", **DETAIL},
     },
     openapi_extra={

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +20,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sttlab.audio import SAMPLE_RATE, load
+from sttlab.audio import SAMPLE_RATE, to_pcm16
 from sttlab.capture import Block, Microphone, list_devices, record
 from sttlab.capture.microphone import HEARTBEAT_S
 from sttlab.config import VadConfig
+from sttlab.decoding import load
 from sttlab.errors import ConfigError, DeviceUnavailable
 from sttlab.events import (
     DeviceLost,
@@ -253,6 +255,37 @@ def test_what_is_played_is_heard(
     assert heard.origin == "default"
 
 
+def test_channels_of_opposite_phase_do_not_cancel(
+    server: Pulse, wav: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    played = load(wav).samples
+    pair = np.stack([played, -played], axis=1)
+    inverted = tmp_path / "inverted.wav"
+    with wave.open(str(inverted), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(to_pcm16(pair).tobytes())
+    playing: list[subprocess.Popen[bytes]] = []
+
+    def start(seconds: float) -> None:
+        if seconds > 0.2 and not playing:
+            playing.append(server.play(inverted))
+
+    server.unplug()
+    try:
+        server.plug(channels=2)
+        heard = record(len(played) / SAMPLE_RATE + 3, progress=start)
+    finally:
+        server.unplug()
+        server.plug()
+    assert playing[0].wait(WAIT_S) == 0
+    assert likeness(heard.samples, played) > 0.9
+    assert "cancel each other out" in caplog.text
+    with pytest.raises(DeviceUnavailable, match="has no channel 99"):
+        Microphone(channel=99).open()
+
+
 def _only_its_own_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     """PulseAudio takes any rate; others say no."""
     import sounddevice
@@ -338,7 +371,7 @@ def test_what_the_device_itself_lost_is_counted_where_it_was_lost(server: Pulse)
         for adc_s, passed_s in ((1.0, 0), (1.52, 0.25), (1.0, 0.1), (1.02, 0.0)):
             clock.now += passed_s
             stream._callback(
-                np.ones((320, 1), np.float32),
+                np.ones((320, stream._stream.channels), np.float32),
                 320,
                 SimpleNamespace(inputBufferAdcTime=adc_s),
                 SimpleNamespace(input_overflow=passed_s > 0),

@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from sttlab.audio import SAMPLE_RATE, Recording, load, to_dbfs
+from sttlab.audio import SAMPLE_RATE, Recording, to_dbfs
 from sttlab.bench.material import conversation, read_clips
 from sttlab.bench.report import surroundings, table
 from sttlab.config import TranscribeConfig, VadConfig
 from sttlab.core import segment
+from sttlab.decoding import load
 from sttlab.engines.whisper import WhisperEngine
 from sttlab.evaluate.labels import load_labels
 from tests.benchmarks import study

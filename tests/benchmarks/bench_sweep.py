@@ -20,8 +20,9 @@ from typing import Any
 import auditok
 import numpy as np
 
-from sttlab.audio import SAMPLE_RATE, Recording, load, to_pcm16
+from sttlab.audio import SAMPLE_RATE, Recording, to_pcm16
 from sttlab.config import VadConfig
+from sttlab.decoding import load
 from sttlab.evaluate.labels import Labels, Turn, load_labels
 from sttlab.evaluate.sweep import sweep
 from sttlab.trace import Trace

@@ -17,7 +17,8 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["sttlab"]):
-    from sttlab.audio import SAMPLE_RATE, open_audio, said_duration_s
+    from sttlab.audio import SAMPLE_RATE
+    from sttlab.decoding import open_audio, said_duration_s
     from sttlab.errors import DecodeError
 
 ENOUGH = 30 * SAMPLE_RATE  # a header may promise days

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sttlab.audio import load
 from sttlab.capture import FileSource
+from sttlab.decoding import load
 from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
 from sttlab.server.launch import ServerHandle, launch_server

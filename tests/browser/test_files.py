@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sttlab.audio import load, wav_bytes
+from sttlab.audio import wav_bytes
+from sttlab.decoding import load
 from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
 from sttlab.server import files as server_files
@@ -119,7 +120,7 @@ def test_what_is_wrong_with_a_file_is_said(
     opened.allowed = "422|503"
     page = opened(reading.url)
     drop(page, f"{MARKUP}.txt", b"no sound at all", "text/plain")
-    expect(page.locator("#fault")).to_contain_text("no sound file that can be decoded")
+    expect(page.locator("#fault")).to_contain_text("not an audio file that can be decoded")
     expect(page.locator("[aria-current]")).to_have_text(f"{MARKUP}.txt")
     monkeypatch.setattr(server_files, "MAX_FILES", 0)
     drop(page, "talk.wav", LONG)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sttlab.audio import load
+from sttlab.decoding import load
 from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
 from sttlab.server.launch import ServerHandle, launch_server

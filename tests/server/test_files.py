@@ -124,13 +124,15 @@ def test_a_recording_becomes_the_same_text_as_anywhere(name: str, data: Path) ->
     ("body", "says"),
     [
         (b"", "is empty"),
-        (b"\0" * 100_000, "no sound file"),
-        (b"#EXTM3U\nhttp://127.0.0.1/secret\n", "no sound file"),
-        (LONG[:44], "holds no sound"),
-        (b"RIFF\xff\xff\xff\xffWAVEfmt " + b"\xff" * 500, "no sound"),
+        (b"\0" * 100_000, "not an audio file"),
+        (b"#EXTM3U\nhttp://127.0.0.1/secret\n", "not an audio file"),
+        (LONG[:44], "holds no audio"),
+        (b"RIFF\xff\xff\xff\xffWAVEfmt " + b"\xff" * 500, "not an audio file"),
     ],
 )
-def test_what_is_no_sound_is_said_so(server: ServerHandle, body: bytes, says: str) -> None:
+def test_a_body_that_is_not_audio_is_refused_in_words(
+    server: ServerHandle, body: bytes, says: str
+) -> None:
     status, why = refusal(server, body)
     assert status == 422
     assert says in why

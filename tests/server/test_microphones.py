@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from sttlab.audio import SAMPLE_RATE, load, to_pcm16
+from sttlab.audio import SAMPLE_RATE, to_pcm16
 from sttlab.config import TranscribeConfig
+from sttlab.decoding import load
 from sttlab.engines import make_engine
 from sttlab.live.session import Session
 from sttlab.server import client_audio, microphones

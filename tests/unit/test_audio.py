@@ -13,20 +13,19 @@ import av
 import numpy as np
 import pytest
 
-import sttlab.audio
+import sttlab.decoding
 from sttlab.audio import (
     FLOOR_DBFS,
     SAMPLE_RATE,
     Recording,
     from_pcm16,
     level_dbfs,
-    load,
     normalise,
-    open_audio,
     to_pcm16,
     trace_svg,
     wav_bytes,
 )
+from sttlab.decoding import load, open_audio
 from sttlab.errors import DecodeError, SourceError
 
 SECONDS = 1.5
@@ -138,10 +137,10 @@ def test_channels_are_averaged(tmp_path, layout, codec):
     count = {"stereo": 2, "5.1": 6, "7.1": 8}[layout]
     same = write(tmp_path / "same.wav", np.tile(tone(), (count, 1)), codec=codec, layout=layout)
     check_is_tone(load(same).samples)
-    one = np.zeros((count, len(tone())))
-    one[1] = tone()
-    alone = write(tmp_path / "alone.wav", one, codec=codec, layout=layout)
-    check_is_tone(load(alone).samples, peak=0.5 / count)
+    two = np.zeros((count, len(tone())))
+    two[0], two[1] = tone(), tone() / 2
+    some = write(tmp_path / "some.wav", two, codec=codec, layout=layout)
+    check_is_tone(load(some).samples, peak=0.375)  # silent channels are left out
 
 
 def test_a_file_and_its_samples_are_one_sound(tmp_path):
@@ -150,9 +149,11 @@ def test_a_file_and_its_samples_are_one_sound(tmp_path):
     assert load(path).samples == pytest.approx(normalise(channels, SAMPLE_RATE), abs=1e-6)
 
 
-def test_too_loud_a_file_is_clipped_as_a_microphone_would(tmp_path):
-    path = write(tmp_path / "a.wav", tone(peak=2.0)[np.newaxis], codec="pcm_f32le")
-    assert load(path).samples == pytest.approx(np.clip(tone(peak=2.0), -1, 1), abs=1e-6)
+def test_floats_above_full_scale_are_scaled_down_as_those_of_an_array(tmp_path):
+    for peak in (2.0, 32768.0):
+        path = write(tmp_path / "a.wav", tone(peak=peak)[np.newaxis], codec="pcm_f32le")
+        assert load(path).samples == pytest.approx(tone(peak=1.0), abs=1e-3)
+        assert load(path).samples == pytest.approx(Recording(tone(peak=peak)).samples, abs=1e-6)
 
 
 def test_what_is_no_number_in_a_file_is_silence(tmp_path):
@@ -222,7 +223,7 @@ def test_a_video_without_sound_says_so(tmp_path):
 def test_headers_without_sound_are_refused(tmp_path):
     path = tmp_path / "a.wav"
     path.write_bytes(wav_bytes(tone())[:44])
-    assert "holds no sound" in refused(path)
+    assert "holds no audio" in refused(path)
     path.write_bytes(wav_bytes(tone())[:30])
     refused(path)
 
@@ -284,7 +285,7 @@ def test_what_comes_after_broken_sound_is_heard(tmp_path, name):
 def test_what_is_left_out_is_said(tmp_path, caplog):
     path = write(tmp_path / "a.m4a", tone(44_100, 4.0)[np.newaxis], codec="aac", rate=44_100)
     break_at(path, 0.5)
-    with caplog.at_level(logging.WARNING, "sttlab.audio"):
+    with caplog.at_level(logging.WARNING, "sttlab.decoding"):
         assert len(load(path).samples) / SAMPLE_RATE > 3.0
     assert f"{path} is broken" in caplog.text
 
@@ -312,7 +313,7 @@ def test_rate_and_channels_may_change_on_the_way(tmp_path, name, codec):
 def test_more_than_memory_should_hold_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "a.wav"
     path.write_bytes(wav_bytes(tone()))
-    monkeypatch.setattr(sttlab.audio, "LONGEST_LOAD_S", 1)
+    monkeypatch.setattr(sttlab.decoding, "LONGEST_LOAD_S", 1)
     assert "FileSource" in refused(path)
     with open_audio(path) as pieces:
         assert sum(map(len, pieces)) == len(tone())  # piece by piece there is no bound
@@ -484,7 +485,7 @@ def test_saved_and_loaded_is_the_same(tmp_path, name, seconds):
 @pytest.mark.parametrize("name", ["a.wav", "a.flac"])
 def test_nothing_can_be_saved(tmp_path, name):
     Recording(np.empty(0, np.float32)).save(tmp_path / name)
-    assert "holds no sound" in refused(tmp_path / name)
+    assert "holds no audio" in refused(tmp_path / name)
 
 
 def test_a_file_that_cannot_be_written_is_said_so(tmp_path):

@@ -107,7 +107,7 @@ def test_a_file_that_cannot_be_played_is_refused_before_anyone_connects(
 ) -> None:
     assert main(["serve", "--source", __file__]) == 1
     err = capsys.readouterr().err
-    assert err.startswith(f"sttlab: {__file__} is no sound file")
+    assert err.startswith(f"sttlab: {__file__} is not an audio file")
     assert err.count("\n") == 1
 
 

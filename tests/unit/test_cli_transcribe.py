@@ -226,3 +226,16 @@ def test_results_are_utf8_whatever_the_console(data: Path, tmp_path: Path) -> No
         check=False,
     )
     assert (done.returncode, json.loads(done.stdout.decode("utf-8"))["file"]) == (0, str(path))
+
+
+def test_a_track_and_a_channel_are_chosen_by_options(
+    tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "two.wav"
+    encode(path, "pcm_s16le", 16000, "stereo", np.stack([speech, np.roll(speech[::-1], 9)]))
+    assert main(["transcribe", str(path), "--channel", "1"]) == 0
+    out, err = capsys.readouterr()
+    assert "Dashwood had then leisure to consider" in out
+    assert "channels" not in err
+    assert main(["transcribe", str(path), "--track", "2"]) == 1
+    assert "has no audio track 2; it has track 1 (pcm_s16le, 2 ch" in capsys.readouterr().err

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from data.make_variants import add_noise, make_demo, move_away, rms, spoken
-from sttlab.audio import load
+from sttlab.decoding import load
 from sttlab.evaluate.labels import load_labels
 
 AUDIO = {".flac", ".wav", ".mp3", ".ogg", ".opus"}

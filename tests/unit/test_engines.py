@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sttlab.audio import SAMPLE_RATE, load, to_pcm16
+from sttlab.audio import SAMPLE_RATE, to_pcm16
 from sttlab.config import TranscribeConfig
+from sttlab.decoding import load
 from sttlab.engines import make_engine
 from sttlab.engines.base import Cancelled, Engine, invented, pieces
 from sttlab.engines.whisper import WhisperEngine

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sttlab.audio import SAMPLE_RATE, open_audio, said_duration_s
+from sttlab.audio import SAMPLE_RATE
+from sttlab.decoding import open_audio, said_duration_s
 from sttlab.errors import DecodeError
 
 DATA = Path(__file__).parents[2] / "data"

@@ -12,10 +12,11 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sttlab.audio import SAMPLE_RATE, from_pcm16, load, to_pcm16
+from sttlab.audio import SAMPLE_RATE, from_pcm16, to_pcm16
 from sttlab.capture import FileSource, PushSource
 from sttlab.capture.base import AudioSource, Block
 from sttlab.capture.push import BUFFER_S
+from sttlab.decoding import load
 from sttlab.errors import ConfigError, DecodeError, SourceError
 from tests.sources import WAIT_S, SourceContract, is_empty, joined
 

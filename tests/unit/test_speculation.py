@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sttlab.audio import SAMPLE_RATE, load
+from sttlab.audio import SAMPLE_RATE
 from sttlab.config import TranscribeConfig, VadConfig
+from sttlab.decoding import load
 from sttlab.engines import make_engine
 from sttlab.engines.base import Engine, Transcription
 from sttlab.errors import TranscribeError

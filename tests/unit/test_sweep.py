@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sttlab.audio import SAMPLE_RATE, load
+from sttlab.audio import SAMPLE_RATE
 from sttlab.config import VadConfig
 from sttlab.core import segment
+from sttlab.decoding import load
 from sttlab.errors import ConfigError
 from sttlab.evaluate import sweep as module
 from sttlab.evaluate.labels import Labels, Turn, load_labels

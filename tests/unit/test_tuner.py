@@ -11,9 +11,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from sttlab.audio import SAMPLE_RATE, load
+from sttlab.audio import SAMPLE_RATE
 from sttlab.config import Config, TranscribeConfig, VadConfig
 from sttlab.core import segment
+from sttlab.decoding import load
 from sttlab.errors import ConfigError
 from sttlab.evaluate.labels import Labels, Turn, load_labels
 from sttlab.evaluate.score import score

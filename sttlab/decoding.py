@@ -1,0 +1,489 @@
+"""Audio files of nearly any kind, decoded and resampled by FFmpeg."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sttlab.audio import SAMPLE_RATE, Downmix, Recording, check_rate
+from sttlab.containers import HEAD_BYTES, OpenFile, Part, WavHeader, find_parts
+from sttlab.errors import DecodeError, SourceError
+
+log = logging.getLogger(__name__)
+
+LONGEST_LOAD_S = 6 * 3600  # a small file can hold days of audio; in memory, an hour is 230 MB
+LEAST_BITS_PER_S = 100  # of audio in any format: a file that claims to be longer does not tell
+PROBE_S = 600.0  # of a track, before it counts as silent
+AUDIBLE = 1e-4  # of full scale, -80 dBFS
+GAP_S = 0.1  # time stamps that differ by less are rounded
+DRIFT_S = 0.25  # by which many small gaps may add up
+LONGEST_GAP_S = 3600.0  # where the file does not say how long it is
+SHORT_S = 1.0  # by which the lengths that headers claim may err
+BLOCK_SAMPLES = 1 << 14
+DEFAULT = 1  # FFmpeg's AV_DISPOSITION_DEFAULT
+
+# What is decoded: containers that hold audio, and none that names other files to open (playlists).
+FORMATS = (
+    "wav,w64,rf64,aiff,au,caf,flac,mp3,ogg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,ac3,eac3,amr,"
+    "amrnb,amrwb,asf,avi,mpegts,mpeg,g722,gsm,nistsphere,tta,wv,ape,dsf,loas,flv,live_flv,voc,mpc,"
+    "mpc8,rm,oma,qcp,tak,shn,dts,dtshd,truehd,mlp,iff,sox,ircam,avr,nut,mxf,adx,xwma,wtv,dss,pvf"
+)
+MP4, WEBM = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"  # as FFmpeg calls what it finds
+# Those with time stamps of their own; with others FFmpeg makes them up.
+TIMED = {MP4, WEBM, "ogg", "asf", "avi", "flv", "live_flv", "mpegts", "mpeg", "nut", "mxf", "wtv"}
+# With these the length in the header is exact, and not guessed from the bit rate.
+EXACT_LENGTHS = {MP4, WEBM, "flac", "aiff", "caf", "w64", "asf", "avi"}
+
+AudioFile: TypeAlias = str | Path | OpenFile
+Notice: TypeAlias = Callable[[str], None]
+
+
+@contextmanager
+def open_audio(
+    file: AudioFile,
+    *,
+    track: int | None = None,
+    channel: int | None = None,
+    longest_s: float | None = None,
+    notice: Notice = log.warning,
+) -> Iterator[Iterator[NDArray[np.float32]]]:
+    """Open a file and give its audio piece by piece.
+
+    Parameters
+    ----------
+    file : str, Path or binary file
+        Any container in FORMATS, any rate, any channels. One that is open must be seekable; its
+        `name`, if it has one, tells the few formats that don't show in the content.
+    track : int, optional
+        Audio track, counted from 1. By default the one that the file marks as default, unless
+        another can be decoded or heard and that one can't.
+    channel : int, optional
+        Channel of the track, counted from 1. By default all are mixed by `Downmix`.
+    longest_s : float, optional
+        Refuse a file that is longer.
+    notice : callable
+        Told, in a sentence, what of the file is left out, and what was chosen for it.
+
+    Returns
+    -------
+    context manager of an iterator of ndarray, shape (n,), float32, in -1..1, mono at SAMPLE_RATE
+        Where the file's time stamps leave a gap, there is silence. Floats above full scale are
+        scaled down, as `Recording` does; what a lossy format overshoots is clipped.
+
+    Raises
+    ------
+    DecodeError
+        On entering, if there is no such file, it isn't audio, it has no such track or channel, it
+        claims to be too long, or nothing of it can be decoded; later, if it is too long.
+    """
+    name = str(file) if isinstance(file, str | Path) else "this file"
+    wanted = _Wanted(track, channel, longest_s, notice, name)
+    with contextlib.ExitStack() as stack:
+        path = None
+        if isinstance(file, str | Path):
+            path = Path(file)
+            _require_file(path)
+            file = stack.enter_context(path.open("rb"))
+        pieces = stack.enter_context(contextlib.closing(_bounded(_all(file, path, wanted), wanted)))
+        try:
+            first = next(pieces)
+        except StopIteration:
+            raise DecodeError(f"{name} holds no audio that can be decoded") from None
+        yield chain([first], pieces)
+
+
+def said_duration_s(file: OpenFile) -> float | None:
+    """Give the length in seconds that an open file says it has, if it says; often it errs.
+
+    Raises
+    ------
+    DecodeError
+        If it isn't audio.
+    """
+    with _container(file, "this file") as container:
+        return container.duration / 1e6 if container.duration else None
+
+
+def load(path: str | Path, *, track: int | None = None, channel: int | None = None) -> Recording:
+    """Read a recording from a file of nearly any kind.
+
+    Parameters
+    ----------
+    path : str or Path
+        wav, flac, mp3, m4a, ogg, opus, webm, aiff, mp4 and others; any rate, any channels.
+    track : int, optional
+        Audio track of a video, counted from 1. By default the one that the file marks as default,
+        unless another can be decoded or heard and that one can't.
+    channel : int, optional
+        Channel, counted from 1. By default all are mixed.
+
+    Raises
+    ------
+    DecodeError
+        If there is no such file, track or channel, it holds no audio, or more than six hours of it.
+    """
+    notices: list[str] = []
+
+    def notice(message: str) -> None:
+        log.warning("%s", message)
+        notices.append(message)
+
+    options = {"track": track, "channel": channel, "longest_s": LONGEST_LOAD_S}
+    with open_audio(path, **options, notice=notice) as pieces:
+        samples = np.concatenate(list(pieces))
+    return Recording(samples, origin=str(path), notices=tuple(notices))
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What the caller of `open_audio` asked for; `name` is the file's, for messages."""
+
+    track: int | None
+    channel: int | None
+    longest_s: float | None
+    notice: Notice
+    name: str
+
+    @property
+    def too_long(self) -> DecodeError:
+        hours = (self.longest_s or 0) / 3600
+        return DecodeError(
+            f"{self.name} is longer than {hours:.0f} hours: cut it, or use FileSource"
+        )
+
+    def say_if_short(self, claimed_s: float, there_s: float) -> None:
+        if 0 < there_s < claimed_s - SHORT_S / 2:
+            self.notice(
+                f"{self.name} ends early: its header claims {claimed_s:.1f} s, and "
+                f"{there_s:.1f} s are there"
+            )
+
+
+def _bounded(
+    pieces: Iterator[NDArray[np.float32]], wanted: _Wanted
+) -> Generator[NDArray[np.float32], None, None]:
+    length = 0
+    for piece in pieces:
+        length += len(piece)
+        if wanted.longest_s is not None and length > wanted.longest_s * SAMPLE_RATE:
+            raise wanted.too_long
+        yield piece
+
+
+def _all(file: OpenFile, path: Path | None, wanted: _Wanted) -> Iterator[NDArray[np.float32]]:
+    """Decode a file, and those that were joined to its end."""
+    parts = find_parts(file)
+    for start, end in parts:
+        target = _opener(file, path, (start, end), alone=len(parts) == 1)
+        file.seek(start)
+        head = file.read(min(HEAD_BYTES, end - start)) or b""
+        try:
+            yield from _decode(target, head, end - start, wanted)
+        except DecodeError as error:
+            if start == 0:
+                raise
+            wanted.notice(
+                f"{wanted.name}: {len(parts)} files were joined to make it, and one of them, "
+                f"{end - start} bytes long, is left out: {error}"
+            )
+
+
+def _opener(
+    file: OpenFile, path: Path | None, part: tuple[int, int], *, alone: bool
+) -> Callable[[], Any]:
+    """Give what gives FFmpeg a file, or a part of one, to read from its beginning."""
+
+    def opened() -> Any:
+        if not alone:
+            return Part(file, *part)
+        if path is not None:
+            return f"file:{path}"
+        file.seek(0)
+        return file
+
+    return opened
+
+
+# -- one file -----------------------------------------------------------------------------------
+
+
+def _decode(
+    target: Callable[[], Any], head: bytes, size: int, wanted: _Wanted
+) -> Iterator[NDArray[np.float32]]:
+    """Decode one file, which `target` opens anew, to mono pieces in -1..1 at SAMPLE_RATE."""
+    wav = WavHeader.read(head)
+    if wav and (seconds := wav.seconds(size)):
+        wanted.say_if_short(*seconds)
+    if wav and wav.is_padded:
+        yield from _by_libsndfile(target, wanted)
+        return
+    index = _choose_track(target, wanted)
+    scale = 1.0
+    with _container(target(), wanted.name) as container:
+        stream = container.streams.audio[index]
+        _refuse_if_too_long(container, size, wanted)
+        codec = stream.codec_context.name if stream.codec_context else ""
+        if codec.startswith(("pcm_f32", "pcm_f64")):
+            quiet = _Wanted(wanted.track, wanted.channel, None, lambda _: None, wanted.name)
+            pieces = _Reader(container, stream, quiet).pieces()
+            peak = max((float(np.abs(piece).max(initial=0.0)) for piece in pieces), default=0.0)
+            scale = 1 / max(peak, 1.0)
+    with _container(target(), wanted.name) as container:
+        reader = _Reader(container, container.streams.audio[index], wanted)
+        for piece in reader.pieces():
+            yield np.clip(piece * np.float32(scale), -1, 1)
+
+
+@contextmanager
+def _container(target: Any, name: str) -> Iterator[Any]:
+    import av
+
+    try:
+        container = av.open(
+            target,
+            options={"format_whitelist": FORMATS},
+            metadata_errors="replace",  # a title in Latin-1 is no reason to refuse the audio
+        )
+    except (av.FFmpegError, ValueError) as error:
+        why = _why(error)
+        raise DecodeError(f"{name} is not an audio file that can be decoded: {why}") from error
+    with container:
+        if not container.streams.audio:
+            raise DecodeError(f"{name} has no audio track")
+        yield container
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        what = "a folder" if path.is_dir() else "no file" if path.exists() else "not there"
+        raise DecodeError(f"{path} is {what}; give the path of a recording")
+    if path.stat().st_size == 0:
+        raise DecodeError(f"{path} is empty")
+
+
+def _refuse_if_too_long(container: Any, size: int, wanted: _Wanted) -> None:
+    """Refuse what claims to be too long, if a file of its size can hold so much."""
+    if wanted.longest_s is None or not container.duration:
+        return
+    claimed_s = container.duration / 1e6
+    if wanted.longest_s < claimed_s <= size * 8 / LEAST_BITS_PER_S:
+        raise wanted.too_long
+
+
+def _why(error: Exception) -> str:
+    """Say what FFmpeg said, without the numbers that it puts around it."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+# -- tracks -------------------------------------------------------------------------------------
+
+
+def _choose_track(target: Callable[[], Any], wanted: _Wanted) -> int:
+    """Choose the audio track to decode, as its index."""
+    with _container(target(), wanted.name) as container:
+        streams = container.streams.audio
+        tracks = [_describe(number, stream) for number, stream in enumerate(streams, 1)]
+        default = [i for i, stream in enumerate(streams) if stream.disposition & DEFAULT]
+    if wanted.track is not None:
+        if not 1 <= wanted.track <= len(tracks):
+            raise DecodeError(
+                f"{wanted.name} has no audio track {wanted.track}; it has {'; '.join(tracks)}"
+            )
+        return wanted.track - 1
+    if len(tracks) == 1:
+        return 0
+    found: dict[str, int] = {}
+    problems = []
+    for index in dict.fromkeys([*default, *range(len(tracks))]):
+        state = _probe(target, index, wanted)
+        found.setdefault(state, index)
+        if state == "audible":
+            break
+        problems.append(f"track {index + 1} is {state}")
+    index = found.get("audible", found.get("silent", 0))
+    because = f" because {' and '.join(problems)}" if problems and "audible" in found else ""
+    wanted.notice(
+        f"{wanted.name} has {len(tracks)} audio tracks: {'; '.join(tracks)}. "
+        f"Track {index + 1} is used{because}"
+    )
+    return index
+
+
+def _describe(number: int, stream: Any) -> str:
+    codec = stream.codec_context
+    words = [f"{codec.name}, {codec.channels} ch, {codec.sample_rate} Hz" if codec else "unknown"]
+    words += [text for key in ("language", "title") if (text := stream.metadata.get(key))]
+    return f"track {number} ({', '.join(words)})"
+
+
+def _probe(target: Callable[[], Any], index: int, wanted: _Wanted) -> str:
+    """Say whether a track is audible, silent or undecodable."""
+    quiet = _Wanted(None, None, None, lambda _: None, wanted.name)
+    length = 0
+    try:
+        with _container(target(), wanted.name) as container:
+            for piece in _Reader(container, container.streams.audio[index], quiet).pieces():
+                length += len(piece)
+                if np.abs(piece).max(initial=0.0) > AUDIBLE:
+                    return "audible"
+                if length > PROBE_S * SAMPLE_RATE:
+                    break
+    except DecodeError:
+        length = 0
+    return "silent" if length else "undecodable"
+
+
+# -- packets to samples -------------------------------------------------------------------------
+
+
+class _Reader:
+    """One audio track, decoded in step with its time stamps.
+
+    Parameters
+    ----------
+    container, stream
+        Of PyAV; read from the beginning.
+    wanted : _Wanted
+    """
+
+    def __init__(self, container: Any, stream: Any, wanted: _Wanted) -> None:
+        self._container = container
+        self._stream = stream
+        self._wanted = wanted
+        self._origin_s = (container.start_time or 0) / 1e6
+        self._said_s = container.duration / 1e6 if container.duration else None
+        self._produced = 0  # samples at SAMPLE_RATE
+        self._end_s = 0.0  # of the last frame, by its time stamp
+        self._shift_s = 0.0  # by which time stamps that jump are put right
+        self._resampler: Any = None
+        self._kind: Any = None
+        self._mixer: Downmix | None = None
+
+    def pieces(self) -> Iterator[NDArray[np.float32]]:
+        """Give the audio, mono at SAMPLE_RATE; floats may exceed 1."""
+        import av
+
+        name, broken = self._wanted.name, 0
+        if self._stream.codec_context is None:
+            raise DecodeError(f"{name} holds audio that can't be decoded: its codec is unknown")
+        try:
+            for packet in self._container.demux(self._stream):
+                try:
+                    frames = packet.decode()
+                except av.InvalidDataError:
+                    broken += 1
+                    continue
+                for frame in frames:
+                    yield from self._take(frame)
+            yield from self._flush()
+        except (av.FFmpegError, ValueError) as error:
+            self._wanted.notice(f"{name} is broken and ends early: {_why(error)}")
+        if broken:
+            self._wanted.notice(f"{name} is broken; pieces that were left out: {broken}")
+        self._wanted.say_if_short(self._claimed_s(), self._produced / SAMPLE_RATE)
+        if self._mixer:
+            for notice in self._mixer.notices():
+                self._wanted.notice(f"{name}: {notice}")
+
+    def _take(self, frame: Any) -> Iterator[NDArray[np.float32]]:
+        kind = frame.format.name, frame.layout.name, frame.sample_rate
+        if kind != self._kind:
+            yield from self._flush()
+            self._kind = kind
+            self._begin(frame)
+        if silence := self._missing_before(frame):
+            yield from self._flush()
+            self._begin(frame)
+            self._produced += silence
+            for start in range(0, silence, BLOCK_SAMPLES):
+                yield np.zeros(min(BLOCK_SAMPLES, silence - start), np.float32)
+        frame.pts = None  # broken times must not make the resampler fill or drop
+        yield from self._mono(self._resampler.resample(frame))
+
+    def _begin(self, frame: Any) -> None:
+        import av
+
+        try:
+            check_rate(frame.sample_rate)
+            count = frame.layout.nb_channels
+            if self._mixer is None or self._mixer.channels != count:
+                self._mixer = Downmix(count, SAMPLE_RATE, self._wanted.channel)
+        except SourceError as error:
+            raise DecodeError(f"{self._wanted.name} can't be decoded: {error}") from error
+        # Planes crash PyAV if there are 8.
+        self._resampler = av.AudioResampler(format="flt", rate=SAMPLE_RATE)
+
+    def _flush(self) -> Iterator[NDArray[np.float32]]:
+        if self._resampler is not None:
+            yield from self._mono(self._resampler.resample(None))
+
+    def _mono(self, frames: list[Any]) -> Iterator[NDArray[np.float32]]:
+        assert self._mixer is not None
+        for frame in frames:
+            samples = np.nan_to_num(frame.to_ndarray(), posinf=0.0, neginf=0.0)
+            self._produced += samples.size // self._mixer.channels
+            yield self._mixer.mix(samples.reshape(-1, self._mixer.channels))
+
+    def _missing_before(self, frame: Any) -> int:
+        """Count the samples of silence that the time stamps leave before this frame."""
+        at_s = self._end_s
+        if frame.pts is not None and self._container.format.name in TIMED:
+            at_s = float(frame.pts * frame.time_base) - self._origin_s + self._shift_s
+        gap_s = at_s - self._end_s
+        late_s = at_s - self._produced / SAMPLE_RATE
+        if gap_s < -GAP_S or (gap_s > GAP_S and not self._is_plausible(gap_s, at_s)):
+            if gap_s > 0:
+                self._wanted.notice(
+                    f"{self._wanted.name}: its time stamps jump by {gap_s:.0f} s at "
+                    f"{self._end_s:.1f} s, which is left out"
+                )
+            self._shift_s -= gap_s
+            at_s, late_s = self._end_s, 0.0
+        self._end_s = at_s + frame.samples / frame.sample_rate
+        is_gap = gap_s > GAP_S or (late_s > DRIFT_S and gap_s > 0)
+        return max(0, round(late_s * SAMPLE_RATE)) if is_gap else 0
+
+    def _is_plausible(self, gap_s: float, at_s: float) -> bool:
+        return at_s <= self._said_s + SHORT_S if self._said_s else gap_s <= LONGEST_GAP_S
+
+    def _claimed_s(self) -> float:
+        """Give how long the header says the track is; 0 if it doesn't, or if that may be wrong."""
+        if self._container.format.name not in EXACT_LENGTHS:
+            return 0.0
+        if self._stream.duration:
+            return float(self._stream.duration * self._stream.time_base)
+        return self._said_s or 0.0 if len(self._container.streams) == 1 else 0.0
+
+
+# -- WAV files that FFmpeg reads wrong -------------------------------------------------------------
+
+
+def _by_libsndfile(target: Callable[[], Any], wanted: _Wanted) -> Iterator[NDArray[np.float32]]:
+    import soundfile
+    import soxr
+
+    opened = target()
+    if isinstance(opened, str):
+        opened = opened.removeprefix("file:")
+    try:
+        with soundfile.SoundFile(opened) as file:
+            check_rate(file.samplerate)
+            mixer = Downmix(file.channels, file.samplerate, wanted.channel)
+            resampler = soxr.ResampleStream(file.samplerate, SAMPLE_RATE, 1, "float32")
+            for block in file.blocks(BLOCK_SAMPLES, dtype="float32", always_2d=True):
+                mono = mixer.mix(np.nan_to_num(block, posinf=0.0, neginf=0.0))
+                yield np.clip(resampler.resample_chunk(mono), -1, 1)
+            yield np.clip(resampler.resample_chunk(np.empty(0, np.float32), last=True), -1, 1)
+    except (RuntimeError, SourceError) as error:
+        raise DecodeError(f"{wanted.name} can't be decoded: {error}") from error
+    for notice in mixer.notices():
+        wanted.notice(f"{wanted.name}: {notice}")
