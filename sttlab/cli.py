@@ -291,8 +291,9 @@ def serve(
     from sttlab import AsrWorker, Session
     from sttlab.engines import make_engine
     from sttlab.server.app import create_app
-    from sttlab.server.gate import choose_token
-    from sttlab.server.launch import Server, own_name, with_token
+    from sttlab.server.gate import choose_token, own_name
+    from sttlab.server.launch import with_token
+    from sttlab.server.uvicorn_server import Server
 
     token = choose_token(host, token)
     worker = AsrWorker(make_engine(settings.transcribe))

@@ -65,6 +65,15 @@ def is_loopback(host: str) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
+def own_name(host: str) -> list[str]:
+    """Give the name that a server listens at, unless it is an address: `Gate` knows those."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return [host] if host else []
+    return []
+
+
 def choose_token(host: str, token: str | None = None) -> str | None:
     """Give the token of a server at `host`: the one asked for, a new one, or none if not needed.
 

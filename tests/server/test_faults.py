@@ -27,7 +27,7 @@ from websockets.sync.client import connect
 from sttlab.bench.visitors import HANDSHAKE
 from sttlab.live.pipeline import STALL_S
 from sttlab.live.session import Session
-from sttlab.server import hub, launch, memory
+from sttlab.server import hub, memory, uvicorn_server
 from sttlab.server.launch import ServerHandle, launch_server
 from tests.fakes import WAIT_S, Counting
 from tests.server.clients import (
@@ -56,7 +56,7 @@ def handshaken(server: ServerHandle) -> Iterator[socket.socket]:
 def test_a_client_whose_line_is_dead_is_let_go(
     source: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launch, "PING_S", 0.2)
+    monkeypatch.setattr(uvicorn_server, "PING_S", 0.2)
     session = Session(source, vad=VAD, model=Counting())
     with launch_server(session, port=0) as server, client(server) as well, handshaken(server):
         wait_for_capture(source)
@@ -125,7 +125,7 @@ def test_a_flood_of_what_is_no_message_ends_its_client(
         wait_for_capture(source)
         wait_until_not(lambda: health(server)["clients"] != 2)
         begun = b"\x02\x80\0\0\0\0" if kind == b"\x00" else b""
-        ill.sendall(begun + (kind + b"\x80\0\0\0\0") * launch.FRAMES_AT_ONCE * 2)
+        ill.sendall(begun + (kind + b"\x80\0\0\0\0") * uvicorn_server.FRAMES_AT_ONCE * 2)
         wait_until_not(lambda: health(server)["clients"] != 1)
         source.say()
         assert receive(well)["event"] == "transcript"
@@ -134,7 +134,7 @@ def test_a_flood_of_what_is_no_message_ends_its_client(
 def test_who_connects_and_asks_for_nothing_is_hung_up_on(
     source: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launch, "REQUEST_S", 0.2)
+    monkeypatch.setattr(uvicorn_server, "REQUEST_S", 0.2)
     session = Session(source, vad=VAD, model=Counting())
     with launch_server(session, port=0) as server, client(server) as well:
         url = urlsplit(server.url)
@@ -172,7 +172,7 @@ def test_a_message_too_big_is_refused_where_the_server_is_another(
     source: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A plain `uvicorn` would take 16 MiB."""
-    monkeypatch.setattr(launch, "MAX_MESSAGE_BYTES", 1 << 24)
+    monkeypatch.setattr(uvicorn_server, "MAX_MESSAGE_BYTES", 1 << 24)
     session = Session(source, vad=VAD, model=Counting())
     with launch_server(session, port=0) as server, client(server, "?events=all") as one:
         one.send("x" * 65537)
@@ -215,8 +215,9 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals"
 PING_S = 0.3
 TALKING = f"""
 import sys
-from sttlab.server import launch
 from sttlab.live.session import Session
+from sttlab.server import uvicorn_server
+from sttlab.server.launch import launch_server
 from tests.fakes import Blocks, Counting, speech
 from tests.server.clients import VAD
 
@@ -235,9 +236,9 @@ class Talking(Blocks):
         super().close()
         print("closed", flush=True)
 
-launch.PING_S = {PING_S}
+uvicorn_server.PING_S = {PING_S}
 session = Session(Talking(then_wait=True), vad=VAD, model=Counting())
-with launch.launch_server(session, port=0) as server:
+with launch_server(session, port=0) as server:
     print(server.ws_url, flush=True)
     sys.stdin.read()
 """
