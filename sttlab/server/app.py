@@ -18,6 +18,7 @@ from sttlab.capture import Microphone
 from sttlab.config import Config
 from sttlab.errors import ConfigError, SttlabError
 from sttlab.live.session import Session
+from sttlab.live.worker import AsrWorker
 from sttlab.server.engine import SharedEngine
 from sttlab.server.files import STOPPED, Files
 from sttlab.server.gate import (
@@ -38,7 +39,7 @@ from sttlab.server.microphones import Microphones
 from sttlab.server.routes import refuse_query, router
 from sttlab.shipped import shipped
 
-log = logging.getLogger("uvicorn.error")  # which shows under a plain `uvicorn sttlab.server:app`
+log = logging.getLogger("uvicorn.error")  # shown by a plain `uvicorn sttlab.server:app`
 
 CONFIG_VARIABLE = "STTLAB_CONFIG"
 
@@ -54,26 +55,26 @@ def create_app(
 ) -> FastAPI:
     """Make the application that serves a session.
 
-    Its start-up loads the model; the first client of `/ws` starts the session, and the last stops
-    it, unless someone called its `start`. With several servers of one session, that is the last of
-    all.
+    The application loads the model when it starts. The first client of `/ws` starts the session,
+    and the last client stops it, unless someone called its `start`. Several servers of one session
+    share it: it stops with the last client of all.
 
     Parameters
     ----------
     session : Session, optional
-        Without one: the default microphone, and the settings file that the environment variable
-        STTLAB_CONFIG names, if it does.
+        By default a session of the default microphone, with the settings file that the
+        environment variable STTLAB_CONFIG names, if it is set.
     locked : bool
         Whether clients may change no settings.
     token : str, optional
-        See `Gate`. Without a session and this, what the environment variable STTLAB_TOKEN holds.
+        See `Gate`. Without a session, the default is the environment variable STTLAB_TOKEN.
     open_here, allowed_hosts, allowed_origins : bool, iterable of str, iterable of str
         See `Gate`.
 
     Raises
     ------
     ConfigError
-        If the session is none, or a setting, the token, a host or an origin makes no sense.
+        If the session is not a Session, or a setting, the token, a host or an origin is not valid.
     """
     if not isinstance(session, Session | None):
         raise ConfigError(
@@ -91,7 +92,7 @@ def create_app(
     hub = Hub(session, engine, metrics, locked=locked)
     microphones = Microphones(hub)
     files = Files(hub)
-    _add_gauges(metrics, hub, microphones)
+    _add_gauges(metrics, hub, microphones, session.worker)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -118,17 +119,17 @@ def create_app(
     app.state.failure = None
 
     _add_routes(app)
-    app.add_middleware(_HeadAsGet)  # inside: the gate takes the token out of what uvicorn logs
+    app.add_middleware(_HeadAsGet)  # inside the gate, which hides the token from uvicorn's log
     app.add_middleware(Gate, hosts=hosts, origins=origins, token=token, open_here=open_here)
     app.add_middleware(_PlainFailure)
     return app
 
 
-def _add_gauges(metrics: Metrics, hub: Hub, microphones: Microphones) -> None:
+def _add_gauges(metrics: Metrics, hub: Hub, microphones: Microphones, worker: AsrWorker) -> None:
     metrics.add_gauges(
         clients=("Clients that hear the shared session", lambda: len(hub.feed.connections)),
         microphones=("Clients with sound of their own", lambda: len(microphones.open)),
-        engine_queue=("Jobs that wait for the engine", lambda: hub.engine.waiting),
+        engine_queue=("Jobs that wait for the engine", lambda: worker.waiting),
         ready=("1, or 0 if something is wrong", lambda: not hub.ailment()),
     )
 
@@ -137,7 +138,7 @@ def _add_routes(app: FastAPI) -> None:
     app.include_router(router)
     app.add_exception_handler(WebSocketRequestValidationError, refuse_query)
     page = StaticFiles(directory=shipped("frontend"), html=True)
-    for path in ("/", "/{path:path}.{suffix}"):  # what has no suffix is none of its files
+    for path in ("/", "/{path:path}.{suffix}"):  # a path without a suffix is not a file of the page
         app.add_route(path, page, methods=["GET"])  # type: ignore[arg-type]
 
 
@@ -149,21 +150,22 @@ def _log_start(only_here: bool) -> None:
 
 
 class _HeadAsGet:
-    """Middleware that has HEAD answered as GET is; the server leaves out the body."""
+    """Middleware that answers HEAD like GET; uvicorn leaves out the body."""
 
     def __init__(self, app: App) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "HEAD":
-            scope = {**scope, "method": "GET"}  # a copy: its own still tells the server
+            scope = {**scope, "method": "GET"}  # a copy: uvicorn reads its own
         await self._app(scope, receive, send)
 
 
 class _PlainFailure:
-    """Middleware that says in words what would be a traceback.
+    """Middleware that answers in words where there would be a traceback.
 
-    That is a start that fails for a known reason, and a request that a stop of the server cuts off.
+    Such are a start that fails for a known reason, and a request that is cut off when the server
+    stops.
     """
 
     def __init__(self, app: App) -> None:

@@ -1,4 +1,4 @@
-"""The engine that all sessions of a server share, and the change to another one."""
+"""The engine that all sessions of a server share, and how a client changes it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ class SharedEngine:
     Parameters
     ----------
     worker : AsrWorker
+        Shared by the sessions.
 
     Attributes
     ----------
     busy : str or None
-        What takes a moment now.
+        What the engine does now that takes a moment, such as loading a model.
     """
 
     def __init__(self, worker: AsrWorker) -> None:
@@ -35,49 +36,36 @@ class SharedEngine:
         self._lock = asyncio.Lock()
 
     @property
-    def name(self) -> str:
-        """The name of the engine in use."""
-        return self.worker.engine_name
-
-    @property
-    def hangs(self) -> str | None:
-        """What is wrong and what to do if the engine hangs; else None."""
-        return self.worker.hangs
-
-    @property
-    def waiting(self) -> int:
-        """How many jobs wait for the engine."""
-        return self.worker.waiting
-
-    @property
     def config(self) -> TranscribeConfig | None:
-        """What the engine was made from; None for one that someone made otherwise."""
+        """What the engine was made from; None if it was not made from a config."""
         return self.worker.engine_config
 
     async def use(self, changes: Mapping[str, Any]) -> None:
-        """Change the model, among those that are here, or the language.
+        """Change the model, among those that are installed, or the language.
 
         Raises
         ------
         ConfigError, ModelError
-            If there is no such model or language; the engine stays as it was.
+            If the model or the language is not known; the engine stays as it was.
         """
         async with self._lock:
             if self.config is None:
-                raise ConfigError(f"{self.name} was made by hand: its model and language stay")
+                raise ConfigError(
+                    f"{self.worker.engine_name} was made by hand: its model and language stay"
+                )
             config = replace(self.config, **changes)
             if config == self.config:
                 return
             self.busy = f"loading {config.model}"
             try:
                 if config.model != self.config.model:
-                    await self._require(config.model)
+                    await self._check_installed(config.model)
                 await asyncio.to_thread(self.worker.use, make_engine(config))
             finally:
                 self.busy = None
 
-    async def _require(self, model: str) -> None:
-        """See that a model is here: a client names no path, and causes no download."""
-        here = sorted({found.name for found in await asyncio.to_thread(list_models)})
-        if model not in here:
-            raise ConfigError(f"there is no model {model!r}; there are {', '.join(here)}")
+    async def _check_installed(self, model: str) -> None:
+        """Raise ConfigError if not: no client may name a path or start a download."""
+        installed = sorted({found.name for found in await asyncio.to_thread(list_models)})
+        if model not in installed:
+            raise ConfigError(f"there is no model {model!r}; there are {', '.join(installed)}")

@@ -4,37 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
-import re
-import subprocess
-import sys
-import tempfile
-import threading
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 
-import numpy as np
 from fastapi import HTTPException, Request
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from sttlab.capture.base import Block
 from sttlab.errors import ModelError, SourceError
 from sttlab.events import Event, SessionFailed, Suppressed, Transcript, TranscriptionFailed
 from sttlab.live.ledger import HISTORY
-from sttlab.server import decode, protocol
+from sttlab.server import protocol
+from sttlab.server.decoder import DecoderProcess
 from sttlab.server.hub import Hub
 from sttlab.server.protocol import MAX_FILE_BYTES, FileDone, FileOpened, FileProgress
 
 MAX_FILES = 4  # at a time
-IDLE_S = 30.0  # without a byte of a file that is to come
-TELL_S = 0.25  # between looks at how far it is
-PIECE_BYTES = 1 << 16
-MOST_WORDS = 2000  # of what the decoder says
-END_S = 5.0  # for it to end, once it has said all
+IDLE_S = 30.0  # without a byte of a file that is being sent
+TELL_S = 0.25  # between checks of the progress
 STOPPED = "the server was stopped meanwhile"
-BROKEN = "this file broke the decoder"
 NO_FORM = "send the recording itself, and no form: curl --data-binary @talk.m4a"
 TOO_LARGE = f"a file may have {MAX_FILE_BYTES >> 20} MiB at most: cut it, or compress it"
 
@@ -45,7 +34,7 @@ class Files:
     Parameters
     ----------
     shared : Hub
-        Of the session whose settings and engine are used.
+        Its session's settings and engine are used.
     """
 
     def __init__(self, shared: Hub) -> None:
@@ -54,13 +43,13 @@ class Files:
         self._closing: set[asyncio.Task[None]] = set()
 
     async def transcribe(self, request: Request, name: str) -> StreamingResponse:
-        """Take a file that comes as a request's body, and answer with its text as it is made.
+        """Take a file that is a request's body, and answer with its text as it is made.
 
         Parameters
         ----------
         request : Request
         name : str
-            Of the file, or nothing.
+            The file's name; may be empty.
 
         Raises
         ------
@@ -85,14 +74,14 @@ class Files:
         return _Answer(file, opened, partial(self._forget, file))
 
     def _forget(self, file: _File) -> None:
-        """Not awaited: whoever is cancelled may not wait."""
+        """Close a file on a thread. Nobody awaits it: a task that is cancelled can't."""
         closing = asyncio.create_task(asyncio.to_thread(file.close))
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
         closing.add_done_callback(lambda _: self._open.discard(file))
 
     async def close(self) -> None:
-        """End what is going on."""
+        """End the transcriptions that are running."""
         for file in list(self._open):
             await asyncio.to_thread(file.close)
         await asyncio.gather(*self._closing)
@@ -105,12 +94,10 @@ class _Answer(StreamingResponse):
         self._ended = ended
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, until all is said or the client leaves."""
+        """Answer, until all text is sent or the client leaves."""
         try:
             await super().__call__(scope, receive, send)
-        except (
-            asyncio.CancelledError
-        ):  # by a server that stops; a client that leaves raises nothing
+        except asyncio.CancelledError:  # the server stops; a client that leaves raises nothing
             last = protocol.full(SessionFailed(message=STOPPED))
             body = f"{last}\n".encode()
             with contextlib.suppress(OSError, RuntimeError):
@@ -127,10 +114,10 @@ async def _lines(file: _File, opened: FileOpened) -> AsyncIterator[str]:
 
 class _File:
     def __init__(self, shared: Hub, name: str) -> None:
-        self._source = _Decoder(name)
+        self._source = DecoderProcess(name)
         self._session = shared.new_session(self._source, live=False)
         self._loop = asyncio.get_running_loop()
-        # More than a session keeps: the engine is far slower than any client that reads at all.
+        # As many as a session keeps: the engine is far slower than any client that reads at all.
         self._events: asyncio.Queue[Event] = asyncio.Queue(HISTORY)
         self._session.subscribe(self._hear)
 
@@ -167,7 +154,7 @@ class _File:
     def _hear(self, event: Event) -> None:
         """Run on the session's threads."""
         if isinstance(event, Transcript | Suppressed | TranscriptionFailed):
-            with contextlib.suppress(RuntimeError):  # the loop has ended
+            with contextlib.suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._put, event)
 
     def _put(self, event: Event) -> None:
@@ -177,7 +164,7 @@ class _File:
             self._session.abandon()
 
     async def events(self) -> AsyncIterator[Event]:
-        """Give text as it is made, and how far it is, to the end."""
+        """Give text as it is made, and the progress, to the end."""
         told_s = done_s = 0.0
         while True:
             over = self._session.wait(0)
@@ -196,117 +183,19 @@ class _File:
         if self._session.error:
             yield SessionFailed(message=str(self._session.error))
         else:
-            problem = self._source.words or None
+            problem = self._source.log or None
             yield FileDone(duration_s=self._session.stats.audio_s, problem=problem)
 
     async def _next(self, over: bool) -> Event | None:
         if over:
-            await asyncio.sleep(0)  # for what is on its way from the threads
+            await asyncio.sleep(0)  # for events that are on their way from the threads
             return None if self._events.empty() else self._events.get_nowait()
         with contextlib.suppress(asyncio.TimeoutError):
             return await asyncio.wait_for(self._events.get(), TELL_S)
         return None
 
     def close(self) -> None:
-        """Leave nothing behind. Blocks shortly."""
+        """End the process and the session. Blocks shortly."""
         self._source.close()
         self._session.abandon()
         self._session.stop()
-
-
-class _Decoder:
-    """A source that another process decodes. It opens once.
-
-    Attributes
-    ----------
-    words : str
-        What the process had to say, once it has ended.
-    """
-
-    name = "a file"
-
-    def __init__(self, file_name: str) -> None:
-        self.words = ""
-        suffix = re.search(r"\.\w{1,8}$", file_name, re.ASCII)  # it goes into a command line
-        self._suffix = suffix.group() if suffix else ""
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `_end`
-        self._process: subprocess.Popen[bytes] | None = None
-        self._lock = threading.Lock()  # held to close
-        self._closed = False
-
-    def launch(self) -> None:
-        """Start the process."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", decode.__name__, self._suffix],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._said,
-        )
-
-    def write(self, piece: bytes) -> None:
-        """Pass on a piece of the file; blocks while the decoder is behind."""
-        assert self._process
-        assert self._process.stdin
-        with contextlib.suppress(BrokenPipeError):  # it has ended: `begin` says why
-            self._process.stdin.write(piece)
-
-    def begin(self) -> float | None:
-        """Wait until the decoder knows the file; give the length that it says it has.
-
-        Raises
-        ------
-        SourceError
-            If it can't be decoded.
-        """
-        assert self._process
-        assert self._process.stdin
-        assert self._process.stdout
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        header = self._process.stdout.read(decode.HEADER.size)
-        if len(header) < decode.HEADER.size:
-            self._end(END_S)
-            raise SourceError(self.words or BROKEN)
-        (duration_s,) = decode.HEADER.unpack(header)
-        return None if math.isnan(duration_s) else float(duration_s)
-
-    def open(self) -> None:
-        """Do nothing: `begin` has."""
-
-    def read(self, timeout_s: float) -> Block | None:
-        """Give what comes next; the decoder is too quick for a timeout to matter."""
-        assert self._process
-        assert self._process.stdout
-        if self._closed:
-            return None
-        data = self._process.stdout.read(PIECE_BYTES)
-        if len(data) >= decode.SAMPLE.itemsize:
-            count = len(data) // decode.SAMPLE.itemsize
-            return Block(np.frombuffer(data, decode.SAMPLE, count).astype(np.float32))
-        if self._end(END_S):
-            raise SourceError(self.words or BROKEN)
-        return None
-
-    def close(self) -> None:
-        """End the process, whatever it is at."""
-        self._end(0)
-
-    def _end(self, patience_s: float) -> int:
-        """Give the process some time to end by itself; say its status, 0 if it was ended before."""
-        with self._lock:
-            if self._closed:
-                return 0
-            self._closed = True
-            process = self._process
-            if process:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(patience_s)
-                process.kill()
-                process.wait()
-                self._said.seek(0)
-                self.words = self._said.read(MOST_WORDS).decode(errors="replace").strip()
-            for pipe in (process and process.stdin, process and process.stdout, self._said):
-                with contextlib.suppress(BrokenPipeError):
-                    if pipe:
-                        pipe.close()
-            return process.returncode if process else 0

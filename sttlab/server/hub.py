@@ -140,9 +140,10 @@ class Hub:
     # -- how things stand ---------------------------------------------------------------------
 
     def ailment(self) -> str | None:
-        """What is wrong and what to do; None if all is well."""
-        error = self.session.error
-        return self._supervisor.problem or (str(error) if error else None) or self.engine.hangs
+        """Say what is wrong and what to do; None if all is well."""
+        session = self.session
+        error = str(session.error) if session.error else None
+        return self._supervisor.problem or error or session.engine_problem
 
     def _state(self) -> State:
         session = self.session
@@ -152,9 +153,9 @@ class Hub:
             time_s=session.stats.audio_s,
             capturing=self._supervisor.capturing,
             source=session.source.name,
-            model=self.engine.name,
+            model=session.engine_name,
             partials=session.partials and using.partials,
-            problem=self._supervisor.problem or self.engine.hangs,
+            problem=self._supervisor.problem or session.engine_problem,
             busy=self.engine.busy,
             config=session.config,
             using=using,

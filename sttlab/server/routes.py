@@ -80,7 +80,7 @@ async def health(request: Request) -> Health:
     return Health(
         status="degraded" if why else "ready",
         why=why,
-        model=hub.engine.name,
+        model=hub.session.engine_name,
         source=hub.session.source.name,
         capturing=hub.session.running,
         clients=len(hub.feed.connections),

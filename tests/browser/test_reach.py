@@ -12,7 +12,7 @@ import pytest
 
 from sttlab.audio import wav_bytes
 from sttlab.live.session import Session
-from sttlab.server import files
+from sttlab.server.decoder import DecoderProcess
 from sttlab.server.launch import launch_server
 from tests.browser.pages import Opened, expect, finals
 from tests.browser.test_files import drop
@@ -95,13 +95,13 @@ def test_a_page_of_another_website_may_not_listen(
     opened.allowed = "" if is_allowed else "403"
     # What comes of a file is no evidence: the browser may break off before there is text.
     taken = threading.Event()
-    launch = files._Decoder.launch
+    launch = DecoderProcess.launch
 
-    def take(decoder: files._Decoder) -> None:
+    def take(decoder: DecoderProcess) -> None:
         taken.set()
         launch(decoder)
 
-    monkeypatch.setattr(files._Decoder, "launch", take)
+    monkeypatch.setattr(DecoderProcess, "launch", take)
     source = Blocks(then_wait=True)
     session = Session(source, vad=VAD, model=Counting())
     origins = [evil] if is_allowed else []

@@ -26,6 +26,7 @@ from sttlab.engines import make_engine
 from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
 from sttlab.server import contract, decode, files
+from sttlab.server.decoder import BROKEN
 from sttlab.server.launch import ServerHandle, launch_server
 from sttlab.transcription import transcribe
 from tests.fakes import WAIT_S, Blocks, Counting, speech, wait_until
@@ -241,7 +242,7 @@ def test_a_decoder_that_dies_takes_nobody_along(server: ServerHandle, engine: Co
         for decoder in decoders():
             decoder.kill()
         engine.go.set()
-        assert lines(answer)[-1] == {"event": "session_failed", "message": files.BROKEN}
+        assert lines(answer)[-1] == {"event": "session_failed", "message": BROKEN}
     assert health(server)["status"] == "ready"
 
 

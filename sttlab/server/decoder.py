@@ -1,0 +1,133 @@
+"""An audio source that another process decodes; decode.py is what that process runs."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+
+import numpy as np
+
+from sttlab.capture.base import Block
+from sttlab.errors import SourceError
+from sttlab.server import decode
+
+PIECE_BYTES = 1 << 16
+MOST_LOG_BYTES = 2000
+END_S = 5.0  # for the process to end, once it has written all
+BROKEN = "this file broke the decoder"
+
+
+class DecoderProcess:
+    """A process that decodes a file, as an audio source; see `AudioSource`. It opens once.
+
+    Every method blocks. `launch`, `write` and `begin` come before a session reads; any thread may
+    call `close`.
+
+    Parameters
+    ----------
+    file_name : str
+        Its suffix tells the format where the content doesn't.
+
+    Attributes
+    ----------
+    log : str
+        What the process wrote to its standard error, once it has ended.
+    """
+
+    name = "a file"
+
+    def __init__(self, file_name: str) -> None:
+        self.log = ""
+        suffix = re.search(r"\.\w{1,8}$", file_name, re.ASCII)  # goes into a command line
+        self._suffix = suffix.group() if suffix else ""
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `_end`
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()  # held to close
+        self._closed = False
+
+    def launch(self) -> None:
+        """Start the process."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", decode.__name__, self._suffix],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+        )
+
+    def write(self, piece: bytes) -> None:
+        """Pass on a piece of the file. Waits while the decoder is behind."""
+        assert self._process
+        assert self._process.stdin
+        with contextlib.suppress(BrokenPipeError):  # the process has ended: `begin` says why
+            self._process.stdin.write(piece)
+
+    def begin(self) -> float | None:
+        """Wait until the decoder knows the format.
+
+        Returns
+        -------
+        float or None
+            The duration in seconds that the file declares; None if it declares none.
+
+        Raises
+        ------
+        SourceError
+            If the file can't be decoded.
+        """
+        assert self._process
+        assert self._process.stdin
+        assert self._process.stdout
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        header = self._process.stdout.read(decode.HEADER.size)
+        if len(header) < decode.HEADER.size:
+            self._end(END_S)
+            raise SourceError(self.log or BROKEN)
+        (duration_s,) = decode.HEADER.unpack(header)
+        return None if math.isnan(duration_s) else float(duration_s)
+
+    def open(self) -> None:
+        """Do nothing: `launch` and `begin` have opened it."""
+
+    def read(self, timeout_s: float) -> Block | None:
+        """Read what comes next; the decoder is too fast for the timeout to matter."""
+        assert self._process
+        assert self._process.stdout
+        if self._closed:
+            return None
+        data = self._process.stdout.read(PIECE_BYTES)
+        if len(data) >= decode.SAMPLE.itemsize:
+            count = len(data) // decode.SAMPLE.itemsize
+            return Block(np.frombuffer(data, decode.SAMPLE, count).astype(np.float32))
+        if self._end(END_S):
+            raise SourceError(self.log or BROKEN)
+        return None
+
+    def close(self) -> None:
+        """End the process, even if it still decodes."""
+        self._end(0)
+
+    def _end(self, patience_s: float) -> int:
+        """End the process, after some time to end by itself; give its status, or 0 if closed."""
+        with self._lock:
+            if self._closed:
+                return 0
+            self._closed = True
+            process = self._process
+            if process:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(patience_s)
+                process.kill()
+                process.wait()
+                self._stderr.seek(0)
+                self.log = self._stderr.read(MOST_LOG_BYTES).decode(errors="replace").strip()
+            for pipe in (process and process.stdin, process and process.stdout, self._stderr):
+                with contextlib.suppress(BrokenPipeError):
+                    if pipe:
+                        pipe.close()
+            return process.returncode if process else 0
