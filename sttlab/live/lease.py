@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -69,11 +70,8 @@ class Lease:
 
     Examples
     --------
-    >>> lease = session.lease()  # doctest: +SKIP
-    >>> try:
+    >>> with session.lease() as lease:  # doctest: +SKIP
     ...     lease.capture()
-    ... finally:
-    ...     lease.close()
     """
 
     def __init__(
@@ -121,7 +119,8 @@ class Lease:
         Capture that nobody else holds stops as `Session.stop` stops it. The engine's thread ends if
         nobody holds it and it was not given to the session as an `AsrWorker`.
         """
-        self._capture.release(self)
+        with contextlib.suppress(ReferenceError):  # a session that is gone has stopped already
+            self._capture.release(self)
         self._engine.release(self)
 
     def __enter__(self) -> Lease:

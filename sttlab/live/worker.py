@@ -83,7 +83,7 @@ class _Attempt:
 
 
 class AsrWorker:
-    """One thread that owns one transcriber and serves any number of sessions, in turn.
+    """One thread that owns one engine and serves any number of sessions, in turn.
 
     An utterance on which the engine fails, or takes too long, is tried once more. While an engine
     hangs and can't be stopped, every utterance fails at once.
@@ -104,21 +104,24 @@ class AsrWorker:
         patience: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.transcriber = transcriber
         self._patience = patience
         self._clock = clock
+        # Written by sttlab-asr, and by `start` and `use` while it does not run:
+        self.transcriber = transcriber
+        self._error: ModelError | None = None
+        self._ready = threading.Event()
+        # Of whoever starts and stops the worker:
+        self._thread: threading.Thread | None = None
+        self._watchdog: threading.Thread | None = None
+        self._using = threading.Lock()  # held while the engine changes
+        # Guarded by `_changed`:
+        self._changed = threading.Condition()
         self._lanes: dict[object, deque[Job]] = {}  # each bounded by LANE_JOBS; `submit` waits
         self._current: tuple[object, Job] | None = None  # with its owner
-        self._changed = threading.Condition()
-        self._ready = threading.Event()
-        self._stopping = False
-        self._error: ModelError | None = None
-        self._thread: threading.Thread | None = None
-        self._change: tuple[Engine, Future[None]] | None = None
-        self._using = threading.Lock()
-        self._watchdog: threading.Thread | None = None
         self._attempt: _Attempt | None = None
+        self._change: tuple[Engine, Future[None]] | None = None
         self._hangs: str | None = None
+        self._stopping = False
         self._done = False
 
     def start(self, wait: bool = True) -> None:

@@ -180,6 +180,71 @@ def test_the_engine_stays_while_anyone_holds_it():
     assert session.worker._thread is None
 
 
+def test_a_lease_whose_capture_did_not_start_holds_it_even_so_and_may_try_again():
+    class Plugged(Blocks):
+        missing = True
+
+        def open(self):
+            if self.missing:
+                raise DeviceUnavailable("no microphone: plug one in")
+            super().open()
+
+    session = Session(source := Plugged(then_wait=True), model=Counting())
+    lease, other = session.lease(), session.lease()
+    with pytest.raises(DeviceUnavailable, match="plug one in"):
+        lease.capture()
+    assert lease.captures
+    assert not session.running
+    with pytest.raises(DeviceUnavailable, match="plug one in"):
+        session.start()
+    assert not session.kept, "a start that fails claims nothing"
+    source.missing = False
+    lease.capture()
+    assert session.running
+    other.close()
+    assert session.running, "a lease that holds nothing has nothing to stop"
+    lease.close()
+    assert (session.running, lease.captures) == (False, False)
+
+
+def test_capture_that_failed_starts_again_for_a_lease_unless_it_was_started_by_hand():
+    source = Blocks(SourceError("cable cut"))
+    session = Session(source, vad=VAD, model=Counting())
+    with session.lease() as lease:
+        for opened in (1, 2):
+            lease.capture()
+            assert session.wait(WAIT_S)
+            assert (source.opened, str(session.error)) == (opened, "cable cut")
+        session.start()
+        lease.capture()
+        assert source.opened == 2
+        session.stop()
+    assert not session.running
+
+
+def test_a_lease_keeps_no_session_alive():
+    session = Session(Blocks(then_wait=True), model=Counting())
+    lease, gone = session.lease(), weakref.ref(session)
+    gc.collect()
+    gc.disable()
+    try:
+        lease.capture()
+        del session
+        assert gone() is None
+    finally:
+        gc.enable()
+    lease.close()
+
+
+def test_a_session_says_its_engine_and_what_ails_it(impatient):
+    session = Session(Blocks(speech(1)), vad=VAD, model=(engine := Hanging(1, heeds=False)))
+    assert (session.engine_name, session.engine_problem) == ("counting", None)
+    with session:
+        wait_until(lambda: session.stats.failed == 1)
+        assert "restart sttlab" in str(session.engine_problem)
+        engine.released.set()
+
+
 def test_a_source_that_does_not_open_raises_in_the_caller():
     class Missing(Blocks):
         def open(self):

@@ -1,0 +1,165 @@
+"""The parts of a session by themselves: what became of utterances, and who hears of events."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from sttlab.audio import SAMPLE_RATE
+from sttlab.engines.base import Suppression, Transcription
+from sttlab.errors import TranscribeError
+from sttlab.events import Event, SourceEnded, Suppressed, Transcript, TranscriptionFailed, Utterance
+from sttlab.live.ledger import Ledger
+from sttlab.live.stream import Broadcast
+from tests.fakes import WAIT_S
+
+ENDED = SourceEnded(time_s=1.0)
+
+
+class Clock:
+    """Says what it is told."""
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def utterance(number):
+    return Utterance(
+        utterance_id=number,
+        start_sample=SAMPLE_RATE,
+        samples=np.zeros(SAMPLE_RATE, np.float32),
+        onset_sample=SAMPLE_RATE,
+        speech_end_sample=2 * SAMPLE_RATE,
+        decided_sample=round(2.5 * SAMPLE_RATE),
+        reason="silence",
+    )
+
+
+def answer(text, *suppressed):
+    return Transcription(
+        text=text,
+        segments=(),
+        suppressed=tuple(
+            Suppression(text=s, reason="invented", start_s=0.25, end_s=0.5) for s in suppressed
+        ),
+        language="en",
+        language_probability=1.0,
+        confidence=1.0,
+    )
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def ledger(clock):
+    return Ledger(clock)
+
+
+def test_the_delay_of_a_transcript_is_the_sum_of_its_parts(ledger, clock):
+    clock.now = 10.0
+    ledger.open(utterance(0), arrived_at=9.5)
+    clock.now = 13.0
+    (event,) = ledger.answer(0, answer("well"), 2.0, speculative=True)
+    assert isinstance(event, Transcript)
+    assert (event.pause_s, event.capture_s, event.queue_s, event.decode_s) == (0.5, 0.5, 1.0, 2.0)
+    assert event.delay_s == 4.0
+    assert event.guessed
+    assert ledger.history == (event,)
+
+
+def test_what_an_utterance_came_to_is_counted_by_kind(ledger):
+    for number, what in enumerate((answer("a", "b", "c"), answer(""), TranscribeError("hiccup"))):
+        ledger.open(utterance(number), arrived_at=0.0)
+        events = ledger.answer(number, what, 0.5, speculative=False)
+        kinds = [type(event) for event in events]
+        assert kinds == [[Transcript, Suppressed, Suppressed], [], [TranscriptionFailed]][number]
+    ledger.lose(7)
+    stats = ledger.stats(audio_s=9.0)
+    assert (stats.transcripts, stats.suppressed, stats.failed) == (1, 2, 1)
+    assert (stats.utterances, stats.queued_utterances, stats.lost_samples) == (3, 3, 7)
+    assert (stats.audio_s, stats.decode_s, stats.rtf) == (9.0, 1.5, 0.5)
+    assert [u.utterance_id for u in ledger.failed] == [2]
+
+
+def test_suppressed_text_has_its_place_in_the_stream(ledger):
+    ledger.open(utterance(0), arrived_at=0.0)
+    (event,) = ledger.answer(0, answer("", "thank you"), 0.1, speculative=False)
+    assert isinstance(event, Suppressed)
+    assert (event.start_s, event.end_s) == (1.25, 1.5)
+
+
+def test_all_is_answered_once_capture_has_ended_and_the_last_utterance_is_closed(ledger, clock):
+    ledger.open(utterance(0), arrived_at=0.0)
+    clock.now = 3.0
+    assert ledger.late_s == 3.0
+    ledger.end()
+    assert not ledger.wait(0)
+    waiting = threading.Thread(target=ledger.wait, args=(WAIT_S,))
+    waiting.start()
+    ledger.answer(0, answer("so"), 0.1, speculative=False)
+    assert not ledger.wait(0), "its events are not emitted yet"
+    ledger.close(0)
+    waiting.join(WAIT_S)
+    assert not waiting.is_alive()
+    assert ledger.wait(0)
+    assert ledger.late_s == 0.0
+
+
+@pytest.mark.parametrize("abandons", [True, False])
+def test_a_wait_for_answers_ends_when_there_is_no_hope_for_them(ledger, abandons):
+    ledger.open(utterance(0), arrived_at=0.0)
+    if abandons:
+        ledger.abandon()
+    ledger.wait_for_answers(lambda: not abandons, WAIT_S)
+    assert ledger.is_abandoned() == abandons
+    assert ledger.stats(0.0).queued_utterances == 1
+
+
+def test_a_new_start_keeps_texts_and_failures_and_nothing_else(ledger):
+    for number, what in enumerate((answer("one"), TranscribeError("hiccup"))):
+        ledger.open(utterance(number), arrived_at=0.0)
+        ledger.answer(number, what, 0.1, speculative=False)
+    ledger.abandon()
+    ledger.begin()
+    assert not ledger.is_abandoned()
+    stats = ledger.stats(0.0)
+    assert (stats.utterances, stats.queued_utterances, stats.rtf) == (0, 0, 0.0)
+    assert (len(ledger.history), len(ledger.failed)) == (1, 1)
+    assert ledger.answer(0, answer("late"), 0.1, speculative=False) == [], "of the start before"
+
+
+def test_events_reach_callbacks_until_they_unsubscribe_or_raise(caplog):
+    broadcast = Broadcast()
+    heard: list[Event] = []
+    failed: list[Event] = []
+
+    def fail(event):
+        failed.append(event)
+        raise ValueError
+
+    broadcast.subscribe(fail)
+    unsubscribe = broadcast.subscribe(heard.append)
+    broadcast.emit(ENDED)
+    broadcast.emit(ENDED)
+    assert (len(heard), len(failed)) == (2, 1)
+    assert caplog.text.count("Traceback") == 1
+    unsubscribe()
+    broadcast.emit(ENDED)
+    assert len(heard) == 2
+
+
+def test_a_stream_holds_the_events_between_a_start_and_its_stop():
+    broadcast = Broadcast()
+    assert list(broadcast.stream()) == []
+    broadcast.begin()
+    stream = broadcast.stream()
+    broadcast.emit(ENDED)
+    broadcast.end()
+    broadcast.emit(ENDED)
+    assert list(stream) == [ENDED]
+    assert list(broadcast.stream()) == []
