@@ -1,85 +1,79 @@
 // The microphone of this browser, as 16-bit samples for the server.
 
-const RATE = 16_000; // what the server hears at; it resamples where a browser can't
-const CHUNK_S = 0.1;
-const KEPT_S = 8; // of sound that can't be sent yet; then the oldest goes
-const SILENT_S = 3; // of nothing but zeros
-const START_MS = 5000; // until the browser's sound runs: without an output, some wait forever
+import { Outbox, SILENT_S, explainFailure, openMicrophone, silenceAfter } from "./capture.js";
 
-/** As it is: without the browser's own echo cancelling, noise suppression and gain. */
-const RAW = {
-  channelCount: 1,
-  echoCancellation: false,
-  noiseSuppression: false,
-  autoGainControl: false,
+/** Seconds of audio that wait while they can't be sent; then the oldest go. */
+export const KEPT_S = 8;
+
+/** @type {Record<string, string>} */
+const MORE_ADVICE = {
+  SecurityError: "Start the server with --certfile and --keyfile, and open its https address.",
 };
 
-/** Sound on its way to the server. */
-export class Outbox {
-  constructor(rate) {
-    this.rate = rate;
-    this.lost_s = 0; // of sound given up
-    this._chunks = [];
-    this._samples = 0;
-  }
-
-  add(pcm) {
-    this._chunks.push(pcm);
-    this._samples += pcm.length;
-    while (this._samples > KEPT_S * this.rate) this.lost_s += this._take().length / this.rate;
-  }
-
-  /** Send what waits, in order, while `send` says that it went. */
-  flush(send) {
-    while (this._chunks.length && send(this._chunks[0].buffer)) this._take();
-  }
-
-  _take() {
-    const chunk = this._chunks.shift();
-    this._samples -= chunk.length;
-    return chunk;
-  }
-}
+/**
+ * @typedef {object} Now what is known of the microphone
+ * @property {"off" | "asking" | "on" | "ending"} state
+ * @property {string} [wanted] the device that was asked for, "" for the system's default
+ * @property {string} [another] to be started after this one
+ * @property {import("./status.js").Problem} [problem]
+ * @property {boolean} [ready] whether the server takes its audio
+ * @property {boolean} [silent] whether nothing but zeros has come for seconds
+ * @property {string} [label]
+ * @property {string} [deviceId]
+ * @property {number} [rate]
+ * @property {() => void} [stop]
+ * @property {Outbox} [outbox]
+ *
+ * @typedef {Now & {deviceId: string, rate: number, outbox: Outbox, silent_s: number}} On
+ */
 
 /**
- * The microphone of this page: off, asking, on or ending, each with what is known then.
+ * The microphone of this page.
  *
  * @param {object} page
- * @param {(now: object) => void} page.onChange
+ * @param {(now: Now) => void} page.onChange
  * @param {(text: string) => void} page.note for a remark in the transcript
- * @param {() => void} page.restart connects anew, with this sound or without
- * @param {(data: object | ArrayBuffer) => boolean} page.send
+ * @param {() => void} page.restart connects anew, with this audio or without
+ * @param {(data: any) => boolean} page.send an object or an ArrayBuffer; see connection.js
  */
 export function createMicrophone({ onChange, note, restart, send }) {
+  /** @type {Now} */
   let now = { state: "off" };
 
+  /** @param {Now} changed */
   function set(changed) {
     now = changed;
     onChange(now);
   }
 
+  /** @param {string} deviceId */
   async function start(deviceId) {
     if (now.state === "asking" || now.state === "ending") return;
     if (now.state === "on") return stop(deviceId); // what was said comes first
     set({ state: "asking", wanted: deviceId });
-    const mine = { state: "on", wanted: deviceId, silent: false, silent_s: 0 };
+    /** @type {?On} */
+    let mine = null;
     try {
-      if (!isSecureContext) throw new DOMException("", "SecurityError");
-      if (!navigator.mediaDevices) throw new DOMException("", "NotSupportedError");
-      const opened = await openMicrophone(deviceId, (pcm) => take(mine, pcm), () => lose(mine));
-      set(Object.assign(mine, opened, { outbox: new Outbox(opened.rate) }));
+      const opened = await openMicrophone({
+        deviceId,
+        workletUrl: new URL("worklet.js", import.meta.url),
+        onChunk: (pcm) => take(mine, pcm),
+        onEnd: () => lose(mine),
+      });
+      const outbox = new Outbox(opened.rate, KEPT_S);
+      mine = { ...opened, state: "on", wanted: deviceId, outbox, silent: false, silent_s: 0 };
+      set(mine);
       restart();
-    } catch ({ name, message }) {
-      // Where there is none at all, WebKit says that none is as wanted.
-      const none = name === "OverconstrainedError" && !deviceId;
-      const problem = explain(none ? "NotFoundError" : name, message);
+    } catch (error) {
+      const problem = explain(/** @type {Error} */ (error), deviceId);
       set({ state: "off", wanted: deviceId, problem });
     }
   }
 
+  /** @param {?On} mine @param {Int16Array} pcm */
   function take(mine, pcm) {
-    if (mine !== now) return;
-    mine.silent_s = pcm.some((sample) => sample) ? 0 : mine.silent_s + pcm.length / mine.rate;
+    if (!mine || mine !== now) return;
+    mine.silent_s = silenceAfter(mine.silent_s, pcm, mine.rate);
     const silent = mine.silent_s > SILENT_S;
     mine.outbox.add(pcm);
     flush();
@@ -90,15 +84,19 @@ export function createMicrophone({ onChange, note, restart, send }) {
     const { outbox, ready } = now;
     if (!outbox || !ready) return;
     outbox.flush(send);
-    if (!outbox.lost_s) return;
+    if (!outbox.lost) return;
     note(`${outbox.lost_s.toFixed(1)} s of sound were lost here: they could not be sent in time.`);
-    outbox.lost_s = 0;
+    outbox.lost = 0;
   }
 
-  /** The server transcribes what was said, and closes the socket. Then perhaps another starts. */
+  /**
+   * Stop; the server transcribes what was said, and closes the socket.
+   *
+   * @param {string} [another] a device to start after that
+   */
   function stop(another) {
     if (now.state !== "on") return;
-    now.stop();
+    now.stop?.();
     flush();
     const { ready, label, wanted } = now;
     if (ready && send({ end: true })) {
@@ -110,10 +108,11 @@ export function createMicrophone({ onChange, note, restart, send }) {
     }
   }
 
+  /** @param {?On} mine whose device vanished */
   function lose(mine) {
-    if (mine !== now) return;
+    if (!mine || mine !== now) return;
     stop();
-    set({ ...now, problem: explain("OverconstrainedError") });
+    set({ ...now, problem: explain({ name: "OverconstrainedError" }, mine.deviceId) });
   }
 
   /** The server takes what is sent from now on. */
@@ -122,6 +121,7 @@ export function createMicrophone({ onChange, note, restart, send }) {
     flush();
   }
 
+  /** @param {import("./status.js").Link} link */
   function onLink(link) {
     const { state, wanted, problem, another, ready } = now;
     now.ready = false;
@@ -144,106 +144,19 @@ export function createMicrophone({ onChange, note, restart, send }) {
   };
 }
 
-/**
- * Open a microphone.
- *
- * @param {string} deviceId "" for the system's default
- * @param {(pcm: Int16Array) => void} onChunk
- * @param {() => void} onGone the device vanished
- * @returns {Promise<{label: string, deviceId: string, rate: number, stop: () => void}>} rejected
- *   with what `explain` explains
- */
-async function openMicrophone(deviceId, onChunk, onGone) {
-  const device = deviceId ? { deviceId: { exact: deviceId } } : {};
-  const stream = await navigator.mediaDevices.getUserMedia({ audio: { ...RAW, ...device } });
-  const [track] = stream.getAudioTracks();
-  let context;
-  let awake; // or a phone turns its screen off, and the microphone with it
-  const stop = () => {
-    track.stop();
-    awake?.release();
-    if (context && context.state !== "closed") context.close();
-  };
-  try {
-    const source = listen(stream);
-    context = source.context;
-    await context.audioWorklet.addModule(new URL("worklet.js", import.meta.url));
-    await Promise.race([context.resume(), tooLate(START_MS)]);
-    const worklet = new AudioWorkletNode(context, "sttlab-capture", {
-      numberOfOutputs: 0,
-      channelCount: 1,
-      channelCountMode: "explicit",
-      processorOptions: { size: Math.round(CHUNK_S * context.sampleRate) },
-    });
-    worklet.port.onmessage = ({ data }) => onChunk(data);
-    source.connect(worklet);
-    awake = await navigator.wakeLock?.request("screen").catch(() => undefined);
-  } catch (error) {
-    stop();
-    throw error;
-  }
-  track.addEventListener("ended", onGone);
-  return {
-    label: track.label || "microphone",
-    deviceId: track.getSettings().deviceId ?? deviceId,
-    rate: context.sampleRate,
-    stop,
-  };
-}
-
-function tooLate(ms) {
-  return new Promise((_, reject) => {
-    setTimeout(() => reject(new DOMException("", "TimeoutError")), ms);
-  });
-}
-
-/** At the server's rate if the browser resamples what it captures; older Firefox refuses to. */
-function listen(stream) {
-  const context = new AudioContext({ sampleRate: RATE });
-  try {
-    return context.createMediaStreamSource(stream);
-  } catch {
-    context.close();
-    return new AudioContext().createMediaStreamSource(stream);
-  }
-}
-
-/** The microphones to choose from, which have names once one was allowed. */
+/** The microphones to choose from. They have names once a person has allowed one. */
 export async function listMicrophones() {
   const devices = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
   return devices.filter(({ kind, label }) => kind === "audioinput" && label);
 }
 
-/** What went wrong, by the error's name, and what a person can do about it. */
-function explain(name, message) {
-  const known = {
-    SecurityError: {
-      title: "This page may not use your microphone.",
-      advice:
-        "Browsers give it only to pages that come by https, or from localhost. Start the server " +
-        "with --certfile and --keyfile, and open its https address.",
-    },
-    NotSupportedError: {
-      title: "This browser gives no microphone to pages.",
-      advice: "Use another browser.",
-    },
-    TimeoutError: {
-      title: "The browser's sound does not start.",
-      advice: "Some browsers need an output for it, too: plug in headphones or a loudspeaker.",
-    },
-    NotAllowedError: {
-      title: "The browser was not allowed to use the microphone.",
-      advice: "Allow it by the symbol beside the address, and in the system's privacy settings.",
-    },
-    NotFoundError: { title: "This browser finds no microphone.", advice: "Plug one in." },
-    OverconstrainedError: {
-      title: "That microphone is gone.",
-      advice: "Plug it in again, or choose another in the settings.",
-    },
-    NotReadableError: {
-      title: "The microphone can't be opened.",
-      advice: "Another program may hold it: close that.",
-    },
-  };
-  return known[name] ?? { ...known.NotReadableError, advice: message };
+/**
+ * Why no microphone could be opened, and what a person can do about it on this page.
+ *
+ * @param {{name: string, message?: string}} error
+ * @param {string} deviceId that was asked for
+ */
+function explain(error, deviceId) {
+  const { title, advice } = explainFailure(error, deviceId);
+  return { title, advice: [advice, MORE_ADVICE[error.name]].filter(Boolean).join(" ") };
 }

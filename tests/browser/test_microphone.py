@@ -168,8 +168,9 @@ def test_what_cannot_be_sent_in_time_is_counted(silent: ServerHandle, opened: Op
     page = opened(silent.url)
     sent, lost_s = page.evaluate(
         """async () => {
-            const { Outbox } = await import("./microphone.js");
-            const outbox = new Outbox(1000);
+            const { Outbox } = await import("./capture.js");
+            const { KEPT_S } = await import("./microphone.js");
+            const outbox = new Outbox(1000, KEPT_S);
             for (let i = 0; i < 95; i++) outbox.add(new Int16Array(100).fill(i));
             const sent = [];
             let room = 3;
