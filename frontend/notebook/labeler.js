@@ -1,161 +1,29 @@
-// Labeler: a recording on a canvas, and on it the stretches in which somebody speaks.
+// Labeler: a recording on a canvas, and on it the turns in which somebody speaks.
 //
-// A turn is [start_s, end_s, speaker, text]. The model's turns are the truth; all views of a model
-// follow them, and each change of them, whoever made it, can be undone.
+// The widget model holds the turns. All its views follow them, and each change of them, whoever
+// made it, can be undone.
+
+import { fitted, paintAxes, paintLevel, paintLine, paintTurn, paintWave } from "./painting.js";
+import { Playback } from "./playback.js";
+import {
+  History,
+  SHORTEST_S,
+  between,
+  dragged,
+  extended,
+  hit,
+  rounded,
+  same,
+  sorted,
+  summary,
+  turnAfter,
+  turnBefore,
+} from "./turns.js";
+import { Viewport, gaps, wantedPicture } from "./viewport.js";
 
 const EDGE_PX = 6; // how near to an edge the mouse takes hold of it
 const CLICK_PX = 4; // a drag that goes less far is a click
-const SHORTEST_S = 0.02; // of a turn, and of what is in view
-const UNDO_STEPS = 200;
-const SAMPLE_RATE = 16000; // Hz, of the sound that the kernel sends
-const CHUNK_S = 10; // of sound, asked for while the one before is playing
-const LOWEST_DB = -80;
 const AXIS_PX = 18;
-
-// -- turns ----------------------------------------------------------------------------------------
-
-/** Seconds as they are kept: to the millisecond, as RTTM keeps them. */
-export const rounded = (seconds) => Math.round(seconds * 1000) / 1000;
-
-/** Whether two turns are one; the kernel's echo makes new arrays of them. */
-export const same = (one, other) => one === other || String(one) === String(other);
-
-export const sorted = (turns) => [...turns].sort((a, b) => a[0] - b[0] || a[1] - b[1]);
-
-/** What was there before, and before that. */
-export class History {
-  constructor(value) {
-    this.value = value;
-    this.past = [];
-    this.future = [];
-  }
-
-  take(value) {
-    this.past = [...this.past, this.value].slice(-UNDO_STEPS);
-    this.future = [];
-    this.value = value;
-  }
-
-  travel(from, to) {
-    if (!from.length) return undefined;
-    to.push(this.value);
-    this.value = from.pop();
-    return this.value;
-  }
-
-  undo() {
-    return this.travel(this.past, this.future);
-  }
-
-  redo() {
-    return this.travel(this.future, this.past);
-  }
-}
-
-/** Which edge or turn lies under a time; what is selected comes first. */
-export function hit(turns, selected, time, reach) {
-  const first = selected ? [selected, ...turns.filter((turn) => !same(turn, selected))] : turns;
-  for (const turn of first) {
-    const near = [0, 1].filter((side) => Math.abs(turn[side] - time) <= reach);
-    if (near.length) {
-      const side = near.length > 1 && turn[1] - time < time - turn[0] ? 1 : near[0];
-      return { turn, side };
-    }
-  }
-  const turn = first.find((turn) => turn[0] <= time && time <= turn[1]);
-  return turn ? { turn, side: null } : null;
-}
-
-// -- scales ---------------------------------------------------------------------------------------
-
-/** A round step, so that about `count` of them fill a span of seconds. */
-export function step(span, count) {
-  const steps = [60, 120, 300, 600, 900, 1800, 3600];
-  const least = span / count;
-  if (least > 60) return steps.find((s) => s >= least) ?? 7200;
-  if (least > 30) return 60;
-  if (least > 10) return least > 15 ? 30 : 15;
-  const power = 10 ** Math.floor(Math.log10(least));
-  return [1, 2, 5, 10].map((m) => m * power).find((s) => s >= least * 0.999);
-}
-
-/** 75.5 -> "1:15.500", with as many decimals as a step needs. */
-export function clock(seconds, stepSize = 0.001) {
-  const decimals = Math.max(0, Math.ceil(-Math.log10(stepSize) - 1e-9));
-  const text = (seconds % 60).toFixed(decimals);
-  if (Number(text) >= 60) return clock(Math.round(seconds), 1);
-  const minutes = Math.floor(seconds / 60);
-  return `${minutes}:${text.padStart(decimals ? decimals + 3 : 2, "0")}`;
-}
-
-// -- sound ----------------------------------------------------------------------------------------
-
-class Player {
-  constructor(fetch) {
-    this.fetch = fetch; // (start_s, end_s) -> Promise of Int16Array
-    this.onChange = () => {};
-    this.run = 0;
-    this.nodes = [];
-  }
-
-  get playing() {
-    return this.nodes.length > 0;
-  }
-
-  /** Where in the recording the loudspeaker is. */
-  get time() {
-    const now = this.context.currentTime;
-    const at = this.nodes.findLast((node) => node.when <= now) ?? this.nodes[0];
-    return Math.min(at.from + Math.max(0, now - at.when), at.until);
-  }
-
-  async play(from, to) {
-    this.stop();
-    const run = this.run;
-    this.context ??= new AudioContext();
-    await this.context.resume();
-    for (let at = from, when = 0; at < to - 1e-6; ) {
-      const until = Math.min(at + CHUNK_S, to);
-      const samples = await this.fetch(at, until);
-      if (run !== this.run || !samples.length) return;
-      when = Math.max(when, this.context.currentTime + 0.03);
-      const last = until >= to - 1e-6;
-      when = this.schedule(samples, when, at, until, last);
-      at = until;
-      const ahead = when - this.context.currentTime - CHUNK_S / 2;
-      await new Promise((done) => setTimeout(done, Math.max(0, ahead) * 1000));
-      if (run !== this.run) return;
-    }
-  }
-
-  schedule(samples, when, from, until, last) {
-    const buffer = this.context.createBuffer(1, samples.length, SAMPLE_RATE);
-    buffer.copyToChannel(Float32Array.from(samples, (s) => s / 32768), 0);
-    const node = this.context.createBufferSource();
-    node.buffer = buffer;
-    node.connect(this.context.destination);
-    node.start(when);
-    this.nodes.push(Object.assign(node, { when, from, until }));
-    if (last) node.onended = () => this.stop();
-    this.onChange();
-    return when + buffer.duration;
-  }
-
-  stop() {
-    this.run += 1;
-    for (const node of this.nodes) {
-      node.onended = null;
-      node.stop();
-    }
-    this.nodes = [];
-    this.onChange();
-  }
-
-  close() {
-    this.stop();
-    this.context?.close();
-  }
-}
 
 // -- the page -------------------------------------------------------------------------------------
 
@@ -216,16 +84,16 @@ class View {
   constructor(model, el, shared) {
     this.model = model;
     this.shared = shared;
-    this.duration = model.get("duration_s");
-    this.from = 0;
-    this.to = this.duration || 1;
+    this.viewport = new Viewport(model.get("duration_s"));
     this.cursor = 0;
-    this.marked = null; // [start_s, end_s] that is not speech yet
+    this.marked = null; // a span that may become speech
     this.selected = null; // the turn that was selected last
-    this.draft = null; // [the turn that is dragged, what it would become]
+    this.drag = null; // {old, turn}: the turn that is dragged (null for a new one), what it becomes
     this.tiles = []; // pictures, the coarsest first
-    this.player = new Player((start_s, end_s) => this.fetchSound(start_s, end_s));
-    this.player.onChange = () => this.onPlaying();
+    this.playback = new Playback(
+      (start_s, end_s) => this.fetchAudio(start_s, end_s),
+      () => this.onPlaying(),
+    );
     this.build(el);
     this.listen();
     this.showTurns();
@@ -273,7 +141,9 @@ class View {
     canvas.addEventListener("wheel", (event) => this.onWheel(event), { passive: false });
     canvas.addEventListener("keydown", (event) => this.onKey(event));
     for (const name of ["focus", "blur"]) canvas.addEventListener(name, () => this.draw());
-    const scroll = (event) => event.buttons && this.centre(this.overviewTime(event));
+    const scroll = ({ buttons, offsetX }) => {
+      if (buttons) this.centre((offsetX / overview.clientWidth) * this.viewport.duration);
+    };
     overview.addEventListener("pointerdown", (event) => {
       overview.setPointerCapture(event.pointerId);
       scroll(event);
@@ -296,7 +166,7 @@ class View {
     for (const [name, call] of this.events) this.model.off(name, call);
     this.resized.disconnect();
     this.themed.disconnect();
-    this.player.close();
+    this.playback.close();
     cancelAnimationFrame(this.frame);
     this.closed = true;
   }
@@ -313,31 +183,26 @@ class View {
     const move = (event) => {
       dragged ||= Math.abs(event.offsetX - origin) > CLICK_PX;
       if (!dragged) return;
-      this.keepInView(this.timeAt(event.offsetX));
-      this.dragTo(found, start, this.clamp(this.timeAt(event.offsetX)));
+      this.viewport.reach(this.timeAt(event.offsetX));
+      this.dragTo(found, start, this.viewport.clamp(this.timeAt(event.offsetX)));
     };
     const drop = (event) => {
       canvas.removeEventListener("pointermove", move);
       for (const name of ["pointerup", "pointercancel"]) canvas.removeEventListener(name, drop);
-      const draft = this.draft;
-      this.draft = null;
-      if (draft && event.type === "pointerup") this.replace(...draft);
-      else this.pick(found?.turn ?? null, this.clamp(start));
+      const { drag } = this;
+      this.drag = null;
+      if (drag && event.type === "pointerup") this.replace(drag.old, drag.turn);
+      else this.pick(found?.turn ?? null, this.viewport.clamp(start));
     };
     canvas.addEventListener("pointermove", move);
     for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, drop);
   }
 
   dragTo(found, start, time) {
-    let [a, b, ...words] = found?.turn ?? [start, start, this.chosen?.[2] ?? "", ""];
-    if (!found) [a, b] = [Math.min(start, time), Math.max(start, time)];
-    else if (found.side === 0) a = Math.min(time, b - SHORTEST_S);
-    else if (found.side === 1) b = Math.max(time, a + SHORTEST_S);
-    else {
-      const shift = Math.min(Math.max(time - start, -a), Math.max(0, this.duration - b));
-      [a, b] = [a + shift, b + shift];
-    }
-    this.draft = [found?.turn ?? null, [rounded(a), rounded(b), ...words]];
+    const turn = found
+      ? dragged(found.turn, found.side, start, time, this.viewport.duration)
+      : this.newTurn(between(start, time));
+    this.drag = { old: found?.turn ?? null, turn };
     this.draw();
   }
 
@@ -355,23 +220,25 @@ class View {
     event.preventDefault();
     const turned = (along && event.deltaX) || event.deltaY;
     const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 30 : 1;
-    if (along) this.scroll(this.seconds(turned * lines));
-    else this.zoom(1.0025 ** (turned * lines), this.timeAt(event.offsetX));
+    if (along) this.viewport.scroll(this.seconds(turned * lines));
+    else this.viewport.zoom(1.0025 ** (turned * lines), this.timeAt(event.offsetX));
+    this.draw();
   }
 
   onKey(event) {
     const control = event.ctrlKey || event.metaKey;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    const step = (this.to - this.from) / (event.altKey ? 1000 : 100);
+    const { span, duration } = this.viewport;
+    const step = span / (event.altKey ? 1000 : 100);
     const plain = {
       ArrowLeft: () => this.moveCursor(-step, event.shiftKey),
       ArrowRight: () => this.moveCursor(step, event.shiftKey),
       Home: () => this.moveCursor(-this.cursor, event.shiftKey),
-      End: () => this.moveCursor(this.duration - this.cursor, event.shiftKey),
+      End: () => this.moveCursor(duration - this.cursor, event.shiftKey),
       ArrowUp: () => this.before(),
       ArrowDown: () => this.after(),
-      PageUp: () => this.scroll((this.from - this.to) / 2),
-      PageDown: () => this.scroll((this.to - this.from) / 2),
+      PageUp: () => this.scroll(-span / 2),
+      PageDown: () => this.scroll(span / 2),
       Enter: () => this.add(),
       Delete: () => this.remove(),
       Backspace: () => this.remove(),
@@ -400,8 +267,7 @@ class View {
   onField() {
     if (!this.chosen) return;
     const values = ["0", "1", "2", "3"].map((name) => this.is(name).value);
-    const start = this.clamp(Number(values[0]));
-    const end = this.clamp(Number(values[1]));
+    const [start, end] = values.slice(0, 2).map((value) => this.viewport.clamp(Number(value)));
     if (end - start < SHORTEST_S) {
       this.say("speech must end after it starts");
       this.showChosen();
@@ -411,7 +277,8 @@ class View {
   }
 
   onPlaying() {
-    this.el.querySelector('[data-do="play"]').textContent = this.player.playing ? "■ Stop" : "▶ Play";
+    const text = this.playback.playing ? "■ Stop" : "▶ Play";
+    this.el.querySelector('[data-do="play"]').textContent = text;
     if (!this.closed) this.draw();
   }
 
@@ -421,12 +288,12 @@ class View {
     return this.model.get("turns");
   }
 
-  /** The turn that is selected, while it is there. */
+  /** The turn that is selected, as long as the model has it. */
   get chosen() {
     return this.selected && (this.turns.find((turn) => same(turn, this.selected)) ?? null);
   }
 
-  /** Put a turn in the place of another; null is none. */
+  /** Put a turn in the place of another. Without `old` it is added, without `turn` removed. */
   replace(old, turn) {
     const rest = this.turns.filter((other) => !same(other, old));
     this.selected = turn;
@@ -447,10 +314,7 @@ class View {
   }
 
   showTurns() {
-    const speech = this.turns.reduce((sum, turn) => sum + turn[1] - turn[0], 0);
-    const late = this.turns.filter((turn) => turn[1] > this.duration + 0.05).length;
-    const beyond = late ? `; ${late} reach beyond the end of the recording` : "";
-    this.show("count", `${this.turns.length} stretches of speech, ${speech.toFixed(1)} s${beyond}`);
+    this.show("count", summary(this.turns, this.viewport.duration));
     this.showChosen();
     this.draw();
   }
@@ -477,10 +341,15 @@ class View {
     }
   }
 
+  /** A turn of a span, by the speaker of the chosen one. */
+  newTurn(span) {
+    return [...span.map(rounded), this.chosen?.[2] ?? "", ""];
+  }
+
   add() {
     if (!this.marked) return;
-    const [start, end] = this.marked.map(rounded);
-    if (end - start >= SHORTEST_S) this.replace(null, [start, end, this.chosen?.[2] ?? "", ""]);
+    const turn = this.newTurn(this.marked);
+    if (turn[1] - turn[0] >= SHORTEST_S) this.replace(null, turn);
   }
 
   remove() {
@@ -500,21 +369,19 @@ class View {
   }
 
   before() {
-    const { turns, chosen } = this;
-    const at = chosen ? turns.indexOf(chosen) : turns.findIndex((t) => t[0] > this.cursor);
-    this.goTo(turns[(at < 0 ? turns.length : at) - 1] ?? turns[0]);
+    this.goTo(turnBefore(this.turns, this.chosen, this.cursor));
   }
 
   after() {
-    const { turns, chosen } = this;
-    const next = turns.find((t) => t[0] > this.cursor);
-    this.goTo(chosen ? turns[turns.indexOf(chosen) + 1] : next);
+    this.goTo(turnAfter(this.turns, this.chosen, this.cursor));
   }
 
   goTo(turn) {
     if (!turn) return;
     this.pick(turn, turn[0]);
-    if (turn[0] < this.from || turn[1] > this.to) this.centre((turn[0] + turn[1]) / 2);
+    const [start, end] = turn;
+    const inView = this.viewport.holds(start) && this.viewport.holds(end);
+    if (!inView) this.centre((start + end) / 2);
   }
 
   undo() {
@@ -550,30 +417,25 @@ class View {
     return this.ask("load");
   }
 
-  async fetchSound(start_s, end_s) {
+  async fetchAudio(start_s, end_s) {
     const { buffers } = await this.shared.ask({ ask: "sound", start_s, end_s });
     return ints(buffers[0]);
   }
 
-  /** Have the picture of what is in view come, with as much again to each side. */
+  /** Ask for the picture of what is in view, unless one is there or on its way. */
   async fetchPicture() {
-    const span = this.to - this.from;
     const width = this.canvas.clientWidth * devicePixelRatio;
-    const wanted = this.tiles.length
-      ? { start_s: Math.max(0, this.from - span), end_s: Math.min(this.duration, this.to + span) }
-      : { start_s: 0, end_s: this.duration };
-    const fine = span / width / 0.9; // seconds in a column that will do
-    const there = this.tiles.some(
-      (tile) => tile.start_s <= this.from && tile.end_s >= this.to && tile.column_s <= fine,
-    );
-    if (this.fetching || there || !width || !this.duration) return;
+    if (this.fetching || !width || !this.viewport.duration) return;
+    const wanted = wantedPicture(this.tiles, this.viewport, width);
+    if (!wanted) return;
     this.fetching = true;
-    const columns = Math.ceil((wanted.end_s - wanted.start_s) / span * width * 1.2);
-    const { content, buffers } = await this.shared.ask({ ask: "picture", columns, ...wanted });
+    const { start_s, end_s, columns, column_s } = wanted;
+    const { content, buffers } = await this.shared.ask({ ask: "picture", columns, start_s, end_s });
     this.fetching = false;
     const tile = {
-      ...wanted,
-      column_s: Math.min((wanted.end_s - wanted.start_s) / columns, fine),
+      start_s,
+      end_s,
+      column_s,
       wave_s: content.wave_s,
       level_s: content.level_s,
       low: ints(buffers[0]),
@@ -585,85 +447,61 @@ class View {
     if (!this.closed) this.draw();
   }
 
-  // -- time -----------------------------------------------------------------------------------------
+  // -- what is in view ------------------------------------------------------------------------------
 
   timeAt(x) {
-    return this.from + this.seconds(x);
+    return this.viewport.timeAt(x, this.canvas.clientWidth);
   }
 
   seconds(px) {
-    return (px / this.canvas.clientWidth) * (this.to - this.from);
+    return this.viewport.seconds(px, this.canvas.clientWidth);
   }
 
-  overviewTime(event) {
-    return (event.offsetX / this.overview.clientWidth) * this.duration;
-  }
-
-  clamp(time) {
-    return Math.min(Math.max(time, 0), this.duration);
-  }
-
-  setView(from, span) {
-    span = Math.min(Math.max(span, SHORTEST_S), this.duration || 1);
-    this.from = Math.min(Math.max(from, 0), Math.max(0, this.duration - span));
-    this.to = this.from + span;
+  /** Zoom around the cursor where it is in view, else around the middle. */
+  zoom(factor) {
+    const { viewport, cursor } = this;
+    const middle = (viewport.from + viewport.to) / 2;
+    viewport.zoom(factor, viewport.holds(cursor) ? cursor : middle);
     this.draw();
   }
 
-  zoom(factor, around) {
-    const span = (this.to - this.from) * factor;
-    const share = (around - this.from) / (this.to - this.from);
-    this.setView(around - share * span, span);
-  }
-
   zoomIn() {
-    this.zoom(0.5, this.middle());
+    this.zoom(0.5);
   }
 
   zoomOut() {
-    this.zoom(2, this.middle());
+    this.zoom(2);
   }
 
   zoomAll() {
-    this.setView(0, this.duration);
-  }
-
-  /** The cursor, where it is in view. */
-  middle() {
-    const inView = this.from <= this.cursor && this.cursor <= this.to;
-    return inView ? this.cursor : (this.from + this.to) / 2;
+    this.viewport.show(0, this.viewport.duration);
+    this.draw();
   }
 
   scroll(seconds) {
-    this.setView(this.from + seconds, this.to - this.from);
+    this.viewport.scroll(seconds);
+    this.draw();
   }
 
   centre(time) {
-    const span = this.to - this.from;
-    this.setView(time - span / 2, span);
-  }
-
-  keepInView(time) {
-    if (time < this.from) this.scroll(time - this.from);
-    else if (time > this.to) this.scroll(time - this.to);
+    this.viewport.centre(time);
+    this.draw();
   }
 
   moveCursor(seconds, marking) {
     const before = this.cursor;
-    this.cursor = this.clamp(before + seconds);
-    if (marking) {
-      const fixed = this.marked ? this.marked[this.marked[0] === before ? 1 : 0] : before;
-      this.marked = [Math.min(fixed, this.cursor), Math.max(fixed, this.cursor)];
-    } else this.marked = null;
-    this.keepInView(this.cursor);
+    this.cursor = this.viewport.clamp(before + seconds);
+    this.marked = marking ? extended(this.marked, before, this.cursor) : null;
+    this.viewport.reach(this.cursor);
     this.showChosen();
     this.draw();
   }
 
   play() {
-    if (this.player.playing) return this.player.stop();
-    const [from, to] = this.marked ?? this.chosen ?? [this.cursor, this.duration];
-    return this.player.play(from, Math.min(to, this.duration));
+    if (this.playback.playing) return this.playback.stop();
+    const { duration } = this.viewport;
+    const [from, to] = this.marked ?? this.chosen ?? [this.cursor, duration];
+    return this.playback.play(from, Math.min(to, duration));
   }
 
   // -- drawing --------------------------------------------------------------------------------------
@@ -682,15 +520,16 @@ class View {
     const style = getComputedStyle(this.el);
     const color = (name) => style.getPropertyValue(`--${name}`);
     this.paintOverview(fitted(this.overview), color);
-    this.paintSound(fitted(this.canvas), color);
-    if (!this.player.playing) return;
-    const time = this.player.time;
-    if (time < this.from || time > this.to) this.setView(time, this.to - this.from);
+    this.paintRecording(fitted(this.canvas), color);
+    if (!this.playback.playing) return;
+    const { time } = this.playback;
+    if (!this.viewport.holds(time)) this.viewport.show(time, this.viewport.span);
     this.draw();
   }
 
   paintOverview({ pen, width, height }, color) {
-    const x = (time) => (time / this.duration) * width;
+    const { from, to, duration } = this.viewport;
+    const x = (time) => (time / duration) * width;
     const box = { x, top: 0, height, width };
     for (const tile of this.tiles.slice(0, 1)) paintWave(pen, tile, this.peak, box, color("wave"));
     const { chosen } = this;
@@ -700,148 +539,50 @@ class View {
     }
     pen.strokeStyle = color("ink");
     pen.lineWidth = 1.5;
-    pen.strokeRect(x(this.from) + 0.75, 0.75, x(this.to) - x(this.from) - 1.5, height - 1.5);
+    pen.strokeRect(x(from) + 0.75, 0.75, x(to) - x(from) - 1.5, height - 1.5);
   }
 
-  paintSound({ pen, width, height }, color) {
-    const x = (time) => ((time - this.from) / (this.to - this.from)) * width;
+  paintRecording({ pen, width, height }, color) {
+    const { from, to } = this.viewport;
+    const x = (time) => this.viewport.xOf(time, width);
     const floor = height - AXIS_PX;
     const wave = { x, top: 0, height: floor * 0.58, width };
     const level = { x, top: floor * 0.62, height: floor * 0.38, width };
     pen.font = `11px ${color("font")}`;
-    paintAxes(pen, { from: this.from, to: this.to, x, width, floor, level }, color);
-    const [old, draft] = this.draft ?? [];
-    const { chosen } = this;
-    for (const turn of this.turns) {
-      if (!old || !same(turn, old)) paintTurn(pen, turn, turn === chosen && !draft, x, floor, color);
-    }
-    const tiles = this.tiles.filter((tile) => tile.start_s <= this.from && tile.end_s >= this.to);
-    for (const tile of tiles.slice(-1)) {
+    paintAxes(pen, { from, to, x, width, floor, level }, color);
+    this.paintTurns(pen, x, floor, color);
+    const tile = this.tiles.findLast(({ start_s, end_s }) => start_s <= from && end_s >= to);
+    if (tile) {
       paintWave(pen, tile, this.peak, wave, color("wave"));
       paintLevel(pen, tile, level, color("level"));
     }
-    if (draft) paintTurn(pen, draft, true, x, floor, color);
+    if (this.drag) paintTurn(pen, this.drag.turn, true, x, floor, color);
     this.paintUnscored(pen, x, floor, width, color);
     if (this.marked) {
       pen.fillStyle = color("marked");
       pen.fillRect(x(this.marked[0]), 0, x(this.marked[1]) - x(this.marked[0]), floor);
     }
     paintLine(pen, x(this.cursor), floor, color("ink"), [3, 2]);
-    if (this.player.playing) paintLine(pen, x(this.player.time), floor, color("play"), []);
+    if (this.playback.playing) paintLine(pen, x(this.playback.time), floor, color("play"), []);
+  }
+
+  /** All turns but the one that is dragged. */
+  paintTurns(pen, x, floor, color) {
+    const { chosen, drag } = this;
+    for (const turn of this.turns) {
+      if (drag?.old && same(turn, drag.old)) continue;
+      paintTurn(pen, turn, turn === chosen && !drag, x, floor, color);
+    }
   }
 
   /** Dim what the labels say nothing about. */
   paintUnscored(pen, x, floor, width, color) {
-    const scored = this.model.get("scored");
-    if (!scored) return;
     pen.fillStyle = color("unscored");
-    let end = 0;
-    for (const [start, stop] of [...scored, [this.duration, this.duration]]) {
-      const left = Math.max(0, x(end));
-      if (start > end) pen.fillRect(left, 0, Math.min(width, x(start)) - left, floor);
-      end = stop;
+    for (const [start, end] of gaps(this.model.get("scored"), this.viewport.duration)) {
+      const left = Math.max(0, x(start));
+      pen.fillRect(left, 0, Math.min(width, x(end)) - left, floor);
     }
   }
-}
-
-// -- drawing ----------------------------------------------------------------------------------------
-
-/** A canvas as sharp as the screen, cleared, and its pen. */
-function fitted(canvas) {
-  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-  const [across, down] = [width, height].map((px) => Math.round(px * devicePixelRatio));
-  if (canvas.width !== across || canvas.height !== down) {
-    [canvas.width, canvas.height] = [across, down];
-  }
-  const pen = canvas.getContext("2d");
-  pen.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
-  pen.clearRect(0, 0, width, height);
-  return { pen, width, height };
-}
-
-/** Position of the columns of a tile, and which of them are in a box. */
-function columns(count, [start, end], { x, width }) {
-  const at = (i) => x(start + ((end - start) * i) / count);
-  const perPx = count / (x(end) - x(start));
-  const first = Math.max(0, Math.floor((0 - x(start)) * perPx) - 1);
-  const past = Math.min(count, Math.ceil((width - x(start)) * perPx) + 1);
-  return { at, first, past };
-}
-
-function paintWave(pen, tile, peak, box, color) {
-  const { at, first, past } = columns(tile.low.length, tile.wave_s, box);
-  const middle = box.top + box.height / 2;
-  const y = (sample) => middle - (sample / peak) * (box.height / 2 - 1);
-  pen.beginPath();
-  for (let i = first; i < past; i++) pen.lineTo(at(i + 0.5), y(tile.high[i]) - 0.4);
-  for (let i = past - 1; i >= first; i--) pen.lineTo(at(i + 0.5), y(tile.low[i]) + 0.4);
-  pen.closePath();
-  pen.fillStyle = color;
-  pen.fill();
-}
-
-const levelY = (level, box) => box.top + box.height * Math.min(1, Math.max(0, level / LOWEST_DB));
-
-function paintLevel(pen, tile, box, color) {
-  const { at, first, past } = columns(tile.levels.length, tile.level_s, box);
-  pen.beginPath();
-  for (let i = first; i < past; i++) {
-    pen.lineTo(at(i), levelY(tile.levels[i], box));
-    pen.lineTo(at(i + 1), levelY(tile.levels[i], box));
-  }
-  pen.strokeStyle = color;
-  pen.lineWidth = 1.2;
-  pen.setLineDash([]);
-  pen.stroke();
-}
-
-function paintAxes(pen, { from, to, x, width, floor, level }, color) {
-  const size = step(to - from, width / 90);
-  pen.fillStyle = pen.strokeStyle = color("grid");
-  pen.lineWidth = 1;
-  pen.setLineDash([]);
-  for (let time = Math.ceil(from / size) * size; time <= to; time += size) {
-    pen.fillStyle = color("grid");
-    pen.fillRect(x(time), 0, 1, floor);
-    pen.fillStyle = color("faint");
-    if (x(time) < width - 40) pen.fillText(clock(time, size), x(time) + 3, floor + 13);
-  }
-  for (const decibels of [-20, -40, -60]) {
-    const y = levelY(decibels, level);
-    pen.fillStyle = color("grid");
-    pen.fillRect(0, y, width, 1);
-    pen.fillStyle = color("faint");
-    pen.fillText(`${decibels}${decibels === -20 ? " dBFS" : ""}`.replace("-", "−"), 3, y - 2);
-  }
-}
-
-function paintTurn(pen, turn, chosen, x, floor, color) {
-  const [left, right] = [x(turn[0]), x(turn[1])];
-  const width = Math.max(1, right - left);
-  pen.fillStyle = color(chosen ? "chosen" : "speech");
-  pen.globalAlpha = chosen ? 0.3 : 0.22;
-  pen.fillRect(left, 0, width, floor);
-  pen.globalAlpha = 1;
-  for (const edge of [left, right]) pen.fillRect(edge - 0.75, 0, 1.5, floor);
-  const words = [turn[2], turn[3]].filter(Boolean).join(": ");
-  if (!words || width < 24) return;
-  pen.save();
-  pen.beginPath();
-  pen.rect(left, 0, width - 3, floor);
-  pen.clip();
-  pen.fillStyle = color("ink");
-  pen.fillText(words, left + 4, 12);
-  pen.restore();
-}
-
-function paintLine(pen, x, floor, color, dash) {
-  pen.beginPath();
-  pen.setLineDash(dash);
-  pen.moveTo(x, 0);
-  pen.lineTo(x, floor);
-  pen.strokeStyle = color;
-  pen.lineWidth = 1.5;
-  pen.stroke();
 }
 
 const copied = (view) => view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
