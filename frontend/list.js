@@ -1,4 +1,4 @@
-// The transcript on the page: finals, lines that still change, search, and editing in place.
+// The lines of the transcript: finals, partials, remarks, search marks, and editing in place.
 
 import { readableTime } from "./exports.js";
 
@@ -13,26 +13,26 @@ const FAINT_BELOW = 0.6; // of confidence
  *   edit to null leaves the text as it is
  */
 export function createList(root, actions) {
-  const drafts = new Map(); // lines that still change, by utterance
-  const settled = new Set(); // utterances that have no line to change any more
+  const partials = new Map(); // lines by utterance
+  const settled = new Set(); // utterances whose partials come too late
   let query = "";
   let times = "clock"; // or "stream"
   let playable = false;
 
-  /** How times are shown, and whether they can be played from, from the next `show` on. */
+  /** From the next `show` on: how times are shown, and whether audio plays from them. */
   function setTimes(kind, canPlay) {
     times = kind;
     playable = canPlay;
   }
 
   function show(entries) {
-    drafts.clear();
+    partials.clear();
     root.replaceChildren(...entries.map(finalItem));
     for (const item of root.children) match(item);
     setCurrent(root.lastElementChild);
   }
 
-  /** Bring the finals in step with `entries`; what else is there stays, and so does an open edit. */
+  /** Bring the finals in step with `entries`. Partials and remarks stay, and so does an open edit. */
   function sync(entries) {
     const kept = new Set(entries.map(({ key }) => key));
     const items = new Map();
@@ -56,42 +56,42 @@ export function createList(root, actions) {
     if (!root.querySelector("li[tabindex='0']")) setCurrent(before);
   }
 
-  /** The utterance has its text: the line that was changing settles, where it stands. */
+  /** Show the final text of an utterance, where its partial stands. */
   function settle(utteranceId, entry) {
-    const draft = drafts.get(utteranceId);
-    drafts.delete(utteranceId);
+    const partial = partials.get(utteranceId);
+    partials.delete(utteranceId);
     settled.add(utteranceId);
     const item = finalItem(entry);
-    if (draft) draft.replaceWith(item);
-    else root.insertBefore(item, drafts.values().next().value ?? null);
+    if (partial) partial.replaceWith(item);
+    else root.insertBefore(item, partials.values().next().value ?? null);
     match(item);
     if (!root.querySelector("li[tabindex='0']")) setCurrent(item);
     return item;
   }
 
-  /** What an utterance may become; too late a message changes nothing. */
-  function draft(utteranceId, text, stable) {
+  /** Show text that may still change after its `stable` part. What comes too late changes nothing. */
+  function partial(utteranceId, text, stable) {
     if (settled.has(utteranceId)) return;
-    let item = drafts.get(utteranceId);
+    let item = partials.get(utteranceId);
     if (!item) {
-      item = line("draft");
-      drafts.set(utteranceId, item);
+      item = line("partial");
+      partials.set(utteranceId, item);
       root.append(item);
     }
     const changing = element("span", "changing", text.slice(stable.length));
     item.querySelector(".text").replaceChildren(stable, changing);
   }
 
-  /** There is no text after all. */
-  function dropDraft(utteranceId) {
-    drafts.get(utteranceId)?.remove();
-    drafts.delete(utteranceId);
+  /** The utterance has no text after all. */
+  function dropPartial(utteranceId) {
+    partials.get(utteranceId)?.remove();
+    partials.delete(utteranceId);
     settled.add(utteranceId);
   }
 
-  /** Utterances may be counted from 0 again. */
-  function dropDrafts() {
-    for (const id of [...drafts.keys()]) dropDraft(id);
+  /** Forget all partials: utterances may be counted from 0 again. */
+  function dropPartials() {
+    for (const id of [...partials.keys()]) dropPartial(id);
     settled.clear();
   }
 
@@ -99,7 +99,7 @@ export function createList(root, actions) {
   function note(text) {
     const item = line("note");
     item.querySelector(".text").textContent = text;
-    root.insertBefore(item, drafts.values().next().value ?? null);
+    root.insertBefore(item, partials.values().next().value ?? null);
   }
 
   function filter(text) {
@@ -108,15 +108,15 @@ export function createList(root, actions) {
     for (const item of root.children) match(item);
   }
 
-  /** How many finals hold what is searched for. */
+  /** How many finals contain what is searched for. */
   function found() {
     return root.querySelectorAll("li.final:not([hidden])").length;
   }
 
-  /** Hide an item that doesn't hold what is searched for; mark it in one that does. */
+  /** Hide an item that doesn't contain what is searched for; mark it in one that does. */
   function match(item) {
     const p = item.querySelector("p.text");
-    if (!p || item.classList.contains("draft")) return;
+    if (!p || item.classList.contains("partial")) return;
     const parts = query ? split(p.textContent, query) : [p.textContent];
     item.hidden = query !== "" && parts.length === 1;
     if (parts.length === 1 && !p.querySelector("mark")) return; // a selection in it stays
@@ -246,14 +246,14 @@ export function createList(root, actions) {
     event.preventDefault();
   });
 
-  /** Mark the line that is being heard; none without a key. */
+  /** Mark the line that is being played; without a key, no line. */
   function setHeard(key) {
     for (const item of root.children) {
       item.classList.toggle("heard", key !== undefined && item.dataset.key === key);
     }
   }
 
-  return { setTimes, setHeard, show, settle, sync, draft, dropDraft, dropDrafts, note, filter, found };
+  return { setTimes, setHeard, show, settle, sync, partial, dropPartial, dropPartials, note, filter, found };
 }
 
 function line(kind) {

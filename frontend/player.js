@@ -1,5 +1,6 @@
-// A recording under its transcript: how far it is, and its sound.
+// The player under a recording's transcript: how far it is transcribed, and its audio.
 
+import { setText } from "./dom.js";
 import { readableTime } from "./exports.js";
 
 const PHASES = {
@@ -27,7 +28,7 @@ export function createPlayer(root, onTime) {
     if (recording?.file !== shown?.file || recording?.id !== shown?.id) open(recording?.file);
     shown = recording && { id: recording.id, file: recording.file };
     root.hidden = !recording;
-    if (recording) tell(recording);
+    if (recording) showProgress(recording);
   }
 
   function open(file) {
@@ -40,12 +41,12 @@ export function createPlayer(root, onTime) {
     $("#mute").textContent = url ? "" : "Drop the file here again to listen to it.";
   }
 
-  function tell({ phase, part, duration_s, done_s, problem, file }) {
+  function showProgress({ phase, part, duration_s, done_s, problem, file }) {
     const [tone, text] = PHASES[phase];
     const busy = phase === "sending" || phase === "transcribing";
-    say($("#job"), text);
+    setText($("#job"), text);
     $("#job").dataset.tone = tone;
-    say($("#fault"), problem);
+    setText($("#fault"), problem);
     $("progress").hidden = !busy;
     if (phase === "sending") $("progress").value = part;
     else if (duration_s) $("progress").value = Math.min(1, done_s / duration_s);
@@ -76,9 +77,4 @@ export function createPlayer(root, onTime) {
   audio.addEventListener("timeupdate", () => onTime(audio.currentTime));
   audio.addEventListener("error", cannotPlay);
   return { show, play };
-}
-
-/** Only a change is written, so that a screen reader doesn't hear the same again. */
-function say(element, text) {
-  if (element.textContent !== text) element.textContent = text;
 }

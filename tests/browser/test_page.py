@@ -115,7 +115,7 @@ def test_markup_is_text_wherever_it_comes_from(opened: Opened) -> None:
         page = opened(server.url, before=stage)
         page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
         stage.say(Partial(utterance_id=0, text=MARKUP, stable=MARKUP[:9]))
-        expect(page.locator(".draft .text")).to_have_text(MARKUP)
+        expect(page.locator(".partial .text")).to_have_text(MARKUP)
         stage.final(0, MARKUP)
         stage.say(TranscriptionFailed(utterance_id=1, message=MARKUP, start_s=1.0, end_s=2.0))
         expect(page.locator(".final .text")).to_have_text(MARKUP)
@@ -135,7 +135,7 @@ def test_a_partial_line_settles_where_it_stands(silent: ServerHandle, opened: Op
     stage = Stage()
     page = staged(opened, silent, stage)
     stage.say(Partial(utterance_id=0, text="She is very tall", stable="She is"))
-    draft = page.locator(".draft .text")
+    draft = page.locator(".partial .text")
     expect(draft).to_have_text("She is very tall")
     expect(page.locator(".changing")).to_have_text(" very tall")
     before = draft.bounding_box()
@@ -147,9 +147,9 @@ def test_a_partial_line_settles_where_it_stands(silent: ServerHandle, opened: Op
     assert (after["x"], after["y"]) == (before["x"], before["y"])
     stage.say(Partial(utterance_id=0, text="She", stable=""))  # late: it changes nothing
     stage.say(Partial(utterance_id=1, text="you", stable=""))
-    expect(page.locator(".draft")).to_have_count(1)
+    expect(page.locator(".partial")).to_have_count(1)
     stage.say(Suppressed(utterance_id=1, text="you", reason="no speech", start_s=3, end_s=4))
-    expect(page.locator(".draft")).to_have_count(0)
+    expect(page.locator(".partial")).to_have_count(0)
 
 
 def test_the_state_is_said_in_words(silent: ServerHandle, opened: Opened) -> None:
@@ -308,7 +308,7 @@ def test_an_open_edit_outlives_what_another_page_does(silent: ServerHandle, open
     first.keyboard.type(" You")
     two.final(1, "It is late.")
     expect(finals(first)).to_have_count(2)
-    expect(first.locator(".draft")).to_have_count(1)
+    expect(first.locator(".partial")).to_have_count(1)
     first.keyboard.type(" there.")
     first.keyboard.press("Enter")
     expect(finals(second).locator(".text")).to_have_text(["Hello. You there.", "It is late."])

@@ -1,0 +1,117 @@
+// Copying and downloading the transcript that is shown.
+
+import { byId } from "./dom.js";
+import { FORMATS } from "./exports.js";
+import { timeline } from "./transcript.js";
+
+/**
+ * Copy a text to the clipboard.
+ *
+ * @param {string} text
+ */
+export async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    copyBySelection(text); // over plain http there is no clipboard
+  }
+}
+
+/** @param {string} text */
+function copyBySelection(text) {
+  const area = document.createElement("textarea");
+  const before = /** @type {?HTMLElement} */ (document.activeElement);
+  area.value = text;
+  area.className = "unseen";
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+  before?.focus();
+}
+
+/**
+ * Have the buttons copy and download what is shown.
+ *
+ * @param {() => {entries: import("./transcript.js").Entry[], recording: ?{name: string,
+ *   duration_s: ?number}}} shown
+ * @param {(text: string) => void} onCopy
+ */
+export function createDownloads(shown, onCopy) {
+  /**
+   * A text has the lines of the page; subtitles are better short, as the engine cut them.
+   *
+   * @param {string} format
+   */
+  function contents(format) {
+    const { entries, recording } = shown();
+    const about = recording ? { file: recording.name, duration_s: recording.duration_s } : {};
+    return FORMATS[format].write(format === "txt" ? entries : timeline(entries), about);
+  }
+
+  /** @param {string} format */
+  function download(format) {
+    const { recording } = shown();
+    const blob = new Blob([contents(format)], { type: `${FORMATS[format].type};charset=utf-8` });
+    const link = document.createElement("a");
+    const name = recording ? recording.name.replace(/\.\w+$/, "") : `transcript-${nowInName()}`;
+    link.download = `${name}.${format}`;
+    link.href = URL.createObjectURL(blob);
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  }
+
+  byId("copy").addEventListener("click", () => onCopy(contents("txt")));
+  createMenu(byId("download"), byId("formats"), download);
+}
+
+function nowInName() {
+  const now = new Date();
+  const two = (/** @type {number} */ number) => String(number).padStart(2, "0");
+  const day = [now.getFullYear(), two(now.getMonth() + 1), two(now.getDate())].join("-");
+  return `${day}-${two(now.getHours())}${two(now.getMinutes())}`;
+}
+
+/**
+ * @param {HTMLElement} button
+ * @param {HTMLElement} menu of buttons that name formats
+ * @param {(format: string) => void} onChoose
+ */
+function createMenu(button, menu, onChoose) {
+  const choices = [...menu.querySelectorAll("button")];
+
+  /** @param {boolean} isOpen */
+  function open(isOpen) {
+    menu.hidden = !isOpen;
+    button.setAttribute("aria-expanded", String(isOpen));
+    if (isOpen) choices[0].focus();
+  }
+
+  function close() {
+    open(false);
+    button.focus();
+  }
+
+  /** @param {Event} event */
+  function closeOutside({ target }) {
+    if (!menu.hidden && !(/** @type {Element} */ (target).closest(".menu"))) open(false);
+  }
+
+  button.addEventListener("click", () => open(menu.hidden));
+  for (const choice of choices) {
+    choice.addEventListener("click", () => {
+      onChoose(choice.dataset.format ?? "");
+      close();
+    });
+  }
+  menu.addEventListener("keydown", (event) => {
+    const place = choices.findIndex((choice) => choice === document.activeElement);
+    const step = { ArrowDown: 1, ArrowUp: choices.length - 1 }[event.key];
+    if (step) choices[(place + step) % choices.length].focus();
+    else if (event.key === "Escape") close();
+    else return;
+    event.preventDefault();
+  });
+  document.addEventListener("focusin", closeOutside);
+  document.addEventListener("pointerdown", closeOutside);
+}

@@ -1,0 +1,62 @@
+// Keeping the newest line in sight, until a person scrolls up.
+
+const NEAR_END_PX = 60;
+
+/**
+ * @param {HTMLElement} button leads back to the newest line; it holds a `<span>` for words
+ */
+export function createFollow(button) {
+  const label = /** @type {HTMLElement} */ (button.querySelector("span"));
+  let following = true;
+  let isLive = true; // only then are there new lines to lead back to
+  let unread = 0;
+  let lastTop = 0;
+
+  function show() {
+    button.hidden = following || !isLive;
+    label.textContent = unread ? `${unread} new` : "Newest";
+  }
+
+  /** @param {boolean} yes */
+  function set(yes) {
+    following = yes;
+    if (yes) unread = 0;
+    show();
+  }
+
+  function toEnd() {
+    // TypeScript 4.8 does not know "instant".
+    scrollTo({ top: document.body.scrollHeight, behavior: /** @type {any} */ ("instant") });
+  }
+
+  /**
+   * Another transcript is shown: what is heard live from its end, a recording from its start.
+   *
+   * @param {boolean} live
+   */
+  function begin(live) {
+    isLive = live;
+    set(live);
+    if (live) toEnd();
+    else scrollTo(0, 0);
+  }
+
+  /** A line was added at the end. */
+  function added() {
+    if (!following) unread += 1;
+    show();
+  }
+
+  addEventListener("scroll", () => {
+    const away = document.body.scrollHeight - innerHeight - scrollY;
+    if (away < NEAR_END_PX) set(true);
+    else if (scrollY < lastTop) set(false);
+    lastTop = scrollY;
+  });
+  new ResizeObserver(() => following && toEnd()).observe(document.body);
+  button.addEventListener("click", () => {
+    set(true);
+    toEnd();
+  });
+  return { begin, added };
+}

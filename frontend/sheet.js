@@ -1,0 +1,193 @@
+// The sheet: the transcript that is shown, what is heard live or a recording's, and its search.
+
+import { byId, setText } from "./dom.js";
+import { createFollow } from "./follow.js";
+import { createList } from "./list.js";
+
+const TYPING_MS = 150; // between keys
+const SAID_LINES = 5; // kept for screen readers
+const EMPTY = {
+  live: "Speak, and your words appear here. Recordings can be dropped here, too.",
+  done: "Nothing was said in it.",
+};
+const SAVED = "Kept in this browser, also when you reload, until you clear it.";
+const NOT_SAVED =
+  "This browser's storage is full or closed to this page: a reload loses the newest lines. " +
+  "Download them.";
+
+/**
+ * Fill the sheet with one transcript at a time.
+ *
+ * @typedef {{transcript: import("./transcript.js").Transcript, phase?: string}} Shown what is
+ *   heard live, which has no phase, or a recording
+ *
+ * @param {Shown} live
+ * @param {import("./toast.js").Toast} toast
+ * @param {{copy: (text: string) => void, play: (time_s: number) => void}} actions
+ */
+export function createSheet(live, toast, actions) {
+  const list = createList(byId("transcript"), {
+    edit,
+    remove,
+    copy: (key) => actions.copy(find(key).text),
+    play: (key) => actions.play(find(key).start_s),
+  });
+  const follow = createFollow(byId("newest"));
+  /** @type {Shown} */
+  let shown = live;
+  let typing = 0; // a timer
+
+  /** @param {string} key of an entry that is shown */
+  function find(key) {
+    return /** @type {import("./transcript.js").Entry} */ (shown.transcript.find(key));
+  }
+
+  // -- what is shown ----------------------------------------------------------------------------
+
+  /** @param {Shown} one */
+  function show(one) {
+    shown = one;
+    showAll();
+    follow.begin(one === live);
+  }
+
+  function showAll() {
+    list.show(shown.transcript.entries);
+    showAround();
+  }
+
+  /** The entries may have changed; what else is in the list stays, and so does an open edit. */
+  function sync() {
+    list.sync(shown.transcript.entries);
+    showAround();
+  }
+
+  /** What stands around the list and depends on it. */
+  function showAround() {
+    const none = !shown.transcript.entries.length;
+    for (const id of ["copy", "download", "clear", "search"]) byId(id).disabled = none;
+    byId("kept").hidden = none;
+    byId("kept").textContent = shown.transcript.saved ? SAVED : NOT_SAVED;
+    showEmpty();
+    search();
+  }
+
+  function showEmpty() {
+    const phase = shown.phase ?? "live";
+    setText(byId("empty"), /** @type {Record<string, string>} */ (EMPTY)[phase] ?? "");
+    byId("empty").hidden = !(phase in EMPTY) || byId("transcript").childElementCount > 0;
+  }
+
+  // -- what is heard live -----------------------------------------------------------------------
+
+  /**
+   * Words that may still change.
+   *
+   * @param {{utterance_id: number, text: string, stable: string}} message
+   */
+  function partial({ utterance_id, text, stable }) {
+    if (shown === live) list.partial(utterance_id, text, stable);
+    showEmpty();
+  }
+
+  /** @param {number} utteranceId has no text after all */
+  function dropPartial(utteranceId) {
+    list.dropPartial(utteranceId);
+    showEmpty();
+  }
+
+  /** No partial becomes final any more; utterances may be counted from 0 again. */
+  function dropPartials() {
+    list.dropPartials();
+    showEmpty();
+  }
+
+  /**
+   * @param {number} utteranceId
+   * @param {import("./transcript.js").Entry} entry
+   */
+  function final(utteranceId, entry) {
+    const line = document.createElement("p");
+    line.textContent = entry.text;
+    byId("said").append(line);
+    while (byId("said").childElementCount > SAID_LINES) byId("said").firstElementChild.remove();
+    if (shown !== live) return;
+    list.settle(utteranceId, entry);
+    follow.added();
+    showAround();
+  }
+
+  // -- what a recording becomes -----------------------------------------------------------------
+
+  /** @param {import("./transcript.js").Entry} entry of the recording that is shown */
+  function add(entry) {
+    list.settle(entry.key, entry);
+    showAround();
+  }
+
+  // -- what a person does -----------------------------------------------------------------------
+
+  /** @param {string} key @param {?string} text null leaves it as it is */
+  function edit(key, text) {
+    if (text !== null) shown.transcript.edit(key, text);
+    sync();
+  }
+
+  /** @param {string} key */
+  function remove(key) {
+    shown.transcript.remove([key]);
+    sync();
+    toast.say("Removed one line.", undo);
+  }
+
+  function clear() {
+    const count = shown.transcript.remove();
+    showAll();
+    toast.say(`Cleared ${lines(count)}.`, undo);
+  }
+
+  function undo() {
+    const count = shown.transcript.undo();
+    sync();
+    if (count) toast.say(`Brought back ${lines(count)}.`);
+  }
+
+  function search() {
+    const query = byId("search").value.trim();
+    list.filter(query);
+    setText(byId("found"), query ? `${list.found()} of ${shown.transcript.entries.length}` : "");
+  }
+
+  byId("clear").addEventListener("click", clear);
+  byId("search").addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = window.setTimeout(search, TYPING_MS); // thousands of lines take a while
+  });
+  byId("search").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    if (event.key !== "Escape") return;
+    byId("search").value = "";
+    search();
+    byId("search").blur();
+  });
+
+  return {
+    shown: () => shown,
+    show,
+    showAll,
+    showEmpty,
+    sync,
+    partial,
+    dropPartial,
+    dropPartials,
+    final,
+    add,
+    note: list.note,
+    setTimes: list.setTimes,
+    setHeard: list.setHeard,
+  };
+}
+
+/** @param {number} count */
+function lines(count) {
+  return count === 1 ? "one line" : `${count} lines`;
+}
