@@ -1,4 +1,4 @@
-"""The audio that one client sends, as it comes: how fast it may, whether it still does."""
+"""The audio that one client sends: its rate limit, its end, and whether it still comes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FASTER = 1.5  # than real time: audio that comes after a pause of the network
 
 
 class ClientAudio:
-    """Belongs to the event loop's thread.
+    """Takes a client's audio into its source. Belongs to the event loop's thread.
 
     Parameters
     ----------

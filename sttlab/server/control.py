@@ -18,7 +18,7 @@ from sttlab.server.supervisor import Supervisor
 
 
 class Control:
-    """Belongs to the event loop's thread.
+    """Obeys requests, or refuses them. Belongs to the event loop's thread.
 
     Parameters
     ----------
@@ -28,8 +28,8 @@ class Control:
     feed : Feed
     supervisor : Supervisor
     changed : callable
-        Called when the state may have changed, with whether the config has changed, too, and no
-        event will say so.
+        Called when the state may have changed. Its argument is whether the config has changed
+        without an event that says so.
     locked : bool
         Whether `set` and `use` are refused.
     end : callable, optional

@@ -105,8 +105,8 @@ class Feed:
     def broadcast_state(self, state: State, even_config: bool = False) -> None:
         """Send the state if it has changed.
 
-        A change of the time is none. Nor is one of the config, which is an event of its own,
-        except with `even_config`.
+        A change of the time alone does not count. Nor does one of the config, which has an event of
+        its own, except with `even_config`.
         """
         comparable = replace(state, time_s=0.0, config=_ANY)
         if comparable == self._told and not even_config:

@@ -29,7 +29,7 @@ TOO_LARGE = f"a file may have {MAX_FILE_BYTES >> 20} MiB at most: cut it, or com
 
 
 class Files:
-    """Belongs to the event loop's thread.
+    """Transcribes what `POST /files` brings. Belongs to the event loop's thread.
 
     Parameters
     ----------

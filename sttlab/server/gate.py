@@ -1,7 +1,7 @@
-"""Who may come in: a page of another website may not, even from this machine's own browser.
+"""Access control: a page of another website is refused, even in this machine's own browser.
 
-Other machines may only with the server's token, which comes in the link, and stays in a cookie. So
-may what comes under a name that isn't this server's, such as through Jupyter.
+Other machines need the server's token, which comes in the link and stays in a cookie. So does a
+request under a name that isn't this server's, such as one through Jupyter.
 """
 
 from __future__ import annotations
@@ -75,14 +75,14 @@ def own_name(host: str) -> list[str]:
 
 
 def choose_token(host: str, token: str | None = None) -> str | None:
-    """Give the token of a server at `host`: the one asked for, a new one, or none if not needed.
+    """Give the token of a server at `host`, or None if only its own machine can reach it.
 
-    One is asked for by `token`, or else by the environment variable STTLAB_TOKEN.
+    It is `token`, else what the environment variable STTLAB_TOKEN holds, else a new one.
 
     Raises
     ------
     ConfigError
-        If the one asked for can be guessed, or fits into no link.
+        If `token` or the variable is too short, or has characters that a link can't hold.
     """
     token = os.environ.get(TOKEN_VARIABLE) or None if token is None else token
     if token is None:
@@ -96,14 +96,14 @@ def choose_token(host: str, token: str | None = None) -> str | None:
 
 
 def check_hosts(hosts: Iterable[str]) -> tuple[str, ...]:
-    """Check further names of a server, without port. Raises ConfigError if one is none."""
+    """Check further names of a server, without port. Raises ConfigError if one is not valid."""
     if isinstance(hosts, str):
         raise ConfigError(f"give names in a list: [{hosts!r}]")
     return tuple(_check(host, r"[^/:*\s]+", "name, such as hub.example") for host in hosts)
 
 
 def check_origins(origins: Iterable[str]) -> tuple[str, ...]:
-    """Check further origins. Raises ConfigError if one is none."""
+    """Check further origins. Raises ConfigError if one is not valid."""
     what = "origin, such as https://hub.example"
     return tuple(_check(o.rstrip("/"), r"https?://[^/*\s]+", what) for o in origins)
 
@@ -117,19 +117,18 @@ def _check(text: str, pattern: str, what: str) -> str:
 class Gate:
     """Middleware that checks Host, Origin and token before all else sees a request or a socket.
 
-    Without the token, a Host must be an address, localhost or one of `hosts`: a name that an
-    attacker's DNS points here is none of them, and such a page knows no token. An Origin, where
-    there is one, must be that of the page's own server or one of `origins`; browsers send it with
-    every WebSocket, scripts don't.
+    Against DNS rebinding, a request without the token must have as its Host an address, localhost
+    or one of `hosts`. An Origin, where there is one, must be that of the page's own server or one
+    of `origins`; browsers send it with every WebSocket, scripts don't.
 
     Parameters
     ----------
     app : ASGI application
     hosts, origins : iterable of str
-        Further ones, from `check_hosts` and `check_origins`.
+        Further names and origins of this server, from `check_hosts` and `check_origins`.
     token : str, optional
-        What every request must bring: in the query (``?token=``), in a cookie, or as a bearer's.
-        Without one, only this machine is answered.
+        What every request must have: in the query (``?token=``), in a cookie, or as a bearer
+        token. Without one, only this machine is answered.
     open_here : bool
         Whether programs on this machine need no token, under a name that is known.
     """
@@ -192,12 +191,12 @@ class Gate:
         return ONLY_HERE
 
     def _from_cookie(self, headers: dict[str, str]) -> str:
-        """Find ours among those of other servers on this machine, however odd those are."""
+        """Find this server's cookie; other servers of this machine may have set odd ones."""
         cookies = (part.strip().partition("=") for part in headers.get("cookie", "").split(";"))
         return next((value for name, _, value in cookies if name == self._cookie), "")
 
     async def _redirect(self, scope: Scope, send: Send) -> None:
-        """Put the token into a cookie, and take it out of the address bar."""
+        """Move the token from the address bar into a cookie."""
         query = scope["query_string"].decode("latin-1")
         page = scope["path"].rsplit("/", 1)[-1]
         target = f"./{quote(page)}{'?' * bool(query)}{query}"
@@ -225,7 +224,7 @@ def _wants_page(scope: Scope, headers: dict[str, str]) -> bool:
 
 
 def _take_token(scope: Scope) -> str:
-    """Take the token out of the query, so that it gets into no log."""
+    """Take the token out of the query, so that no log shows it."""
     text: str = scope["query_string"].decode("latin-1")
     query = parse_qsl(text, keep_blank_values=True)
     rest = [(name, value) for name, value in query if name != "token"]
@@ -241,7 +240,7 @@ def _from_bearer(headers: dict[str, str]) -> str:
 
 
 def _same(one: str, other: str) -> bool:
-    """Compare in a time that tells nothing."""
+    """Compare in constant time."""
     return hmac.compare_digest(one.encode(), other.encode())
 
 

@@ -1,4 +1,4 @@
-"""What one client may take."""
+"""Limits on what one client sends."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ MAX_MESSAGE_BYTES = 65536
 
 
 class Allowance:
-    """So much a second, and more at once as long as it evens out.
+    """A rate limit with bursts: a token bucket.
 
     Parameters
     ----------
     per_s : float
     burst : float
-        What may be taken at once after a rest.
+        The bucket's size: what may be taken at once after a rest.
     clock : callable
         Wall time in seconds.
 
@@ -36,7 +36,7 @@ class Allowance:
         self._at = clock()
 
     def take(self, amount: float = 1) -> bool:
-        """Take, if it is allowed, and say whether it was."""
+        """Take an amount if the limit allows it; say whether it did."""
         now = self._clock()
         self._left = min(self._burst, self._left + (now - self._at) * self._per_s)
         self._at = now

@@ -20,7 +20,7 @@ ENDED_S = 0.05  # between checks whether all is transcribed
 
 
 class Microphones:
-    """Belongs to the event loop's thread.
+    """Admits such clients and makes their hubs. Belongs to the event loop's thread.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ CLOSE_S = 1.0  # for the engine to transcribe what was said before the server st
 
 
 class Supervisor:
-    """Belongs to the event loop's thread; the session starts and stops on others meanwhile.
+    """Holds, restarts and watches capture. Belongs to the event loop's thread, and never blocks it.
 
     Parameters
     ----------
@@ -109,9 +109,9 @@ class Supervisor:
             raise
 
     async def run(self, checked: Callable[[], None]) -> None:
-        """Check now and then, until cancelled, what no event reports; retry what failed.
+        """Check every second, until cancelled, what no event reports; retry capture that failed.
 
-        Such is a stop or a start by the notebook or another server.
+        No event reports a start or stop by the notebook or by another server.
 
         Parameters
         ----------
