@@ -17,9 +17,23 @@ else:
     import tomli as tomllib
 
 
-def _number(default: float | None, unit: str, low: float, high: float, doc: str) -> Any:
-    """Declare a numeric setting; its bounds serve the check, the sliders and the documentation."""
-    return field(default=default, metadata={"unit": unit, "min": low, "max": high, "doc": doc})
+def _number(
+    label: str,
+    default: float | None,
+    unit: str,
+    low: float,
+    high: float,
+    doc: str,
+    *,
+    unless: str | None = None,
+) -> Any:
+    """Declare a numeric setting.
+
+    Its label, unit and bounds serve the check, the sliders, the page and the documentation.
+    `unless` names another setting: while that is set, this one decides nothing.
+    """
+    about = {"label": label, "unit": unit, "min": low, "max": high, "doc": doc, "unless": unless}
+    return field(default=default, metadata=about)
 
 
 def _check_numbers(config: Any) -> None:
@@ -41,10 +55,16 @@ def _check_numbers(config: Any) -> None:
 class VadConfig:
     """What decides where an utterance begins and ends.
 
-    With the detector "energy" the onset threshold is ``threshold_dbfs`` if that is set, else
-    ``margin_db`` above the noise floor; speech ends below the offset threshold, ``hysteresis_db``
-    under the onset threshold. With "silero" they are ``probability`` and
-    ``probability_hysteresis`` under it.
+    A detector gives each frame a score; speech begins where the score reaches the onset threshold
+    and ends where it falls below the offset threshold. Each detector uses some of the fields:
+    those of a level are ``threshold_dbfs`` or, while that is unset, ``margin_db`` above the noise
+    floor, with the offset ``hysteresis_db`` below; those of a probability are ``probability`` and
+    ``probability_hysteresis``. The other fields serve every detector.
+
+    Attributes
+    ----------
+    detector : str
+        Name of a registered detector; `sttlab.vad.DETECTORS` holds them.
 
     Raises
     ------
@@ -61,8 +81,11 @@ class VadConfig:
     sttlab.errors.ConfigError: silence_timeout_s must be between 0.1 and 10 s, not 99 s
     """
 
-    detector: Literal["energy", "silero"] = "energy"
+    detector: str = field(
+        default="energy", metadata={"label": "Detector", "doc": "what tells speech from the rest"}
+    )
     threshold_dbfs: float | None = _number(
+        "Threshold",
         None,
         "dBFS",
         -100,
@@ -70,25 +93,40 @@ class VadConfig:
         "level at which speech begins; unset, the noise floor decides",
     )
     margin_db: float = _number(
+        "Above the noise",
         8.0,
         "dB",
         1,
         60,
         "how far above the noise floor speech begins, if threshold_dbfs is unset",
+        unless="threshold_dbfs",
     )
     hysteresis_db: float = _number(
-        4.0, "dB", 0, 30, "how far under the level where speech begins it ends"
+        "Hysteresis", 4.0, "dB", 0, 30, "how far under the level where speech begins it ends"
     )
     probability: float = _number(
-        0.5, "", 0.02, 0.98, "probability at which speech begins, with the detector silero"
+        "Probability",
+        0.5,
+        "",
+        0.02,
+        0.98,
+        "probability at which speech begins, with a detector that gives one",
     )
     probability_hysteresis: float = _number(
-        0.15, "", 0, 0.9, "how far under that probability speech ends"
+        "Hysteresis", 0.15, "", 0, 0.9, "how far under that probability speech ends"
     )
-    min_speech_s: float = _number(0.1, "s", 0, 2, "shorter sounds are not speech")
-    silence_timeout_s: float = _number(0.6, "s", 0.1, 10, "silence that ends an utterance")
-    pre_roll_s: float = _number(0.3, "s", 0, 2, "sound kept from before the onset")
+    min_speech_s: float = _number("Minimum speech", 0.1, "s", 0, 2, "shorter sounds are not speech")
+    silence_timeout_s: float = _number(
+        "Silence timeout",
+        0.6,
+        "s",
+        0.1,
+        10,
+        "silence that ends an utterance: short for quick answers, long for people who think",
+    )
+    pre_roll_s: float = _number("Pre-roll", 0.3, "s", 0, 2, "audio kept from before the onset")
     max_utterance_s: float = _number(
+        "Longest utterance",
         28.0,
         "s",
         2,
@@ -97,8 +135,11 @@ class VadConfig:
     )
 
     def __post_init__(self) -> None:
-        if self.detector not in ("energy", "silero"):
-            raise ConfigError(f"detector must be energy or silero, not {self.detector!r}")
+        from sttlab.vad import DETECTORS  # which say what they are, and need this module to load
+
+        if self.detector not in tuple(DETECTORS):
+            known = " or ".join(DETECTORS)
+            raise ConfigError(f"detector must be {known}, not {self.detector!r}")
         _check_numbers(self)
 
 

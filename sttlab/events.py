@@ -39,7 +39,7 @@ StreamEvent: TypeAlias = Event | InternalEvent
 class Level(Event):
     """One frame's level, what it was compared with, and what came of it.
 
-    ``score`` and ``threshold`` are in dBFS for the energy detector and a probability for Silero.
+    ``score`` and ``threshold`` are on the detector's scale: `VoiceDetector.scale` has its unit.
     """
 
     kind: ClassVar[str] = "level"

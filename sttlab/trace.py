@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from threading import Lock
 
 import numpy as np
@@ -14,12 +13,13 @@ from sttlab.config import VadConfig
 from sttlab.core import Sound
 from sttlab.endpoint import REASONS, Endpointer, limits, utterance_from
 from sttlab.events import Utterance
-from sttlab.vad import energy, silero
-from sttlab.vad.base import Activity
+from sttlab.vad import DETECTORS
+from sttlab.vad.base import Activity, Heard, VoiceDetector
+from sttlab.vad.energy import EnergyVad
 
 
 class Trace:
-    """A recording's levels, noise floor and, once asked for, its probabilities by Silero.
+    """A recording, and what each detector hears in it once it is asked for.
 
     Any thread may use it.
 
@@ -31,47 +31,50 @@ class Trace:
     Attributes
     ----------
     samples : ndarray, shape (n,), float32
-    levels, floors : ndarray, shape (frames,), dBFS
-        Of each 20 ms; the last frame is filled up with zeros.
+    step_samples : int
+        Length of the frames that `levels` is measured in.
     """
+
+    step_samples = EnergyVad.frame_samples
 
     def __init__(self, sound: Sound) -> None:
         self.samples: NDArray[np.float32] = sound.samples.view()
         if not np.isfinite(self.samples).all():  # the copy takes a second for an hour
             self.samples = np.nan_to_num(self.samples, posinf=0.0, neginf=0.0)
         self.samples.flags.writeable = False
-        self.levels = energy.frame_levels(_frames(self.samples, energy.FRAME_SAMPLES))
-        self.floors = energy.NoiseFloor().follow(self.levels)
-        self._silero_lock = Lock()
+        self._lock = Lock()
+        self._heard: dict[type[VoiceDetector], Heard] = {}
+        self.heard(EnergyVad.name)
 
     @property
     def duration_s(self) -> float:
         """Length of the recording."""
         return len(self.samples) / SAMPLE_RATE
 
-    @cached_property
-    def probabilities(self) -> NDArray[np.float64]:
-        """Silero's for each 32 ms. The first time takes 0.3 s for a minute of sound.
+    @property
+    def levels(self) -> NDArray[np.float64]:
+        """Level of each `step_samples` in dBFS; the last frame is filled up with zeros."""
+        return self.heard(EnergyVad.name).level_dbfs
+
+    def heard(self, name: str) -> Heard:
+        """Give what a detector hears, frame by frame. The first time takes as long as it hears.
 
         Raises
         ------
         MissingExtra
-            If the extra `silero` is not installed.
+            If the detector's packages are not installed.
         """
-        with self._silero_lock:
-            detector = silero.SileroVad(VadConfig(detector="silero"))
-            return detector.process(_frames(self.samples, silero.FRAME_SAMPLES)).score
-
-    @cached_property
-    def _silero_levels(self) -> NDArray[np.float64]:
-        return energy.frame_levels(_frames(self.samples, silero.FRAME_SAMPLES))
+        detector = DETECTORS[name]
+        if detector not in self._heard:  # what is there waits for no other detector
+            with self._lock:
+                if detector not in self._heard:
+                    frames = _frames(self.samples, detector.frame_samples)
+                    self._heard[detector] = detector(VadConfig(detector=name)).hear(frames)
+        return self._heard[detector]
 
     def activity(self, config: VadConfig) -> Activity:
         """Give what the detector of `config` says, frame by frame."""
-        if config.detector == "silero":
-            return silero.silero_activity(self._silero_levels, self.probabilities, config)
-        onset = energy.onset_dbfs(self.floors, config)
-        return Activity(self.levels, self.levels, onset, onset - config.hysteresis_db)
+        return DETECTORS[config.detector].judge(self.heard(config.detector), config)
 
     def utterances(self, config: VadConfig) -> list[Utterance]:
         """Find the utterances: the same as `core.segment` finds, sooner."""
@@ -94,18 +97,18 @@ class Trace:
 
     def quietest(self, seconds: float = 2.0) -> NDArray[np.float32]:
         """Give the quietest stretch that holds no digital silence, for `calibrate`."""
-        count = min(round(seconds * SAMPLE_RATE / energy.FRAME_SAMPLES), len(self.levels))
+        count = min(round(seconds * SAMPLE_RATE / self.step_samples), len(self.levels))
         if not count:
             return self.samples
         heard = np.where(self.levels > FLOOR_DBFS, self.levels, 0.0)
         sums = np.convolve(heard, np.ones(count), "valid")
-        start = int(np.argmin(sums)) * energy.FRAME_SAMPLES
-        return self.samples[start : start + count * energy.FRAME_SAMPLES]
+        start = int(np.argmin(sums)) * self.step_samples
+        return self.samples[start : start + count * self.step_samples]
 
 
 def frame_length(config: VadConfig) -> int:
     """Samples in a frame of the detector that `config` names."""
-    return silero.FRAME_SAMPLES if config.detector == "silero" else energy.FRAME_SAMPLES
+    return DETECTORS[config.detector].frame_samples
 
 
 def extremes(

@@ -42,6 +42,7 @@ from sttlab.evaluate.score import COLLAR_S, GAP_S, Finds, LabelledTruth, Scores,
 from sttlab.evaluate.wer import WordErrors, wer
 from sttlab.events import Utterance
 from sttlab.trace import Trace, frame_length
+from sttlab.vad import DETECTORS, deciding_fields
 
 METRICS = {
     "detection_error_rate": "error rate (of speech)",
@@ -63,8 +64,6 @@ METRICS = {
 TRADE = ("endpoint_delay_median_ms", "lost_rate")
 """The two that a silence timeout trades for each other."""
 
-ENERGY = {"threshold_dbfs", "margin_db", "hysteresis_db"}
-SILERO = {"probability", "probability_hysteresis"}
 TOGETHER = 32  # settings that a thread tries at a time
 
 
@@ -275,7 +274,7 @@ def sweep(
 
     The utterances are those that `segment` finds, and the scores those of `score`, all recordings
     pooled. Blocks; uses all cores. With numba (extra `evaluate`), a thousand settings on an hour
-    of sound take about a second.
+    of audio take about a second.
 
     Parameters
     ----------
@@ -302,7 +301,7 @@ def sweep(
         If a value is refused, a field decides nothing, there is nothing to try, or there are not
         as many labels as recordings.
     MissingExtra
-        If the detector is "silero" and the extra `silero` is not installed.
+        If the packages of a detector are not installed.
 
     Examples
     --------
@@ -361,10 +360,9 @@ def settings(
         for values in product(*tried.values())
     )
     for name in tried:
-        if not any(name in _deciding(c) for c in configs):
+        if not any(name in deciding_fields(c) for c in configs):
             raise ConfigError(
-                f"{name} decides nothing with the detector {configs[0].detector!r} and "
-                f"threshold_dbfs {_plain(configs[0].threshold_dbfs)}: take it out of the grid"
+                f"{name} decides nothing with {_why(name, configs[0])}: take it out of the grid"
             )
     return tried, configs
 
@@ -470,10 +468,10 @@ def _run(
 
 
 def _hear(detectors: Sequence[VadConfig], sound: Sound) -> Trace:
-    """Compute a recording's levels and, if a detector needs them, its probabilities."""
+    """Have each detector hear a recording."""
     trace = sound if isinstance(sound, Trace) else Trace(sound)
     for config in detectors:
-        trace.activity(config)
+        trace.heard(config.detector)
     return trace
 
 
@@ -495,19 +493,22 @@ def _chunks(configs: Sequence[VadConfig]) -> Iterator[list[int]]:
     """Put together what hears the same, a few settings at a time."""
     alike: dict[tuple[Any, ...], list[int]] = {}
     for i, config in enumerate(configs):
-        heard_by = [getattr(config, name) for name in sorted(_deciding(config) & (ENERGY | SILERO))]
+        heard_by = [
+            getattr(config, name)
+            for name in DETECTORS[config.detector].fields
+            if name in deciding_fields(config)
+        ]
         alike.setdefault((config.detector, *heard_by), []).append(i)
     for chunk in alike.values():
         for first in range(0, len(chunk), TOGETHER):
             yield chunk[first : first + TOGETHER]
 
 
-def _deciding(config: VadConfig) -> set[str]:
-    """Names of the fields that decide something, as the others are."""
-    names = {f.name for f in fields(config)}
-    if config.detector == "silero":
-        return names - ENERGY
-    return names - SILERO - ({"margin_db"} if config.threshold_dbfs is not None else set())
+def _why(name: str, config: VadConfig) -> str:
+    """Say what a field of `config` is not used with."""
+    words = f"the detector {config.detector!r}"
+    (other,) = (f.metadata.get("unless") for f in fields(config) if f.name == name)
+    return f"{words} and {other} {_plain(getattr(config, other))}" if other else words
 
 
 def _plain(value: Any) -> str:

@@ -21,7 +21,6 @@ from sttlab.notebook.esm import read_module
 from sttlab.notebook.painter import Shown
 from sttlab.shipped import shipped
 from sttlab.trace import Trace, extremes
-from sttlab.vad.energy import FRAME_SAMPLES
 
 COLUMNS = 8192  # the widest picture that is sent at once
 SOUND_S = 30.0  # the longest stretch of sound that is sent at once
@@ -218,13 +217,14 @@ class Labeler(Shown):
         lows, highs = self._coarse if unit > 1 else (self._trace.samples,) * 2
         first, last = start // unit, -(-stop // unit)
         edges = extremes(lows[first:last], columns)[1], extremes(highs[first:last], columns)[2]
-        frame, past = start // FRAME_SAMPLES, -(-stop // FRAME_SAMPLES)
+        step = self._trace.step_samples
+        frame, past = start // step, -(-stop // step)
         levels = extremes(self._trace.levels[frame:past], columns)[2]
         length = len(self._trace.samples)
         about = {
             "id": content["id"],
             "wave_s": [unit * first / SAMPLE_RATE, min(unit * last, length) / SAMPLE_RATE],
-            "level_s": [frame * FRAME_SAMPLES / SAMPLE_RATE, past * FRAME_SAMPLES / SAMPLE_RATE],
+            "level_s": [frame * step / SAMPLE_RATE, past * step / SAMPLE_RATE],
         }
         pcm = [to_pcm16(np.asarray(edge, np.float32)).astype("<i2").tobytes() for edge in edges]
         self.widget.send(about, [*pcm, np.asarray(levels, "<f4").tobytes()])

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import groupby
+from math import ceil
 from typing import NamedTuple
 
 import ipywidgets as widgets
@@ -43,15 +44,15 @@ from sttlab.notebook.plots import (
     LEVEL,
     LEVELS,
     ONSET,
-    PROBABILITY,
     delay_parts,
+    score_panels,
 )
 from sttlab.notebook.sliders import VadSliders
+from sttlab.vad import DETECTORS
 
 log = logging.getLogger(__name__)
 
 WINDOW_S = 10.0
-LEVEL_EVENTS = 500  # in the window, at 20 ms
 TEXTS = 50  # kept of each kind
 RECENT = 16  # utterances whose text may still be held back
 INTERVAL_S = 0.1
@@ -79,7 +80,6 @@ class LiveMonitor(Shown):
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self._levels: deque[Level] = deque(maxlen=LEVEL_EVENTS)
         self._texts: deque[Transcript] = deque(session.history[-TEXTS:], maxlen=TEXTS)
         self._held_back: deque[str] = deque(maxlen=TEXTS)  # as HTML
         self._utterances: deque[Utterance] = deque(maxlen=RECENT)
@@ -88,6 +88,7 @@ class LiveMonitor(Shown):
         self._partial = ""
         self._over = False  # whether the source has ended or the session failed
         self._detector = session.config.detector  # that the levels were heard with
+        self._levels = _window(self._detector)
         self._lock = threading.Lock()  # guards all of these
         self._followed = session.config  # what the sliders stand for
         self._steering = threading.Lock()  # guards it; never held by the session's threads
@@ -188,7 +189,7 @@ class LiveMonitor(Shown):
             elif isinstance(event, ConfigChanged):
                 if event.config.detector != self._detector:
                     self._detector = event.config.detector
-                    self._levels.clear()  # their scores have another scale
+                    self._levels = _window(self._detector)  # the scores have another scale
             elif (words := _words(event)) is not None:
                 self._notices.append(words)
                 self._over |= isinstance(event, SourceEnded | SessionFailed)
@@ -216,11 +217,11 @@ class LiveMonitor(Shown):
         if detector != self._panels_for:
             self._panels_for = detector
             self._drawn = None
-            panels = [LEVELS, PROBABILITY] if detector == "silero" else [LEVELS]
+            panels = [LEVELS, *score_panels(detector)]
             self._picture.set_axes(panels, -WINDOW_S, 0, xlabel="time before now (s)")
         if not levels or levels[-1] is not self._drawn:
             self._drawn = levels[-1] if levels else None
-            self._picture.set_over(self._shapes(levels))
+            self._picture.set_over(self._shapes(levels, detector))
         self._state.value = self._status(levels, over)
         self._message.value = "".join(
             f'<div role="status">{html.escape(words)}</div>' for words in notices if words
@@ -240,23 +241,24 @@ class LiveMonitor(Shown):
                 self._followed = config
                 self._sliders.config = config
 
-    def _shapes(self, levels: list[Level]) -> Iterator[str]:
+    def _shapes(self, levels: list[Level], detector: str) -> Iterator[str]:
         if not levels:
             return
         picture = self._picture
         times_s = np.array([e.time_s for e in levels]) - levels[-1].time_s
         panels = range(len(picture.panels))
+        frame_s = DETECTORS[detector].frame_samples / SAMPLE_RATE
         for state, color in STATES.items():
-            yield picture.spans(panels, _stretches(levels, state), color, number=False)
+            spans = _stretches(levels, state, frame_s)
+            yield picture.spans(panels, spans, color, number=False)
         yield picture.line(0, times_s, np.array([e.level_dbfs for e in levels]), LEVEL)
         judge = panels[-1]
         if judge:
             yield picture.line(judge, times_s, np.array([e.score for e in levels]), LEVEL)
-        thresholds = np.array([e.threshold for e in levels])
-        config = self.session.config
-        gap = config.probability_hysteresis if judge else config.hysteresis_db
-        yield picture.line(judge, times_s, thresholds, ONSET, 'stroke-width="2"')
-        yield picture.line(judge, times_s, thresholds - gap, ONSET, 'stroke-dasharray="5 3"')
+        onset = np.array([e.threshold for e in levels])
+        offset = DETECTORS[detector].offset(onset, self.session.config)
+        yield picture.line(judge, times_s, onset, ONSET, 'stroke-width="2"')
+        yield picture.line(judge, times_s, offset, ONSET, 'stroke-dasharray="5 3"')
 
     def _status(self, levels: list[Level], over: bool) -> str:
         session = self.session
@@ -285,14 +287,19 @@ class _Stretch(NamedTuple):
     end_s: float
 
 
-def _stretches(levels: list[Level], state: str) -> list[_Stretch]:
+def _window(detector: str) -> deque[Level]:
+    """Make room for the levels of the window, one for each frame of a detector."""
+    return deque(maxlen=ceil(WINDOW_S * SAMPLE_RATE / DETECTORS[detector].frame_samples))
+
+
+def _stretches(levels: list[Level], state: str, frame_s: float) -> list[_Stretch]:
     """Find where a state lasts, in seconds before the last level."""
     now = levels[-1].time_s
     found = []
     for key, group in groupby(levels, lambda e: e.state):
         if key == state:
             times = [e.time_s for e in group]
-            found.append(_Stretch(times[0] - now, times[-1] + 0.02 - now))
+            found.append(_Stretch(times[0] - now, times[-1] + frame_s - now))
     return found
 
 

@@ -27,6 +27,8 @@ from sttlab.core import Sound
 from sttlab.evaluate.sweep import METRICS, Sweep
 from sttlab.events import Event, Transcript, Utterance
 from sttlab.trace import Trace, extremes, frame_length
+from sttlab.vad import DETECTORS
+from sttlab.vad.base import LEVEL as LEVEL_SCALE
 
 INK = "#7a7a7a"
 SOUND = "#7d93a6"
@@ -39,19 +41,6 @@ OTHER = "#cc79a7"
 CURVES = (LEVEL, ONSET, TRUTH, OTHER, FOUND)
 # Where the time from the last word to the text goes.
 DELAYS = {"silence timeout": FLOOR, "capture": OTHER, "queue": ONSET, "decode": LEVEL}
-
-# What the fields of `VadConfig` are called wherever a person meets them.
-KNOBS = {
-    "threshold_dbfs": "Threshold",
-    "margin_db": "Above the noise",
-    "hysteresis_db": "Hysteresis",
-    "probability": "Probability",
-    "probability_hysteresis": "Hysteresis",
-    "min_speech_s": "Minimum speech",
-    "silence_timeout_s": "Silence timeout",
-    "pre_roll_s": "Pre-roll",
-    "max_utterance_s": "Longest utterance",
-}
 
 WIDTH, LEFT, RIGHT = 960, 62, 10  # px of a notebook's page
 TOP, GAP, BOTTOM = 8, 10, 40
@@ -96,14 +85,25 @@ class Panel:
 
 WAVE = Panel(label="amplitude", height=80, low=-1, high=1)
 LEVELS = Panel(label="level (dBFS)", height=190, low=-83, high=0)
-PROBABILITY = Panel(label="probability", height=90, low=-0.03, high=1.03)
+SCORE_HEIGHT = 90  # px
 
 
-def trace_panels(trace: Trace, *, silero: bool) -> list[Panel]:
-    """Choose the panels for a recording: waveform, level and, if asked for, probability."""
+def score_panels(detector: str) -> list[Panel]:
+    """Give the panel for a detector's scores; none if they are levels, which have one."""
+    scale = DETECTORS[detector].scale
+    if scale == LEVEL_SCALE:
+        return []
+    label = f"{scale.label} ({scale.unit})" if scale.unit else scale.label
+    edge = 0.03 * (scale.high - scale.low)
+    low, high = scale.low - edge, scale.high + edge
+    return [Panel(label=label, height=SCORE_HEIGHT, low=low, high=high)]
+
+
+def trace_panels(trace: Trace, detector: str) -> list[Panel]:
+    """Choose the panels for a recording: waveform, level and the detector's score."""
     quiet = float(np.quantile(trace.levels, 0.02)) if len(trace.levels) else LEVELS.low
     levels = replace(LEVELS, low=max(-100.0, 10 * np.floor(quiet / 10 - 2) - 3))
-    return [WAVE, levels, PROBABILITY] if silero else [WAVE, levels]
+    return [WAVE, levels, *score_panels(detector)]
 
 
 def make_axes(
@@ -145,19 +145,19 @@ def tops(panels: Sequence[Panel]) -> list[int]:
     return above
 
 
-def draw_sound(axes: Sequence[Axes], trace: Trace) -> None:
-    """Draw the waveform, the level and, on a third axes, the probability: what doesn't change."""
+def draw_sound(axes: Sequence[Axes], trace: Trace, detector: str) -> None:
+    """Draw what doesn't change: waveform, level and, on a third axes, the detector's score."""
     columns = (WIDTH - LEFT - RIGHT) * PIXELS
     wave, levels, *rest = axes
     peak = float(np.abs(trace.samples).max(initial=0.0)) or 1.0
     wave.set_ylim(-1.05 * peak, 1.05 * peak)
     wave.yaxis.set_major_locator(MaxNLocator(3, symmetric=True))
     _band(wave, trace.samples, columns, 1 / SAMPLE_RATE, SOUND)
-    energy_frame_s = frame_length(VadConfig()) / SAMPLE_RATE
-    _band(levels, trace.levels, columns, energy_frame_s, LEVEL, "level")
+    _band(levels, trace.levels, columns, trace.step_samples / SAMPLE_RATE, LEVEL, "level")
+    kind = DETECTORS[detector]
     for ax in rest:
-        silero_frame_s = frame_length(VadConfig(detector="silero")) / SAMPLE_RATE
-        _band(ax, trace.probabilities, columns, silero_frame_s, LEVEL, "Silero")
+        frame_s = kind.frame_samples / SAMPLE_RATE
+        _band(ax, trace.heard(detector).score, columns, frame_s, LEVEL, kind.label)
 
 
 def plot_trace(
@@ -173,7 +173,7 @@ def plot_trace(
     ----------
     sound : Recording or Trace
     config : VadConfig, optional
-        With the detector "silero", its probability is plotted too.
+        A detector whose score is not the level has its score plotted too.
     labels : iterable of spans, optional
         Where people really speak.
     ax : Axes, optional
@@ -189,16 +189,17 @@ def plot_trace(
     found = trace.utterances(config)
     shaded = [ax] if ax else []
     if ax is None:
-        panels = trace_panels(trace, silero=config.detector == "silero")
-        shaded = make_axes(panels, 0, trace.duration_s)
-        draw_sound(shaded, trace)
+        shaded = make_axes(trace_panels(trace, config.detector), 0, trace.duration_s)
+        draw_sound(shaded, trace, config.detector)
         ax = shaded[1]
     else:
-        _band(ax, trace.levels, WIDTH * PIXELS, 0.02, LEVEL, "level")
+        step_s = trace.step_samples / SAMPLE_RATE
+        _band(ax, trace.levels, WIDTH * PIXELS, step_s, LEVEL, "level")
         ax.set(xlabel="time (s)", ylabel=LEVELS.label, ylim=(LEVELS.low, LEVELS.high))
     _shade(shaded, found, labels)
-    if config.detector == "energy" or len(shaded) > 1:
-        _draw_thresholds(shaded[-1] if config.detector == "silero" else ax, trace, config)
+    apart = score_panels(config.detector)
+    if not apart or len(shaded) > 1:
+        _draw_thresholds(shaded[-1] if apart else ax, trace, config)
     _legend(shaded, ax)
     return ax
 
@@ -449,12 +450,12 @@ def _name_ticks(axis: Any, values: Sequence[Any]) -> None:
 def field_words(name: str) -> str:
     """Call a field of `VadConfig` by its words and its unit."""
     unit = _unit(name)
-    return f"{_knob(name)} ({unit})" if unit else _knob(name)
+    return f"{field_label(name)} ({unit})" if unit else field_label(name)
 
 
 def setting_words(values: Mapping[str, Any]) -> str:
     """Write fields of `VadConfig` and what they hold, to be read within a line."""
-    each = [f"{_knob(n)} {value_words(v)} {_unit(n)}".strip() for n, v in values.items()]
+    each = [f"{field_label(n)} {value_words(v)} {_unit(n)}".strip() for n, v in values.items()]
     return ", ".join(map(_lower, each))
 
 
@@ -465,8 +466,9 @@ def value_words(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _knob(name: str) -> str:
-    return KNOBS.get(name, name.capitalize())
+def field_label(name: str) -> str:
+    """Call a field of `VadConfig` by its label alone."""
+    return str(_about(name)["label"])
 
 
 def _lower(words: str) -> str:
@@ -474,8 +476,11 @@ def _lower(words: str) -> str:
 
 
 def _unit(name: str) -> str:
-    unit: str = next(f.metadata.get("unit", "") for f in fields(VadConfig) if f.name == name)
-    return unit
+    return str(_about(name).get("unit", ""))
+
+
+def _about(name: str) -> Mapping[str, Any]:
+    return next(f.metadata for f in fields(VadConfig) if f.name == name)
 
 
 def _style(ax: Axes) -> None:
@@ -500,8 +505,9 @@ def _band(
 def _draw_thresholds(ax: Axes, trace: Trace, config: VadConfig) -> None:
     activity = trace.activity(config)
     times = np.arange(len(activity.onset)) * frame_length(config) / SAMPLE_RATE
-    if config.detector == "energy":
-        ax.plot(times, trace.floors, ":", color=FLOOR, lw=1.2, label="noise floor")
+    floor = trace.heard(config.detector).floor
+    if floor is not None:
+        ax.plot(times, floor, ":", color=FLOOR, lw=1.2, label="noise floor")
     ax.plot(times, activity.onset, color=ONSET, lw=1.5, label="onset threshold")
     ax.plot(times, activity.offset, "--", color=ONSET, lw=1, label="offset threshold")
 

@@ -1,4 +1,4 @@
-"""One panel of controls for `VadConfig`, used on recordings and on live sound."""
+"""One panel of controls for `VadConfig`, used on recordings and on live audio."""
 
 from __future__ import annotations
 
@@ -8,23 +8,16 @@ import weakref
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import anywidget
 import ipywidgets as widgets
 
 from sttlab.config import VadConfig
-from sttlab.notebook.plots import KNOBS, field_words
+from sttlab.notebook.plots import field_label, field_words
+from sttlab.vad import DETECTORS, deciding_fields
 
 STEPS = {"dBFS": 0.5, "dB": 0.5, "s": 0.02, "": 0.01}
-RELATIVE, FIXED, SILERO = "level above the noise", "level, fixed", "Silero"
-ONLY = {
-    "threshold_dbfs": {FIXED},
-    "margin_db": {RELATIVE},
-    "hysteresis_db": {FIXED, RELATIVE},
-    "probability": {SILERO},
-    "probability_hysteresis": {SILERO},
-}
 START_DBFS = -40.0  # of the fixed threshold, when it is first asked for
 # How far a slider reaches as long as its setting is not beyond: the bounds are far wider than what
 # is of use, and a finger needs the width.
@@ -36,6 +29,35 @@ REACH = {
     "silence_timeout_s": (0.1, 3.1),
     "pre_roll_s": (0.0, 1.0),
 }
+
+
+class Kind(NamedTuple):
+    """One of the ways to tell speech that a person may choose."""
+
+    label: str
+    doc: str
+    detector: str
+    follows: str | None = None
+    """The field that is unset, so that another one decides in its place; or None."""
+
+
+def kinds() -> list[Kind]:
+    """Give every kind of every detector.
+
+    A detector has one, or two if it uses a field that may be unset and one that counts only then.
+    """
+    found = []
+    about = {f.name: f.metadata for f in fields(VadConfig)}
+    for name, detector in DETECTORS.items():
+        relative = [f for f in detector.fields if about[f]["unless"] in detector.fields]
+        if not relative:
+            found.append(Kind(detector.label, detector.doc, name))
+        for field in relative:
+            fixed = about[field]["unless"]
+            words = f"{detector.label} {field_label(field).lower()}"
+            found.append(Kind(words, about[field]["doc"], name, fixed))
+            found.append(Kind(f"{detector.label}, fixed", about[fixed]["doc"], name))
+    return found
 
 
 class SliderNames(anywidget.AnyWidget):
@@ -85,18 +107,15 @@ class VadSliders:
         self._setting: int | None = threading.get_ident()
         # What a program set; the browser rounds it to a step and sends that back.
         self._exact: dict[str, float] = {}
+        self._kinds = {kind.label: kind for kind in kinds()}
         self.kind = widgets.ToggleButtons(
-            options=[RELATIVE, FIXED, SILERO],
-            tooltips=[
-                "speech is louder than the room by so much",
-                "speech is louder than so much",
-                "a small neural network says how likely speech is",
-            ],
+            options=list(self._kinds),
+            tooltips=[kind.doc for kind in self._kinds.values()],
             style={"button_width": "auto"},
             layout=widgets.Layout(margin="0 0 4px 0"),
         )
         self.kind.observe(self._moved, "value")
-        self.sliders = {f.name: self._slider(f) for f in fields(VadConfig) if f.name in KNOBS}
+        self.sliders = {f.name: self._slider(f) for f in fields(VadConfig) if "min" in f.metadata}
         columns = "repeat(auto-fill, minmax(400px, 1fr))"
         grid = widgets.GridBox(
             list(self.sliders.values()), layout=widgets.Layout(grid_template_columns=columns)
@@ -128,22 +147,26 @@ class VadSliders:
         """What the sliders say; setting it moves them without a word to `changed`."""
         values: dict[str, Any] = {name: slider.value for name, slider in self.sliders.items()}
         values |= self._exact
-        if self.kind.value == SILERO:
-            values |= {"detector": "silero", "threshold_dbfs": self._hidden_dbfs}
-        elif self.kind.value == RELATIVE:
-            values["threshold_dbfs"] = None
+        kind = self._kinds[self.kind.value]
+        values["detector"] = kind.detector
+        if kind.follows:
+            values[kind.follows] = None
+        for name in self._hidden.keys() - set(DETECTORS[kind.detector].fields):
+            values[name] = self._hidden[name]
         return VadConfig(**values)
 
     @config.setter
     def config(self, config: VadConfig) -> None:
-        self._hidden_dbfs = config.threshold_dbfs
-        kind = RELATIVE if config.threshold_dbfs is None else FIXED
+        # What may be unset is kept while a detector is chosen that doesn't use it.
+        self._hidden = {
+            f.name: getattr(config, f.name) for f in fields(config) if f.default is None
+        }
         self._setting = threading.get_ident()
         try:
             for name in self.sliders:
                 if getattr(config, name) is not None:
                     self._move(name, getattr(config, name))
-            self.kind.value = SILERO if config.detector == "silero" else kind
+            self.kind.value = next(k.label for k in self._kinds.values() if _stands_for(k, config))
         finally:
             self._setting = None
         self._arrange()
@@ -169,6 +192,14 @@ class VadSliders:
             changed()
 
     def _arrange(self) -> None:
+        config = self.config
+        shown = deciding_fields(config)
         for name, slider in self.sliders.items():
-            hidden = self.kind.value not in ONLY.get(name, {self.kind.value})
+            hidden = name not in shown or getattr(config, name) is None
             slider.layout.display = "none" if hidden else None
+
+
+def _stands_for(kind: Kind, config: VadConfig) -> bool:
+    if kind.detector != config.detector:
+        return False
+    return kind.follows is None or getattr(config, kind.follows) is None

@@ -28,10 +28,18 @@ from sttlab.live.session import Session
 from sttlab.live.worker import Answer, AsrWorker, Job, Priority
 from sttlab.notebook.painter import Painter, Shown, make_button, on_change
 from sttlab.notebook.picture import STYLE, Picture, legend
-from sttlab.notebook.plots import FLOOR, KNOBS, ONSET, TRUTH, draw_sound, trace_panels
+from sttlab.notebook.plots import (
+    FLOOR,
+    ONSET,
+    TRUTH,
+    draw_sound,
+    field_label,
+    score_panels,
+    trace_panels,
+)
 from sttlab.notebook.sliders import VadSliders
 from sttlab.trace import Trace, extremes, frame_length
-from sttlab.vad import require_detector
+from sttlab.vad import DETECTORS, deciding_fields, require_detector
 from sttlab.vad.energy import calibrate
 
 ROWS = 8  # on a page
@@ -57,7 +65,6 @@ SCORES = {  # heading, and what it means
 }
 MORE_IS_BETTER = ("precision", "recall")
 NOT_JUDGED = ("utterances", "found")
-DETECTORS = {"energy": "by level", "silero": "Silero"}
 TOO_MUCH = 0.03  # of all speech missed, to be advised about
 NOISY = 0.1  # of the time without speech
 GAP_S = 0.2  # around labels, which are not exact
@@ -115,7 +122,10 @@ class VadTuner(Shown):
         self._painter = Painter(self._paint)
         self._texts.on_text(self._painter.request)
         self._first_scores: Scores | None = None
-        self._silero = False  # whether the picture has a panel for it
+        # The detectors that stand beside each other, of those asked for: the last one whose score
+        # is the level, and the last one whose score has a panel of its own; None if there was none.
+        self._by_level = VadConfig().detector
+        self._by_score: str | None = None
         self._utterances = lru_cache(maxsize=8)(self.trace.utterances)
         self._silence = lru_cache(maxsize=2)(partial(VadTuner._find_silence, weakref.proxy(self)))
         self._build()
@@ -281,51 +291,60 @@ class VadTuner(Shown):
             row.fill(i, found[i] if i < len(found) else None, self._texts)
 
     def _set_panels(self, config: VadConfig) -> None:
-        """Draw the still layer, at first and when Silero's panel is asked for."""
-        if hasattr(self._picture, "panels") and (self._silero or config.detector != "silero"):
-            return
-        self._silero = config.detector == "silero"
-        if self._silero:
-            self._say("Silero is listening …")
-            _ = self.trace.probabilities
+        """Draw the still layer, at first and when another detector's panel is asked for."""
+        drawn = hasattr(self._picture, "panels")
+        if not score_panels(config.detector):
+            self._by_level = config.detector
+        elif config.detector != self._by_score:
+            self._say(f"{DETECTORS[config.detector].label} is listening …")
+            self.trace.heard(config.detector)
+            self._by_score, drawn = config.detector, False
             self._say("")
-        panels = trace_panels(self.trace, silero=self._silero)
-        self._picture.set_axes(panels, 0, self.trace.duration_s, self._draw_sound)
+        if not drawn:
+            panels = trace_panels(self.trace, self._by_score or self._by_level)
+            self._picture.set_axes(panels, 0, self.trace.duration_s, self._draw_sound)
+
+    def _beside(self, config: VadConfig) -> VadConfig | None:
+        """Give the settings with the detector that the chosen one stands beside, if any."""
+        if self._by_score is None:
+            return None
+        chosen = config.detector == self._by_score
+        return replace(config, detector=self._by_level if chosen else self._by_score)
 
     def _draw_sound(self, axes: list[Axes]) -> None:
-        draw_sound(axes, self.trace)
+        draw_sound(axes, self.trace, self._by_score or self._by_level)
         for ax in axes[:2]:
             for span in self._labels or ():
                 ax.axvspan(span.start_s, span.end_s, 0, 0.04, color=TRUTH, lw=0)
 
     def _shapes(self, config: VadConfig, found: list[Utterance]) -> list[str]:
-        """Draw thresholds and utterances; with Silero's panel, those of both detectors."""
-        picture = self._picture
-        chosen = 2 if config.detector == "silero" else 1
-        shapes = [picture.spans([0, chosen], found, number=True)]
-        if self._silero:
-            other: Any = "energy" if config.detector == "silero" else "silero"
-            rest = self._utterances(_with_detector(config, other))
-            shapes.append(picture.spans([3 - chosen], rest, FLOOR, number=False))
-            onset = config.probability
-            offset = onset - config.probability_hysteresis
-            shapes.append(picture.level(2, onset, ONSET, 'stroke-width="2"'))
-            shapes.append(picture.level(2, offset, ONSET, 'stroke-dasharray="5 3"'))
-        activity = self.trace.activity(_with_detector(config, "energy"))
-        times_s, onset_dbfs = self._thinned(activity.onset)
-        _, floor = self._thinned(self.trace.floors)
-        shapes += [
-            picture.line(1, times_s, floor, FLOOR, 'stroke-dasharray="1.5 3"'),
-            picture.line(1, times_s, onset_dbfs, ONSET, 'stroke-width="2"'),
-            picture.line(
-                1, times_s, onset_dbfs - config.hysteresis_db, ONSET, 'stroke-dasharray="5 3"'
-            ),
-        ]
-        return shapes
+        """Draw thresholds and utterances; with two detectors, those of both."""
+        chosen = 2 if config.detector == self._by_score else 1
+        shapes = [self._picture.spans([0, chosen], found, number=True)]
+        beside = self._beside(config)
+        if beside is not None:
+            rest = self._utterances(beside)
+            shapes.append(self._picture.spans([3 - chosen], rest, FLOOR, number=False))
+            shapes += self._thresholds(3 - chosen, beside)
+        return shapes + self._thresholds(chosen, config)
 
-    def _thinned(self, curve: Any) -> tuple[Any, Any]:
-        at, _, high = extremes(curve, LINES)
-        return np.asarray(at) * frame_length(VadConfig()) / SAMPLE_RATE, high
+    def _thresholds(self, panel: int, config: VadConfig) -> list[str]:
+        """Draw where speech begins and ends, and the noise floor if the detector follows it."""
+        floor = self.trace.heard(config.detector).floor
+        activity = self.trace.activity(config)
+        frame_s = frame_length(config) / SAMPLE_RATE
+        curves = [
+            (floor, FLOOR, 'stroke-dasharray="1.5 3"'),
+            (activity.onset, ONSET, 'stroke-width="2"'),
+            (activity.offset, ONSET, 'stroke-dasharray="5 3"'),
+        ]
+        shapes = []
+        for curve, color, style in curves:
+            if curve is not None:
+                at, _, high = extremes(curve, LINES)
+                times_s, values = np.asarray(at) * frame_s, high.astype(np.float64)
+                shapes.append(self._picture.line(panel, times_s, values, color, style))
+        return shapes
 
     def _counts(self, found: list[Utterance]) -> str:
         spoken_s = sum(u.duration_s for u in found)
@@ -344,9 +363,9 @@ class VadTuner(Shown):
         if self._first_scores is None:
             self._first_scores = now
         rows = {"now": now, "at first": self._first_scores}
-        if self._silero:
-            other: Any = "energy" if config.detector == "silero" else "silero"
-            rows[DETECTORS[other]] = self._score(self._utterances(_with_detector(config, other)))
+        beside = self._beside(config)
+        if beside is not None:
+            rows[f"by {DETECTORS[beside.detector].label}"] = self._score(self._utterances(beside))
         heads = "".join(f'<th title="{doc}">{words}</th>' for words, doc in SCORES.values())
         before = self._first_scores.figures()
         lines = "".join(_score_line(name, s.figures(), before) for name, s in rows.items())
@@ -508,17 +527,21 @@ def _change(key: str, value: float, before: float) -> str:
 
 def _advice(scores: Scores, noise: float, config: VadConfig) -> str:
     """Say what is worst, and what to move; see `VadTuner._noise` for `noise`."""
-    fixed = "threshold_dbfs" if config.threshold_dbfs is not None else "margin_db"
-    name = KNOBS["probability" if config.detector == "silero" else fixed]
+    used = deciding_fields(config)
+    name = next(
+        field_label(field)
+        for field in DETECTORS[config.detector].fields
+        if field in used and getattr(config, field) is not None
+    )
     figures = scores.figures()
     clipped_ms, delay_ms = figures["onset_clipped_p90_ms"], figures["endpoint_delay_median_ms"]
     missed_s = scores.speech_s - scores.hit_s
-    if config.detector == "silero":
-        rather = ""
-    elif config.threshold_dbfs is None:
+    rather = ""
+    if "margin_db" in used:
         rather = ", or press <b>Calibrate</b>"
-    else:
-        rather = ", or take <b>Silero</b>"
+    elif not score_panels(config.detector):
+        others = [d.label for d in DETECTORS.values() if score_panels(d.name)]
+        rather = "".join(f", or take <b>{html.escape(label)}</b>" for label in others[:1])
     known = [
         (
             scores.missed or scores.missed_speech_rate > TOO_MUCH,
@@ -533,22 +556,22 @@ def _advice(scores: Scores, noise: float, config: VadConfig) -> str:
         (
             scores.false,
             f"{scores.false} utterances hold no speech",
-            f"<b>{KNOBS['min_speech_s']}</b> up, or <b>{name}</b>",
+            f"<b>{field_label('min_speech_s')}</b> up, or <b>{name}</b>",
         ),
         (
             scores.merged,
             f"{scores.merged} utterances run together",
-            f"<b>{KNOBS['silence_timeout_s']}</b> down",
+            f"<b>{field_label('silence_timeout_s')}</b> down",
         ),
         (
             scores.fragmented or scores.cut_off,
             f"{max(scores.fragmented, scores.cut_off)} utterances are torn or cut off",
-            f"<b>{KNOBS['silence_timeout_s']}</b> up",
+            f"<b>{field_label('silence_timeout_s')}</b> up",
         ),
         (
             clipped_ms > CLIPPED_MS,
             f"Beginnings are clipped by up to {clipped_ms:.0f} ms",
-            f"<b>{KNOBS['pre_roll_s']}</b> up",
+            f"<b>{field_label('pre_roll_s')}</b> up",
         ),
     ]
     wrong = [f"{symptom}: move {remedy}." for there, symptom, remedy in known if there]
@@ -556,13 +579,9 @@ def _advice(scores: Scores, noise: float, config: VadConfig) -> str:
         return wrong[0]
     wait = "" if math.isnan(delay_ms) else f", and each text waits {delay_ms:.0f} ms for its end"
     return (
-        f"By the labels, nothing is wrong{wait}: <b>{KNOBS['silence_timeout_s']}</b> down is "
+        f"By the labels, nothing is wrong{wait}: <b>{field_label('silence_timeout_s')}</b> down is "
         "quicker, until utterances are torn."
     )
-
-
-def _with_detector(config: VadConfig, detector: Any) -> VadConfig:
-    return replace(config, detector=detector)
 
 
 def _autoplay(utterance: Utterance) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing
 from dataclasses import Field, fields
 from types import NoneType, UnionType
-from typing import Any
+from typing import Any, Literal
 
 from sttlab.config import VadConfig
 from sttlab.events import Segment, Word
@@ -13,6 +13,7 @@ from sttlab.server.protocol import (
     FILE_SENT,
     SENT,
     USE,
+    Detector,
     End,
     Hello,
     Set,
@@ -22,6 +23,8 @@ from sttlab.server.protocol import (
     Using,
     settings,
 )
+from sttlab.vad import DETECTORS
+from sttlab.vad.base import Scale
 
 EVENTS = tuple(dict.fromkeys((*SENT, *FILE_SENT)))
 
@@ -48,6 +51,7 @@ def schema() -> dict[str, Any]:
         message["additionalProperties"] = False
     config = definitions["VadConfig"]
     config["additionalProperties"] = False
+    config["properties"]["detector"]["enum"] = list(DETECTORS)
     changes = {**config, "required": []}
     plain_text = {"event": {"const": "transcript"}, "text": {"type": "string"}}
     return {
@@ -109,7 +113,7 @@ def markdown() -> str:
     }
     rows += [f"| `{text}` | {_summary(kind, whole=True)} |" for text, kind in sent.items()]
     rows += ["", "| part | fields |", "| --- | --- |"]
-    for part in (VadConfig, Using, Setting, Segment, Word):
+    for part in (VadConfig, Using, Setting, Detector, Scale, Segment, Word):
         rows.append(f"| {part.__name__} | {', '.join(_field(part, f) for f in fields(part))} |")
     return "\n".join(rows) + "\n"
 
@@ -121,6 +125,8 @@ def _summary(kind: type, whole: bool = False) -> str:
 
 def _field(owner: type, f: Field[Any]) -> str:
     hint = typing.get_type_hints(owner)[f.name]
+    if (owner, f.name) == (VadConfig, "detector"):
+        hint = Literal[tuple(DETECTORS)]
     doc = f" ({f.metadata['doc']})" if "doc" in f.metadata else ""
     return f"`{f.name}` {_type_name(hint)}{doc}"
 

@@ -9,15 +9,17 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
+from sttlab.audio import SAMPLE_RATE
 from sttlab.config import VadConfig
 from sttlab.events import Event, Level, Partial, Transcript
 from sttlab.live.session import Session
 from sttlab.server import protocol
 from sttlab.server.connection import Connection
 from sttlab.server.protocol import Hello, State
+from sttlab.vad import DETECTORS
 
 MISSED_MESSAGES = 1000  # transcripts kept for clients that reconnect
-LEVELS_EVERY = 3  # of 50 frames a second
+LEVELS_EVERY_S = 0.06  # quicker than the eye
 _ANY = VadConfig()
 
 
@@ -136,7 +138,8 @@ class Feed:
             return self.partials  # else another server's clients want them
         if isinstance(event, Level):
             self._levels += 1
-            return self._levels % LEVELS_EVERY == 0
+            frame_s = DETECTORS[self._session.config.detector].frame_samples / SAMPLE_RATE
+            return self._levels % max(1, round(LEVELS_EVERY_S / frame_s)) == 0
         return True
 
     def _broadcast(self, event: Event, start: int) -> None:

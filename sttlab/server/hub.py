@@ -165,7 +165,12 @@ class Hub:
     def _hello(self) -> Hello:
         state = self._state()
         told = {f.name: getattr(state, f.name) for f in fields(State)}
-        return Hello(**told, locked=self.control.locked, settings=protocol.settings())
+        return Hello(
+            **told,
+            locked=self.control.locked,
+            settings=protocol.settings(),
+            detectors=protocol.detectors(),
+        )
 
     # -- beginning and end --------------------------------------------------------------------
 

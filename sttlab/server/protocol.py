@@ -8,14 +8,13 @@ A plain client gets ``{"event": "transcript", "text": "..."}`` and nothing else.
 from __future__ import annotations
 
 import json
-import typing
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from functools import lru_cache
 from types import NoneType
 from typing import Any, ClassVar, TypeAlias
 
 from sttlab import events
+from sttlab.audio import SAMPLE_RATE
 from sttlab.config import VadConfig, from_dict
 from sttlab.errors import ConfigError
 from sttlab.events import (
@@ -27,9 +26,12 @@ from sttlab.events import (
     TranscriptionFailed,
     Utterance,
 )
+from sttlab.vad import DETECTORS, detectors_using
+from sttlab.vad.base import Scale
 
 VERSION = 1
 MAX_FILE_BYTES = 1 << 30
+ABOUT = ("label", "doc", "unit", "min", "max", "unless")  # of a field's metadata
 LONGEST_MESSAGE = 400  # characters of a refusal, which may quote what was sent
 
 
@@ -63,15 +65,30 @@ class State(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What a field of the settings may hold, for sliders."""
+    """What a field of the settings is and may hold, for sliders."""
 
     default: float | str | None
+    label: str = ""
     doc: str = ""
     unit: str = ""
     min: float | None = None
     max: float | None = None
     choices: tuple[str, ...] = ()
     null: bool = False
+    detectors: tuple[str, ...] = field(default=(), metadata={"doc": "with which it matters"})
+    unless: str | None = field(
+        default=None, metadata={"doc": "a field that is null while this one matters"}
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detector:
+    """What a detector is, for people, and what the scores of `level` events are with it."""
+
+    label: str
+    doc: str
+    frame_s: float = field(metadata={"doc": "from one score to the next"})
+    scale: Scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +99,7 @@ class Hello(State):
     version: int = VERSION
     locked: bool = field(metadata={"doc": "whether `set` and `use` are refused"})
     settings: dict[str, Setting]
+    detectors: dict[str, Detector]
     max_file_bytes: int = field(default=MAX_FILE_BYTES, metadata={"doc": "that `/files` takes"})
 
 
@@ -263,21 +281,28 @@ def change(config: VadConfig, changes: Mapping[str, Any]) -> VadConfig:
     return changed
 
 
-@lru_cache
 def settings() -> dict[str, Setting]:
-    """What each field of VadConfig may hold."""
-    hints = typing.get_type_hints(VadConfig)
-    return {
-        f.name: Setting(
+    """What each field of VadConfig is and may hold."""
+    found = {}
+    for f in fields(VadConfig):
+        about = {key: f.metadata[key] for key in ABOUT if key in f.metadata}
+        found[f.name] = Setting(
             default=f.default,  # type: ignore[arg-type]
-            doc=f.metadata.get("doc", ""),
-            unit=f.metadata.get("unit", ""),
-            min=f.metadata.get("min"),
-            max=f.metadata.get("max"),
-            choices=typing.get_args(hints[f.name]) if "min" not in f.metadata else (),
-            null=NoneType in typing.get_args(hints[f.name]),
+            null=f.default is None,
+            choices=tuple(DETECTORS) if f.name == "detector" else (),
+            detectors=detectors_using(f.name),
+            **about,
         )
-        for f in fields(VadConfig)
+    return found
+
+
+def detectors() -> dict[str, Detector]:
+    """What each detector is, by its name."""
+    return {
+        name: Detector(
+            label=d.label, doc=d.doc, frame_s=d.frame_samples / SAMPLE_RATE, scale=d.scale
+        )
+        for name, d in DETECTORS.items()
     }
 
 

@@ -1,7 +1,38 @@
-"""Whether a frame is speech."""
+"""Whether a frame is speech: the detectors that there are, and what each uses of the settings.
+
+A new detector needs one file and one line at the end of this one; the command line, the page,
+`/ws` and the notebook's widgets then offer it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
 
 from sttlab.config import VadConfig
+from sttlab.errors import ConfigError
 from sttlab.vad.base import VoiceDetector
+from sttlab.vad.energy import EnergyVad
+from sttlab.vad.silero import SileroVad
+
+DETECTORS: dict[str, type[VoiceDetector]] = {}
+"""Every registered detector by its name, in the order in which people are offered them."""
+
+
+def register(detector: type[VoiceDetector]) -> None:
+    """Make a detector known, so that `VadConfig.detector` may name it.
+
+    Raises
+    ------
+    ConfigError
+        If its name is taken, or a field that it uses is not one of `VadConfig`.
+    """
+    if DETECTORS.get(detector.name, detector) is not detector:
+        raise ConfigError(f"there is a detector {detector.name!r} already: choose another name")
+    known = {f.name for f in fields(VadConfig)} - {"detector"}
+    for name in detector.fields:
+        if name not in known:
+            raise ConfigError(f"the detector {detector.name} uses {name!r}, not a field it may")
+    DETECTORS[detector.name] = detector
 
 
 def make_detector(config: VadConfig) -> VoiceDetector:
@@ -12,18 +43,37 @@ def make_detector(config: VadConfig) -> VoiceDetector:
     MissingExtra
         If its packages are not installed.
     """
-    if config.detector == "silero":
-        from sttlab.vad.silero import SileroVad
-
-        return SileroVad(config)
-    from sttlab.vad.energy import EnergyVad
-
-    return EnergyVad(config)
+    return DETECTORS[config.detector](config)
 
 
 def require_detector(config: VadConfig) -> None:
     """Raise what `make_detector` would if packages are missing, without loading anything."""
-    if config.detector == "silero":
-        from sttlab.vad.silero import model_path
+    DETECTORS[config.detector].require()
 
-        model_path()
+
+def detectors_using(name: str) -> tuple[str, ...]:
+    """Name the detectors with which a field of `VadConfig` matters.
+
+    A field that no detector uses is the endpointer's, and matters with all of them.
+    """
+    using = tuple(d.name for d in DETECTORS.values() if name in d.fields)
+    return using or tuple(DETECTORS)
+
+
+def deciding_fields(config: VadConfig) -> set[str]:
+    """Name the fields of `config` that decide something: the others could be anything."""
+    return {
+        f.name
+        for f in fields(config)
+        if config.detector in detectors_using(f.name) and not _is_overruled(f.name, config)
+    }
+
+
+def _is_overruled(name: str, config: VadConfig) -> bool:
+    """Whether a field counts only while another one is unset, and that one is set."""
+    (other,) = (f.metadata.get("unless") for f in fields(config) if f.name == name)
+    return other is not None and getattr(config, other) is not None
+
+
+register(EnergyVad)
+register(SileroVad)

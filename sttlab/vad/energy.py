@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sttlab.audio import FLOOR_DBFS, SAMPLE_RATE, to_dbfs
 from sttlab.config import VadConfig
 from sttlab.errors import ConfigError
-from sttlab.vad.base import Activity
+from sttlab.vad.base import LEVEL, Heard, VoiceDetector
 
 FRAME_SAMPLES = 320  # 20 ms
 CHUNK_FRAMES = 25  # half a second
@@ -90,28 +90,37 @@ class NoiseFloor:
         return np.repeat(floors, CHUNK_FRAMES)[before : before + len(levels)]
 
 
-class EnergyVad:
-    """Detector by level. See `VadConfig` for what it is told, `VoiceDetector` for what it does."""
+class EnergyVad(VoiceDetector):
+    """Detector by level, against a fixed threshold or one above the noise floor."""
 
+    name = "energy"
+    label = "level"
+    doc = "speech is louder than the room, or than a fixed level"
     frame_samples = FRAME_SAMPLES
+    scale = LEVEL
+    fields = ("threshold_dbfs", "margin_db", "hysteresis_db")
 
     def __init__(self, config: VadConfig) -> None:
-        self.config = config
+        super().__init__(config)
         self._floor = NoiseFloor()
 
-    def process(self, frames: NDArray[np.float32]) -> Activity:
-        """Judge the next n frames; see `VoiceDetector.process`."""
+    def hear(self, frames: NDArray[np.float32]) -> Heard:
+        """Measure the level of the next n frames; see `VoiceDetector.hear`."""
         levels = frame_levels(frames)
-        floors = self._floor.follow(levels)
-        onset = onset_dbfs(floors, self.config)
-        return Activity(levels, levels, onset, onset - self.config.hysteresis_db)
+        return Heard(levels, levels, self._floor.follow(levels))
 
+    @staticmethod
+    def onset(heard: Heard, config: VadConfig) -> NDArray[np.float64]:
+        """Level at which speech begins, in dBFS."""
+        if config.threshold_dbfs is not None:
+            return np.full(len(heard.score), config.threshold_dbfs)
+        assert heard.floor is not None
+        return np.maximum(heard.floor + config.margin_db, LOWEST_THRESHOLD_DBFS)
 
-def onset_dbfs(floors: NDArray[np.float64], config: VadConfig) -> NDArray[np.float64]:
-    """Level at which speech begins, given the noise floor of each frame, both in dBFS."""
-    if config.threshold_dbfs is not None:
-        return np.full(len(floors), config.threshold_dbfs)
-    return np.maximum(floors + config.margin_db, LOWEST_THRESHOLD_DBFS)
+    @staticmethod
+    def offset(onset: NDArray[np.float64], config: VadConfig) -> NDArray[np.float64]:
+        """Level below which speech ends, in dBFS."""
+        return onset - config.hysteresis_db
 
 
 def calibrate(samples: NDArray[np.float32], config: VadConfig | None = None) -> VadConfig:

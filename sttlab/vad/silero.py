@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from sttlab.audio import SAMPLE_RATE
 from sttlab.config import VadConfig
 from sttlab.errors import MissingExtra, ModelError
-from sttlab.vad.base import Activity
+from sttlab.vad.base import Heard, Scale, VoiceDetector
 from sttlab.vad.energy import frame_levels
 
 FRAME_SAMPLES = 512  # 32 ms, the only length the network takes at 16 kHz
-CONTEXT_SAMPLES = 64  # of the frame before, which it wants to hear again
-LOWEST_OFFSET = 0.01  # it never says quite 0, so a lower one would never end an utterance
+CONTEXT_SAMPLES = 64  # of the frame before, which the network takes again
+LOWEST_OFFSET = 0.01  # the network never says quite 0, so a lower one would never end speech
 
 
 def model_path() -> Path:
@@ -44,10 +44,10 @@ def model_path() -> Path:
     return path
 
 
-class SileroVad:
-    """Detector by probability. See `VadConfig` for what it is told, `VoiceDetector` for the rest.
+class SileroVad(VoiceDetector):
+    """Detector by the probability of speech.
 
-    Takes about 0.15 ms a frame on one core, 0.3 s for a minute of sound.
+    Takes about 0.15 ms a frame on one core, 0.3 s for a minute of audio.
 
     Raises
     ------
@@ -55,15 +55,21 @@ class SileroVad:
         If the extra `silero` is not installed.
     """
 
+    name = "silero"
+    label = "Silero"
+    doc = "a small neural network says how likely speech is"
     frame_samples = FRAME_SAMPLES
+    scale = Scale(label="probability", unit="", low=0.0, high=1.0)
+    fields = ("probability", "probability_hysteresis")
+    extra = "silero"
 
     def __init__(self, config: VadConfig) -> None:
+        super().__init__(config)
         path = model_path()
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self.config = config
         self._network = onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"]
         )
@@ -71,10 +77,25 @@ class SileroVad:
         self._context = np.zeros(CONTEXT_SAMPLES, np.float32)
         self._rate = np.array(SAMPLE_RATE, np.int64)
 
-    def process(self, frames: NDArray[np.float32]) -> Activity:
-        """Judge the next n frames; see `VoiceDetector.process`."""
+    @classmethod
+    def require(cls) -> None:
+        """Raise MissingExtra if silero-vad or onnxruntime is not installed."""
+        model_path()
+
+    def hear(self, frames: NDArray[np.float32]) -> Heard:
+        """Ask the network about the next n frames; see `VoiceDetector.hear`."""
         scores = np.array([self._probability(frame) for frame in frames], np.float64)
-        return silero_activity(frame_levels(frames), scores, self.config)
+        return Heard(frame_levels(frames), scores)
+
+    @staticmethod
+    def onset(heard: Heard, config: VadConfig) -> NDArray[np.float64]:
+        """Probability at which speech begins."""
+        return np.full(len(heard.score), config.probability)
+
+    @staticmethod
+    def offset(onset: NDArray[np.float64], config: VadConfig) -> NDArray[np.float64]:
+        """Probability below which speech ends."""
+        return np.maximum(onset - config.probability_hysteresis, LOWEST_OFFSET)
 
     def _probability(self, frame: NDArray[np.float32]) -> float:
         heard = np.concatenate([self._context, frame])[np.newaxis]
@@ -83,12 +104,3 @@ class SileroVad:
         )
         self._context = frame[-CONTEXT_SAMPLES:].copy()
         return float(output[0, 0])
-
-
-def silero_activity(
-    levels: NDArray[np.float64], scores: NDArray[np.float64], config: VadConfig
-) -> Activity:
-    """Put the thresholds of `config` beside the levels and probabilities of n frames."""
-    onset = np.full(len(scores), config.probability)
-    offset = max(config.probability - config.probability_hysteresis, LOWEST_OFFSET)
-    return Activity(levels, scores, onset, np.full(len(scores), offset))

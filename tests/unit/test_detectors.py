@@ -1,18 +1,25 @@
 """What every voice detector keeps to."""
 
+import importlib.util
 import itertools
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from sttlab.audio import SAMPLE_RATE
-from sttlab.config import VadConfig
-from sttlab.vad import make_detector
+from sttlab.config import Config, VadConfig
+from sttlab.errors import MissingExtra
+from sttlab.trace import Trace
+from sttlab.vad import DETECTORS, make_detector, require_detector
 
-DETECTORS = ["energy", pytest.param("silero", marks=pytest.mark.needs("silero"))]
+KNOWN = [
+    pytest.param(name, marks=[pytest.mark.needs(detector.extra)] if detector.extra else [])
+    for name, detector in DETECTORS.items()
+]
 
 
-@pytest.fixture(params=DETECTORS)
+@pytest.fixture(params=KNOWN)
 def config(request):
     return VadConfig(detector=request.param)
 
@@ -78,3 +85,72 @@ def test_extremes_are_judged(config):
     for samples in (np.zeros(8000, np.float32), np.ones(8000, np.float32), noise(0.5, 40)):
         scores = detector.process(frames_of(samples, detector)).score
         assert np.isfinite(scores).all()
+
+
+def test_a_detector_describes_itself(config):
+    detector = DETECTORS[config.detector]
+    assert detector.name == config.detector
+    assert detector.label
+    assert detector.doc
+    assert detector.frame_samples > 0
+    assert detector.scale.low < detector.scale.high
+    about = {f.name: f.metadata for f in fields(VadConfig)}
+    assert all("min" in about[name] for name in detector.fields)
+    labels = [other.label for other in DETECTORS.values()]
+    assert labels.count(detector.label) == 1
+
+
+def other_value(name):
+    """A value of a field that is not its default."""
+    (f,) = (f for f in fields(VadConfig) if f.name == name)
+    least, most = f.metadata["min"], f.metadata["max"]
+    return (least + most) / 2 if f.default != (least + most) / 2 else least
+
+
+@pytest.mark.parametrize("name", [f.name for f in fields(VadConfig) if f.name != "detector"])
+def test_only_the_fields_that_it_names_move_its_thresholds(config, name):
+    detector = DETECTORS[config.detector]
+    heard = make_detector(config).hear(frames_of(noise(1), detector))
+    before = detector.judge(heard, config)
+    after = detector.judge(heard, replace(config, **{name: other_value(name)}))
+    moved = not (
+        np.array_equal(before.onset, after.onset) and np.array_equal(before.offset, after.offset)
+    )
+    assert moved == (name in detector.fields)
+    assert np.array_equal(before.score, after.score)
+
+
+def test_what_is_heard_once_is_judged_as_it_is_live(config):
+    detector = make_detector(config)
+    frames = frames_of(noise(2), detector)
+    trace = Trace(Samples(frames.ravel()))
+    for one, other in zip(
+        columns(detector.process(frames)), columns(trace.activity(config)), strict=True
+    ):
+        assert np.array_equal(one, other)
+
+
+class Samples:
+    def __init__(self, samples):
+        self.samples = samples
+
+
+def test_the_monitor_finds_the_offset_from_the_onset(config):
+    detector = make_detector(config)
+    activity = detector.process(frames_of(noise(1), detector))
+    assert np.array_equal(activity.offset, detector.offset(activity.onset, config))
+
+
+def test_packages_that_it_needs_are_asked_for_by_their_extra(config, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, package=None: None)
+    if DETECTORS[config.detector].extra is None:
+        require_detector(config)
+    else:
+        with pytest.raises(MissingExtra, match=f"sttlab.{DETECTORS[config.detector].extra}"):
+            require_detector(config)
+
+
+def test_a_settings_file_may_name_it(config, tmp_path):
+    path = tmp_path / "settings.toml"
+    Config(vad=config).save(path)
+    assert Config.load(path).vad == config

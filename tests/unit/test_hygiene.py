@@ -47,7 +47,8 @@ TIERS = (
 APART = {("server", "notebook"), ("notebook", "server")} | {
     (a, b) for a in TIERS[1] for b in TIERS[1] if a != b and (a, b) != ("endpoint", "vad")
 }
-ALLOWED = {("notebook", "sttlab.server.launch")}
+# Detectors say themselves what `VadConfig.detector` may name, so that none is named elsewhere.
+ALLOWED = {("notebook", "sttlab.server.launch"), ("config", "sttlab.vad.DETECTORS")}
 
 HEAVY = {
     *("torch", "whisper", "numba", "faster_whisper", "ctranslate2", "silero_vad", "onnxruntime"),
@@ -122,6 +123,8 @@ def test_every_part_has_its_place() -> None:
         ("sttlab.vad.energy", "sttlab.endpoint.EndpointState", False),
         ("sttlab.capture.file", "sttlab.live.session.Session", False),
         ("sttlab.capture.file", "sttlab.engines.base", False),
+        ("sttlab.config", "sttlab.vad.DETECTORS", True),
+        ("sttlab.config", "sttlab.vad.energy", False),
         ("sttlab.notebook.live", "sttlab.server.launch.launch_server", True),
         ("sttlab.notebook.live", "sttlab.server.app.create_app", False),
         ("sttlab.server.app", "sttlab.notebook.live", False),

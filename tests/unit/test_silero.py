@@ -116,7 +116,7 @@ def test_says_what_to_install_when_it_is_missing(monkeypatch):
 
 def test_settings_are_checked():
     with pytest.raises(ConfigError, match="detector must be energy or silero, not 'loud'"):
-        VadConfig(detector="loud")  # type: ignore[arg-type]
+        VadConfig(detector="loud")
     with pytest.raises(ConfigError, match=r"probability must be between 0\.02"):
         VadConfig(probability=1)
 
