@@ -45,6 +45,7 @@ function onMessage(message) {
   switch (message.event) {
     case "hello":
       settings.begin(message);
+      meter.setDetectors(message.detectors);
       files.maxBytes = message.max_file_bytes;
       begin(message);
       mine.onHello();

@@ -3,17 +3,13 @@
 const BAR_PX = 3;
 const STEP_PX = 5;
 const MOST_BARS = 400;
-const SCALES = {
-  energy: { low: -75, high: -10 }, // dBFS
-  silero: { low: 0, high: 1 }, // probability
-};
-
 /**
  * Draw `level` messages into an element that holds a canvas.
  *
  * @param {HTMLElement} element with role "meter"
- * @returns {{add: (message: object) => void, setDetector: (name: string) => void,
- *   threshold: () => number, recolor: () => void, clear: () => void}}
+ * @returns {{add: (message: object) => void, setDetectors: (known: object) => void,
+ *   setDetector: (name: string) => void, threshold: () => number, recolor: () => void,
+ *   clear: () => void}} `setDetectors` takes those of `hello`, by name
  */
 export function createMeter(element) {
   const canvas = element.querySelector("canvas");
@@ -21,7 +17,9 @@ export function createMeter(element) {
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   const dark = matchMedia("(prefers-color-scheme: dark)");
   let levels = [];
-  let scale = SCALES.energy;
+  let detectors = {};
+  let detector = "";
+  let scale = { label: "level", unit: "dBFS", low: -75, high: -10 }; // until the server says
   let colors = {};
   let asked = 0;
   let toldAt = 0;
@@ -37,11 +35,14 @@ export function createMeter(element) {
     const now = Date.now();
     if (now - toldAt < 1000) return;
     toldAt = now;
-    const isLevel = scale === SCALES.energy;
-    const heard = isLevel ? `${Math.round(level_dbfs)} dBFS` : `speech ${percent(score)}`;
-    const limit = isLevel ? `${Math.round(threshold)} dBFS` : percent(threshold);
+    const heard = scale.unit ? write(score) : `${scale.label} ${write(score)}`;
     element.setAttribute("aria-valuenow", Math.round(level_dbfs));
-    element.setAttribute("aria-valuetext", `${heard}, threshold ${limit}`);
+    element.setAttribute("aria-valuetext", `${heard}, threshold ${write(threshold)}`);
+  }
+
+  /** A score without a unit is a part of one. */
+  function write(value) {
+    return scale.unit ? `${Math.round(value)} ${scale.unit}` : `${Math.round(100 * value)} %`;
   }
 
   function draw() {
@@ -129,18 +130,17 @@ export function createMeter(element) {
     add,
     recolor: readColors,
     threshold: () => levels.at(-1)?.threshold ?? -50,
+    setDetectors(known) {
+      detectors = known;
+    },
     setDetector(name) {
-      const now = SCALES[name] ?? SCALES.energy;
-      if (now !== scale) levels = [];
-      scale = now;
+      if (name !== detector) levels = []; // of another scale
+      detector = name;
+      scale = detectors[name]?.scale ?? scale;
     },
     clear() {
       levels = [];
       draw();
     },
   };
-}
-
-function percent(probability) {
-  return `${Math.round(100 * probability)} %`;
 }

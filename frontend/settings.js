@@ -6,30 +6,7 @@ const SEND_EVERY_MS = 60;
 const SETTLED_MS = 500; // after the last touch a control shows what the server says again
 
 // What is asked for first; the server's other settings follow, as it describes them.
-const FIRST = {
-  threshold_dbfs: ["Threshold", "Speech is what is louder than this."],
-  margin_db: ["Threshold", "Speech is what is louder than the room by this much."],
-  probability: ["Threshold", "Speech is what the model is as sure about."],
-  silence_timeout_s: [
-    "Silence timeout",
-    "How long a pause ends an utterance: short for quick answers, long for people who think.",
-  ],
-};
-const OTHERS = {
-  hysteresis_db: ["Hysteresis"],
-  probability_hysteresis: ["Hysteresis"],
-  min_speech_s: ["Shortest speech"],
-  pre_roll_s: ["Pre-roll"],
-  max_utterance_s: ["Longest utterance"],
-};
-const ONLY_WITH = {
-  threshold_dbfs: "energy",
-  margin_db: "energy",
-  hysteresis_db: "energy",
-  probability: "silero",
-  probability_hysteresis: "silero",
-};
-const DETECTORS = { energy: "Level (energy)", silero: "Speech model (Silero)" };
+const FIRST = ["threshold_dbfs", "margin_db", "probability", "silence_timeout_s"];
 
 /**
  * Fill the drawer and keep it in step with the server.
@@ -47,7 +24,7 @@ export function createSettings(root, send, threshold, mine) {
   let using = {};
   let source = ""; // what the server calls it
   let mayChoose = false; // another microphone of the server
-  let defaults = {};
+  let known = {}; // what the server says of each setting
   let changes = {}; // not sent yet
   let timer = 0;
   let touchedAt = 0;
@@ -55,11 +32,13 @@ export function createSettings(root, send, threshold, mine) {
   // -- from the server ----------------------------------------------------------------------------
 
   function begin(hello) {
-    defaults = Object.fromEntries(Object.entries(hello.settings).map(([k, s]) => [k, s.default]));
+    known = hello.settings;
     sliders.clear();
-    $("#first").replaceChildren(...makeSliders(FIRST, hello.settings));
-    $("#others").replaceChildren(...makeSliders(OTHERS, hello.settings));
-    fillSelect($("#detector"), hello.settings.detector?.choices ?? [], (name) => DETECTORS[name]);
+    const names = Object.keys(known).filter((name) => known[name].min !== null);
+    $("#first").replaceChildren(...FIRST.filter((name) => names.includes(name)).map(makeField));
+    $("#others").replaceChildren(...names.filter((name) => !FIRST.includes(name)).map(makeField));
+    const { detectors } = hello;
+    fillSelect($("#detector"), Object.keys(detectors), (name) => capital(detectors[name].label));
     for (const part of root.querySelectorAll(".shared")) part.hidden = hello.locked;
     $("#locked").hidden = !hello.locked;
     state(hello);
@@ -86,18 +65,21 @@ export function createSettings(root, send, threshold, mine) {
   }
 
   function show() {
-    const { detector, threshold_dbfs } = config;
-    const follows = threshold_dbfs === null;
     for (const [name, slider] of sliders) {
-      const apart = { threshold_dbfs: follows, margin_db: !follows }[name] ?? false;
-      slider.field.hidden = apart || (ONLY_WITH[name] ?? detector) !== detector;
+      slider.field.hidden = config[name] === null || !matters(name);
       if (config[name] !== null) slider.show(config[name]);
     }
-    $("#detector").value = detector;
-    $("#follow").closest(".field").hidden = detector !== "energy";
-    $("#follow").checked = follows;
-    const changed = Object.keys(defaults).some((name) => config[name] !== defaults[name]);
+    $("#detector").value = config.detector;
+    $("#follow").closest(".field").hidden = !known.margin_db.detectors.includes(config.detector);
+    $("#follow").checked = config.threshold_dbfs === null;
+    const changed = Object.keys(known).some((name) => config[name] !== known[name].default);
     $("#defaults").disabled = !changed;
+  }
+
+  /** Whether a setting decides something, as the others stand. */
+  function matters(name) {
+    const { detectors, unless } = known[name];
+    return detectors.includes(config.detector) && (unless === null || config[unless] === null);
   }
 
   function refused(message) {
@@ -134,16 +116,10 @@ export function createSettings(root, send, threshold, mine) {
     ask({ use: { [name]: value } });
   }
 
-  function makeSliders(labels, settings) {
-    return Object.entries(labels)
-      .filter(([name]) => settings[name])
-      .map(([name, [label, hint]]) => {
-        const doc = hint ?? `${capital(settings[name].doc)}.`;
-        const about = { ...settings[name], label, doc };
-        const slider = makeSlider(name, about, (value) => change(name, value));
-        sliders.set(name, slider);
-        return slider.field;
-      });
+  function makeField(name) {
+    const slider = makeSlider(name, known[name], (value) => change(name, value));
+    sliders.set(name, slider);
+    return slider.field;
   }
 
   // -- device, model, language --------------------------------------------------------------------
@@ -213,7 +189,7 @@ export function createSettings(root, send, threshold, mine) {
     touchedAt = 0;
   });
   $("#defaults").addEventListener("click", () => {
-    changes = { ...defaults };
+    changes = Object.fromEntries(Object.entries(known).map(([name, about]) => [name, about.default]));
     touchedAt = 0;
     flush();
   });
@@ -237,7 +213,7 @@ function makeSlider(name, { label, min, max, unit, doc }, onInput) {
   title.htmlFor = shown.htmlFor = name;
   title.textContent = label;
   hint.id = `${name}-doc`;
-  hint.textContent = doc;
+  hint.textContent = `${capital(doc)}.`;
   field.append(title, shown, input, hint);
 
   function say(value) {

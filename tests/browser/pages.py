@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page, WebSocketRoute
 
 PATIENCE_MS = 30_000
-SETTINGS = {
-    f.name: {"default": f.default, "null": f.default is None, "choices": [], **f.metadata}
-    for f in fields(VadConfig)
-} | {"detector": {"default": "energy", "choices": ["energy", "silero"], "doc": ""}}
+SETTINGS = {name: asdict(setting) for name, setting in protocol.settings().items()}
+DETECTORS = {name: asdict(detector) for name, detector in protocol.detectors().items()}
 
 DEVICES = {
     "devices": [
@@ -83,6 +81,7 @@ class Stage:
             "version": protocol.VERSION,
             "locked": False,
             "settings": SETTINGS,
+            "detectors": DETECTORS,
             "max_file_bytes": protocol.MAX_FILE_BYTES,
             "stream": "s1",
             "time_s": 0.0,

@@ -14,6 +14,7 @@ from sttlab.server.launch import ServerHandle, launch_server
 from tests.browser.pages import Opened, Stage, barriers, expect, finals, staged
 from tests.browser.test_page import BROKEN
 from tests.fakes import Counting
+from tests.plugin import registered
 from tests.server.clients import Told, wait_for_capture
 
 if TYPE_CHECKING:
@@ -44,16 +45,16 @@ def test_a_slider_acts_on_the_running_session(silent: ServerHandle, opened: Open
     stage = Stage()
     page = staged(opened, silent, stage)
     drawer(page)
-    threshold = slider(page, "Threshold")
-    expect(threshold).to_have_value("8")
-    threshold.press("ArrowRight")
+    margin = slider(page, "Above the noise")
+    expect(margin).to_have_value("8")
+    margin.press("ArrowRight")
     wait_for(page, stage, {"set": {"margin_db": 8.5}})
     slider(page, "Silence timeout").fill("0.9")
     wait_for(page, stage, {"set": {"silence_timeout_s": 0.9}})
     expect(slider(page, "Silence timeout")).to_have_attribute("aria-valuetext", "0.9 s")
 
     stage.say(ConfigChanged(time_s=1, config=VadConfig(margin_db=20, silence_timeout_s=2)))
-    expect(threshold).to_have_value("20")
+    expect(margin).to_have_value("20")
     expect(slider(page, "Silence timeout")).to_have_value("2")
     page.get_by_role("button", name="Back to the defaults").click()
     assert stage.heard[-1]["set"]["margin_db"] == 8
@@ -108,7 +109,7 @@ def test_a_fixed_threshold_begins_where_it_is(silent: ServerHandle, opened: Open
     page.get_by_label("Detector").select_option("silero")
     wait_for(page, stage, {"set": {"detector": "silero"}})
     stage.say(ConfigChanged(time_s=1, config=VadConfig(detector="silero")))
-    expect(slider(page, "Threshold")).to_have_value("0.5")
+    expect(slider(page, "Probability")).to_have_value("0.5")
     expect(page.get_by_label("Follow the noise of the room")).to_be_hidden()
 
 
@@ -183,3 +184,23 @@ def test_the_drawer_bars_nobodys_way(silent: ServerHandle, opened: Opened, theme
     assert barriers(page) == []
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="Settings")).to_be_focused()
+
+
+def test_a_detector_that_the_page_does_not_know_is_offered(opened: Opened) -> None:
+    source = Told()
+    session = Session(source, vad=VadConfig(detector="energy"), model=Counting())
+    with registered(), launch_server(session, port=0) as server:
+        page = opened(server.url)
+        wait_for_capture(source)
+        drawer(page)
+        page.get_by_text("More", exact=True).click()
+        page.get_by_label("Detector").select_option("Loudness")
+        expect(slider(page, "Probability")).to_have_value("0.5")
+        expect(slider(page, "Above the noise")).to_have_count(0)
+        expect(page.get_by_label("Follow the noise of the room")).to_be_hidden()
+        assert session.config.detector == "loudness"
+        source.say()
+        expect(page.get_by_role("meter")).to_have_attribute(
+            "aria-valuetext", re.compile(r"^\d+ points, threshold 50 points$")
+        )
+        page.close()
