@@ -493,11 +493,9 @@ def _chunks(configs: Sequence[VadConfig]) -> Iterator[list[int]]:
     """Put together what hears the same, a few settings at a time."""
     alike: dict[tuple[Any, ...], list[int]] = {}
     for i, config in enumerate(configs):
-        heard_by = [
-            getattr(config, name)
-            for name in DETECTORS[config.detector].fields
-            if name in deciding_fields(config)
-        ]
+        deciding = deciding_fields(config)
+        uses = [name for name in DETECTORS[config.detector].fields if name in deciding]
+        heard_by = [getattr(config, name) for name in uses]
         alike.setdefault((config.detector, *heard_by), []).append(i)
     for chunk in alike.values():
         for first in range(0, len(chunk), TOGETHER):

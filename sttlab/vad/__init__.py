@@ -6,7 +6,8 @@ A new detector needs one file and one line at the end of this one; the command l
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import Field, fields
+from typing import Any
 
 from sttlab.config import VadConfig
 from sttlab.errors import ConfigError
@@ -65,13 +66,13 @@ def deciding_fields(config: VadConfig) -> set[str]:
     return {
         f.name
         for f in fields(config)
-        if config.detector in detectors_using(f.name) and not _is_overruled(f.name, config)
+        if config.detector in detectors_using(f.name) and not _is_overruled(f, config)
     }
 
 
-def _is_overruled(name: str, config: VadConfig) -> bool:
+def _is_overruled(field: Field[Any], config: VadConfig) -> bool:
     """Whether a field counts only while another one is unset, and that one is set."""
-    (other,) = (f.metadata.get("unless") for f in fields(config) if f.name == name)
+    other = field.metadata.get("unless")
     return other is not None and getattr(config, other) is not None
 
 

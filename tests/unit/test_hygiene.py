@@ -22,6 +22,7 @@ from packaging.specifiers import SpecifierSet
 
 import sttlab
 from sttlab.config import VadConfig
+from sttlab.vad import DETECTORS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -297,6 +298,20 @@ def test_the_core_knows_no_clock_thread_or_queue() -> None:
         if name.split(".")[0] in impure
     ]
     assert wrong == []
+
+
+def test_only_a_detector_names_itself() -> None:
+    (default,) = (f.default for f in dataclasses.fields(VadConfig) if f.name == "detector")
+    named = [
+        f"{path.name} names {node.value}"
+        for path in SOURCES
+        if path.parent.name != "vad"
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Constant) and node.value in tuple(DETECTORS)
+    ]
+    assert named == [f"config.py names {default}"]
+    pages = [p for p in ROOT.rglob("*.js") if {"frontend", "sttlab"} & set(p.parts)]
+    assert [p.name for p in pages if re.search("|".join(DETECTORS), read(str(p)))] == []
 
 
 def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
