@@ -1,4 +1,4 @@
-"""StreamCore: sound in, events out. No thread, no clock, no queue; time is a sample's position."""
+"""StreamCore: audio in, events out. No thread, no clock, no queue; time is a sample's position."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from sttlab.events import (
 from sttlab.vad import make_detector
 from sttlab.vad.base import Activity
 
-KEPT_SAMPLES = 2 * SAMPLE_RATE  # the longest pre-roll, so that a new setting finds its sound
+KEPT_SAMPLES = 2 * SAMPLE_RATE  # the longest pre-roll, so that a new setting finds its audio
 
 _STATES: dict[int, State] = {SPEAKING: "speech", PAUSE: "pause"}
 
@@ -54,7 +54,7 @@ class Sound(Protocol):
 
 
 class StreamCore:
-    """One stream's detector, endpointer and recent sound.
+    """One stream's detector, endpointer and recent audio.
 
     The same samples give the same events, however they are cut into blocks. Not thread-safe.
 
@@ -124,7 +124,7 @@ class StreamCore:
         return events
 
     def unfinished(self) -> Utterance | None:
-        """Give the utterance that is going on, as far as it has come; None if there is none."""
+        """Give the utterance that is going on, as far as it has come; None if none is."""
         state = self._endpointer.state
         if state.phase < SPEAKING:
             return None
@@ -221,7 +221,7 @@ class StreamCore:
         return samples
 
     def _forget(self) -> None:
-        """Drop sound that no utterance can need any more."""
+        """Drop audio that no utterance can need any more."""
         keep = self.position - KEPT_SAMPLES
         if self._endpointer.state.phase != LISTENING:
             keep = min(keep, self._sample(self._endpointer.state.begin))

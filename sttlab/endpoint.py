@@ -48,16 +48,16 @@ class EndpointState(NamedTuple):
     frame: int = 0  # the next one
     phase: int = LISTENING
     onset: int = 0  # of the open utterance
-    begin: int = 0  # of its sound, pre-roll included
+    begin: int = 0  # of its audio, pre-roll included
     speech: int = 0  # frames of speech in it
     end: int = 0  # of the last speech in it
-    taken: int = 0  # sound before this belongs to earlier utterances
+    taken: int = 0  # audio before this belongs to earlier utterances
     quietest: float = np.inf
     quietest_at: int = -1
 
 
 class Decision(NamedTuple):
-    """Something decided at frame `at`; the sound is `begin` to `stop`, speech `onset` to `end`."""
+    """Something decided at frame `at`; the audio is `begin` to `stop`, speech `onset` to `end`."""
 
     what: int
     at: int
@@ -93,7 +93,7 @@ def advance(
     A sound becomes an utterance once it holds `min_speech` frames of speech with no gap as long as
     that (or the timeout); it ends after `timeout` frames without speech. An utterance of `longest`
     frames is cut at the quietest moment of its last `cut_window`, and the next goes on from there.
-    PAUSED says that `post_roll` has passed without speech: what is open holds all the sound that
+    PAUSED says that `post_roll` has passed without speech: what is open holds all the audio that
     it will hold if nobody goes on speaking.
 
     Parameters
@@ -189,7 +189,7 @@ class Endpointer:
         return decisions, phases
 
     def flush(self) -> Decision | None:
-        """End what is open: the utterance, or None if there is none."""
+        """End what is open. Give the utterance, or None if none is open."""
         state = self.state
         stop = min(state.end + self.limits.post_roll, state.frame)
         self.state = EndpointState(frame=state.frame, taken=stop)

@@ -18,7 +18,7 @@ from sttlab.core import Sound
 from sttlab.errors import SttlabError
 from sttlab.evaluate.labels import Labels, Turn, load_labels
 from sttlab.notebook.esm import read_module
-from sttlab.notebook.painter import Shown
+from sttlab.notebook.painter import Displayed
 from sttlab.shipped import shipped
 from sttlab.trace import Trace, extremes
 
@@ -42,7 +42,7 @@ class Canvas(anywidget.AnyWidget):
     status = traitlets.Unicode().tag(sync=True)
 
 
-class Labeler(Shown):
+class Labeler(Displayed):
     """A recording on which speech is marked with the mouse, or with the keyboard.
 
     Drag to mark speech, drag an edge to move it; a list of all keys stands below the picture.

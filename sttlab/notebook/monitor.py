@@ -35,7 +35,7 @@ from sttlab.events import (
     Utterance,
 )
 from sttlab.live.session import Session
-from sttlab.notebook.painter import Painter, Shown, make_button
+from sttlab.notebook.painter import Displayed, Painter, make_button
 from sttlab.notebook.picture import STYLE, Picture, legend
 from sttlab.notebook.plots import (
     DELAYS,
@@ -60,7 +60,7 @@ STATES = {"speech": FOUND, "pause": FLOOR}
 PX_PER_S = 60
 
 
-class LiveMonitor(Shown):
+class LiveMonitor(Displayed):
     """A session's level against its threshold, its texts as they come, and its settings.
 
     Parameters
@@ -211,7 +211,7 @@ class LiveMonitor(Shown):
         with self._lock:
             levels = list(self._levels)
             texts, held_back = list(self._texts), list(self._held_back)
-            notices, draft = [*self._notices, self._said], self._partial
+            notices, partial_text = [*self._notices, self._said], self._partial
             detector, over = self._detector, self._over
         self._follow()
         if detector != self._panels_for:
@@ -226,7 +226,7 @@ class LiveMonitor(Shown):
         self._message.value = "".join(
             f'<div role="status">{html.escape(words)}</div>' for words in notices if words
         )
-        self._table.value = _table(texts, draft)
+        self._table.value = _table(texts, partial_text)
         self._ledger.value = _ledger(held_back)
         self._start.disabled = self.session.running and not over
         self._stop.disabled = not self.session.running
@@ -316,8 +316,10 @@ def _words(event: Event) -> str | None:
     return None
 
 
-def _table(texts: list[Transcript], draft: str) -> str:
-    rows = [f"<tr><td></td><td><i>{html.escape(draft)}</i></td></tr>"] if draft else []
+def _table(texts: list[Transcript], partial_text: str) -> str:
+    rows = (
+        [f"<tr><td></td><td><i>{html.escape(partial_text)}</i></td></tr>"] if partial_text else []
+    )
     for t in reversed(texts):
         rows.append(
             f"<tr><td>{t.start_s:.1f} s</td>"
@@ -349,7 +351,7 @@ def _bar(t: Transcript) -> str:
 
 
 def _held(event: Suppressed, heard: Utterance | None) -> str:
-    """Say what was held back and why, with its sound to play."""
+    """Say what was held back and why, with its audio to play."""
     words = f"{event.start_s:.1f} s: “{event.text}” – {event.reason}"
     if heard is None:
         return f"<li>{html.escape(words)}</li>"

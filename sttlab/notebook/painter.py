@@ -75,7 +75,7 @@ class Painter:
             self._closed.wait(self._interval_s)
 
 
-class Shown:
+class Displayed:
     """Something with a face of widgets. It lives as long as a name holds it or a page shows it.
 
     Subclasses call `_show` once and may extend `close`.
@@ -103,7 +103,7 @@ class Shown:
         self._finalizer()
 
 
-def _count_views(shown: weakref.ref[Shown], change: Any) -> None:
+def _count_views(shown: weakref.ref[Displayed], change: Any) -> None:
     if (alive := shown()) is not None:
         alive.hidden = change["new"] == 0
         alive.widget.keeps_alive = None if alive.hidden else alive
@@ -111,7 +111,7 @@ def _count_views(shown: weakref.ref[Shown], change: Any) -> None:
             _forget(alive)
 
 
-def _forget(shown: Shown) -> None:
+def _forget(shown: Displayed) -> None:
     """Take it out of IPython's history of outputs, which nobody thinks of as a name."""
     shell: Any = get_ipython()
     if shell is None:

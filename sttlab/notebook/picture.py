@@ -25,7 +25,7 @@ from sttlab.notebook.plots import (
     RIGHT,
     TRUTH,
     WIDTH,
-    Panel,
+    PlotPanel,
     Span,
     make_axes,
     png_bytes,
@@ -84,7 +84,7 @@ class Picture:
 
     def set_axes(
         self,
-        panels: Sequence[Panel],
+        panels: Sequence[PlotPanel],
         start_s: float,
         end_s: float,
         draw: Callable[[list[Axes]], None] = lambda axes: None,
@@ -95,7 +95,7 @@ class Picture:
         axes = make_axes(panels, start_s, end_s, xlabel)
         draw(axes)
         self.panels = [
-            Panel(label=p.label, height=p.height, low=ax.get_ylim()[0], high=ax.get_ylim()[1])
+            PlotPanel(label=p.label, height=p.height, low=ax.get_ylim()[0], high=ax.get_ylim()[1])
             for p, ax in zip(panels, axes, strict=True)
         ]
         data = base64.b64encode(png_bytes(axes[0].figure)).decode("ascii")

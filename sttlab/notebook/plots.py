@@ -74,7 +74,7 @@ class ShownAxes(Axes):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Panel:
+class PlotPanel:
     """One of several axes over one another, in px of the picture."""
 
     label: str
@@ -83,12 +83,12 @@ class Panel:
     high: float
 
 
-WAVE = Panel(label="amplitude", height=80, low=-1, high=1)
-LEVELS = Panel(label="level (dBFS)", height=190, low=-83, high=0)
+WAVE = PlotPanel(label="amplitude", height=80, low=-1, high=1)
+LEVELS = PlotPanel(label="level (dBFS)", height=190, low=-83, high=0)
 SCORE_HEIGHT = 90  # px
 
 
-def score_panels(detector: str) -> list[Panel]:
+def score_panels(detector: str) -> list[PlotPanel]:
     """Give the panel for a detector's scores; none if they are levels, which have one."""
     scale = DETECTORS[detector].scale
     if scale == LEVEL_SCALE:
@@ -96,10 +96,10 @@ def score_panels(detector: str) -> list[Panel]:
     label = f"{scale.label} ({scale.unit})" if scale.unit else scale.label
     edge = 0.03 * (scale.high - scale.low)
     low, high = scale.low - edge, scale.high + edge
-    return [Panel(label=label, height=SCORE_HEIGHT, low=low, high=high)]
+    return [PlotPanel(label=label, height=SCORE_HEIGHT, low=low, high=high)]
 
 
-def trace_panels(trace: Trace, detector: str) -> list[Panel]:
+def trace_panels(trace: Trace, detector: str) -> list[PlotPanel]:
     """Choose the panels for a recording: waveform, level and the detector's score."""
     quiet = float(np.quantile(trace.levels, 0.02)) if len(trace.levels) else LEVELS.low
     levels = replace(LEVELS, low=max(-100.0, 10 * np.floor(quiet / 10 - 2) - 3))
@@ -107,7 +107,7 @@ def trace_panels(trace: Trace, detector: str) -> list[Panel]:
 
 
 def make_axes(
-    panels: Sequence[Panel], start_s: float, end_s: float, xlabel: str = "time (s)"
+    panels: Sequence[PlotPanel], start_s: float, end_s: float, xlabel: str = "time (s)"
 ) -> list[Axes]:
     """Make a figure of panels one over another that share their time axis.
 
@@ -137,7 +137,7 @@ def make_axes(
     return axes
 
 
-def tops(panels: Sequence[Panel]) -> list[int]:
+def tops(panels: Sequence[PlotPanel]) -> list[int]:
     """Distance of each panel's upper edge from the picture's, in px."""
     above = [TOP]
     for panel in panels[:-1]:
@@ -223,7 +223,7 @@ def plot_utterances(
     spans = {name: list(row) for name, row in rows.items()}
     last_s = max((s.end_s for row in spans.values() for s in row), default=1.0)
     if ax is None:
-        panel = Panel(label="", height=26 * max(len(spans), 1), low=len(spans), high=0)
+        panel = PlotPanel(label="", height=26 * max(len(spans), 1), low=len(spans), high=0)
         (ax,) = make_axes([panel], 0, duration_s or last_s)
         ax.set_position((0.16, ax.get_position().y0, 0.83, ax.get_position().height))
     for i, row in enumerate(spans.values()):
@@ -301,7 +301,7 @@ def plot_latency(events: Iterable[Event], *, ax: Axes | None = None) -> Axes:
     """
     found = [e for e in events if isinstance(e, Transcript)][-LATENCY_ROWS:]
     if ax is None:
-        panel = Panel(label="", height=22 * (len(found) + 2), low=len(found), high=-1)
+        panel = PlotPanel(label="", height=22 * (len(found) + 2), low=len(found), high=-1)
         (ax,) = make_axes([panel], 0, 1)
         ax.set_position((0.32, ax.get_position().y0, 0.67, ax.get_position().height))
     delays = [delay_parts(t) for t in found]

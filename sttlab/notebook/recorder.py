@@ -17,12 +17,12 @@ from sttlab.capture.microphone import Microphone, find_device, list_devices
 from sttlab.decoding import load
 from sttlab.errors import SttlabError
 from sttlab.events import DeviceLost, DeviceSilent
-from sttlab.notebook.painter import Painter, Shown, make_button, on_change
+from sttlab.notebook.painter import Displayed, Painter, make_button, on_change
 
 READ_S = 0.1
 
 
-class Recorder(Shown):
+class Recorder(Displayed):
     """A list of microphones, the level of the chosen one, and a button to record it.
 
     The microphone is open while the recorder is on a page, on the thread `sttlab-recorder`.

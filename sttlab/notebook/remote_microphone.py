@@ -20,7 +20,7 @@ from sttlab.capture.push import PushSource
 from sttlab.errors import SourceError
 from sttlab.events import DeviceLost, DeviceRestored, Event
 from sttlab.notebook.esm import read_module
-from sttlab.notebook.painter import Shown
+from sttlab.notebook.painter import Displayed
 from sttlab.shipped import shipped
 
 BUFFER_S = 60.0  # that the kernel holds while all speech before waits for the engine
@@ -42,7 +42,7 @@ class Panel(anywidget.AnyWidget):
     holder = traitlets.Unicode().tag(sync=True)  # the capture that was started last, if it goes on
 
 
-class RemoteMicrophone(Shown):
+class RemoteMicrophone(Displayed):
     """A source that hears through the browser, for a kernel that runs on another machine.
 
     Show it in a cell of its own, which may then run again, and press Start. Sound is captured as it

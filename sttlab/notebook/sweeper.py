@@ -24,7 +24,7 @@ from sttlab.evaluate.labels import Labels
 from sttlab.evaluate.sweep import METRICS, TRADE, Sweep, pairs, settings, sweep, written
 from sttlab.live.session import Session
 from sttlab.notebook.esm import read_module
-from sttlab.notebook.painter import Painter, Shown, make_button, on_change
+from sttlab.notebook.painter import Displayed, Painter, make_button, on_change
 from sttlab.notebook.picture import STYLE
 from sttlab.notebook.plots import (
     SWEEP_PX,
@@ -82,7 +82,7 @@ class Chart(anywidget.AnyWidget):
             self.png = picture
 
 
-class Sweeper(Shown):
+class Sweeper(Displayed):
     """Every combination of settings, tried on labelled recordings; choose one, see and hear it.
 
     The cell is done at once: settings are tried on a thread, with a bar that says how far it is.

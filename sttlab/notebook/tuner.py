@@ -26,7 +26,7 @@ from sttlab.evaluate.score import Scores, score
 from sttlab.events import EndReason, Utterance
 from sttlab.live.session import Session
 from sttlab.live.worker import Answer, AsrWorker, Job, Priority
-from sttlab.notebook.painter import Painter, Shown, make_button, on_change
+from sttlab.notebook.painter import Displayed, Painter, make_button, on_change
 from sttlab.notebook.picture import STYLE, Picture, legend
 from sttlab.notebook.plots import (
     FLOOR,
@@ -72,7 +72,7 @@ CLIPPED_MS = 50  # less than a syllable
 LINES = 480  # points of a threshold that moves
 
 
-class VadTuner(Shown):
+class VadTuner(Displayed):
     """Settings for a recording, found by hand and eye.
 
     Parameters

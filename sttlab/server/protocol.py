@@ -109,7 +109,7 @@ class Refused(Event):
 
     kind: ClassVar[str] = "refused"
     message: str
-    request: str | None = field(metadata={"doc": "set, use or end; null if it was none of them"})
+    request: str | None = field(metadata={"doc": "set, use or end; null if it was not one of them"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +126,7 @@ class UtteranceEnded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class FileOpened(Event):
-    """The file has come whole, and is sound."""
+    """The file has come whole, and is valid audio."""
 
     kind: ClassVar[str] = "opened"
     duration_s: float | None = field(metadata={"doc": "as the file says, which may err"})
@@ -168,7 +168,7 @@ class Use:
 
 @dataclass(frozen=True)
 class End:
-    """No more sound comes from this client: once all is transcribed, the socket is closed."""
+    """No more audio comes from this client: once all is transcribed, the socket is closed."""
 
 
 Request: TypeAlias = Set | Use | End
@@ -229,7 +229,7 @@ def refusal(error: Exception, request: str | None) -> str:
 
 
 def decode(text: str) -> Any:
-    """Decode what a client sent. Raises ConfigError if it is no JSON."""
+    """Decode what a client sent. Raises ConfigError if it is not valid JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -237,7 +237,7 @@ def decode(text: str) -> Any:
 
 
 def request_name(message: object) -> str | None:
-    """Which request a decoded message is; None if it is none."""
+    """Name the request that a decoded message is; None if it is not a valid request."""
     if isinstance(message, dict) and len(message) == 1:
         (name,) = message
         return name if name in ("set", "use", "end") else None
@@ -250,8 +250,7 @@ def parse(message: Any) -> Request:
     Raises
     ------
     ConfigError
-        If it is no request, or one that makes no sense; whether the values of a `Set` are in
-        bounds shows in `change`.
+        If it is not a valid request. `change` checks the values of a `Set`.
     """
     name = request_name(message)
     if name is None:
