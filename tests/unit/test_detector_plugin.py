@@ -2,6 +2,7 @@
 
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import jsonschema
 import pytest
@@ -77,7 +78,11 @@ def test_the_tuner_offers_it_and_shows_its_scores(talk, config):
 
 
 def test_the_sweep_tries_it_beside_others(talk):
-    grid = {"detector": ["energy", "loudness"], "probability": [0.5, 0.9], "margin_db": [8.0]}
+    grid: dict[str, Any] = {
+        "detector": ["energy", "loudness"],
+        "probability": [0.5, 0.9],
+        "margin_db": [8.0],
+    }
     found = sweep(talk, SPOKEN, grid)
     for config, scores in zip(found.configs, found.scores, strict=True):
         expected = score(segment(talk, config), SPOKEN, duration_s=8).figures()
@@ -131,7 +136,7 @@ def test_a_name_is_taken_once_and_fields_must_be_known():
 
     class Wrong(EnergyVad):
         name = "wrong"
-        fields = ("margin",)
+        fields = ("margin", "hysteresis_db", "probability")
 
     for detector, message in ((Other, "already"), (Wrong, "'margin'")):
         with pytest.raises(ConfigError, match=message):
