@@ -22,8 +22,6 @@ app = typer.Typer(
     \b
     sttlab bench live    the wait from the last word to its text, and what is right of it
     sttlab bench file    whole recordings: speed, words, memory
-    sttlab bench server  how many clients, and how many microphones, one server serves
-    sttlab bench soak    hours of sound while all that can goes wrong: what is lost, what leaks
     """,
     no_args_is_help=True,
 )
@@ -58,8 +56,7 @@ def live(
     system: Annotated[
         list[str] | None,
         typer.Option(
-            help="sttlab, sttlab+partials, naive or realtimestt; give it again for more. "
-            "[default: all that are installed]",
+            help="sttlab, sttlab+partials or naive; give it again for more. [default: all]",
             show_default=False,
         ),
     ] = None,
@@ -80,32 +77,29 @@ def live(
     Utterances with exactly known ends are played in real time to the real server, and a WebSocket
     client notes when each text arrives. So it takes as long as they last, for each system: about
     two and a half minutes. `naive` is what a weekend project does: a level, 0.8 s of silence, then
-    openai-whisper. RealtimeSTT takes part if it is installed.
+    openai-whisper.
     """
     _need("psutil", "jiwer", "matplotlib", "websockets")
     from sttlab.bench import live as bench
     from sttlab.bench import material, report
 
     settings = _settings(config, model, language)
-    speech, noise = material.read_clips(_folder(recordings), language, SHORTEST_S, LONGEST_S)
+    speech, noise = material.read_clips(folder(recordings), language, SHORTEST_S, LONGEST_S)
     played = material.stimulus(speech, noise, count=utterances, noise_s=noise_s, seed=seed)
     before = report.surroundings()
     systems, failures = [], 0
     offline: dict[str, Sequence[str]] = {}
-    for name in system or bench.SYSTEMS:
-        if reason := bench.missing(name):
-            _say(f"without {name}: {reason}")
-            continue
+    for name, under_test in {name: bench.find(name) for name in system or bench.SYSTEMS}.items():
         try:
-            with _bar(name) as progress:
+            with bar(name) as progress:
                 run = bench.run(name, played, settings, threads, progress)
-            engine = bench.ENGINE_OF[name]
+            engine = under_test.engine
             if engine not in offline:
-                _say(f"{name}: each utterance on its own, for comparison")
+                tell(f"{name}: each utterance on its own, for comparison")
                 offline[engine] = bench.offline(played, engine, settings, threads)
         except SttlabError as error:
             failures += 1
-            _say(f"{name}: {error}")
+            tell(f"{name}: {error}")
             continue
         systems.append(report.live_figures(run, played, offline[engine], language))
     result = {
@@ -151,9 +145,9 @@ def file(
     from sttlab.bench.engines import ENGINES, UNCUT
 
     settings = _settings(config, model, language)
-    folder = _folder(recordings)
-    short, _ = material.read_clips(folder, language, SHORTEST_S, LONGEST_S)
-    natural, _ = material.read_clips(folder, language, *LONG_S)
+    chosen = folder(recordings)
+    short, _ = material.read_clips(chosen, language, SHORTEST_S, LONGEST_S)
+    natural, _ = material.read_clips(chosen, language, *LONG_S)
     kinds = {"joined sentences": [material.joined(short, joined_s, seed)]}
     if natural:
         kinds["natural recordings"] = natural
@@ -161,12 +155,12 @@ def file(
     figures, failures = [], 0
     for kind, clips in kinds.items():
         for name in engine or [e for e in ENGINES if e != UNCUT]:
-            _say(f"{kind}: {name}")
+            tell(f"{kind}: {name}")
             try:
                 run = files.run(name, clips, settings, threads)
             except SttlabError as error:
                 failures += 1
-                _say(f"{name}: {error}")
+                tell(f"{name}: {error}")
                 continue
             figures.append(report.file_figures(run, kind, clips, language))
     result = {
@@ -181,104 +175,20 @@ def file(
         raise typer.Exit(1)
 
 
-@app.command()
-def server(
-    seconds: Annotated[float, typer.Option(min=2, help="For each number of clients.")] = 10.0,
-    recordings: Recordings = None,
-    model: Model = None,
-    threads: Threads = 2,
-    output: Output = Path("bench-results"),
-) -> None:
-    """Measure how many clients one server serves.
-
-    Plain clients: from the engine's answer to the text at each, all on this machine. Clients that
-    send their microphone, as it is spoken: from the end of speech to its text, until that has
-    grown by half. And what one client too many is told, and one more while the last step's speak.
-    """
-    _need("psutil", "websockets", "whisper")
-    from sttlab.bench import load, material, report
-    from sttlab.server.hub import MAX_CLIENTS
-    from sttlab.server.microphones import MAX_MICROPHONES
-
-    clips, _ = material.read_clips(_folder(recordings), "en", SHORTEST_S, LONGEST_S)
-    before = report.surroundings()
-    with _bar("server") as progress:
-        found = load.run(
-            clips,
-            plain=[n for n in (1, 10, 50, 100, 200, 300) if n < MAX_CLIENTS] + [MAX_CLIENTS],
-            microphones=[n for n in (1, 2, 3, 4, 6, 8, 12) if n <= MAX_MICROPHONES],
-            model=model or "tiny.en",
-            seconds=seconds,
-            threads=threads,
-            progress=progress,
-        )
-    result = {"benchmark": "server", "settings": {"seconds": seconds, "threads": threads}}
-    result |= {"before": before, "after": report.surroundings()} | asdict(found)
-    _write(output / "server", result, found.table())
-
-
-@app.command()
-def soak(
-    hours: Annotated[float, typer.Option(min=0.1, help="Of sound.")] = 4.0,
-    faults_per_hour: Annotated[
-        float, typer.Option(min=0, help="Of the source, and as many of the engine.")
-    ] = 60.0,
-    recordings: Recordings = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="Whisper model that transcribes it. [default: none, but a checksum]",
-            show_default=False,
-        ),
-    ] = None,
-    language: Language = "en",
-    seed: Seed = 1,
-    output: Output = Path("bench-results"),
-) -> None:
-    """Play hours of speech to the server, faster than real time, while all that can goes wrong.
-
-    The source loses sound and fails, the engine raises, hangs and answers nonsense, and clients
-    come and go, send garbage, never read and vanish, at random from the seed. Every utterance must
-    reach a client that stays, once and in order, or be reported as failed; and neither memory nor
-    threads nor open files may grow from the second quarter of the run to the last. What fails to
-    is printed, and the exit code is 1.
-    """
-    _need("psutil", "websockets")
-    from sttlab.bench import material, report
-    from sttlab.bench import soak as bench
-    from sttlab.config import TranscribeConfig
-    from sttlab.engines import make_engine
-
-    config = TranscribeConfig(model=model, language=language) if model else None
-    clips, _ = material.read_clips(_folder(recordings), language, SHORTEST_S, LONGEST_S)
-    before = report.surroundings()
-    with _bar("soak") as progress, bench.quiet():
-        found = bench.run(
-            clips,
-            hours=hours,
-            seed=seed,
-            faults_per_hour=faults_per_hour,
-            engine=make_engine(config) if config else None,
-            progress=progress,
-        )
-    settings = {"faults_per_hour": faults_per_hour, "model": model, "seed": seed}
-    result = {"benchmark": "soak", "settings": settings, "before": before}
-    _write(
-        output / "soak", result | {"after": report.surroundings()} | asdict(found), found.table()
-    )
-    for problem in found.problems:
-        _say(problem)
-    if found.problems:
-        raise typer.Exit(1)
-
-
 def _need(*modules: str) -> None:
     for module in modules:
         if find_spec(module) is None:
             raise MissingExtra(module, "bench")
 
 
-def _folder(given: Path | None) -> Path:
+def folder(given: Path | None) -> Path:
+    """Give the folder of recordings: the one given, or a checkout's.
+
+    Raises
+    ------
+    SourceError
+        If none is given outside a checkout.
+    """
     if given is not None:
         return given
     data = Path(__file__).parents[2] / "data"
@@ -298,7 +208,7 @@ def _as_json(settings: Config, seed: int, threads: int) -> dict[str, Any]:
 
 
 @contextmanager
-def _bar(label: str) -> Iterator[Callable[[str, float], None]]:
+def bar(label: str) -> Iterator[Callable[[str, float], None]]:
     """Show a bar on stderr for what reports a name and a part done."""
     with typer.progressbar(length=1000, label=label, file=sys.stderr) as bar:
 
@@ -316,19 +226,21 @@ def _finish(
     figures = result.get("systems") or result.get("engines")
     if not figures:
         return
-    _write(stem, result, table)
+    write(stem, result, table)
     chart(figures).savefig(stem.with_suffix(".png"), dpi=120)
 
 
-def _write(stem: Path, result: dict[str, Any], table: str) -> None:
+def write(stem: Path, result: dict[str, Any], table: str) -> None:
+    """Print the table; write it and all figures into the folder of `stem`."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(result, indent=1, ensure_ascii=False)
     stem.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
     stem.with_suffix(".md").write_text(table + "\n", encoding="utf-8")
     typer.echo(table)
     load = result["after"]["load_average_1_min"]
-    _say(f"wrote {stem.name} into {stem.parent}; load average {load:.1f}")
+    tell(f"wrote {stem.name} into {stem.parent}; load average {load:.1f}")
 
 
-def _say(message: str) -> None:
+def tell(message: str) -> None:
+    """Say something on stderr, beside the table on stdout."""
     typer.echo(f"sttlab: {message}", err=True)

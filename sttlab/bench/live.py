@@ -7,8 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -18,22 +17,40 @@ from sttlab.bench.engines import UNCUT
 from sttlab.bench.material import Clip, Stimulus
 from sttlab.bench.process import Child
 from sttlab.bench.score import Said, Shown
-from sttlab.bench.systems import BLOCK_SAMPLES, NAIVE_TIMEOUT_S, REALTIMESTT_TIMEOUT_S
+from sttlab.bench.systems import BLOCK_SAMPLES, NAIVE_TIMEOUT_S
 from sttlab.config import Config
 from sttlab.errors import ConfigError, ServerError
 
 FINISH_S = 90.0
 CLIP_MARGIN_S = 0.3  # of room noise, left around a clip that is transcribed on its own
-ENGINE_OF = {  # as `offline` knows it
-    "sttlab": UNCUT,
-    "sttlab+partials": UNCUT,
-    "naive": "openai-whisper",
-    "realtimestt": "faster-whisper int8",
-}
-SYSTEMS = tuple(ENGINE_OF)
-
 Progress = Callable[[str, float], None]
 """Called with what is being done and how much of it is done, 0..1."""
+
+
+class System(NamedTuple):
+    """A program under test.
+
+    Attributes
+    ----------
+    command : tuple of str
+        What follows ``python``; the settings follow as JSON. `systems` says what goes in and out.
+    engine : str
+        The one of `engines.ENGINES` that has the same weights, for `offline`.
+    timeout_s : float, optional
+        The silence that it waits for. By default that of the settings.
+    """
+
+    command: tuple[str, ...]
+    engine: str
+    timeout_s: float | None = None
+
+
+_OURS = System(("-m", "sttlab.bench.systems", "sttlab"), UNCUT)
+SYSTEMS = {
+    "sttlab": _OURS,
+    "sttlab+partials": _OURS,
+    "naive": System(("-m", "sttlab.bench.systems", "naive"), "openai-whisper", NAIVE_TIMEOUT_S),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,13 +89,17 @@ class Run:
     fed_late_s: float
 
 
-def missing(system: str) -> str | None:
-    """Say why a system can't run here; None if it can."""
+def find(system: str) -> System:
+    """Give a system by its name.
+
+    Raises
+    ------
+    ConfigError
+        If it is not one of `SYSTEMS`.
+    """
     if system not in SYSTEMS:
         raise ConfigError(f"no system {system!r}; known are {', '.join(SYSTEMS)}")
-    if system == "realtimestt" and find_spec("RealtimeSTT") is None:
-        return "RealtimeSTT is not installed (pip install RealtimeSTT)"
-    return None
+    return SYSTEMS[system]
 
 
 def run(system: str, stimulus: Stimulus, config: Config, threads: int, progress: Progress) -> Run:
@@ -86,20 +107,22 @@ def run(system: str, stimulus: Stimulus, config: Config, threads: int, progress:
 
     Raises
     ------
+    ConfigError
+        If it is not one of `SYSTEMS`.
     ServerError
         If the system does not come up, falls silent or fails.
     """
+    under_test = find(system)
     partials = system == "sttlab+partials"
-    name = system.partition("+")[0]
     options = json.dumps(asdict(config) | {"partials": partials})
     progress(f"{system}: starting", 0)
     started = time.monotonic()
-    with Child(["-m", "sttlab.bench.systems", name, options], threads) as child:
+    with Child([*under_test.command, options], threads) as child:
         first = child.line(files.READY_S)
         if first is None:
             raise ServerError(f"{system} ended before it was ready")
         ready_s = time.monotonic() - started
-        clients = [_Client(first[1]["ws_url"])] if name == "sttlab" else []
+        clients = [_Client(first[1]["ws_url"])] if under_test is _OURS else []
         clients += [_Client(first[1]["ws_url"] + "?events=all")] if partials else []
         busy = _busy_s()
         zero = time.monotonic() + BLOCK_SAMPLES / SAMPLE_RATE
@@ -115,7 +138,7 @@ def run(system: str, stimulus: Stimulus, config: Config, threads: int, progress:
         busy -= child.meter.cpu_between_s(zero, zero + stimulus.duration_s)
         return Run(
             system=system,
-            timeout_s=_timeout_s(name, config),
+            timeout_s=under_test.timeout_s or config.vad.silence_timeout_s,
             said=_said(lines, received, zero),
             suppressed=tuple(fields for _, fields in lines if "suppressed" in fields),
             ready_s=ready_s,
@@ -153,11 +176,6 @@ def _busy_s() -> float:
     """CPU seconds that all programs but this one have used since the machine started."""
     times, own = psutil.cpu_times(), psutil.Process().cpu_times()
     return float(times.user + times.system - own.user - own.system)
-
-
-def _timeout_s(name: str, config: Config) -> float:
-    known = {"naive": NAIVE_TIMEOUT_S, "realtimestt": REALTIMESTT_TIMEOUT_S}
-    return known.get(name, config.vad.silence_timeout_s)
 
 
 class _Client:
@@ -242,7 +260,7 @@ def offline(stimulus: Stimulus, engine: str, config: Config, threads: int) -> Se
     Parameters
     ----------
     engine : str
-        One of `ENGINE_OF`.
+        One of `engines.ENGINES`.
     """
     margin = int(CLIP_MARGIN_S * SAMPLE_RATE)
     heard = from_pcm16(to_pcm16(stimulus.samples))

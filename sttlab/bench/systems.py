@@ -28,10 +28,10 @@ READ_AHEAD_BLOCKS = 100_000  # half an hour: what a busy program may leave unrea
 NAIVE_TIMEOUT_S = 0.8
 NAIVE_THRESHOLD_RMS = 0.01  # -40 dBFS
 NAIVE_PRE_ROLL_S = 0.5
-REALTIMESTT_TIMEOUT_S = 0.6  # its default
 
 
-def _blocks() -> Iterator[bytes]:
+def blocks() -> Iterator[bytes]:
+    """Read stdin block by block, until it ends."""
     while data := sys.stdin.buffer.read(BLOCK_SAMPLES * 2):
         yield data
 
@@ -65,7 +65,7 @@ def run_sttlab(options: dict[str, Any]) -> None:
     session.subscribe(tell)
     with session, launch_server(session, port=0) as server:
         say(ready=True, ws_url=server.ws_url)
-        for data in _blocks():
+        for data in blocks():
             source.push(data)
         source.end()
         session.wait(DRAIN_S)
@@ -101,65 +101,20 @@ def run_naive(options: dict[str, Any]) -> None:
 
 def _heard() -> queue.Queue[Samples | None]:
     """Read stdin on a thread, as a microphone library would; None comes last."""
-    blocks: queue.Queue[Samples | None] = queue.Queue(READ_AHEAD_BLOCKS)
+    heard: queue.Queue[Samples | None] = queue.Queue(READ_AHEAD_BLOCKS)
 
     def read() -> None:
-        for data in _blocks():
-            blocks.put(from_pcm16(data))
-        blocks.put(None)
+        for data in blocks():
+            heard.put(from_pcm16(data))
+        heard.put(None)
 
     threading.Thread(target=read, name="bench-stdin", daemon=True).start()
-    return blocks
-
-
-def run_realtimestt(options: dict[str, Any]) -> None:
-    """Run RealtimeSTT at its quickest: it transcribes 0.2 s into the pause."""
-    from RealtimeSTT import AudioToTextRecorder  # type: ignore[import-not-found,unused-ignore]
-
-    from sttlab.engines.weights import find_ctranslate2
-
-    began: list[float] = []
-    ended: list[float] = []
-    recorder = AudioToTextRecorder(
-        model=str(find_ctranslate2(options["transcribe"]["model"])),
-        language=options["transcribe"]["language"] or "en",
-        device="cpu",
-        compute_type="int8",
-        use_microphone=False,
-        spinner=False,
-        no_log_file=True,
-        post_speech_silence_duration=REALTIMESTT_TIMEOUT_S,
-        early_transcription_on_silence=0.2,
-        on_recording_start=lambda: began.append(time.monotonic()),
-        on_recording_stop=lambda: ended.append(time.monotonic()),
-    )
-    first: list[float] = []
-
-    def feed() -> None:
-        for data in _blocks():
-            if not first:
-                first.append(time.monotonic() - BLOCK_SAMPLES / SAMPLE_RATE)
-            recorder.feed_audio(data)
-        closed.set()
-
-    closed = threading.Event()
-    say(ready=True)
-    threading.Thread(target=feed, name="bench-stdin", daemon=True).start()
-
-    def finals() -> None:
-        while not closed.is_set():
-            if text := recorder.text():
-                say(text=text, start_s=began[-1] - first[0], end_s=ended[-1] - first[0])
-
-    threading.Thread(target=finals, name="bench-finals", daemon=True).start()
-    closed.wait()
-    recorder.shutdown()
+    return heard
 
 
 SYSTEMS = {
     "sttlab": run_sttlab,
     "naive": run_naive,
-    "realtimestt": run_realtimestt,
 }
 
 if __name__ == "__main__":

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from sttlab.bench import live, load, material
+from sttlab.bench import live, material
+from sttlab.bench.engines import ENGINES
 from sttlab.bench.process import Child
 from sttlab.config import Config
 from sttlab.errors import ConfigError, ServerError
 from sttlab.server.microphones import MAX_MICROPHONES
+from tests.benchmarks import load, load_server
 
 needs_all = pytest.mark.needs("whisper", "faster-whisper", "bench")
 
@@ -71,7 +73,7 @@ def test_file_measures_engines_on_the_same_sound(tmp_path: Path) -> None:
 @pytest.mark.needs("bench")
 def test_server_counts_clients_and_microphones(data: Path) -> None:
     clips, _ = material.read_clips(data, "en", 1.0, 4.0)
-    options = {"plain": (1, 3), "microphones": (1,), "model": load.CLOCK}
+    options = {"plain": (1, 3), "microphones": (1,), "model": load_server.CLOCK}
     found = load.run(clips, **options, seconds=2.5, threads=1)  # type: ignore[arg-type]
     assert [step.clients for step in found.plain] == [1, 3]
     for step in (*found.plain, *found.microphones):
@@ -124,7 +126,7 @@ def test_the_cost_of_a_child_is_its_own() -> None:
 
 def test_an_unknown_system_is_refused() -> None:
     with pytest.raises(ConfigError, match="known are sttlab"):
-        live.missing("skynet")
-    assert live.missing("naive") is None
-    assert set(live.SYSTEMS) == set(live.ENGINE_OF)
+        live.find("skynet")
+    assert live.find("naive").timeout_s == 0.8
+    assert {system.engine for system in live.SYSTEMS.values()} <= set(ENGINES)
     assert Config().vad.silence_timeout_s == 0.6

@@ -24,11 +24,11 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from sttlab.bench.visitors import HANDSHAKE
 from sttlab.live.pipeline import STALL_S
 from sttlab.live.session import Session
 from sttlab.server import hub, memory, uvicorn_server
 from sttlab.server.launch import ServerHandle, launch_server
+from tests.benchmarks.visitors import HANDSHAKE
 from tests.fakes import WAIT_S, Counting
 from tests.server.clients import (
     ALL,

@@ -1,4 +1,4 @@
-"""Minutes of what `sttlab bench soak` does for hours, and what it says when something is wrong."""
+"""Minutes of what the soak does for hours, and what it says when something is wrong."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from sttlab.bench import material, soak
-from sttlab.bench.commands import app
+from sttlab.bench import material
 from sttlab.bench.material import Clip
 from sttlab.core import StreamCore
 from sttlab.events import StreamEvent, Transcript, Utterance
 from sttlab.server import protocol
+from tests.benchmarks import soak
 from tests.fakes import Counting
 
 pytestmark = pytest.mark.needs("bench")
@@ -51,7 +51,7 @@ def test_a_text_that_does_not_reach_the_client_is_found_and_fails_the_soak(
     plain, lost = protocol.plain, every_tenth(lambda event: isinstance(event, Transcript))
     monkeypatch.setattr(protocol, "plain", lambda e: None if lost(e) else plain(e))
     monkeypatch.setattr(soak, "END_S", 1.0)
-    told = CliRunner().invoke(app, ["soak", "--hours", "0.1", "--output", str(tmp_path)])
+    told = CliRunner().invoke(soak.app, ["--hours", "0.1", "--output", str(tmp_path)])
     assert told.exit_code == 1
     assert "out of turn at the client" in told.stderr
 

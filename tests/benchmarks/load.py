@@ -1,7 +1,8 @@
-"""`bench server`: how many clients one server serves, and how many microphones, before they wait.
+"""How many clients one server serves, and how many microphones, before they wait.
 
-As a program, ``python -m sttlab.bench.load MODEL``, it is that server, until its stdin ends. Its
-session hears a beep twice a second, which the model ``-`` answers with the time.
+    python -m tests.benchmarks.load
+
+The server is a process of its own: `load_server`.
 """
 
 from __future__ import annotations
@@ -9,37 +10,43 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
+import typer
 
 from sttlab.audio import SAMPLE_RATE, to_pcm16
-from sttlab.bench.engines import say
+from sttlab.bench import material, report
+from sttlab.bench.commands import (
+    LONGEST_S,
+    SHORTEST_S,
+    Model,
+    Output,
+    Recordings,
+    Threads,
+    bar,
+    folder,
+    write,
+)
 from sttlab.bench.material import Clip
 from sttlab.bench.process import Child
-from sttlab.capture.base import Block
-from sttlab.config import TranscribeConfig, VadConfig
-from sttlab.engines.base import Transcription, never
 from sttlab.errors import ServerError
+from sttlab.server.hub import MAX_CLIENTS
+from sttlab.server.microphones import MAX_MICROPHONES
+from tests.benchmarks.load_server import BLOCK_S, CLOCK
 
-CLOCK = "-"
 OWN = "?source=client"
 READY_S = 120.0
 OPEN_S = 30.0
 TOGETHER = 20  # clients that connect at a time
 SETTLE_S = 1.0
-BEEP_S = 0.25
-BLOCK_S = 0.02
 PAUSE_S = 1.0  # between what a microphone hears
 GROWN = 1.5  # times the delay of a single microphone
-TARGET_MS = 50.0
-VAD = VadConfig(threshold_dbfs=-45.0, silence_timeout_s=0.12, min_speech_s=0.1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,16 +123,14 @@ def run(
     """Measure each number of clients for some seconds; microphones until their delay has grown."""
     plain_steps, microphone_steps = [], []
     late = too_many = ""
-    with Child(["-m", "sttlab.bench.load", CLOCK], threads) as child:
+    with Child(["-m", "tests.benchmarks.load_server", CLOCK], threads) as child:
         url = _url(child)
         for count in plain:
             progress(f"{count} plain clients", plain.index(count) / len(plain))
             plain_steps.append(asyncio.run(_listen(url, count, seconds, child)))
         refusal = asyncio.run(_one_more(url, "", plain[-1])) if plain else ""
     if microphones:
-        from sttlab.server.microphones import MAX_MICROPHONES
-
-        with Child(["-m", "sttlab.bench.load", model], threads) as child:
+        with Child(["-m", "tests.benchmarks.load_server", model], threads) as child:
             url = _url(child)
             for count in microphones:
                 progress(f"{count} microphones", microphones.index(count) / len(microphones))
@@ -292,75 +297,35 @@ async def _told(url: str) -> str:
     return ""
 
 
-class _Beeper:
-    """A source that beeps twice a second, in real time."""
+def main(
+    seconds: Annotated[float, typer.Option(min=2, help="For each number of clients.")] = 10.0,
+    recordings: Recordings = None,
+    model: Model = None,
+    threads: Threads = 2,
+    output: Output = Path("bench-results"),
+) -> None:
+    """Measure how many clients one server serves.
 
-    name = "beeper"
-
-    def open(self) -> None:
-        self._position = 0
-        self._began = time.monotonic()
-        noise = np.random.default_rng(0).standard_normal(round(BEEP_S * SAMPLE_RATE)) * 0.1
-        self._beep = np.concatenate([noise, np.zeros_like(noise)]).astype(np.float32)
-
-    def read(self, timeout_s: float) -> Block | None:
-        count = round(BLOCK_S * SAMPLE_RATE)
-        due = self._began + (self._position + count) / SAMPLE_RATE
-        time.sleep(max(0.0, min(timeout_s, due - time.monotonic())))
-        if time.monotonic() < due:
-            return Block(np.empty(0, np.float32))
-        at = self._position % len(self._beep)
-        self._position += count
-        return Block(self._beep[at : at + count])
-
-    def close(self) -> None:
-        pass
-
-
-class _Clock:
-    """An engine whose text is the time at which it answers."""
-
-    name = "clock"
-
-    def load(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    def transcribe(
-        self,
-        samples: NDArray[np.generic],
-        sample_rate: int = SAMPLE_RATE,
-        *,
-        cancelled: Callable[[], bool] = never,
-    ) -> Transcription:
-        return Transcription(
-            text=str(time.monotonic()),
-            segments=(),
-            suppressed=(),
-            language="en",
-            language_probability=1.0,
-            confidence=1.0,
+    Plain clients: from the engine's answer to the text at each, all on this machine. Clients that
+    send their microphone, as it is spoken: from the end of speech to its text, until that has
+    grown by half. And what one client too many is told, and one more while the last step's speak.
+    """
+    clips, _ = material.read_clips(folder(recordings), "en", SHORTEST_S, LONGEST_S)
+    before = report.surroundings()
+    with bar("server") as progress:
+        found = run(
+            clips,
+            plain=[n for n in (1, 10, 50, 100, 200, 300) if n < MAX_CLIENTS] + [MAX_CLIENTS],
+            microphones=[n for n in (1, 2, 3, 4, 6, 8, 12) if n <= MAX_MICROPHONES],
+            model=model or "tiny.en",
+            seconds=seconds,
+            threads=threads,
+            progress=progress,
         )
-
-
-def main() -> None:
-    """Be the server."""
-    from sttlab.engines import make_engine
-    from sttlab.live.session import Session
-    from sttlab.live.worker import AsrWorker
-    from sttlab.server.launch import launch_server
-
-    model = sys.argv[1]
-    config = TranscribeConfig(model=model, language="en")
-    beeps = model == CLOCK
-    with AsrWorker(_Clock() if beeps else make_engine(config)) as worker:
-        session = Session(_Beeper(), vad=VAD if beeps else VadConfig(), model=worker)
-        with launch_server(session, port=0) as server:
-            say(ws_url=server.ws_url)
-            sys.stdin.read()
+    result = {"benchmark": "server", "settings": {"seconds": seconds, "threads": threads}}
+    result |= {"before": before, "after": report.surroundings()} | asdict(found)
+    write(output / "server", result, found.table())
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -1,4 +1,4 @@
-"""Clients as bad as they get, for `bench soak`."""
+"""Clients as bad as they get, for the soak."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""`bench soak`: hours of speech through the whole server, while all that can go wrong does.
+"""Hours of speech through the whole server, while all that can go wrong does.
+
+    python -m tests.benchmarks.soak --hours 4
 
 Every utterance is accounted for: what is spoken is known, an engine's text begins with a checksum
 of the sound that it was given, and a real client of `/ws` must get each text once and in order,
@@ -16,19 +18,34 @@ import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import psutil
+import typer
 from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE, Recording
+from sttlab.bench import material, report
+from sttlab.bench.commands import (
+    LONGEST_S,
+    SHORTEST_S,
+    Language,
+    Output,
+    Recordings,
+    Seed,
+    bar,
+    folder,
+    tell,
+    write,
+)
 from sttlab.bench.material import Clip
-from sttlab.bench.visitors import Visitors
 from sttlab.capture.base import Block
-from sttlab.config import VadConfig
+from sttlab.config import TranscribeConfig, VadConfig
 from sttlab.core import segment
+from sttlab.engines import make_engine
 from sttlab.engines.base import Cancelled, Engine, Transcription, never
 from sttlab.errors import SourceError, TranscribeError
 from sttlab.events import (
@@ -44,6 +61,7 @@ from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
 from sttlab.server.launch import ServerHandle, launch_server
 from sttlab.server.memory import give_back
+from tests.benchmarks.visitors import Visitors
 
 VAD = VadConfig(threshold_dbfs=-45.0, silence_timeout_s=0.4)
 BEFORE_S, AFTER_S = 0.2, 1.0  # of silence, around each clip
@@ -518,3 +536,56 @@ def quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def main(
+    hours: Annotated[float, typer.Option(min=0.1, help="Of audio.")] = 4.0,
+    faults_per_hour: Annotated[
+        float, typer.Option(min=0, help="Of the source, and as many of the engine.")
+    ] = 60.0,
+    recordings: Recordings = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Whisper model that transcribes it. [default: none, but a checksum]",
+            show_default=False,
+        ),
+    ] = None,
+    language: Language = "en",
+    seed: Seed = 1,
+    output: Output = Path("bench-results"),
+) -> None:
+    """Play hours of speech to the server, faster than real time, while all that can goes wrong.
+
+    The source loses audio and fails, the engine raises, hangs and answers nonsense, and clients
+    come and go, send garbage, never read and vanish, at random from the seed. Every utterance must
+    reach a client that stays, once and in order, or be reported as failed; and neither memory nor
+    threads nor open files may grow from the second quarter of the run to the last. What fails to
+    is printed, and the exit code is 1.
+    """
+    config = TranscribeConfig(model=model, language=language) if model else None
+    clips, _ = material.read_clips(folder(recordings), language, SHORTEST_S, LONGEST_S)
+    before = report.surroundings()
+    with bar("soak") as progress, quiet():
+        found = run(
+            clips,
+            hours=hours,
+            seed=seed,
+            faults_per_hour=faults_per_hour,
+            engine=make_engine(config) if config else None,
+            progress=progress,
+        )
+    settings = {"faults_per_hour": faults_per_hour, "model": model, "seed": seed}
+    result = {"benchmark": "soak", "settings": settings, "before": before}
+    write(output / "soak", result | {"after": report.surroundings()} | asdict(found), found.table())
+    for problem in found.problems:
+        tell(problem)
+    if found.problems:
+        raise typer.Exit(1)
+
+
+app = typer.Typer()
+app.command()(main)
+
+if __name__ == "__main__":
+    app()
