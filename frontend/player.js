@@ -3,6 +3,8 @@
 import { setText } from "./dom.js";
 import { readableTime } from "./exports.js";
 
+/** @typedef {import("./files.js").Recording} Recording */
+
 const PHASES = {
   waiting: ["off", "Waiting for its turn"],
   sending: ["busy", "Sending"],
@@ -18,12 +20,17 @@ const PHASES = {
  * @param {(time_s: number) => void} onTime while it plays
  */
 export function createPlayer(root, onTime) {
-  const $ = (selector) => root.querySelector(selector);
+  const $ = (/** @type {string} */ selector) => /** @type {any} */ (root.querySelector(selector));
   const audio = $("audio");
+  /** @type {?Pick<Recording, "id" | "file">} */
   let shown = null;
   let url = "";
 
-  /** Show a recording, or nothing. */
+  /**
+   * Show a recording, or nothing.
+   *
+   * @param {?Recording} recording
+   */
   function show(recording) {
     if (recording?.file !== shown?.file || recording?.id !== shown?.id) open(recording?.file);
     shown = recording && { id: recording.id, file: recording.file };
@@ -31,6 +38,7 @@ export function createPlayer(root, onTime) {
     if (recording) showProgress(recording);
   }
 
+  /** @param {?File} [file] */
   function open(file) {
     audio.pause();
     URL.revokeObjectURL(url);
@@ -41,6 +49,7 @@ export function createPlayer(root, onTime) {
     $("#mute").textContent = url ? "" : "Drop the file here again to listen to it.";
   }
 
+  /** @param {Recording} recording */
   function showProgress({ phase, part, duration_s, done_s, problem, file }) {
     const [tone, text] = PHASES[phase];
     const busy = phase === "sending" || phase === "transcribing";
@@ -55,10 +64,12 @@ export function createPlayer(root, onTime) {
     $("#again").hidden = phase !== "failed" || !file;
     const of = duration_s ? readableTime(duration_s) : "";
     const sent = `${Math.round(100 * part)} %`;
+    /** @type {Record<string, string>} */
     const far = { sending: sent, transcribing: `${readableTime(done_s)} of ${of || "?"}` };
     $("#far").textContent = far[phase] ?? of;
   }
 
+  /** @param {number} time_s */
   function play(time_s) {
     if (!url) return;
     audio.currentTime = time_s;
