@@ -2,6 +2,8 @@
 
 import { readableTime } from "./exports.js";
 
+/** @typedef {import("./transcript.js").Entry} Entry */
+
 const FAINT_BELOW = 0.6; // of confidence
 
 /**
@@ -13,50 +15,68 @@ const FAINT_BELOW = 0.6; // of confidence
  *   edit to null leaves the text as it is
  */
 export function createList(root, actions) {
+  /** @type {Map<number, HTMLElement>} */
   const partials = new Map(); // lines by utterance
   const settled = new Set(); // utterances whose partials come too late
   let query = "";
   let times = "clock"; // or "stream"
   let playable = false;
 
-  /** From the next `show` on: how times are shown, and whether audio plays from them. */
+  /**
+   * From the next `show` on: how times are shown, and whether audio plays from them.
+   *
+   * @param {"clock" | "stream" | "none"} kind
+   * @param {boolean} canPlay
+   */
   function setTimes(kind, canPlay) {
     times = kind;
     playable = canPlay;
   }
 
+  /** @param {Entry[]} entries */
   function show(entries) {
     partials.clear();
     root.replaceChildren(...entries.map(finalItem));
-    for (const item of root.children) match(item);
-    setCurrent(root.lastElementChild);
+    for (const item of items()) match(item);
+    setCurrent(items().at(-1));
   }
 
-  /** Bring the finals in step with `entries`. Partials and remarks stay, and so does an open edit. */
+  /**
+   * Bring the finals in step with `entries`. Partials and remarks stay, and so does an open edit.
+   *
+   * @param {Entry[]} entries
+   */
   function sync(entries) {
     const kept = new Set(entries.map(({ key }) => key));
-    const items = new Map();
-    for (const item of root.querySelectorAll("li.final")) {
-      if (kept.has(item.dataset.key) || isEdited(item)) items.set(item.dataset.key, item);
+    /** @type {Map<string, HTMLElement>} */
+    const old = new Map();
+    for (const item of finals()) {
+      if (kept.has(keyOf(item)) || isEdited(item)) old.set(keyOf(item), item);
       else item.remove();
     }
-    let before = null;
+    /** @type {HTMLElement | undefined} */
+    let before;
     for (const entry of entries) {
-      let item = items.get(entry.key);
+      let item = old.get(entry.key);
       if (!item) {
         item = finalItem(entry);
         if (before) before.after(item);
         else root.prepend(item);
         match(item);
-      } else if (!isEdited(item) && item.querySelector(".text").textContent !== entry.text) {
-        item = replace(entry);
+      } else if (!isEdited(item) && textOf(item).textContent !== entry.text) {
+        item = replace(item, entry);
       }
       before = item;
     }
     if (!root.querySelector("li[tabindex='0']")) setCurrent(before);
   }
 
-  /** Show the final text of an utterance, where its partial stands. */
+  /**
+   * Show the final text of an utterance, where its partial stands.
+   *
+   * @param {any} utteranceId or a recording's key, which has no partials
+   * @param {Entry} entry
+   */
   function settle(utteranceId, entry) {
     const partial = partials.get(utteranceId);
     partials.delete(utteranceId);
@@ -69,7 +89,13 @@ export function createList(root, actions) {
     return item;
   }
 
-  /** Show text that may still change after its `stable` part. What comes too late changes nothing. */
+  /**
+   * Show text that may still change after its `stable` part. What comes too late changes nothing.
+   *
+   * @param {number} utteranceId
+   * @param {string} text
+   * @param {string} stable
+   */
   function partial(utteranceId, text, stable) {
     if (settled.has(utteranceId)) return;
     let item = partials.get(utteranceId);
@@ -79,10 +105,14 @@ export function createList(root, actions) {
       root.append(item);
     }
     const changing = element("span", "changing", text.slice(stable.length));
-    item.querySelector(".text").replaceChildren(stable, changing);
+    textOf(item).replaceChildren(stable, changing);
   }
 
-  /** The utterance has no text after all. */
+  /**
+   * The utterance has no text after all.
+   *
+   * @param {number} utteranceId
+   */
   function dropPartial(utteranceId) {
     partials.get(utteranceId)?.remove();
     partials.delete(utteranceId);
@@ -95,17 +125,22 @@ export function createList(root, actions) {
     settled.clear();
   }
 
-  /** A remark between the lines, not part of the transcript. */
+  /**
+   * A remark between the lines, not part of the transcript.
+   *
+   * @param {string} text
+   */
   function note(text) {
     const item = line("note");
-    item.querySelector(".text").textContent = text;
+    textOf(item).textContent = text;
     root.insertBefore(item, partials.values().next().value ?? null);
   }
 
+  /** @param {string} text */
   function filter(text) {
     if (text === query) return;
     query = text;
-    for (const item of root.children) match(item);
+    for (const item of items()) match(item);
   }
 
   /** How many finals contain what is searched for. */
@@ -113,25 +148,31 @@ export function createList(root, actions) {
     return root.querySelectorAll("li.final:not([hidden])").length;
   }
 
-  /** Hide an item that doesn't contain what is searched for; mark it in one that does. */
+  /**
+   * Hide an item that doesn't contain what is searched for; mark it in one that does.
+   *
+   * @param {HTMLElement} item
+   */
   function match(item) {
     const p = item.querySelector("p.text");
     if (!p || item.classList.contains("partial")) return;
-    const parts = query ? split(p.textContent, query) : [p.textContent];
+    const text = p.textContent ?? "";
+    const parts = query ? split(text, query) : [text];
     item.hidden = query !== "" && parts.length === 1;
     if (parts.length === 1 && !p.querySelector("mark")) return; // a selection in it stays
     p.replaceChildren(...parts.map((part, i) => (i % 2 ? element("mark", "", part) : part)));
   }
 
+  /** @param {Entry} entry */
   function finalItem(entry) {
     const item = line("final");
-    const time = item.querySelector("time");
+    const time = /** @type {HTMLTimeElement} */ (item.querySelector("time"));
     time.dateTime = new Date(entry.at).toISOString();
     time.textContent = times === "clock" ? clockTime(entry.at) : readableTime(entry.start_s);
     if (playable) time.replaceWith(playButton(time));
     item.dataset.key = entry.key;
     item.tabIndex = -1;
-    item.querySelector(".text").textContent = entry.text;
+    textOf(item).textContent = entry.text;
     item.classList.toggle("unsure", !entry.edited && entry.confidence < FAINT_BELOW);
     const sure = element("span", "sure", entry.edited ? "edited" : percent(entry.confidence));
     sure.title = entry.edited ? "You changed this text" : "How sure the model is";
@@ -139,10 +180,12 @@ export function createList(root, actions) {
     return item;
   }
 
+  /** @param {HTMLElement} item */
   function startEdit(item) {
-    const p = item.querySelector(".text");
-    const area = element("textarea", "text", p.textContent);
-    area.value = p.textContent;
+    const p = textOf(item);
+    const before = p.textContent ?? "";
+    const area = /** @type {HTMLTextAreaElement} */ (element("textarea", "text", before));
+    area.value = before;
     area.dir = "auto";
     area.setAttribute("aria-label", "Text of this line. Enter keeps it, Escape leaves it as it was");
     area.rows = 1;
@@ -151,7 +194,7 @@ export function createList(root, actions) {
       area.style.height = `${area.scrollHeight}px`;
     };
     let open = true;
-    const finish = (keep) => {
+    const finish = (/** @type {boolean} */ keep) => {
       if (!open) return;
       open = false;
       const hadFocus = document.activeElement === area;
@@ -159,8 +202,8 @@ export function createList(root, actions) {
       if (hadFocus) item.focus();
       const text = area.value.trim().replace(/\s+/g, " ");
       match(item);
-      if (keep && !text) actions.remove(item.dataset.key);
-      else actions.edit(item.dataset.key, keep && text !== p.textContent ? text : null);
+      if (keep && !text) actions.remove(keyOf(item));
+      else actions.edit(keyOf(item), keep && text !== p.textContent ? text : null);
     };
     area.addEventListener("input", fit);
     area.addEventListener("blur", () => finish(true));
@@ -176,8 +219,8 @@ export function createList(root, actions) {
     area.setSelectionRange(area.value.length, area.value.length);
   }
 
-  function replace(entry) {
-    const old = itemOf(entry.key);
+  /** @param {HTMLElement} old @param {Entry} entry */
+  function replace(old, entry) {
     const item = finalItem(entry);
     const hadFocus = old.contains(document.activeElement);
     old.replaceWith(item);
@@ -187,47 +230,61 @@ export function createList(root, actions) {
     return item;
   }
 
+  /** @param {HTMLElement} item */
   function isEdited(item) {
     return item.querySelector("textarea") !== null;
   }
 
-  function itemOf(key) {
-    return [...root.children].find((item) => item.dataset.key === key);
+  function items() {
+    return /** @type {HTMLElement[]} */ ([...root.children]);
   }
 
+  function finals() {
+    return items().filter((item) => item.classList.contains("final"));
+  }
+
+  /** @param {HTMLElement} item @param {string | undefined} what */
   function act(item, what) {
     if (what === "edit") startEdit(item);
-    else actions[what](item.dataset.key);
+    else if (what === "remove" || what === "copy" || what === "play") actions[what](keyOf(item));
   }
 
-  /** One line is in the tab order at a time; arrow keys move to the others. */
+  /**
+   * One line is in the tab order at a time; arrow keys move to the others.
+   *
+   * @param {HTMLElement} [item]
+   */
   function setCurrent(item) {
-    for (const old of root.querySelectorAll("li[tabindex='0']")) reach(old, -1);
+    for (const old of finals()) if (old.tabIndex === 0) reach(old, -1);
     if (item?.dataset.key) reach(item, 0);
   }
 
+  /** @param {HTMLElement} item @param {number} tabIndex */
   function reach(item, tabIndex) {
     item.tabIndex = tabIndex;
     for (const button of item.querySelectorAll("button")) button.tabIndex = tabIndex;
   }
 
   root.addEventListener("focusin", (event) => {
-    const item = event.target.closest("li.final");
+    const item = closest(event, "li.final");
     if (item && item.tabIndex !== 0) setCurrent(item);
   });
   root.addEventListener("click", (event) => {
-    const button = event.target.closest("button");
-    if (button) act(button.closest("li"), button.dataset.act);
+    const button = closest(event, "button");
+    const item = closest(event, "li");
+    if (button && item) act(item, button.dataset.act);
   });
   root.addEventListener("dblclick", (event) => {
-    const p = event.target.closest("li.final p.text");
-    if (p) startEdit(p.closest("li"));
+    const item = closest(event, "li.final");
+    if (item && closest(event, "p.text")) startEdit(item);
   });
   root.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const item = event.target.closest("li.final");
-    const shown = [...root.querySelectorAll("li.final:not([hidden])")];
+    const item = closest(event, "li.final");
+    if (!item) return;
+    const shown = finals().filter(({ hidden }) => !hidden);
     const place = shown.indexOf(item);
+    /** @type {Record<string, HTMLElement | undefined>} */
     const goal = {
       ArrowUp: shown[place - 1],
       ArrowDown: shown[place + 1],
@@ -237,18 +294,22 @@ export function createList(root, actions) {
     if (event.key in goal) goal[event.key]?.focus();
     else if (event.target !== item) return;
     else if (event.key === "Enter" || event.key === "F2") startEdit(item);
-    else if (event.key === " " && playable) actions.play(item.dataset.key);
+    else if (event.key === " " && playable) actions.play(keyOf(item));
     else if (event.key === "Delete") {
       const next = shown[place + 1] ?? shown[place - 1];
-      actions.remove(item.dataset.key);
-      if (next) itemOf(next.dataset.key)?.focus();
+      actions.remove(keyOf(item));
+      finals().find((other) => next && keyOf(other) === keyOf(next))?.focus();
     } else return;
     event.preventDefault();
   });
 
-  /** Mark the line that is being played; without a key, no line. */
+  /**
+   * Mark the line that is being played; without a key, no line.
+   *
+   * @param {string} [key]
+   */
   function setHeard(key) {
-    for (const item of root.children) {
+    for (const item of items()) {
       item.classList.toggle("heard", key !== undefined && item.dataset.key === key);
     }
   }
@@ -256,6 +317,20 @@ export function createList(root, actions) {
   return { setTimes, setHeard, show, settle, sync, partial, dropPartial, dropPartials, note, filter, found };
 }
 
+/** @param {HTMLElement} item */
+const keyOf = (item) => item.dataset.key ?? "";
+
+/** @param {HTMLElement} item a line, whose text is not being edited */
+function textOf(item) {
+  return /** @type {HTMLElement} */ (item.querySelector(".text"));
+}
+
+/** @param {Event} event @param {string} selector @returns {?HTMLElement} */
+function closest({ target }, selector) {
+  return /** @type {Element} */ (target).closest(selector);
+}
+
+/** @param {string} kind */
 function line(kind) {
   const item = element("li", kind);
   const text = element("p", "text");
@@ -264,13 +339,16 @@ function line(kind) {
   return item;
 }
 
+/** @param {HTMLTimeElement} time */
 function playButton(time) {
-  const button = element("button", "when");
+  const button = document.createElement("button");
+  button.className = "when";
   button.type = "button";
   button.tabIndex = -1;
   button.dataset.act = "play";
   button.title = "Play from here (space)";
-  const shown = element("time", "", time.textContent);
+  const shown = document.createElement("time");
+  shown.textContent = time.textContent;
   shown.dateTime = time.dateTime;
   button.append(shown);
   return button;
@@ -283,7 +361,8 @@ function buttons() {
     ["copy", "Copy this line", "i-copy"],
     ["remove", "Remove this line", "i-close"],
   ]) {
-    const button = element("button", "quiet");
+    const button = document.createElement("button");
+    button.className = "quiet";
     button.type = "button";
     button.tabIndex = -1;
     button.dataset.act = act;
@@ -295,6 +374,7 @@ function buttons() {
   return group;
 }
 
+/** @param {string} id */
 function iconOf(id) {
   const space = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(space, "svg");
@@ -305,6 +385,7 @@ function iconOf(id) {
   return svg;
 }
 
+/** @param {string} name @param {string} className @param {string} text */
 function element(name, className = "", text = "") {
   const made = document.createElement(name);
   if (className) made.className = className;
@@ -312,18 +393,24 @@ function element(name, className = "", text = "") {
   return made;
 }
 
-/** Cut a text at what is searched for, in any case: every second part is a match. */
+/**
+ * Cut a text at what is searched for, in any case: every second part is a match.
+ *
+ * @param {string} text
+ * @param {string} query
+ */
 export function split(text, query) {
   const parts = [];
   const pattern = new RegExp(query.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "giu");
   let from = 0;
-  for (const { 0: hit, index } of text.matchAll(pattern)) {
+  for (const { 0: hit, index = 0 } of text.matchAll(pattern)) {
     parts.push(text.slice(from, index), hit);
     from = index + hit.length;
   }
   return [...parts, text.slice(from)];
 }
 
+/** @param {number} at wall time in ms */
 function clockTime(at) {
   return new Date(at).toLocaleTimeString([], {
     hour: "2-digit",
@@ -333,6 +420,7 @@ function clockTime(at) {
   });
 }
 
+/** @param {number} part */
 function percent(part) {
   return `${Math.round(100 * part)} %`;
 }
