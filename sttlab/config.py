@@ -151,7 +151,8 @@ class TranscribeConfig:
     ----------
     model : str
         A name ("tiny.en", "base", ...) or the path of a checkpoint.
-    engine : "whisper" or "faster-whisper"
+    engine : str
+        Name of a registered engine; `sttlab.engines.ENGINES` holds them.
     language : str or None
         ISO 639-1 code ("en", "de", ...); None lets the model decide for each utterance.
     task : "transcribe" or "translate" (into English)
@@ -169,7 +170,7 @@ class TranscribeConfig:
     """
 
     model: str = "tiny.en"
-    engine: Literal["whisper", "faster-whisper"] = "whisper"
+    engine: str = "whisper"
     language: str | None = None
     task: Literal["transcribe", "translate"] = "transcribe"
     initial_prompt: str | None = None
@@ -177,8 +178,10 @@ class TranscribeConfig:
     words: bool = False
 
     def __post_init__(self) -> None:
+        from sttlab.engines import ENGINES  # which need this module to load
+
         allowed = {
-            "engine": ("whisper", "faster-whisper"),
+            "engine": tuple(ENGINES),
             "task": ("transcribe", "translate"),
             "device": (None, "cpu", "cuda", "mps"),
         }

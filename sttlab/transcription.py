@@ -15,7 +15,8 @@ from sttlab.config import TranscribeConfig, VadConfig
 from sttlab.core import segment
 from sttlab.decoding import load
 from sttlab.engines import make_engine
-from sttlab.engines.base import Engine, Suppression, Transcription
+from sttlab.engines.base import Engine, Transcription
+from sttlab.engines.suppression import Suppression
 from sttlab.errors import ConfigError
 from sttlab.events import Segment, Utterance
 

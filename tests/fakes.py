@@ -6,6 +6,7 @@ import numpy as np
 
 from sttlab.audio import SAMPLE_RATE
 from sttlab.capture.base import Block
+from sttlab.config import TranscribeConfig
 from sttlab.engines.base import Cancelled, Transcription, never
 
 WAIT_S = 10
@@ -63,6 +64,7 @@ class Counting:
     """An engine whose text is the utterance's length; it may be told to wait, or to fail."""
 
     name = "counting"
+    config: TranscribeConfig | None = None
 
     def __init__(self, *, load_error=None, answer=None, text=None):
         self.load_error = load_error

@@ -7,7 +7,8 @@ import threading
 import numpy as np
 
 from sttlab.audio import SAMPLE_RATE
-from sttlab.engines.base import Suppression, Transcription
+from sttlab.engines.base import Transcription
+from sttlab.engines.suppression import Suppression
 
 WAIT_S = 10
 

@@ -1,4 +1,4 @@
-"""OpenAI's Whisper, one utterance at a time."""
+"""Whisper by openai-whisper, with a short window for the encoder and timed words."""
 
 from __future__ import annotations
 
@@ -12,119 +12,117 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sttlab.audio import SAMPLE_RATE, normalise
-from sttlab.config import TranscribeConfig
+from sttlab.audio import SAMPLE_RATE
 from sttlab.engines import weights
-from sttlab.engines.base import (
-    Cancelled,
-    Suppression,
-    Transcription,
-    confidence,
-    invented,
-    never,
-    pieces,
-    whole_words,
-    word_confidence,
-)
+from sttlab.engines.base import Cancelled
 from sttlab.engines.int8 import quantise_logits
-from sttlab.errors import ConfigError, MissingExtra, ModelError, SourceError, TranscribeError
+from sttlab.engines.local import Decoded, DecodedSpan, LocalEngine, may_hold_words
+from sttlab.engines.pieces import pieces
+from sttlab.engines.words import confidence, whole_words, word_confidence
+from sttlab.errors import ModelError
 from sttlab.events import Segment, Word
 
 if TYPE_CHECKING:
     import torch
 
 WINDOW_S = 30.0  # what Whisper was trained on
-# Shorter ones that were found to cost no words: the shortest, and how much silence an utterance
-# needs behind it (tests/benchmarks/bench_window.py, docs/measurements.md).
+# Shorter windows that were found to cost no words: the shortest, and how much silence has to follow
+# the utterance in it (tests/benchmarks/bench_window.py, docs/measurements.md).
 SHORT_WINDOWS_S = {"tiny.en": (8.0, 6.0), "base": (12.0, 8.0)}
-SHORTEST_S = 0.05
 
 TEMPERATURES = (0.0, 0.2, 0.4)
-LOOP_COMPRESSION = 2.0  # the text repeats itself: worth another try, if not yet held back
+LOOP_COMPRESSION = 2.0  # compression ratio of a text that repeats itself and is decoded again
 POOR_LOG_PROB = -1.0
 TOKENS_PER_S, TOKENS_MORE = 12, 24  # nobody speaks faster
-TOKENS_PER_SECOND_OF_TIMESTAMPS = 50
+TIMESTAMPS_PER_S = 50
 MEL_FRAMES_PER_S = 100
 LONGEST_WORD = 2.0  # times the median word
-PUNCTUATION = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"  # before and after a word, as Whisper has it
+PUNCTUATION = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"  # before and after a word, as in Whisper
 
-# Whisper hooks its decoder while it decodes, and timing switches a setting of the whole class: two
-# decodings at once give wrong text, silently.
+# While it decodes, Whisper hooks its decoder, and its word timing changes a setting of the whole
+# class. So two decodings at once give wrong text without an error.
 _decoding = threading.Lock()
 
 
 @dataclass(frozen=True)
-class _Decoded:
+class _DecodedPiece:
     text: str
     tokens: tuple[int, ...]
-    features: torch.Tensor  # that they were decoded from
+    features: torch.Tensor  # the encoder's, from which the tokens were decoded
     segments: tuple[Segment, ...]
-    log_prob: float
-    no_speech: float
-    compression: float
+    mean_log_prob: float
+    no_speech_prob: float
+    compression_ratio: float
 
     @property
     def poor(self) -> bool:
-        return self.loops or self.log_prob < POOR_LOG_PROB
+        return self.loops or self.mean_log_prob < POOR_LOG_PROB
 
     @property
     def loops(self) -> bool:
-        return self.compression > LOOP_COMPRESSION
+        return self.compression_ratio > LOOP_COMPRESSION
+
+    def span(self, start_s: float, duration_s: float) -> DecodedSpan:
+        """Place the piece in the utterance."""
+        return DecodedSpan(
+            start_s=start_s,
+            end_s=start_s + duration_s,
+            text=self.text,
+            segments=tuple(segment.later(start_s) for segment in self.segments),
+            mean_log_prob=self.mean_log_prob,
+            no_speech_prob=self.no_speech_prob,
+            compression_ratio=self.compression_ratio,
+        )
 
 
-class WhisperEngine:
-    """Whisper through openai-whisper; see `Engine`.
+class WhisperEngine(LocalEngine):
+    """Whisper by openai-whisper; see `Engine`.
 
-    With tiny.en and base the encoder hears each utterance in a window of its length and some
-    seconds of silence instead of Whisper's thirty; if the text is poor, the thirty are tried.
+    With tiny.en and base the encoder's window is as long as the utterance and some seconds of
+    silence, instead of Whisper's 30 s. If the text is poor, the engine tries again with 30 s.
 
     Parameters
     ----------
     config : TranscribeConfig
     """
 
-    def __init__(self, config: TranscribeConfig) -> None:
-        self.config = config
-        self._model: Any = None
-        self._tokenizer: Any = None
+    requires = ("openai-whisper", "whisper")
+    weights_format = "a Whisper checkpoint"
 
-    @property
-    def name(self) -> str:
-        """Engine and model, for people."""
-        return f"whisper {self.config.model}"
+    def _import(self) -> None:
+        import torch
+        import whisper
 
-    def load(self) -> None:
-        """Load the weights and warm up; see `Engine.load`.
-
-        Raises
-        ------
-        MissingExtra
-            If openai-whisper or torch is not installed.
-        ModelError, ConfigError
-            If the weights can't be had, or don't know the language asked for.
-        """
-        if self._model is not None:
-            return
-        try:
-            import torch
-            import whisper
-        except ImportError as error:
-            raise MissingExtra("openai-whisper", "whisper") from error
         self._torch, self._whisper = torch, whisper
-        device = self._device()
-        path = weights.find_checkpoint(self.config.model)
-        try:
-            model = self._load(path, device)
-        except Exception as error:  # what is no checkpoint raises anything
-            raise ModelError(f"{path} does not load as a Whisper checkpoint: {error}") from error
-        self._check_language(model)
-        self._model = model
-        self.transcribe(np.random.default_rng(0).standard_normal(SAMPLE_RATE) * 1e-3)
 
-    def _load(self, path: Path, device: str) -> Any:
+    def _choose_device(self) -> str:
+        cuda, mps = self._torch.cuda.is_available(), self._torch.backends.mps.is_available()
+        wanted = self.config.device
+        if wanted is not None:
+            if (wanted == "cuda" and not cuda) or (wanted == "mps" and not mps):
+                raise ModelError(
+                    f"PyTorch finds no {wanted} device here: set device to cpu, or leave it out"
+                )
+            return wanted
+        if cuda:
+            return "cuda"
+        return "mps" if mps and self._mps_works() else "cpu"
+
+    def _mps_works(self) -> bool:
+        ones = self._torch.ones
+        try:
+            (ones(2, 2, device="mps") @ ones(2, 2, device="mps")).cpu()
+        except (RuntimeError, NotImplementedError):
+            return False
+        return True
+
+    def _find_weights(self) -> Path:
+        return weights.find_checkpoint(self.config.model)
+
+    def _open(self, path: Path, device: str) -> Any:
         model = self._whisper.load_model(str(path), device=device).eval()
         heads = self._whisper._ALIGNMENT_HEADS.get(self.config.model)
-        if heads:  # of attention, those that follow the sound; a checkpoint doesn't name them
+        if heads:  # the attention heads that follow the audio, which a checkpoint doesn't name
             model.set_alignment_heads(heads)
         if model.device.type == "cpu":
             self._quantise(model)
@@ -133,114 +131,54 @@ class WhisperEngine:
     def _quantise(self, model: Any) -> None:
         quantise_logits(model)
 
-    def _device(self) -> str:
-        cuda, mps = self._torch.cuda.is_available(), self._torch.backends.mps.is_available()
-        wanted = self.config.device
-        if wanted is not None:
-            if (wanted == "cuda" and not cuda) or (wanted == "mps" and not mps):
-                raise ModelError(f"PyTorch finds no {wanted} device here: take cpu, or none")
-            return wanted
-        if cuda:
-            return "cuda"
-        if mps:
-            try:
-                (self._torch.ones(2, 2, device="mps") @ self._torch.ones(2, 2, device="mps")).cpu()
-            except (RuntimeError, NotImplementedError):
-                return "cpu"
-            return "mps"
-        return "cpu"
+    def _is_multilingual(self, model: Any) -> bool:
+        return bool(model.is_multilingual)
 
-    def _check_language(self, model: Any) -> None:
-        language = self.config.language
-        if language is not None and language not in self._whisper.tokenizer.LANGUAGES:
-            raise ConfigError(f"language must be a code such as en or de, not {language!r}")
-        if model.is_multilingual:
-            return
-        if language not in (None, "en") or self.config.task == "translate":
-            raise ConfigError(
-                f"{self.config.model} knows only English; for other languages and to translate "
-                "take a multilingual model, such as base"
-            )
-
-    def close(self) -> None:
-        """Free the model's memory."""
-        self._model = None
-
-    def transcribe(
-        self,
-        samples: NDArray[np.generic],
-        sample_rate: int = SAMPLE_RATE,
-        *,
-        cancelled: Callable[[], bool] = never,
-    ) -> Transcription:
-        """Turn one utterance into text; see `Engine.transcribe`."""
-        self.load()
-        try:
-            sound = normalise(samples, sample_rate)
-        except SourceError as error:
-            raise TranscribeError(f"this can't be heard: {error}") from error
-        sound = sound - sound.mean() if len(sound) else sound
-        results = []
-        with _decoding, self._torch.inference_mode():
-            for start, piece in pieces(sound):
-                if len(piece) >= SHORTEST_S * SAMPLE_RATE and piece.any():
-                    results.append((start / SAMPLE_RATE, piece, *self._piece(piece, cancelled)))
-        return self._combine(results)
-
-    def _combine(
-        self, results: list[tuple[float, NDArray[np.float32], _Decoded, str, float]]
-    ) -> Transcription:
-        segments: list[Segment] = []
-        suppressed: list[Suppression] = []
+    def _decode_all(self, audio: NDArray[np.float32], cancelled: Callable[[], bool]) -> Decoded:
+        spans = []
         language, probability = self.config.language or "en", 1.0
-        for start_s, piece, decoded, language, probability in results:  # noqa: B007
-            end_s = start_s + len(piece) / SAMPLE_RATE
-            reason = invented(
-                decoded.text, decoded.log_prob, decoded.no_speech, decoded.compression, piece
-            )
-            if reason:
-                suppressed.append(
-                    Suppression(text=decoded.text, reason=reason, start_s=start_s, end_s=end_s)
-                )
-                continue
-            segments += [s.later(start_s) for s in decoded.segments]
-        return Transcription(
-            text=" ".join(s.text for s in segments),
-            segments=tuple(segments),
-            suppressed=tuple(suppressed),
-            language=language,
-            language_probability=probability,
-            confidence=float(np.mean([s.confidence for s in segments])) if segments else 0.0,
-        )
+        with _decoding, self._torch.inference_mode():
+            for start, piece in pieces(audio):
+                if may_hold_words(piece):
+                    decoded, language, probability = self._piece(piece, cancelled)
+                    spans.append(decoded.span(start / SAMPLE_RATE, len(piece) / SAMPLE_RATE))
+        return Decoded(spans=tuple(spans), language=language, language_probability=probability)
 
-    def _window_s(self, sound_s: float) -> float:
+    def _window_s(self, audio_s: float) -> float:
         shortest_s, after_s = SHORT_WINDOWS_S.get(self.config.model, (WINDOW_S, 0.0))
-        return min(WINDOW_S, max(shortest_s, math.ceil(sound_s + after_s)))
+        return min(WINDOW_S, max(shortest_s, math.ceil(audio_s + after_s)))
 
     def _piece(
-        self, sound: NDArray[np.float32], cancelled: Callable[[], bool]
-    ) -> tuple[_Decoded, str, float]:
-        """Transcribe at most 30 s: in a short window, and if that is poor, in ever bolder ways."""
-        window_s = self._window_s(len(sound) / SAMPLE_RATE)
-        features = self._encode(sound, window_s, cancelled)
+        self, audio: NDArray[np.float32], cancelled: Callable[[], bool]
+    ) -> tuple[_DecodedPiece, str, float]:
+        """Decode at most 30 s; return the text, the language and its probability.
+
+        The short window is tried first; if the text is poor, the full one; if it repeats itself,
+        higher temperatures.
+        """
+        window_s = self._window_s(len(audio) / SAMPLE_RATE)
+        features = self._encode(audio, window_s, cancelled)
         language, probability = self._language(features)
-        best = self._decode(features, sound, language, TEMPERATURES[0], cancelled)
+        best = self._decode(features, audio, language, TEMPERATURES[0], cancelled)
         if best.poor and window_s < WINDOW_S:
-            features = self._encode(sound, WINDOW_S, cancelled)
-            again = self._decode(features, sound, language, TEMPERATURES[0], cancelled)
-            better = best.loops or again.log_prob > best.log_prob or not again.poor
+            features = self._encode(audio, WINDOW_S, cancelled)
+            again = self._decode(features, audio, language, TEMPERATURES[0], cancelled)
+            better = best.loops or not again.poor or again.mean_log_prob > best.mean_log_prob
             best = again if better else best
         for temperature in TEMPERATURES[1:]:
             if not best.loops:
                 break
-            best = self._decode(features, sound, language, temperature, cancelled)
+            best = self._decode(features, audio, language, temperature, cancelled)
         if self.config.words and best.segments:
-            words = self._words(best, len(sound) / SAMPLE_RATE, language)
-            best = replace(best, segments=tuple(_share_out(words, best.segments)))
+            words = self._words(best, len(audio) / SAMPLE_RATE, language)
+            best = replace(best, segments=tuple(_with_words(best.segments, words)))
         return best, language, probability
 
-    def _words(self, decoded: _Decoded, sound_s: float, language: str) -> list[Word]:
-        """Find when each word was said: Whisper's own alignment, of features that are there."""
+    def _words(self, decoded: _DecodedPiece, audio_s: float, language: str) -> list[Word]:
+        """Find when each word was said, by Whisper's own alignment.
+
+        It is given the encoder's features, where Whisper would run the encoder once more.
+        """
         timing = self._whisper.timing
         tokenizer = self._whisper.tokenizer.get_tokenizer(
             self._model.is_multilingual,
@@ -249,42 +187,42 @@ class WhisperEngine:
             task=self.config.task,
         )
         tokens = [token for token in decoded.tokens if token < tokenizer.eot]
-        heard = _Heard(self._model, decoded.features)
+        encoded = _Encoded(self._model, decoded.features)
         unused = self._torch.empty(0)
         aligned = timing.find_alignment(
-            heard, tokenizer, tokens, unused, round(sound_s * MEL_FRAMES_PER_S)
+            encoded, tokenizer, tokens, unused, round(audio_s * MEL_FRAMES_PER_S)
         )
-        shares = iter(heard.shares(tokens, len(tokenizer.sot_sequence)))
-        each = {id(word): [next(shares) for _ in word.tokens] for word in aligned}
+        probabilities = iter(encoded.probabilities(tokens, len(tokenizer.sot_sequence)))
+        of_word = {id(word): [next(probabilities) for _ in word.tokens] for word in aligned}
         timing.merge_punctuations(aligned, *PUNCTUATION)
         parts: list[Word] = []
         for word in aligned:
-            if not word.word:  # punctuation, now part of another
+            if not word.word:  # punctuation that was merged into another word
                 continue
-            start_s = min(max(float(word.start), parts[-1].end_s if parts else 0.0), sound_s)
+            start_s = min(max(float(word.start), parts[-1].end_s if parts else 0.0), audio_s)
             parts.append(
                 Word(
                     start_s=start_s,
-                    end_s=min(max(float(word.end), start_s), sound_s),
+                    end_s=min(max(float(word.end), start_s), audio_s),
                     text=word.word,
-                    confidence=self._sure(each[id(word)]),
+                    confidence=self._word_confidence(of_word[id(word)]),
                 )
             )
-        return _begun_late(whole_words(parts, language))
+        return _without_silence_before(whole_words(parts, language))
 
-    def _sure(self, shares: list[float]) -> float:
-        return word_confidence(shares)
+    def _word_confidence(self, probabilities: list[float]) -> float:
+        return word_confidence(probabilities)
 
     def _encode(
-        self, sound: NDArray[np.float32], window_s: float, cancelled: Callable[[], bool]
+        self, audio: NDArray[np.float32], window_s: float, cancelled: Callable[[], bool]
     ) -> torch.Tensor:
-        """Run the encoder over a window as long as needed: its positions are cut to it."""
+        """Run the encoder over a window of any length up to 30 s, which Whisper's own can't."""
         if cancelled():
             raise Cancelled
         functional = self._torch.nn.functional
         encoder, device = self._model.encoder, self._model.device
         padded = np.zeros(round(window_s * SAMPLE_RATE), np.float32)
-        padded[: len(sound)] = sound[: len(padded)]
+        padded[: len(audio)] = audio[: len(padded)]
         mel = self._whisper.log_mel_spectrogram(padded, self._model.dims.n_mels, device=device)
         x = mel[np.newaxis].to(encoder.conv1.weight.dtype)
         x = functional.gelu(encoder.conv1(x))
@@ -311,36 +249,36 @@ class WhisperEngine:
     def _decode(
         self,
         features: torch.Tensor,
-        sound: NDArray[np.float32],
+        audio: NDArray[np.float32],
         language: str,
         temperature: float,
         cancelled: Callable[[], bool],
-    ) -> _Decoded:
-        seconds = len(sound) / SAMPLE_RATE
+    ) -> _DecodedPiece:
+        audio_s = len(audio) / SAMPLE_RATE
         options = self._whisper.DecodingOptions(
             task=self.config.task,
             language=language,
             temperature=temperature,
             prompt=self.config.initial_prompt,
-            sample_len=min(224, round(TOKENS_PER_S * seconds) + TOKENS_MORE),
+            sample_len=min(224, round(TOKENS_PER_S * audio_s) + TOKENS_MORE),
             fp16=features.device.type == "cuda",
         )
         task = _task(self._whisper, self._model, options)
-        task.logit_filters.append(_Watch(cancelled))
+        task.logit_filters.append(_CancelFilter(cancelled))
         result = task.run(features)[0]
-        return _Decoded(
+        return _DecodedPiece(
             result.text.strip(),
             tuple(result.tokens),
             features,
-            tuple(_segments(result, task.tokenizer, seconds)),
+            tuple(_segments(result, task.tokenizer, audio_s)),
             result.avg_logprob,
             result.no_speech_prob,
             result.compression_ratio,
         )
 
 
-class _Heard:
-    """The model, with its encoder's answer there already."""
+class _Encoded:
+    """A model whose encoder has run: any spectrogram gives the same features."""
 
     def __init__(self, model: Any, features: torch.Tensor) -> None:
         self.device, self.dims, self.decoder = model.device, model.dims, model.decoder
@@ -352,14 +290,14 @@ class _Heard:
         self._logits = logits
         return logits
 
-    def shares(self, tokens: list[int], first: int) -> list[float]:
-        """Give the probability of each token, `first` tokens after the beginning."""
-        probabilities = self._logits[0, first : first + len(tokens)].softmax(-1)
-        return [float(probabilities[i, token]) for i, token in enumerate(tokens)]
+    def probabilities(self, tokens: list[int], first: int) -> list[float]:
+        """Return the probability of each token, the first of which is at position `first`."""
+        at_each = self._logits[0, first : first + len(tokens)].softmax(-1)
+        return [float(at_each[i, token]) for i, token in enumerate(tokens)]
 
 
-class _Watch:
-    """Sits among Whisper's logit filters to be asked at each step whether to go on."""
+class _CancelFilter:
+    """A logit filter of Whisper's that changes nothing: it asks for each token whether to go on."""
 
     def __init__(self, cancelled: Callable[[], bool]) -> None:
         self._cancelled = cancelled
@@ -371,7 +309,7 @@ class _Watch:
 
 def _task(whisper: Any, model: Any, options: Any) -> Any:
     class Task(whisper.decoding.DecodingTask):  # type: ignore[misc]
-        """Whisper's own decoding, of features that are there already."""
+        """Whisper's decoding of features, where its own takes a spectrogram."""
 
         def _get_audio_features(self, features: torch.Tensor) -> torch.Tensor:
             return features
@@ -379,26 +317,29 @@ def _task(whisper: Any, model: Any, options: Any) -> Any:
     return Task(model, options)
 
 
-def _segments(result: Any, tokenizer: Any, seconds: float) -> Iterator[Segment]:
-    """Cut the tokens where Whisper put its timestamps."""
-    share = confidence(result.avg_logprob)
+def _segments(result: Any, tokenizer: Any, audio_s: float) -> Iterator[Segment]:
+    """Split the tokens at Whisper's timestamps."""
     start_s, text = 0.0, []
     for token in [*result.tokens, None]:
         if token is not None and token < tokenizer.timestamp_begin:
             text.append(token)
             continue
-        at_s = seconds
+        at_s = audio_s
         if token is not None:
-            at_s = (token - tokenizer.timestamp_begin) / TOKENS_PER_SECOND_OF_TIMESTAMPS
+            at_s = (token - tokenizer.timestamp_begin) / TIMESTAMPS_PER_S
         words = tokenizer.decode(text).strip()
         if words:
-            end_s = min(max(at_s, start_s), seconds)
-            yield Segment(start_s=start_s, end_s=end_s, text=words, confidence=share)
-        start_s, text = min(at_s, seconds), []
+            yield Segment(
+                start_s=start_s,
+                end_s=min(max(at_s, start_s), audio_s),
+                text=words,
+                confidence=confidence(result.avg_logprob),
+            )
+        start_s, text = min(at_s, audio_s), []
 
 
-def _begun_late(words: list[Word]) -> list[Word]:
-    """Shorten a first word that was given the silence before it."""
+def _without_silence_before(words: list[Word]) -> list[Word]:
+    """Shorten the first word, to which the alignment adds the silence before it."""
     if words:
         lengths = [word.end_s - word.start_s for word in words]
         longest_s = LONGEST_WORD * float(np.median(lengths))
@@ -407,8 +348,8 @@ def _begun_late(words: list[Word]) -> list[Word]:
     return words
 
 
-def _share_out(words: list[Word], segments: tuple[Segment, ...]) -> Iterator[Segment]:
-    """Give each segment its words: those whose letters are its text."""
+def _with_words(segments: tuple[Segment, ...], words: list[Word]) -> Iterator[Segment]:
+    """Add to each segment as many of the words as its text has letters for."""
     left = list(words)
     for segment in segments:
         mine: list[Word] = []

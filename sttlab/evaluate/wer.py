@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sttlab.engines.base import UNSPACED
+from sttlab.engines.languages import UNSPACED
 from sttlab.errors import ConfigError, MissingExtra
 
 if TYPE_CHECKING:

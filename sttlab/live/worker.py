@@ -175,9 +175,8 @@ class AsrWorker:
 
     @property
     def engine_config(self) -> TranscribeConfig | None:
-        """What the engine was made from; None for one that someone made otherwise."""
-        config = getattr(self.transcriber, "config", None)
-        return config if isinstance(config, TranscribeConfig) else None
+        """What the engine was made from; None for one made by hand."""
+        return self.transcriber.config
 
     @property
     def hangs(self) -> str | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sttlab.capture.microphone import DeviceInfo, list_devices
 from sttlab.engines import weights
+from sttlab.engines.languages import LANGUAGES
 from sttlab.errors import SttlabError
 
 
@@ -47,18 +48,4 @@ def find_models() -> Models:
     found = [
         Model(name=m.name, size_bytes=m.size_bytes, origin=m.origin) for m in weights.list_models()
     ]
-    return Models(models=found, languages=_languages())
-
-
-def _languages() -> dict[str, str]:
-    try:
-        from whisper.tokenizer import LANGUAGES
-    except ImportError:
-        pass
-    else:
-        return dict(LANGUAGES)
-    try:
-        from faster_whisper.tokenizer import _LANGUAGE_CODES
-    except ImportError:
-        return {}
-    return {code: code for code in _LANGUAGE_CODES}
+    return Models(models=found, languages=LANGUAGES)

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from sttlab.bench.material import Clip, read_clips
 from sttlab.bench.report import surroundings, table
 from sttlab.config import TranscribeConfig
-from sttlab.engines.base import word_confidence
 from sttlab.engines.whisper import WhisperEngine
+from sttlab.engines.words import word_confidence
 from sttlab.evaluate.wer import normaliser, wer
 from tests.benchmarks import study
 
@@ -52,7 +52,7 @@ class Telling(WhisperEngine):
 
     kept: list[list[float]]
 
-    def _sure(self, shares: list[float]) -> float:
+    def _word_confidence(self, shares: list[float]) -> float:
         self.kept.append(shares)
         return math.prod(shares)
 

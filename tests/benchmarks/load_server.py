@@ -57,6 +57,7 @@ class _Beeper:
 class _Clock:
     """An engine whose text is the time at which it answers."""
 
+    config = None
     name = "clock"
 
     def load(self) -> None:

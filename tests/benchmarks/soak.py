@@ -214,6 +214,8 @@ class Flaky:
     dice : Dice
     """
 
+    config = None
+
     def __init__(self, inner: Engine | None, dice: Dice) -> None:
         self.name = f"flaky {inner.name if inner else 'checksum'}"
         self._inner = inner

@@ -287,7 +287,7 @@ def made_from(config: TranscribeConfig) -> Counting:
         raise AssertionError("never loaded")
     error = ModelNotFound("base is broken") if config.model == "base" else None
     engine = Counting(load_error=error, text=f"{config.model} {config.language}")
-    engine.config = config  # type: ignore[attr-defined]
+    engine.config = config
     return engine
 
 

@@ -232,7 +232,7 @@ def test_the_engine_that_one_chooses_is_the_one_of_all(
 ) -> None:
     def made_from(config: TranscribeConfig) -> Counting:
         engine = Counting(text=f"{config.model} {config.language}")
-        engine.config = config  # type: ignore[attr-defined]
+        engine.config = config
         return engine
 
     monkeypatch.setattr("sttlab.server.engine.make_engine", made_from)

@@ -49,7 +49,11 @@ APART = {("server", "notebook"), ("notebook", "server")} | {
     (a, b) for a in TIERS[1] for b in TIERS[1] if a != b and (a, b) != ("endpoint", "vad")
 }
 # Detectors say themselves what `VadConfig.detector` may name, so that none is named elsewhere.
-ALLOWED = {("notebook", "sttlab.server.launch"), ("config", "sttlab.vad.DETECTORS")}
+ALLOWED = {
+    ("notebook", "sttlab.server.launch"),
+    ("config", "sttlab.vad.DETECTORS"),
+    ("config", "sttlab.engines.ENGINES"),
+}
 
 HEAVY = {
     *("torch", "whisper", "numba", "faster_whisper", "ctranslate2", "silero_vad", "onnxruntime"),

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sttlab.audio import SAMPLE_RATE
-from sttlab.engines.base import Suppression, Transcription
+from sttlab.engines.base import Transcription
+from sttlab.engines.suppression import Suppression
 from sttlab.errors import TranscribeError
 from sttlab.events import Event, SourceEnded, Suppressed, Transcript, TranscriptionFailed, Utterance
 from sttlab.live.ledger import Ledger

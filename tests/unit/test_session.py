@@ -11,7 +11,8 @@ import pytest
 from sttlab.audio import SAMPLE_RATE
 from sttlab.capture.base import Block
 from sttlab.config import VadConfig
-from sttlab.engines.base import Cancelled, Suppression, Transcription, never
+from sttlab.engines.base import Cancelled, Transcription, never
+from sttlab.engines.suppression import Suppression
 from sttlab.errors import (
     ConfigError,
     DeviceUnavailable,

@@ -210,6 +210,7 @@ def engine() -> Iterator[Engine]:
 class Watched:
     """An engine that says when it is done with a guess."""
 
+    config = None
     name = "watched"
 
     def __init__(self, engine: Engine) -> None:

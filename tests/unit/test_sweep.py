@@ -367,6 +367,7 @@ def test_what_cannot_be_measured_is_not_plotted(cube):
 class Engine:
     """Writes how long it heard; counts what it was asked."""
 
+    config = None
     name = "engine"
 
     def __init__(self):

@@ -1,0 +1,203 @@
+"""What engines have in common whose Whisper model runs in this process."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sttlab.audio import SAMPLE_RATE, normalise
+from sttlab.config import TranscribeConfig
+from sttlab.engines.base import Transcription, never
+from sttlab.engines.languages import LANGUAGES
+from sttlab.engines.suppression import Suppression, hallucination
+from sttlab.errors import ConfigError, MissingExtra, ModelError, SourceError, TranscribeError
+from sttlab.events import Segment
+
+SHORTEST_S = 0.05  # audio shorter than that has no word in it
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodedSpan:
+    """What a model decoded from a span of the audio, before suppression.
+
+    Attributes
+    ----------
+    start_s, end_s : float
+        From the start of the audio.
+    text : str
+        Stripped.
+    segments : tuple of Segment
+        The same text with more exact times, from the start of the audio as well.
+    mean_log_prob, no_speech_prob, compression_ratio : float
+        See `hallucination`.
+    """
+
+    start_s: float
+    end_s: float
+    text: str
+    segments: tuple[Segment, ...]
+    mean_log_prob: float
+    no_speech_prob: float
+    compression_ratio: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """What a model decoded from an utterance, before suppression."""
+
+    spans: tuple[DecodedSpan, ...]
+    language: str
+    language_probability: float
+
+
+class LocalEngine(ABC):
+    """An engine that loads a Whisper model once; see `Engine`.
+
+    This class checks input and language, warms the model up, holds hallucinations back and turns
+    failures into errors of sttlab. A subclass says how the model is loaded and run.
+
+    Parameters
+    ----------
+    config : TranscribeConfig
+    """
+
+    requires: ClassVar[tuple[str, str]]
+    """The package that `_import` imports, and the extra of sttlab that brings it."""
+
+    weights_format: ClassVar[str]
+    """Such as "a Whisper checkpoint", for the error if they don't load."""
+
+    def __init__(self, config: TranscribeConfig) -> None:
+        self.config = config
+        self._model: Any = None
+
+    @property
+    def name(self) -> str:
+        """Engine and model, for people to read."""
+        return f"{self.config.engine} {self.config.model}"
+
+    @abstractmethod
+    def _import(self) -> None:
+        """Import what the engine needs. Raises ImportError."""
+
+    @abstractmethod
+    def _choose_device(self) -> str:
+        """Choose the device to run on. Raises ModelError or ConfigError if it can't be had."""
+
+    @abstractmethod
+    def _find_weights(self) -> Path:
+        """Find the weights. Raises ModelError."""
+
+    @abstractmethod
+    def _open(self, path: Path, device: str) -> Any:
+        """Load the model. Raises anything."""
+
+    @abstractmethod
+    def _is_multilingual(self, model: Any) -> bool:
+        """Whether a model knows other languages than English."""
+
+    @abstractmethod
+    def _decode_all(self, audio: NDArray[np.float32], cancelled: Callable[[], bool]) -> Decoded:
+        """Decode an utterance: mono, at SAMPLE_RATE, without DC offset, not empty.
+
+        Raises
+        ------
+        Cancelled
+            If `cancelled` returned True.
+        RuntimeError, ValueError
+            If the model fails.
+        """
+
+    def load(self) -> None:
+        """Load the model and warm it up; see `Engine.load`."""
+        if self._model is not None:
+            return
+        try:
+            self._import()
+        except ImportError as error:
+            raise MissingExtra(*self.requires) from error
+        device, path = self._choose_device(), self._find_weights()
+        try:
+            model = self._open(path, device)
+        except Exception as error:  # a file with something else in it raises anything
+            raise ModelError(f"{path} does not load as {self.weights_format}: {error}") from error
+        self._check_language(model)
+        self._model = model
+        self.transcribe(np.random.default_rng(0).standard_normal(SAMPLE_RATE) * 1e-3)
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        self._model = None
+
+    def transcribe(
+        self,
+        samples: NDArray[np.generic],
+        sample_rate: int = SAMPLE_RATE,
+        *,
+        cancelled: Callable[[], bool] = never,
+    ) -> Transcription:
+        """Turn one utterance into text; see `Engine.transcribe`."""
+        self.load()
+        try:
+            audio = normalise(samples, sample_rate)
+        except SourceError as error:
+            raise TranscribeError(f"this can't be heard: {error}") from error
+        if len(audio):
+            audio = audio - audio.mean()
+        decoded = Decoded(spans=(), language=self.config.language or "en", language_probability=1.0)
+        if may_hold_words(audio):
+            try:
+                decoded = self._decode_all(audio, cancelled)
+            except (RuntimeError, ValueError) as error:
+                raise TranscribeError(f"{self.name} failed: {error}") from error
+        return _without_hallucinations(decoded, audio)
+
+    def _check_language(self, model: Any) -> None:
+        language = self.config.language
+        if language is not None and language not in LANGUAGES:
+            raise ConfigError(f"language must be a code such as en or de, not {language!r}")
+        foreign = language not in (None, "en") or self.config.task == "translate"
+        if foreign and not self._is_multilingual(model):
+            raise ConfigError(
+                f"{self.config.model} knows only English; for other languages and to translate "
+                "take a multilingual model, such as base"
+            )
+
+
+def may_hold_words(audio: NDArray[np.float32]) -> bool:
+    """Whether audio is long enough for a word, and not digital silence."""
+    return len(audio) >= SHORTEST_S * SAMPLE_RATE and bool(audio.any())
+
+
+def _without_hallucinations(decoded: Decoded, audio: NDArray[np.float32]) -> Transcription:
+    segments: list[Segment] = []
+    suppressed: list[Suppression] = []
+    for span in decoded.spans:
+        start, stop = (round(time_s * SAMPLE_RATE) for time_s in (span.start_s, span.end_s))
+        reason = hallucination(
+            span.text,
+            span.mean_log_prob,
+            span.no_speech_prob,
+            span.compression_ratio,
+            audio[start:stop],
+        )
+        if reason:
+            suppressed.append(
+                Suppression(text=span.text, reason=reason, start_s=span.start_s, end_s=span.end_s)
+            )
+        else:
+            segments += span.segments
+    return Transcription(
+        text=" ".join(segment.text for segment in segments),
+        segments=tuple(segments),
+        suppressed=tuple(suppressed),
+        language=decoded.language,
+        language_probability=decoded.language_probability,
+        confidence=float(np.mean([s.confidence for s in segments])) if segments else 0.0,
+    )
