@@ -22,7 +22,7 @@ CHROMIUM = command -v google-chrome >/dev/null || \
 # Ubuntu's Firefox is a snap, which tests can't drive; Mozilla's own they can.
 FIREFOX = apt-cache search --names-only '^firefox-esr$$' | cut -d ' ' -f 1
 
-.PHONY: help demo serve lab test lint system clean
+.PHONY: help demo serve lab test lint format docs package system clean
 
 help:  ## say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -47,6 +47,22 @@ lint: $(VENV)/.test  ## style and types
 	tsc --project frontend
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
+format: $(VENV)/.test  ## mend style, as far as a program can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+docs: $(VENV)/.docs  ## the documentation site, into docs/_build/html
+	$(BIN)/python -m sphinx --builder html --fail-on-warning docs docs/_build/html
+
+package: $(VENV)/.package  ## sdist and wheel into dist/; the wheel, installed alone, passes the demo
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+	alone=$$(mktemp -d) && $(PYTHON) -m venv $$alone && \
+		$$alone/bin/python -m pip install --quiet '$(TORCH)' && \
+		$$alone/bin/python -m pip install --quiet "$$(echo dist/*.whl)[server,whisper]" && \
+		(cd $$alone && bin/sttlab demo); code=$$?; rm -rf $$alone; exit $$code
+
 system:  ## what tests and the microphone need from Debian or Ubuntu
 	$(SUDO) apt-get update
 	$(SUDO) apt-get install --yes --no-install-recommends $(SYSTEM_PACKAGES) \
@@ -59,7 +75,9 @@ clean:  ## remove what was installed
 $(VENV)/.live: EXTRAS = mic,server,whisper
 $(VENV)/.lab: EXTRAS = all
 $(VENV)/.test: EXTRAS = test-all,lint
-$(VENV)/.live $(VENV)/.lab $(VENV)/.test: $(VENV)/.torch pyproject.toml
+$(VENV)/.docs: EXTRAS = all,docs
+$(VENV)/.package: EXTRAS = build
+$(VENV)/.live $(VENV)/.lab $(VENV)/.test $(VENV)/.docs $(VENV)/.package: $(VENV)/.torch pyproject.toml
 	@echo "== Installing sttlab with $(EXTRAS)"
 	$(PIP) install --editable '.[$(EXTRAS)]'
 	@touch $@

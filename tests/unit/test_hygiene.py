@@ -389,6 +389,30 @@ def test_ci_runs_the_pythons_that_the_package_promises() -> None:
     assert set(re.findall(r'python(?:-version)?: "(3\.\d+)"', workflow)) == promised
 
 
+def test_the_map_names_files_that_exist_and_every_folder_of_the_package() -> None:
+    text = read("docs/architecture.md")
+    links = re.findall(r"\]\(\.\./([^)#]+)\)", text)
+    assert [link for link in links if not (ROOT / link).exists()] == []
+    tests = re.findall(r"`(tests/[\w/]+(?:\.py)?)`", text)
+    assert [path for path in tests if not (ROOT / path).exists()] == []
+    folders = {f"sttlab/{path.parent.name}" for path in SOURCES} - {"sttlab/sttlab"}
+    assert folders - set(links) == set()
+    assert {f"sttlab/live/{p.name}" for p in (ROOT / "sttlab" / "live").glob("[a-z]*.py")} <= set(
+        links
+    )
+
+
+def test_the_map_gives_the_tiers_of_imports() -> None:
+    line = read("docs/architecture.md").split("unless a line here says so:\n\n")[1].split("\n\n")[0]
+    shown = [set(re.findall(r"\w+", tier)) for tier in line.split("←")]
+    assert shown == list(TIERS[:-1])
+
+
+def test_links_of_the_guide_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", read("CONTRIBUTING.md"))
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
 def test_notebooks_are_kept_without_outputs() -> None:
     kept = []
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
