@@ -26,6 +26,7 @@ napoleon_use_ivar = True  # an attribute is told once, in its class
 html_theme = "pydata_sphinx_theme"
 html_title = "sttlab"
 html_show_sourcelink = False
+html_sidebars = {page: [] for page in ("index", "server", "protocol", "measurements")}
 html_theme_options = {
     "show_prev_next": False,
     "secondary_sidebar_items": ["page-toc"],
