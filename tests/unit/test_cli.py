@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sttlab.cli import Format, _targets, main
+from sttlab.cli import main
+from sttlab.cli.options import Format
+from sttlab.cli.transcribe import _targets
 
 DEMO = str(Path(__file__).parents[2] / "data" / "demo.flac")
 SUBCOMMANDS = ["serve", "demo", "transcribe", "devices", "models", "lab"]

@@ -1,0 +1,132 @@
+"""Options that several commands take."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sttlab.config import Config
+
+
+class Format(str, Enum):
+    """What a transcript is written as."""
+
+    txt = "txt"
+    json = "json"
+    srt = "srt"
+    vtt = "vtt"
+
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Whisper model: tiny.en, base, ... or a checkpoint's path; `sttlab models` lists what "
+        "is here. [default: tiny.en]",
+        show_default=False,
+    ),
+]
+Language = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CODE",
+        help="Language spoken: en, de, ... Without it the model decides for each utterance.",
+        show_default=False,
+    ),
+]
+Settings = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="Settings file (TOML) with the tables [vad] and [transcribe], as the notebooks save. "
+        "Options given here come first.",
+        show_default=False,
+    ),
+]
+
+Device = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Microphone: its number or a part of its name; `sttlab devices` lists them. "
+        "[default: the system's]",
+        show_default=False,
+    ),
+]
+Source = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="Recording to play in place of the microphone: once, in real time, from the moment "
+        "the first client connects.",
+        show_default=False,
+    ),
+]
+Channel = Annotated[
+    int | None,
+    typer.Option(
+        metavar="NUMBER",
+        min=1,
+        help="Hear this channel alone, counted from 1. [default: all, mixed]",
+        show_default=False,
+    ),
+]
+Track = Annotated[
+    int | None,
+    typer.Option(
+        metavar="NUMBER",
+        min=1,
+        help="Audio track of a video, counted from 1. [default: the one marked as default, if it "
+        "can be heard]",
+        show_default=False,
+    ),
+]
+Host = Annotated[
+    str,
+    typer.Option(metavar="ADDRESS", help="Address to listen at; 0.0.0.0 lets other machines in."),
+]
+Port = Annotated[
+    int,
+    typer.Option(metavar="NUMBER", min=0, max=65535, help="Port to listen at; 0 takes a free one."),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        envvar="STTLAB_TOKEN",
+        help="What clients must bring. [default: at this machine's own address none, elsewhere a "
+        "new one]",
+        show_default=False,
+    ),
+]
+Certificate = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", exists=True, dir_okay=False, help="Certificate (PEM), for https and wss."
+    ),
+]
+Key = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="The certificate's private key (PEM), unless it is in the same file.",
+    ),
+]
+
+
+def read_settings(path: Path | None, model: str | None, language: str | None) -> Config:
+    """Read the settings file, if one is given, and put the options in."""
+    config = Config.load(path) if path else Config()
+    given = {"model": model, "language": language}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    return replace(config, transcribe=replace(config.transcribe, **changes))

@@ -1,0 +1,78 @@
+"""What commands say to a person, and how they wait without missing Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from sttlab.config import Config
+
+if TYPE_CHECKING:
+    from sttlab.live.worker import AsrWorker
+
+T = TypeVar("T")
+
+FAILED, WRONG_CALL, INTERRUPTED = 1, 2, 130  # exit codes; the last is what shells give Ctrl-C
+
+
+def say(message: str) -> None:
+    """Tell the person something; results alone go to stdout."""
+    text = message.replace("\n", " ")
+    print(f"sttlab: {text}", file=sys.stderr, flush=True)
+
+
+def say_of(path: Path | str | None, error: Exception) -> None:
+    """Say what went wrong, and with which file, once."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    say(reason if path is None or str(path) in reason else f"{path}: {reason}")
+
+
+def failed(message: str, code: int = FAILED) -> int:
+    """Say why a command failed, and give the exit code."""
+    say(message)
+    return code
+
+
+def print_table(rows: list[tuple[object, ...]]) -> None:
+    """Print rows whose columns line up."""
+    widths = [max(len(str(cell)) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(str(c).ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
+
+
+def wait_for(future: Future[T], tick: Callable[[], None] = lambda: None) -> T:
+    """Wait for work on another thread; with a timeout, since else Windows hears no Ctrl-C."""
+    while not wait([future], timeout=0.1).done:
+        tick()
+    return future.result()
+
+
+@contextlib.contextmanager
+def side_thread() -> Iterator[ThreadPoolExecutor]:
+    """A thread for what blocks. Nobody waits for it: after Ctrl-C it may still be busy."""
+    thread = ThreadPoolExecutor(1)
+    try:
+        yield thread
+    finally:
+        thread.shutdown(wait=False)
+
+
+def load_worker(settings: Config) -> AsrWorker:
+    """Make the engine that the settings name, and load its model."""
+    from sttlab.engines import make_engine
+    from sttlab.live.worker import AsrWorker
+
+    worker = AsrWorker(make_engine(settings.transcribe))
+    start_worker(worker)
+    return worker
+
+
+def start_worker(worker: AsrWorker) -> None:
+    """Load the model of a worker, and say so; Ctrl-C is heard meanwhile."""
+    say(f"loading {worker.engine_name}")
+    with side_thread() as thread:
+        wait_for(thread.submit(worker.start))

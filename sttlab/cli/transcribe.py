@@ -1,0 +1,126 @@
+"""`sttlab transcribe`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, count
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sttlab.cli.options import Channel, Format, Language, Model, Settings, Track, read_settings
+from sttlab.cli.terminal import FAILED, say, say_of, side_thread, wait_for
+from sttlab.config import Config
+from sttlab.errors import SttlabError
+
+if TYPE_CHECKING:
+    from sttlab.audio import Recording
+    from sttlab.engines.base import Engine
+    from sttlab.transcription import FileTranscript
+
+
+def transcribe(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE", help="Audio or video, in any common format.", show_default=False
+        ),
+    ],
+    format: Annotated[  # noqa: A002
+        Format, typer.Option(help="json has one object per file and line.")
+    ] = Format.txt,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            file_okay=False,
+            help="Folder for one result per file, made if need be; results there of the same name "
+            "are replaced. Without it they go to stdout.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Model = None,
+    language: Language = None,
+    track: Track = None,
+    channel: Channel = None,
+    config: Settings = None,
+) -> None:
+    """Turn recordings into text or subtitles.
+
+    They are cut into utterances exactly as `sttlab serve` would cut them. A file that fails is
+    named on stderr, the others are still done, and the exit code is 1.
+    """
+    settings = read_settings(config, model, language)
+    targets = _targets(files, output, format.value) if output else [None] * len(files)
+    if output:
+        output.mkdir(parents=True, exist_ok=True)
+    from sttlab.decoding import load
+    from sttlab.engines import make_engine
+
+    engine = make_engine(settings.transcribe)
+    failures = 0
+    with side_thread() as thread:
+        say(f"loading {engine.name}")
+        wait_for(thread.submit(engine.load))
+        for file, target in zip(files, targets, strict=True):
+            try:
+                recording = wait_for(thread.submit(load, file, track=track, channel=channel))
+                result = _transcribe(recording, engine, settings, thread)
+                text = getattr(result, f"to_{format.value}")(target)
+            except (SttlabError, OSError) as error:
+                failures += 1
+                say_of(file, error)
+                continue
+            for held in result.suppressed:
+                say(f"{file}: held back {held.text!r} at {held.start_s:.1f} s: {held.reason}")
+            if target is None:
+                print(text, end="", flush=True)
+    if failures:
+        raise typer.Exit(FAILED)
+
+
+def _transcribe(
+    recording: Recording, engine: Engine, settings: Config, thread: ThreadPoolExecutor
+) -> FileTranscript:
+    """Transcribe one recording on the engine's thread, with a bar for it on stderr."""
+    from sttlab import transcription
+
+    done = 0.0
+
+    def progress(done_s: float, total_s: float) -> None:
+        nonlocal done
+        done = done_s / total_s
+
+    label = "".join(c if c.isprintable() else "?" for c in recording.origin)
+    with typer.progressbar(length=1000, label=label, file=sys.stderr) as bar:
+        result = wait_for(
+            thread.submit(
+                transcription.transcribe,
+                recording,
+                model=engine,
+                vad=settings.vad,
+                progress=progress,
+            ),
+            lambda: bar.update(int(done * 1000) - bar.pos),
+        )
+        bar.update(1000 - bar.pos)
+    return result
+
+
+def _targets(files: list[Path], folder: Path, suffix: str) -> list[Path]:
+    """Name a result for each file: no two alike, and none of them a file to be read."""
+
+    def identity(path: Path) -> str:
+        return os.path.realpath(path).casefold()
+
+    taken = {identity(file) for file in files}
+    targets = []
+    for file in files:
+        names = chain([file.stem, file.name], (f"{file.name}-{n}" for n in count(2)))
+        paths = (folder / f"{name}.{suffix}" for name in names)
+        targets.append(next(path for path in paths if identity(path) not in taken))
+        taken.add(identity(targets[-1]))
+    return targets
