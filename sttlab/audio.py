@@ -143,7 +143,7 @@ class Downmix:
 
     def _judge(self, window: NDArray[np.float64]) -> None:
         """Choose the weights of the next window from what was heard up to the end of this one."""
-        products = window.T @ window
+        products = np.einsum("ij,ik->jk", window, window)  # whose time no other thread decides
         self._all += products
         self._recent = self._recent * (1 - WINDOW_S / MEMORY_S) + products
         powers = self._recent.diagonal()
