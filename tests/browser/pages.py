@@ -97,10 +97,12 @@ class Stage:
             **hello,
         }
         self.socket: WebSocketRoute | None = None
+        self._page: Page | None = None
         self.asked: dict[str, list[str]] = {}
         self.heard: list[dict[str, Any]] = []
 
     def __call__(self, page: Page) -> None:
+        self._page = page
         page.route_web_socket(re.compile("/ws"), self._connected)
         page.route("**/devices", lambda route: route.fulfill(json=DEVICES))
         page.route("**/models", lambda route: route.fulfill(json=MODELS))
@@ -111,21 +113,37 @@ class Stage:
         self.asked = parse_qs(urlsplit(socket.url).query)
         socket.send(json.dumps(self.hello))
 
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait for what the page does by itself."""
+        assert self._page is not None
+        for _ in range(PATIENCE_MS // 50):
+            if condition():
+                return
+            self._page.wait_for_timeout(50)  # in which the page's messages come
+        raise AssertionError(f"it did not happen; the page said {self.heard}")
+
+    def wait_heard(self, request: dict[str, object]) -> None:
+        """Wait until this is the last that the page has sent."""
+        self.wait_until(lambda: self.heard[-1:] == [request])
+
+    def send(self, message: str) -> None:
+        """Send a message, once the page has connected."""
+        self.wait_until(lambda: self.socket is not None)
+        assert self.socket is not None
+        self.socket.send(message)
+
     def state(self, **changes: Any) -> None:
         """Send how things stand, with some of it changed."""
         self.hello |= changes
-        assert self.socket is not None
-        self.socket.send(json.dumps({**self.hello, "event": "state"}))
+        self.send(json.dumps({**self.hello, "event": "state"}))
 
     def refuse(self, message: str) -> None:
         """Send that the page asked for what can't be."""
-        assert self.socket is not None
-        self.socket.send(json.dumps({"event": "refused", "message": message, "request": "set"}))
+        self.send(json.dumps({"event": "refused", "message": message, "request": "set"}))
 
     def say(self, event: Event) -> None:
         """Send an event as the server does."""
-        assert self.socket is not None
-        self.socket.send(protocol.full(event))
+        self.send(protocol.full(event))
 
     def level(self, state: State, level_dbfs: float = -30.0) -> None:
         """Send how loud it is."""

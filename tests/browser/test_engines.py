@@ -19,6 +19,7 @@ from sttlab.server.launch import ServerHandle, launch_server
 from tests.browser.engines import ENTER, ESCAPE, RIGHT, Engine, firefox, webkit
 from tests.browser.test_files import DROP
 from tests.fakes import WAIT_S, Blocks, Counting, wait_until
+from tests.ports import free_port
 from tests.pulse import Pulse, pulse
 from tests.server.clients import VAD, Told, wait_for_capture
 
@@ -183,8 +184,8 @@ def test_lines_are_changed_and_stay_and_settings_act(
 
 def test_the_page_comes_back_when_the_server_does(engine: Engine) -> None:
     before, after = Told(), Told()
-    with launch_server(Session(before, vad=VAD, model=Counting()), port=0) as server:
-        port = int(server.url.rstrip("/").rsplit(":", 1)[1])
+    port = free_port()
+    with launch_server(Session(before, vad=VAD, model=Counting()), port=port) as server:
         engine.open(server.url)
         wait_for_capture(before)
         before.say()

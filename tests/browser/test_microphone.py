@@ -17,6 +17,7 @@ from sttlab.server.launch import ServerHandle, launch_server
 from tests.browser.pages import Opened, barriers, expect, finals
 from tests.browser.test_page import BROKEN, HEARD_MS
 from tests.fakes import Blocks, Counting
+from tests.ports import free_port
 from tests.server.clients import wait_until_not
 
 if TYPE_CHECKING:
@@ -150,8 +151,8 @@ def test_it_goes_on_by_itself_when_the_server_is_back(
     session = Session(Blocks(then_wait=True), model=Counting())
     opened = speaking("monologue")
     opened.allowed = BROKEN
-    with launch_server(session, port=0) as server:
-        port = int(server.url.rstrip("/").rsplit(":", 1)[1])
+    port = free_port()
+    with launch_server(session, port=port) as server:
         page = opened(server.url, permissions=["microphone"])
         started(page)
         expect(page.locator("#state")).to_have_text("Speech")

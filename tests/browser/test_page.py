@@ -23,6 +23,7 @@ from sttlab.live.worker import AsrWorker
 from sttlab.server.launch import ServerHandle, launch_server
 from tests.browser.pages import Opened, Stage, barriers, expect, finals, staged
 from tests.fakes import Blocks, Counting
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -89,8 +90,8 @@ def test_the_page_comes_back_when_the_server_does(
 ) -> None:
     opened.allowed = BROKEN
     first = Session(FileSource(data / "austen-2.flac", speed=4), model=worker)
-    with launch_server(first, port=0) as server:
-        port = int(server.url.rstrip("/").rsplit(":", 1)[1])
+    port = free_port()
+    with launch_server(first, port=port) as server:
         page = opened(server.url)
         expect(finals(page)).to_have_count(1, timeout=HEARD_MS)
     expect(page.locator("#state")).to_have_text("Reconnecting")
@@ -126,6 +127,17 @@ def test_markup_is_text_wherever_it_comes_from(opened: Opened) -> None:
         page.get_by_label("Search the transcript").fill("<script>")
         expect(page.locator(".final mark")).to_have_text("<script>")
         assert page.locator("main script, main img, footer script, footer img").count() == 0
+
+
+AT_REST = """() => new Promise((rests) => {
+    let before = NaN;
+    const look = () => {
+        if (scrollY === before) return rests(scrollY);
+        before = scrollY;
+        setTimeout(look, 100);
+    };
+    look();
+})"""
 
 
 # -- one thing at a time ------------------------------------------------------------------------
@@ -271,7 +283,7 @@ def test_reading_further_up_is_left_in_peace(silent: ServerHandle, opened: Opene
     page.mouse.wheel(0, -1000)
     newest = page.locator("#newest")
     expect(newest).to_be_visible()
-    top = page.evaluate("scrollY")
+    top = page.evaluate(AT_REST)
     stage.final(40, "Line 40.")
     expect(newest).to_have_text("1 new")
     assert page.evaluate("scrollY") == top

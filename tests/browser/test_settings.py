@@ -32,15 +32,6 @@ def slider(page: Page, name: str) -> Locator:
     return page.get_by_role("slider", name=name).and_(page.locator(":visible"))
 
 
-def wait_for(page: Page, stage: Stage, request: dict[str, object]) -> None:
-    """Wait until the page has sent this."""
-    for _ in range(300):
-        if stage.heard and stage.heard[-1] == request:
-            return
-        page.wait_for_timeout(50)
-    assert stage.heard[-1:] == [request]
-
-
 def test_a_slider_acts_on_the_running_session(silent: ServerHandle, opened: Opened) -> None:
     stage = Stage()
     page = staged(opened, silent, stage)
@@ -48,16 +39,16 @@ def test_a_slider_acts_on_the_running_session(silent: ServerHandle, opened: Open
     margin = slider(page, "Above the noise")
     expect(margin).to_have_value("8")
     margin.press("ArrowRight")
-    wait_for(page, stage, {"set": {"margin_db": 8.5}})
+    stage.wait_heard({"set": {"margin_db": 8.5}})
     slider(page, "Silence timeout").fill("0.9")
-    wait_for(page, stage, {"set": {"silence_timeout_s": 0.9}})
+    stage.wait_heard({"set": {"silence_timeout_s": 0.9}})
     expect(slider(page, "Silence timeout")).to_have_attribute("aria-valuetext", "0.9 s")
 
     stage.say(ConfigChanged(time_s=1, config=VadConfig(margin_db=20, silence_timeout_s=2)))
     expect(margin).to_have_value("20")
     expect(slider(page, "Silence timeout")).to_have_value("2")
     page.get_by_role("button", name="Back to the defaults").click()
-    assert stage.heard[-1]["set"]["margin_db"] == 8
+    stage.wait_until(lambda: stage.heard[-1]["set"].get("margin_db") == 8)
 
 
 def test_two_pages_and_the_notebook_are_in_step_and_the_meter_follows(opened: Opened) -> None:
@@ -100,14 +91,14 @@ def test_a_fixed_threshold_begins_where_it_is(silent: ServerHandle, opened: Open
     stage.level("listening", -60)
     expect(page.locator("#level")).to_have_text("-60 dBFS")
     page.get_by_label("Follow the noise of the room").uncheck()
-    wait_for(page, stage, {"set": {"threshold_dbfs": -40}})
+    stage.wait_heard({"set": {"threshold_dbfs": -40}})
     stage.say(ConfigChanged(time_s=1, config=VadConfig(threshold_dbfs=-40)))
     expect(slider(page, "Threshold")).to_have_attribute("aria-valuetext", "-40 dBFS")
     page.get_by_label("Follow the noise of the room").check()
-    wait_for(page, stage, {"set": {"threshold_dbfs": None}})
+    stage.wait_heard({"set": {"threshold_dbfs": None}})
     page.get_by_text("More", exact=True).click()
     page.get_by_label("Detector").select_option("silero")
-    wait_for(page, stage, {"set": {"detector": "silero"}})
+    stage.wait_heard({"set": {"detector": "silero"}})
     stage.say(ConfigChanged(time_s=1, config=VadConfig(detector="silero")))
     expect(slider(page, "Probability")).to_have_value("0.5")
     expect(page.get_by_label("Follow the noise of the room")).to_be_hidden()
@@ -119,13 +110,13 @@ def test_device_model_and_language_are_chosen(silent: ServerHandle, opened: Open
     drawer(page)
     microphone = page.get_by_label("Microphone", exact=True)
     microphone.select_option("Studio microphone")
-    wait_for(page, stage, {"use": {"device": 5}})
+    stage.wait_heard({"use": {"device": 5}})
     page.get_by_label("Model").select_option("base")
-    wait_for(page, stage, {"use": {"model": "base"}})
+    stage.wait_heard({"use": {"model": "base"}})
     page.get_by_label("Language").select_option("German")
-    wait_for(page, stage, {"use": {"language": "de"}})
+    stage.wait_heard({"use": {"language": "de"}})
     page.get_by_label("Words while they are said").uncheck()
-    wait_for(page, stage, {"use": {"partials": False}})
+    stage.wait_heard({"use": {"partials": False}})
     using = {"device": 5, "model": "/my/own.pt", "language": "de", "partials": False}
     stage.state(using=using, may_use=["model", "language", "partials"])
     expect(microphone.locator("option")).to_have_text(["a microphone", "My microphone"])
@@ -137,7 +128,7 @@ def test_what_is_refused_is_said_and_taken_back(silent: ServerHandle, opened: Op
     page = staged(opened, silent, stage)
     settings = drawer(page)
     slider(page, "Silence timeout").fill("0.1")
-    wait_for(page, stage, {"set": {"silence_timeout_s": 0.1}})
+    stage.wait_heard({"set": {"silence_timeout_s": 0.1}})
     stage.refuse("silence_timeout_s must be between 0.5 and 10 s, not 0.1 s")
     expect(settings.get_by_role("alert")).to_contain_text("must be between 0.5 and 10 s")
     expect(slider(page, "Silence timeout")).to_have_value("0.6")

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.notebook.lab_pages import free_port
+from tests.ports import free_port
 
 READY_S = 60
 NAME = "hub.example"  # by which the browser may also know this machine

@@ -69,6 +69,7 @@ class Canvas:
         return box["x"] + time_s / duration_s * box["width"], box["y"] + 60
 
     def drag(self, start_s, end_s, duration_s):
+        self.sound.click(trial=True)  # waits until it stands still
         self.page.mouse.move(*self.x(start_s, duration_s))
         self.page.mouse.down()
         self.page.mouse.move(*self.x((start_s + end_s) / 2, duration_s))

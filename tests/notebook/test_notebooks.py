@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.notebook.lab_pages import error_rate, free_port
+from tests.notebook.lab_pages import error_rate
+from tests.ports import free_port
 
 nbformat = pytest.importorskip("nbformat", reason="nbformat not installed (`make test` does it)")
 

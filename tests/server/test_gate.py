@@ -30,6 +30,7 @@ from sttlab.live.session import Session
 from sttlab.server.gate import ONLY_HERE, Gate, check_hosts, check_origins, choose_token
 from sttlab.server.launch import ServerHandle, launch_server
 from tests.fakes import WAIT_S, Counting
+from tests.ports import free_port
 from tests.server.clients import VAD, Told, client, health, receive, wait_for_capture
 
 TOKEN = "correct-horse-battery"
@@ -109,8 +110,7 @@ def test_the_handle_shows_the_link_and_logs_know_nothing(
 
 
 def test_the_same_launch_again_keeps_the_token(source: Told) -> None:
-    with socket.create_server(("0.0.0.0", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     session = Session(source, vad=VAD, model=Counting())
     first = launch_server(session, "0.0.0.0", port).token
     with launch_server(session, "0.0.0.0", port) as again:

@@ -27,6 +27,7 @@ from sttlab.live.worker import AsrWorker
 from sttlab.server.connection import WAITING_MESSAGES
 from sttlab.server.launch import ServerHandle, launch_server
 from tests.fakes import WAIT_S, Counting, speech
+from tests.ports import free_port
 from tests.server.clients import (
     VAD,
     Told,
@@ -239,8 +240,7 @@ def test_a_launch_that_is_interrupted_leaves_the_port_free(source: Told) -> None
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     session = Session(source, model=Counting())
     session.worker.start = interrupted  # type: ignore[assignment,method-assign]
     with pytest.raises(KeyboardInterrupt) as kept:  # as a kernel keeps the last error
@@ -290,8 +290,7 @@ def test_a_handle_that_was_stopped_keeps_no_session_alive(source: Told) -> None:
 
 
 def test_the_same_launch_again_replaces_the_server(source: Told) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     servers = []
     for _ in range(3):
         servers.append(launch_server(Session(source, vad=VAD, model=Counting()), port=port))
