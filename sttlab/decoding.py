@@ -234,11 +234,11 @@ def _decode(
         codec = stream.codec_context.name if stream.codec_context else ""
         if codec.startswith(("pcm_f32", "pcm_f64")):
             quiet = _Wanted(wanted.track, wanted.channel, None, lambda _: None, wanted.name)
-            pieces = _Reader(container, stream, quiet).pieces()
+            pieces = _TrackReader(container, stream, quiet).pieces()
             peak = max((float(np.abs(piece).max(initial=0.0)) for piece in pieces), default=0.0)
             scale = 1 / max(peak, 1.0)
     with _container(target(), wanted.name) as container:
-        reader = _Reader(container, container.streams.audio[index], wanted)
+        reader = _TrackReader(container, container.streams.audio[index], wanted)
         for piece in reader.pieces():
             yield np.clip(piece * np.float32(scale), -1, 1)
 
@@ -331,7 +331,7 @@ def _probe(target: Callable[[], Any], index: int, wanted: _Wanted) -> str:
     length = 0
     try:
         with _container(target(), wanted.name) as container:
-            for piece in _Reader(container, container.streams.audio[index], quiet).pieces():
+            for piece in _TrackReader(container, container.streams.audio[index], quiet).pieces():
                 length += len(piece)
                 if np.abs(piece).max(initial=0.0) > AUDIBLE:
                     return "audible"
@@ -345,7 +345,7 @@ def _probe(target: Callable[[], Any], index: int, wanted: _Wanted) -> str:
 # -- packets to samples -------------------------------------------------------------------------
 
 
-class _Reader:
+class _TrackReader:
     """One audio track, decoded in step with its time stamps.
 
     Parameters

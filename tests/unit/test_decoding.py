@@ -335,7 +335,7 @@ def test_what_claims_to_be_too_long_is_refused_before_it_is_decoded(tmp_path, mo
     def never(*_: object) -> None:
         raise AssertionError("it was decoded")
 
-    monkeypatch.setattr("sttlab.decoding._Reader", never)
+    monkeypatch.setattr("sttlab.decoding._TrackReader", never)
     with pytest.raises(DecodeError, match="longer than"):
         load(path)
 

@@ -10,6 +10,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -325,6 +326,16 @@ def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     first = function.body[1 if has_doc else 0]
     assert function.end_lineno is not None
     return function.body[0].lineno - function.lineno + function.end_lineno - first.lineno + 1
+
+
+def test_each_class_of_the_package_has_a_name_of_its_own() -> None:
+    names = Counter(
+        node.name
+        for path in SOURCES
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_functions_fit_on_a_screen() -> None:
