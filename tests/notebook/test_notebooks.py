@@ -155,8 +155,7 @@ def test_02_tune_vad(run):
     assert "saved to" in shown.words
 
 
-# nbclient drops what a thread of the kernel sends to a widget between two cells, so that a test asks
-# the widget itself.
+# nbclient drops what a thread of the kernel sends to a widget between two cells: ask the widget.
 FACE = (
     "def face(w): return [str(getattr(w, 'value', '')), *(t for c in getattr(w, 'children', ()) "
     "for t in face(c))]\n"
