@@ -2,35 +2,66 @@
 
 import { listMicrophones } from "./microphone.js";
 
-const SEND_EVERY_MS = 60;
-const SETTLED_MS = 500; // after the last touch a control shows what the server says again
+/**
+ * @typedef {Record<string, any>} Message
+ * @typedef {Record<string, any>} Values of the settings, by name
+ *
+ * @typedef {object} Setting what the server says of one, see protocol.py
+ * @property {string} label
+ * @property {string} doc
+ * @property {string} unit
+ * @property {?number} min null where the setting is not a slider's
+ * @property {?number} max
+ * @property {any} default
+ * @property {string[]} detectors with which it matters
+ * @property {?string} unless a setting that is null while this one matters
+ *
+ * @typedef {{field: HTMLElement, show: (value: number) => void}} Slider
+ * @typedef {[value: string, text: string]} Choice
+ */
 
-// What is asked for first; the server's other settings follow, as it describes them.
+/** Time over which changes are gathered into one request, in ms: a moving slider makes many. */
+const SEND_EVERY_MS = 60;
+
+/** Time after the last touch until controls show the server's values again, in ms. */
+const SETTLED_MS = 500;
+
+/** Settings at the top of the drawer; the others follow in the server's order. */
 const FIRST = ["threshold_dbfs", "margin_db", "probability", "silence_timeout_s"];
+
+/** @type {Record<string, string>} Steps of a slider by the unit of its setting. */
+const STEPS = { dB: "0.5", dBFS: "0.5", s: "0.05" };
 
 /**
  * Fill the drawer and keep it in step with the server.
  *
  * @param {HTMLElement} root
  * @param {(request: object) => boolean} send
- * @param {() => number} threshold where it lies now, wherever it comes from
+ * @param {() => number} threshold that is in use now, set by a person or by the noise
  * @param {{chosen: () => ?string, start: (deviceId: string) => void, stop: () => void}} mine this
  *   browser's microphone; `chosen` gives null while it is off
  */
 export function createSettings(root, send, threshold, mine) {
-  const $ = (selector) => root.querySelector(selector);
+  const $ = (/** @type {string} */ selector) => /** @type {any} */ (root.querySelector(selector));
+  /** @type {Map<string, Slider>} */
   const sliders = new Map();
+  /** @type {Values} */
   let config = {};
+  /** @type {Values} */
   let using = {};
-  let source = ""; // what the server calls it
-  let mayChoose = false; // another microphone of the server
-  let known = {}; // what the server says of each setting
+  let source = ""; // the server's name for it
+  let mayChoose = false; // whether clients may choose the server's microphone
+  /** @type {Record<string, Setting>} */
+  let known = {};
+  /** @type {Values} */
   let changes = {}; // not sent yet
-  let timer = 0;
+  let sending = 0; // a timer
+  let showing = 0; // a timer
   let touchedAt = 0;
 
   // -- from the server ----------------------------------------------------------------------------
 
+  /** @param {Message} hello */
   function begin(hello) {
     known = hello.settings;
     sliders.clear();
@@ -39,11 +70,14 @@ export function createSettings(root, send, threshold, mine) {
     $("#others").replaceChildren(...names.filter((name) => !FIRST.includes(name)).map(makeField));
     const { detectors } = hello;
     fillSelect($("#detector"), Object.keys(detectors), (name) => capital(detectors[name].label));
-    for (const part of root.querySelectorAll(".shared")) part.hidden = hello.locked;
+    for (const part of root.querySelectorAll(".shared")) {
+      /** @type {HTMLElement} */ (part).hidden = hello.locked;
+    }
     $("#locked").hidden = !hello.locked;
     state(hello);
   }
 
+  /** @param {Message} message */
   function state(message) {
     using = message.using;
     source = message.source;
@@ -56,11 +90,12 @@ export function createSettings(root, send, threshold, mine) {
     setConfig(message.config);
   }
 
+  /** @param {Values} now */
   function setConfig(now) {
     config = now;
     const wait = touchedAt + SETTLED_MS - Date.now();
-    clearTimeout(setConfig.timer);
-    if (wait > 0) setConfig.timer = setTimeout(show, wait);
+    clearTimeout(showing);
+    if (wait > 0) showing = setTimeout(show, wait);
     else show();
   }
 
@@ -76,12 +111,17 @@ export function createSettings(root, send, threshold, mine) {
     $("#defaults").disabled = !changed;
   }
 
-  /** Whether a setting decides something, as the others stand. */
+  /**
+   * Whether a setting has an effect, given the values of the others.
+   *
+   * @param {string} name
+   */
   function matters(name) {
     const { detectors, unless } = known[name];
     return detectors.includes(config.detector) && (unless === null || config[unless] === null);
   }
 
+  /** @param {string} message */
   function refused(message) {
     touchedAt = 0;
     changes = {};
@@ -93,29 +133,33 @@ export function createSettings(root, send, threshold, mine) {
 
   // -- to the server ------------------------------------------------------------------------------
 
+  /** @param {string} name @param {any} value */
   function change(name, value) {
     $("#refused").hidden = true;
     touchedAt = Date.now();
     changes[name] = value;
-    timer ||= setTimeout(flush, SEND_EVERY_MS);
+    sending ||= setTimeout(flush, SEND_EVERY_MS);
   }
 
   function flush() {
-    timer = 0;
+    sending = 0;
     const asked = changes;
     changes = {};
     if (Object.keys(asked).length) ask({ set: asked });
   }
 
+  /** @param {object} request */
   function ask(request) {
     if (!send(request)) refused("There is no connection to the server now: nothing was changed.");
   }
 
+  /** @param {string} name @param {any} value */
   function use(name, value) {
     $("#refused").hidden = true;
     ask({ use: { [name]: value } });
   }
 
+  /** @param {string} name */
   function makeField(name) {
     const slider = makeSlider(name, known[name], (value) => change(name, value));
     sliders.set(name, slider);
@@ -124,24 +168,32 @@ export function createSettings(root, send, threshold, mine) {
 
   // -- device, model, language --------------------------------------------------------------------
 
-  let devices = [];
+  /** @type {{index: number, name: string}[]} */
+  let devices = []; // the server's
+  /** @type {MediaDeviceInfo[]} */
   let here = []; // this browser's microphones
+  /** @type {{name: string}[]} */
   let models = [];
+  /** @type {Record<string, string>} */
   let languages = {};
 
   async function load() {
-    const asked = [read("devices"), read("models"), listMicrophones()];
-    const [heard, known, found] = await Promise.all(asked);
-    devices = heard.devices ?? [];
-    here = found;
-    models = known.models ?? [];
-    languages = known.languages ?? {};
+    const [ofServer, ofEngine, ofBrowser] = await Promise.all([
+      read("devices"),
+      read("models"),
+      listMicrophones(),
+    ]);
+    devices = ofServer.devices ?? [];
+    here = ofBrowser;
+    models = ofEngine.models ?? [];
+    languages = ofEngine.languages ?? {};
     showChoices();
   }
 
   function showMicrophones() {
     const own = mine.chosen();
     const named = new Map(devices.map(({ index, name }) => [String(index), name]));
+    /** @type {Choice[]} */
     let ofServer = [["server:", own === null ? source : "Back to the server's"]];
     if (mayChoose && own === null) {
       ofServer = withCurrent(["", ...named.keys()], using.device).map((index) => [
@@ -149,6 +201,7 @@ export function createSettings(root, send, threshold, mine) {
         index === "" ? "The system's default" : (named.get(index) ?? index),
       ]);
     }
+    /** @type {Choice[]} */
     const ofBrowser = here.map(({ deviceId, label }) => [`browser:${deviceId}`, label]);
     if (!ofBrowser.length) ofBrowser.push([`browser:${own ?? ""}`, "My microphone"]);
     $("#device").replaceChildren(
@@ -171,21 +224,26 @@ export function createSettings(root, send, threshold, mine) {
 
   // -- controls -----------------------------------------------------------------------------------
 
-  $("#device").addEventListener("change", ({ target }) => {
-    const [, place, id] = target.value.match(/^(\w+):(.*)$/);
+  /** @param {string} selector @param {(control: any) => void} act */
+  function onChange(selector, act) {
+    $(selector).addEventListener("change", (/** @type {Event} */ { target }) => act(target));
+  }
+
+  onChange("#device", ({ value }) => {
+    const [, place, id] = value.match(/^(\w+):(.*)$/);
     if (place === "browser") mine.start(id);
     else if (mine.chosen() !== null) mine.stop();
     else if (mayChoose) use("device", id === "" ? null : /^\d+$/.test(id) ? Number(id) : id);
   });
-  $("#model").addEventListener("change", ({ target }) => use("model", target.value));
-  $("#language").addEventListener("change", ({ target }) => use("language", target.value || null));
-  $("#partials").addEventListener("change", ({ target }) => use("partials", target.checked));
-  $("#detector").addEventListener("change", ({ target }) => {
-    change("detector", target.value);
+  onChange("#model", ({ value }) => use("model", value));
+  onChange("#language", ({ value }) => use("language", value || null));
+  onChange("#partials", ({ checked }) => use("partials", checked));
+  onChange("#detector", ({ value }) => {
+    change("detector", value);
     touchedAt = 0;
   });
-  $("#follow").addEventListener("change", ({ target }) => {
-    change("threshold_dbfs", target.checked ? null : Math.round(threshold()));
+  onChange("#follow", ({ checked }) => {
+    change("threshold_dbfs", checked ? null : Math.round(threshold()));
     touchedAt = 0;
   });
   $("#defaults").addEventListener("click", () => {
@@ -197,6 +255,12 @@ export function createSettings(root, send, threshold, mine) {
   return { begin, state, setConfig, refused, load, showMicrophones };
 }
 
+/**
+ * @param {string} name
+ * @param {Setting} setting
+ * @param {(value: number) => void} onInput
+ * @returns {Slider}
+ */
 function makeSlider(name, { label, min, max, unit, doc }, onInput) {
   const field = document.createElement("div");
   const title = document.createElement("label");
@@ -206,16 +270,18 @@ function makeSlider(name, { label, min, max, unit, doc }, onInput) {
   field.className = "field slider";
   input.type = "range";
   input.id = name;
-  input.min = min;
-  input.max = max;
-  input.step = { dB: 0.5, dBFS: 0.5, s: 0.05 }[unit] ?? 0.01;
+  input.min = String(min);
+  input.max = String(max);
+  input.step = STEPS[unit] ?? "0.01";
   input.setAttribute("aria-describedby", `${name}-doc`);
-  title.htmlFor = shown.htmlFor = name;
+  title.htmlFor = name;
+  shown.htmlFor.value = name;
   title.textContent = label;
   hint.id = `${name}-doc`;
   hint.textContent = `${capital(doc)}.`;
   field.append(title, shown, input, hint);
 
+  /** @param {number} value */
   function say(value) {
     const text = `${Number(value.toFixed(2))} ${unit}`.trim();
     shown.textContent = text;
@@ -228,16 +294,22 @@ function makeSlider(name, { label, min, max, unit, doc }, onInput) {
   return {
     field,
     show(value) {
-      input.value = value;
+      input.value = String(value);
       say(value);
     },
   };
 }
 
+/**
+ * @param {HTMLSelectElement} select
+ * @param {string[]} values
+ * @param {(value: string) => string} label
+ */
 function fillSelect(select, values, label = (value) => value) {
   select.replaceChildren(...values.map((value) => new Option(label(value), value)));
 }
 
+/** @param {string} label @param {Choice[]} options */
 function group(label, options) {
   const made = document.createElement("optgroup");
   made.label = label;
@@ -245,12 +317,18 @@ function group(label, options) {
   return made;
 }
 
-/** What is in use may be none of those offered, such as a path. */
+/**
+ * The values, and the current one behind them where it is not among them, such as a path.
+ *
+ * @param {string[]} values
+ * @param {string | number | null | undefined} current
+ */
 function withCurrent(values, current) {
   const value = current === null || current === undefined ? "" : String(current);
   return values.includes(value) ? values : [...values, value];
 }
 
+/** @param {string} path @returns {Promise<Record<string, any>>} */
 async function read(path) {
   try {
     const answer = await fetch(path);
@@ -260,6 +338,7 @@ async function read(path) {
   }
 }
 
+/** @param {string} text */
 function capital(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
