@@ -3,27 +3,44 @@
 const BAR_PX = 3;
 const STEP_PX = 5;
 const MOST_BARS = 400;
+
+/**
+ * @typedef {object} Level a `level` message
+ * @property {number} level_dbfs
+ * @property {number} score of the detector
+ * @property {number} threshold on the scale of the score
+ * @property {"listening" | "speech" | "pause"} state
+ *
+ * @typedef {object} Scale of a detector's score
+ * @property {string} label
+ * @property {string} unit "" for a score in 0..1, which is shown in percent
+ * @property {number} low at the bottom of the meter
+ * @property {number} high at its top
+ */
+
 /**
  * Draw `level` messages into an element that holds a canvas.
  *
  * @param {HTMLElement} element with role "meter"
- * @returns {{add: (message: object) => void, setDetectors: (known: object) => void,
- *   setDetector: (name: string) => void, threshold: () => number, recolor: () => void,
- *   clear: () => void}} `setDetectors` takes those of `hello`, by name
  */
 export function createMeter(element) {
-  const canvas = element.querySelector("canvas");
-  const context = canvas.getContext("2d");
+  const canvas = /** @type {HTMLCanvasElement} */ (element.querySelector("canvas"));
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   const dark = matchMedia("(prefers-color-scheme: dark)");
+  /** @type {Level[]} */
   let levels = [];
+  /** @type {Record<string, {scale: Scale}>} */
   let detectors = {};
   let detector = "";
+  /** @type {Scale} */
   let scale = { label: "level", unit: "dBFS", low: -75, high: -10 }; // until the server says
-  let colors = {};
-  let asked = 0;
+  /** @type {Record<string, string>} */
+  const colors = {};
+  let asked = 0; // an animation frame
   let toldAt = 0;
 
+  /** @param {Level} message */
   function add(message) {
     levels.push(message);
     if (levels.length > MOST_BARS) levels = levels.slice(-MOST_BARS / 2);
@@ -31,16 +48,25 @@ export function createMeter(element) {
     draw();
   }
 
+  /**
+   * Describe the level to screen readers, once a second at most.
+   *
+   * @param {Level} message
+   */
   function tell({ level_dbfs, score, threshold }) {
     const now = Date.now();
     if (now - toldAt < 1000) return;
     toldAt = now;
     const heard = scale.unit ? write(score) : `${scale.label} ${write(score)}`;
-    element.setAttribute("aria-valuenow", Math.round(level_dbfs));
+    element.setAttribute("aria-valuenow", String(Math.round(level_dbfs)));
     element.setAttribute("aria-valuetext", `${heard}, threshold ${write(threshold)}`);
   }
 
-  /** A score without a unit is a part of one. */
+  /**
+   * A score with its unit; one without a unit in percent.
+   *
+   * @param {number} value
+   */
   function write(value) {
     return scale.unit ? `${Math.round(value)} ${scale.unit}` : `${Math.round(100 * value)} %`;
   }
@@ -63,19 +89,27 @@ export function createMeter(element) {
     else paintTrace(width, height);
   }
 
+  /**
+   * Where a score stands on the scale, in 0..1.
+   *
+   * @param {number} value
+   */
   function part(value) {
     return Math.min(1, Math.max(0, (value - scale.low) / (scale.high - scale.low)));
   }
 
+  /** @param {number} width @param {number} height */
   function paintTrace(width, height) {
     const shown = levels.slice(-Math.floor(width / STEP_PX));
     const first = width - shown.length * STEP_PX;
     const room = height - BAR_PX;
     shown.forEach(({ score, state }, i) => {
+      const x = first + i * STEP_PX;
       const tall = BAR_PX + part(score) * room;
       context.fillStyle = colors[state];
       context.beginPath();
-      context.roundRect(first + i * STEP_PX, height - tall, BAR_PX, tall, BAR_PX / 2);
+      // TypeScript 4.8 does not know "roundRect".
+      /** @type {any} */ (context).roundRect(x, height - tall, BAR_PX, tall, BAR_PX / 2);
       context.fill();
     });
     context.strokeStyle = colors.threshold;
@@ -92,7 +126,12 @@ export function createMeter(element) {
     context.setLineDash([]);
   }
 
-  /** Without motion: one bar for the level now, from left to right. */
+  /**
+   * Without motion: one bar for the level now, from left to right.
+   *
+   * @param {number} width
+   * @param {number} height
+   */
   function paintLast(width, height) {
     const last = levels.at(-1);
     if (!last) return;
@@ -130,9 +169,11 @@ export function createMeter(element) {
     add,
     recolor: readColors,
     threshold: () => levels.at(-1)?.threshold ?? -50,
+    /** @param {Record<string, {scale: Scale}>} known those of `hello`, by name */
     setDetectors(known) {
       detectors = known;
     },
+    /** @param {string} name */
     setDetector(name) {
       if (name !== detector) levels = []; // of another scale
       detector = name;

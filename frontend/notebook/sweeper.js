@@ -1,13 +1,28 @@
 // A picture of points, one of which is chosen: with the mouse, or with the arrow keys.
-//
-// A point is [setting, x, y]: where it stands, in parts of the picture's width and height.
 
+/**
+ * @typedef {[setting: number, x: number, y: number]} Point where the point of a setting stands, in
+ *   parts of the picture's width and height
+ * @typedef {[dx: number, dy: number]} Direction
+ */
+
+/** @type {Record<string, Direction>} */
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-const REACH = 0.1; // how far from a point a click may be
 
-/** The nearest point, if it is within reach. */
+/** Longest distance from a point at which a click chooses it, in parts of the picture. */
+const REACH = 0.1;
+
+/**
+ * The nearest point, if it is within reach.
+ *
+ * @param {Point[]} points
+ * @param {number} x
+ * @param {number} y
+ */
 export function nearest(points, x, y, reach = REACH) {
-  let [best, least] = [undefined, reach];
+  /** @type {Point | undefined} */
+  let best;
+  let least = reach;
   for (const point of points) {
     const distance = Math.hypot(point[1] - x, point[2] - y);
     if (distance < least) [best, least] = [point, distance];
@@ -15,9 +30,17 @@ export function nearest(points, x, y, reach = REACH) {
   return best;
 }
 
-/** The next point in a direction: near, and rather ahead than aside. */
+/**
+ * The next point in a direction: near, and rather ahead than aside.
+ *
+ * @param {Point[]} points
+ * @param {Point} from
+ * @param {Direction} direction
+ */
 export function next(points, [, x, y], [dx, dy]) {
-  let [best, least] = [undefined, Infinity];
+  /** @type {Point | undefined} */
+  let best;
+  let least = Infinity;
   for (const point of points) {
     const ahead = (point[1] - x) * dx + (point[2] - y) * dy;
     const aside = Math.abs((point[1] - x) * dy) + Math.abs((point[2] - y) * dx);
@@ -26,6 +49,7 @@ export function next(points, [, x, y], [dx, dy]) {
   return best;
 }
 
+/** @param {{model: any, el: HTMLElement}} view */
 function render({ model, el }) {
   const chart = document.createElement("div");
   chart.className = "sttlab-chart";
@@ -41,7 +65,7 @@ function render({ model, el }) {
     chart.hidden = !model.get("png").byteLength;
     if (!chart.hidden) image.src = URL.createObjectURL(new Blob([model.get("png")]));
   };
-  const choose = (point) => {
+  const choose = (/** @type {Point | undefined} */ point) => {
     if (!point) return;
     model.set("chosen", point[0]);
     model.save_changes();
@@ -58,6 +82,7 @@ function render({ model, el }) {
     if (!step) return;
     event.preventDefault();
     event.stopPropagation(); // JupyterLab would go to another cell
+    /** @type {Point[]} */
     const points = model.get("points");
     const stops = new Set(model.get("stops"));
     const at = points.find((point) => point[0] === model.get("chosen")) ?? [-1, 0.5, 0.5];
