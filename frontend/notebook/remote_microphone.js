@@ -15,14 +15,30 @@ import {
 } from "../capture.js";
 import { registerCapture } from "../worklet.js";
 
-const KEPT_S = 30; // of audio that is not acknowledged yet; then the oldest goes
-const AHEAD_S = 2; // of audio on its way
-const RESEND_S = 5; // without an acknowledgement
-const HEARTBEAT_S = 1; // between messages while no audio is wanted
-const SLOW_S = 3; // without an answer, so that it is worth a word
-const GONE_S = 120; // without an answer, so that nobody will miss the audio
-const LEAVE_S = 1; // off every page, so that it was not just a cell that ran again
+/** Most audio that is kept until the kernel acknowledges it, in s; then the oldest is dropped. */
+const KEPT_S = 30;
+
+/** Most audio that is sent ahead of its acknowledgement, in s. */
+const AHEAD_S = 2;
+
+/** Time without an acknowledgement after which audio is sent again, in s. */
+const RESEND_S = 5;
+
+/** Longest time between messages, in s, also while no session wants audio. */
+const HEARTBEAT_S = 1;
+
+/** Time without an answer of the kernel after which the widget says so, in s. */
+const SLOW_S = 3;
+
+/** Time without an answer of the kernel after which the microphone is turned off, in s. */
+const GONE_S = 120;
+
+/** Time without a view after which the microphone is turned off, in s: a cell may run again. */
+const LEAVE_S = 1;
+
+/** The lowest level that is shown, in dBFS. */
 export const FLOOR_DBFS = -80;
+
 const GONE = "Off: the kernel that this belongs to has ended. Run the cell again.";
 
 /** Captured audio that the kernel has not acknowledged yet. */
@@ -31,9 +47,10 @@ export class AcknowledgedOutbox extends Outbox {
   constructor(rate) {
     super(rate, KEPT_S);
     /** @type {(import("../capture.js").Chunk & {sent_s: number})[]} */
-    this.flying = []; // sent, in order
+    this.flying = []; // sent and not acknowledged, in order
   }
 
+  /** @returns {import("../capture.js").Chunk[]} */
   all() {
     return [...this.flying, ...this.waiting];
   }
@@ -67,13 +84,17 @@ export class AcknowledgedOutbox extends Outbox {
   }
 }
 
-/** RMS level of 16-bit samples. */
+/**
+ * RMS level of 16-bit samples, in dBFS.
+ *
+ * @param {Int16Array} pcm
+ */
 export function level(pcm) {
   const square = pcm.reduce((sum, sample) => sum + sample * sample, 0) / pcm.length / 32768 ** 2;
   return square ? Math.max(FLOOR_DBFS, 10 * Math.log10(square)) : FLOOR_DBFS;
 }
 
-/** What a person can do about an error, beyond what the page says about it. */
+/** @type {Record<string, string>} More advice than the page gives, by name of the error. */
 const MORE_ADVICE = {
   SecurityError:
     "Open this notebook by https, or through a tunnel: ssh -L 8888:localhost:8888 MACHINE, then " +
@@ -84,13 +105,17 @@ const MORE_ADVICE = {
   NotSupportedError: "",
 };
 
-/** Of addModule, where a content security policy has blob: for modules but not for worklets. */
+/** For a content security policy that allows blob: for modules but not for worklets. */
 const BLOCKED =
   "This page does not let the code run that captures audio: whoever runs Jupyter must allow " +
   "blob: in script-src and worker-src of its content security policy. Until then, record with " +
   "another program, upload the file, and use stt.load or stt.FileSource.";
 
-/** Why no microphone could be opened, and what a person can do about it. */
+/**
+ * Why no microphone could be opened, and what a person can do about it.
+ *
+ * @param {Error} error
+ */
 export function explain(error) {
   if (error.name === "AbortError") return BLOCKED;
   const { title, advice } = explainFailure(error);
@@ -98,7 +123,23 @@ export function explain(error) {
   return [title, advice, more].filter(Boolean).join(" ");
 }
 
-/** How the microphone is, in words. */
+/**
+ * @typedef {object} State of the microphone
+ * @property {"off" | "asking" | "on"} state
+ * @property {boolean} gone whether its kernel has ended
+ * @property {number} run how often sessions have opened it, 0 while none has it open
+ * @property {string} holder id of the capture that the kernel takes audio from, "" if none is on
+ * @property {?string} id of this browser's capture
+ * @property {number} silent_s how long nothing but zeros has come
+ * @property {number} unanswered_s how long the kernel has not answered
+ * @property {string} problem
+ */
+
+/**
+ * The state of the microphone in words.
+ *
+ * @param {State} microphone
+ */
 export function describe({ state, gone, run, holder, id, silent_s, unanswered_s, problem }) {
   if (gone) return GONE;
   if (problem) return problem;
@@ -116,7 +157,12 @@ export function describe({ state, gone, run, holder, id, silent_s, unanswered_s,
 
 // -- capture --------------------------------------------------------------------------------------
 
-/** Open the microphone. A widget's files have no address: the worklet is a module made of text. */
+/**
+ * Open the microphone. A widget's files have no address: the worklet is a module made of text.
+ *
+ * @param {(pcm: Int16Array) => void} onChunk
+ * @param {() => void} onEnd
+ */
 async function openHere(onChunk, onEnd) {
   const text = `(${registerCapture})(globalThis);`;
   const workletUrl = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
@@ -130,15 +176,31 @@ async function openHere(onChunk, onEnd) {
 const newId = () => [...crypto.getRandomValues(new Uint8Array(8))].join("-");
 const now = () => performance.now() / 1000;
 
+/** @typedef {Awaited<ReturnType<typeof openMicrophone>>} Opened */
+
 /** The microphone of one widget model: what its views show and its kernel hears. */
 class Microphone {
   constructor() {
+    /** @type {Set<() => void>} */
     this.views = new Set();
+    /** @type {"off" | "asking" | "on"} */
     this.state = "off";
+    this.gone = false;
     this.problem = "";
-    this.id = null;
+    /** @type {?string} */
+    this.id = null; // of the capture
+    /** @type {?Opened} */
+    this.opened = null; // while it is on
+    /** @type {?AcknowledgedOutbox} */
+    this.outbox = null; // while a session wants audio
+    this.run = 0;
+    this.level = FLOOR_DBFS;
+    this.silent_s = 0;
+    this.sent_s = 0; // when a message was sent last
+    this.heard_s = 0; // when the kernel answered last
   }
 
+  /** @param {any} model */
   attach(model) {
     this.model = model;
     model.on("change:run", () => this.show());
@@ -148,7 +210,7 @@ class Microphone {
       this.show();
     });
     model.on("comm_live_update", () => this.lose()); // the kernel is restarting
-    model.on("msg:custom", ({ capture, run, taken }) => {
+    model.on("msg:custom", (/** @type {Record<string, any>} */ { capture, run, taken }) => {
       if (capture !== this.id) return;
       this.heard_s = now();
       if (run === this.run) this.outbox?.acknowledge(taken);
@@ -160,13 +222,15 @@ class Microphone {
     for (const view of this.views) view();
   }
 
+  /** @param {() => void} view */
   leave(view) {
     this.views.delete(view);
     setTimeout(() => this.views.size || this.stop(), LEAVE_S * 1000);
   }
 
   async start() {
-    if (this.state !== "off" || this.gone) return;
+    const { state, gone } = this;
+    if (state !== "off" || gone) return;
     Object.assign(this, { state: "asking", problem: "", level: FLOOR_DBFS, silent_s: 0 });
     this.show();
     const id = newId();
@@ -180,15 +244,15 @@ class Microphone {
       this.send({ say: "start", device: opened.label, run: 0 });
     } catch (error) {
       this.state = "off";
-      this.problem = explain(error);
+      this.problem = explain(/** @type {Error} */ (error));
     }
     this.show();
   }
 
-  /** Let go of the microphone, after sending what is left; `why` is a reason other than a click. */
+  /** Close the microphone and send what is left; `why` is a reason other than a click. */
   stop(why = "") {
     if (this.state === "on") {
-      this.opened.stop();
+      this.opened?.stop();
       this.state = "off";
       for (const chunk of this.outbox?.all() ?? []) this.sendChunk(chunk);
       this.send({ say: "stop", why });
@@ -204,8 +268,9 @@ class Microphone {
     this.stop();
   }
 
+  /** @param {Int16Array} pcm */
   take(pcm) {
-    if (this.state !== "on") return;
+    if (this.state !== "on" || !this.opened) return;
     this.level = level(pcm);
     this.silent_s = silenceAfter(this.silent_s, pcm, this.opened.rate);
     const run = this.model.get("run");
@@ -224,11 +289,13 @@ class Microphone {
     for (let chunk; (chunk = this.outbox?.next(now())); ) this.sendChunk(chunk);
   }
 
+  /** @param {import("../capture.js").Chunk} chunk */
   sendChunk({ first, after, pcm }) {
-    const { rate } = this.opened;
+    const { rate } = /** @type {Opened} */ (this.opened);
     this.send({ say: "sound", run: this.run, rate, first, after }, [pcm.buffer]);
   }
 
+  /** @param {object} content @param {ArrayBufferLike[]} buffers */
   send(content, buffers = []) {
     if (this.gone) return;
     this.sent_s = now();
@@ -248,12 +315,13 @@ const PAGE = `
 <span class="figures"></span>
 <span class="words" role="status"></span>`;
 
+/** @param {HTMLElement} el @param {Microphone} microphone */
 function build(el, microphone) {
   el.classList.add("sttlab-remote-microphone");
   el.setAttribute("role", "group");
   el.setAttribute("aria-label", "microphone of this computer");
   el.innerHTML = PAGE;
-  const [button, meter, figures, words] = el.children;
+  const [button, meter, figures, words] = /** @type {any} */ (el.children);
   button.addEventListener("click", () =>
     microphone.state === "on" ? microphone.stop() : microphone.start(),
   );
@@ -261,11 +329,11 @@ function build(el, microphone) {
     const { state, gone, outbox, model, id, problem, silent_s, heard_s } = microphone;
     const on = state === "on";
     button.textContent = on ? "Stop" : "Start";
-    button.disabled = state === "asking" || Boolean(gone);
+    button.disabled = state === "asking" || gone;
     button.classList.toggle("on", on);
     meter.value = on ? microphone.level : FLOOR_DBFS;
     const parts = on ? [`${Math.round(microphone.level)} dBFS`] : [];
-    if (outbox?.kept_s > 1) parts.push(`${outbox.kept_s.toFixed(0)} s of ${KEPT_S} s kept`);
+    if (outbox && outbox.kept_s > 1) parts.push(`${outbox.kept_s.toFixed(0)} s of ${KEPT_S} s kept`);
     if (outbox?.lost) parts.push(`${outbox.lost_s.toFixed(1)} s lost`);
     figures.textContent = parts.join(", ");
     const text = describe({
@@ -285,10 +353,12 @@ function build(el, microphone) {
 export default () => {
   const microphone = new Microphone();
   return {
+    /** @param {{model: any}} widget */
     initialize({ model }) {
       microphone.attach(model);
       return () => microphone.lose();
     },
+    /** @param {{el: HTMLElement}} widget */
     render({ el }) {
       const view = build(el, microphone);
       microphone.views.add(view);
