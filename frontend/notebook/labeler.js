@@ -21,8 +21,32 @@ import {
 } from "./turns.js";
 import { Viewport, gaps, wantedPicture } from "./viewport.js";
 
-const EDGE_PX = 6; // how near to an edge the mouse takes hold of it
-const CLICK_PX = 4; // a drag that goes less far is a click
+/**
+ * @typedef {import("./turns.js").Turn} Turn
+ * @typedef {import("./turns.js").Span} Span
+ * @typedef {import("./painting.js").Pen} Pen
+ * @typedef {import("./painting.js").Place} Place
+ * @typedef {import("./painting.js").Color} Color
+ * @typedef {ReturnType<typeof fitted>} Fitted
+ * @typedef {NonNullable<ReturnType<typeof hit>>} Hit
+ *
+ * @typedef {{content: any, buffers: DataView[]}} Answer of the kernel
+ *
+ * @typedef {object} Shared what the views of one model share
+ * @property {Map<number, (answer: Answer) => void>} waiting requests without an answer, by id
+ * @property {number} last id of a request
+ * @property {History} history of the turns
+ * @property {(way: "undo" | "redo") => void} travel
+ * @property {(content: object) => Promise<Answer>} ask
+ */
+
+/** Distance from an edge within which the mouse drags it, in pixels. */
+const EDGE_PX = 6;
+
+/** Longest distance that the mouse moves in a click, in pixels; beyond it is a drag. */
+const CLICK_PX = 4;
+
+/** Height of the axis of time, in pixels. */
 const AXIS_PX = 18;
 
 // -- the page -------------------------------------------------------------------------------------
@@ -81,20 +105,47 @@ const PAGE = `
 ).join("")}</dl></details>`;
 
 class View {
+  /**
+   * @param {any} model
+   * @param {HTMLElement} el
+   * @param {Shared} shared
+   */
   constructor(model, el, shared) {
     this.model = model;
     this.shared = shared;
+    el.innerHTML = PAGE;
+    this.el = el;
+    this.overview = /** @type {HTMLCanvasElement} */ (el.querySelector(".overview"));
+    this.canvas = /** @type {HTMLCanvasElement} */ (el.querySelector(".sound"));
     this.viewport = new Viewport(model.get("duration_s"));
     this.cursor = 0;
+    /** @type {?Span} */
     this.marked = null; // a span that may become speech
+    /** @type {?Turn} */
     this.selected = null; // the turn that was selected last
-    this.drag = null; // {old, turn}: the turn that is dragged (null for a new one), what it becomes
-    this.tiles = []; // pictures, the coarsest first
+    /** @type {?{old: ?Turn, turn: Turn}} */
+    this.drag = null; // the turn that is dragged (null for a new one), and what it becomes
+    /** @type {import("./painting.js").Tile[]} */
+    this.tiles = []; // the coarsest first
+    this.peak = 1; // the highest sample of the recording
+    this.fetching = false; // whether a tile is on its way
+    /** @type {number | undefined} */
+    this.frame = undefined; // an animation frame
+    this.closed = false;
     this.playback = new Playback(
       (start_s, end_s) => this.fetchAudio(start_s, end_s),
       () => this.onPlaying(),
     );
-    this.build(el);
+    /** @type {[name: string, call: () => void][]} */
+    this.events = [
+      ["change:turns", () => this.showTurns()],
+      ["change:scored", () => this.draw()],
+      ["change:status", () => this.show("status", model.get("status"))],
+      ["change:path", () => (this.is("path").value = model.get("path"))],
+    ];
+    this.resized = new ResizeObserver(() => this.draw());
+    this.themed = new MutationObserver(() => this.draw());
+    this.build();
     this.listen();
     this.showTurns();
     this.show("status", model.get("status"));
@@ -102,46 +153,52 @@ class View {
     this.draw();
   }
 
-  build(el) {
+  build() {
+    const { el } = this;
     el.classList.add("sttlab-labeler");
-    el.innerHTML = PAGE;
-    this.el = el;
-    this.overview = el.querySelector(".overview");
-    this.canvas = el.querySelector(".sound");
     const name = this.model.get("name") || "recording";
     this.canvas.setAttribute("aria-label", `${name}: sound and speech over time. Keys stand below.`);
     for (const button of el.querySelectorAll("button")) {
       button.type = "button";
-      button.addEventListener("click", () => this[button.dataset.do]());
+      button.addEventListener("click", () => /** @type {any} */ (this)[button.dataset.do ?? ""]());
     }
   }
 
+  /**
+   * The element of a name, mostly an input.
+   *
+   * @param {string | number} name
+   * @returns {any}
+   */
   is(name) {
     return this.el.querySelector(`[data-is="${name}"]`);
   }
 
+  /** @param {string} name @param {string} text */
   show(name, text) {
     const element = this.is(name);
     if (element.textContent !== text) element.textContent = text;
+  }
+
+  /**
+   * @param {string} name of the method that it calls
+   * @returns {any}
+   */
+  button(name) {
+    return this.el.querySelector(`[data-do="${name}"]`);
   }
 
   // -- what happens -----------------------------------------------------------------------------
 
   listen() {
     const { model, canvas, overview } = this;
-    this.events = [
-      ["change:turns", () => this.showTurns()],
-      ["change:scored", () => this.draw()],
-      ["change:status", () => this.show("status", model.get("status"))],
-      ["change:path", () => (this.is("path").value = model.get("path"))],
-    ];
     for (const [name, call] of this.events) model.on(name, call);
     canvas.addEventListener("pointerdown", (event) => this.onPress(event));
     canvas.addEventListener("pointermove", (event) => this.onHover(event));
     canvas.addEventListener("wheel", (event) => this.onWheel(event), { passive: false });
     canvas.addEventListener("keydown", (event) => this.onKey(event));
     for (const name of ["focus", "blur"]) canvas.addEventListener(name, () => this.draw());
-    const scroll = ({ buttons, offsetX }) => {
+    const scroll = (/** @type {PointerEvent} */ { buttons, offsetX }) => {
       if (buttons) this.centre((offsetX / overview.clientWidth) * this.viewport.duration);
     };
     overview.addEventListener("pointerdown", (event) => {
@@ -152,13 +209,11 @@ class View {
     for (const name of ["0", "1", "2", "3"]) {
       this.is(name).addEventListener("change", () => this.onField());
     }
-    this.is("path").addEventListener("change", (event) => {
-      model.set("path", event.target.value);
+    this.is("path").addEventListener("change", () => {
+      model.set("path", this.is("path").value);
       model.save_changes();
     });
-    this.resized = new ResizeObserver(() => this.draw());
     this.resized.observe(canvas);
-    this.themed = new MutationObserver(() => this.draw());
     this.themed.observe(document.body, { attributes: true });
   }
 
@@ -167,10 +222,11 @@ class View {
     this.resized.disconnect();
     this.themed.disconnect();
     this.playback.close();
-    cancelAnimationFrame(this.frame);
+    cancelAnimationFrame(this.frame ?? 0);
     this.closed = true;
   }
 
+  /** @param {PointerEvent} event */
   onPress(event) {
     if (event.button) return;
     this.canvas.focus({ preventScroll: true });
@@ -180,13 +236,13 @@ class View {
     const { canvas } = this;
     let dragged = false;
     canvas.setPointerCapture(event.pointerId);
-    const move = (event) => {
+    const move = (/** @type {PointerEvent} */ event) => {
       dragged ||= Math.abs(event.offsetX - origin) > CLICK_PX;
       if (!dragged) return;
       this.viewport.reach(this.timeAt(event.offsetX));
       this.dragTo(found, start, this.viewport.clamp(this.timeAt(event.offsetX)));
     };
-    const drop = (event) => {
+    const drop = (/** @type {Event} */ event) => {
       canvas.removeEventListener("pointermove", move);
       for (const name of ["pointerup", "pointercancel"]) canvas.removeEventListener(name, drop);
       const { drag } = this;
@@ -198,6 +254,7 @@ class View {
     for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, drop);
   }
 
+  /** @param {?Hit} found @param {number} start @param {number} time */
   dragTo(found, start, time) {
     const turn = found
       ? dragged(found.turn, found.side, start, time, this.viewport.duration)
@@ -206,6 +263,7 @@ class View {
     this.draw();
   }
 
+  /** @param {PointerEvent} event */
   onHover(event) {
     if (event.buttons) return;
     const reach = this.seconds(EDGE_PX);
@@ -213,6 +271,7 @@ class View {
     this.canvas.style.cursor = !found ? "text" : found.side === null ? "grab" : "ew-resize";
   }
 
+  /** @param {WheelEvent} event */
   onWheel(event) {
     const along = event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY);
     const focused = document.activeElement === this.canvas;
@@ -225,11 +284,13 @@ class View {
     this.draw();
   }
 
+  /** @param {KeyboardEvent} event */
   onKey(event) {
     const control = event.ctrlKey || event.metaKey;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     const { span, duration } = this.viewport;
     const step = span / (event.altKey ? 1000 : 100);
+    /** @type {Record<string, () => void>} */
     const plain = {
       ArrowLeft: () => this.moveCursor(-step, event.shiftKey),
       ArrowRight: () => this.moveCursor(step, event.shiftKey),
@@ -252,6 +313,7 @@ class View {
       "−": () => this.zoomOut(),
       0: () => this.zoomAll(),
     };
+    /** @type {Record<string, () => void>} */
     const controlled = {
       z: () => (event.shiftKey ? this.redo() : this.undo()),
       y: () => this.redo(),
@@ -278,12 +340,13 @@ class View {
 
   onPlaying() {
     const text = this.playback.playing ? "■ Stop" : "▶ Play";
-    this.el.querySelector('[data-do="play"]').textContent = text;
+    this.button("play").textContent = text;
     if (!this.closed) this.draw();
   }
 
   // -- turns ------------------------------------------------------------------------------------
 
+  /** @returns {Turn[]} */
   get turns() {
     return this.model.get("turns");
   }
@@ -293,7 +356,12 @@ class View {
     return this.selected && (this.turns.find((turn) => same(turn, this.selected)) ?? null);
   }
 
-  /** Put a turn in the place of another. Without `old` it is added, without `turn` removed. */
+  /**
+   * Replace a turn by another. Without `old` it is added, without `turn` removed.
+   *
+   * @param {?Turn} old
+   * @param {?Turn} turn
+   */
   replace(old, turn) {
     const rest = this.turns.filter((other) => !same(other, old));
     this.selected = turn;
@@ -305,6 +373,7 @@ class View {
     this.draw();
   }
 
+  /** @param {?Turn} turn @param {number} cursor */
   pick(turn, cursor) {
     this.selected = turn;
     this.marked = null;
@@ -321,12 +390,12 @@ class View {
 
   showChosen() {
     const { turns, chosen } = this;
-    const index = turns.indexOf(chosen);
-    this.show("which", `Speech ${chosen ? index + 1 : "–"} of ${turns.length}`);
+    const number = chosen ? turns.indexOf(chosen) + 1 : "–";
+    this.show("which", `Speech ${number} of ${turns.length}`);
     for (const side of [0, 1, 2, 3]) {
       const field = this.is(side);
       field.disabled = !chosen;
-      field.value = chosen ? (side < 2 ? chosen[side].toFixed(3) : chosen[side]) : "";
+      field.value = chosen ? (side < 2 ? Number(chosen[side]).toFixed(3) : chosen[side]) : "";
     }
     const able = {
       before: turns.length,
@@ -337,13 +406,18 @@ class View {
       redo: this.shared.history.future.length,
     };
     for (const [name, can] of Object.entries(able)) {
-      this.el.querySelector(`[data-do="${name}"]`).disabled = !can;
+      this.button(name).disabled = !can;
     }
   }
 
-  /** A turn of a span, by the speaker of the chosen one. */
-  newTurn(span) {
-    return [...span.map(rounded), this.chosen?.[2] ?? "", ""];
+  /**
+   * A turn of a span, by the speaker of the chosen one.
+   *
+   * @param {Span} span
+   * @returns {Turn}
+   */
+  newTurn([start, end]) {
+    return [rounded(start), rounded(end), this.chosen?.[2] ?? "", ""];
   }
 
   add() {
@@ -356,9 +430,11 @@ class View {
     if (this.chosen) this.replace(this.chosen, null);
   }
 
+  /** @param {0 | 1} side */
   setEdge(side) {
     const { chosen } = this;
     if (!chosen) return;
+    /** @type {Turn} */
     const turn = [...chosen];
     const cursor = this.cursor;
     turn[side] = rounded(cursor);
@@ -376,6 +452,7 @@ class View {
     this.goTo(turnAfter(this.turns, this.chosen, this.cursor));
   }
 
+  /** @param {Turn | undefined} turn */
   goTo(turn) {
     if (!turn) return;
     this.pick(turn, turn[0]);
@@ -394,11 +471,13 @@ class View {
 
   // -- what the kernel does -----------------------------------------------------------------------
 
+  /** @param {string} words */
   say(words) {
     this.model.set("status", words);
     this.model.save_changes();
   }
 
+  /** @param {string} what */
   async ask(what) {
     this.show("status", "waiting for the kernel …");
     await this.shared.ask({ ask: what, path: this.is("path").value });
@@ -417,6 +496,7 @@ class View {
     return this.ask("load");
   }
 
+  /** @param {number} start_s @param {number} end_s */
   async fetchAudio(start_s, end_s) {
     const { buffers } = await this.shared.ask({ ask: "sound", start_s, end_s });
     return ints(buffers[0]);
@@ -449,15 +529,21 @@ class View {
 
   // -- what is in view ------------------------------------------------------------------------------
 
+  /** @param {number} x */
   timeAt(x) {
     return this.viewport.timeAt(x, this.canvas.clientWidth);
   }
 
+  /** @param {number} px */
   seconds(px) {
     return this.viewport.seconds(px, this.canvas.clientWidth);
   }
 
-  /** Zoom around the cursor where it is in view, else around the middle. */
+  /**
+   * Zoom around the cursor where it is in view, else around the middle.
+   *
+   * @param {number} factor
+   */
   zoom(factor) {
     const { viewport, cursor } = this;
     const middle = (viewport.from + viewport.to) / 2;
@@ -478,16 +564,19 @@ class View {
     this.draw();
   }
 
+  /** @param {number} seconds */
   scroll(seconds) {
     this.viewport.scroll(seconds);
     this.draw();
   }
 
+  /** @param {number} time */
   centre(time) {
     this.viewport.centre(time);
     this.draw();
   }
 
+  /** @param {number} seconds @param {boolean} marking */
   moveCursor(seconds, marking) {
     const before = this.cursor;
     this.cursor = this.viewport.clamp(before + seconds);
@@ -518,7 +607,7 @@ class View {
     if (this.closed || !this.canvas.clientWidth) return;
     this.fetchPicture();
     const style = getComputedStyle(this.el);
-    const color = (name) => style.getPropertyValue(`--${name}`);
+    const color = (/** @type {string} */ name) => style.getPropertyValue(`--${name}`);
     this.paintOverview(fitted(this.overview), color);
     this.paintRecording(fitted(this.canvas), color);
     if (!this.playback.playing) return;
@@ -527,9 +616,10 @@ class View {
     this.draw();
   }
 
+  /** @param {Fitted} canvas @param {Color} color */
   paintOverview({ pen, width, height }, color) {
     const { from, to, duration } = this.viewport;
-    const x = (time) => (time / duration) * width;
+    const x = (/** @type {number} */ time) => (time / duration) * width;
     const box = { x, top: 0, height, width };
     for (const tile of this.tiles.slice(0, 1)) paintWave(pen, tile, this.peak, box, color("wave"));
     const { chosen } = this;
@@ -542,16 +632,18 @@ class View {
     pen.strokeRect(x(from) + 0.75, 0.75, x(to) - x(from) - 1.5, height - 1.5);
   }
 
+  /** @param {Fitted} canvas @param {Color} color */
   paintRecording({ pen, width, height }, color) {
     const { from, to } = this.viewport;
-    const x = (time) => this.viewport.xOf(time, width);
+    const x = (/** @type {number} */ time) => this.viewport.xOf(time, width);
     const floor = height - AXIS_PX;
     const wave = { x, top: 0, height: floor * 0.58, width };
     const level = { x, top: floor * 0.62, height: floor * 0.38, width };
     pen.font = `11px ${color("font")}`;
     paintAxes(pen, { from, to, x, width, floor, level }, color);
     this.paintTurns(pen, x, floor, color);
-    const tile = this.tiles.findLast(({ start_s, end_s }) => start_s <= from && end_s >= to);
+    const fit = this.tiles.filter(({ start_s, end_s }) => start_s <= from && end_s >= to);
+    const tile = fit.at(-1); // the finest
     if (tile) {
       paintWave(pen, tile, this.peak, wave, color("wave"));
       paintLevel(pen, tile, level, color("level"));
@@ -566,7 +658,14 @@ class View {
     if (this.playback.playing) paintLine(pen, x(this.playback.time), floor, color("play"), []);
   }
 
-  /** All turns but the one that is dragged. */
+  /**
+   * All turns but the one that is dragged.
+   *
+   * @param {Pen} pen
+   * @param {Place} x
+   * @param {number} floor
+   * @param {Color} color
+   */
   paintTurns(pen, x, floor, color) {
     const { chosen, drag } = this;
     for (const turn of this.turns) {
@@ -575,7 +674,15 @@ class View {
     }
   }
 
-  /** Dim what the labels say nothing about. */
+  /**
+   * Dim what the labels say nothing about.
+   *
+   * @param {Pen} pen
+   * @param {Place} x
+   * @param {number} floor
+   * @param {number} width
+   * @param {Color} color
+   */
   paintUnscored(pen, x, floor, width, color) {
     pen.fillStyle = color("unscored");
     for (const [start, end] of gaps(this.model.get("scored"), this.viewport.duration)) {
@@ -585,15 +692,18 @@ class View {
   }
 }
 
+/** @param {DataView} view */
 const copied = (view) => view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
+/** @param {DataView} view */
 const ints = (view) => new Int16Array(copied(view));
 
 // -- the widget -------------------------------------------------------------------------------------
 
 /** One for each model: what its views share. */
 export default () => {
-  const shared = { waiting: new Map(), last: 0 };
+  const shared = /** @type {Shared} */ ({ waiting: new Map(), last: 0 });
   return {
+    /** @param {{model: any}} widget */
     initialize({ model }) {
       shared.history = new History(model.get("turns"));
       let travelling = false;
@@ -614,11 +724,12 @@ export default () => {
           shared.waiting.set(id, done);
           model.send({ ...content, id });
         });
-      model.on("msg:custom", (content, buffers) => {
+      model.on("msg:custom", (/** @type {any} */ content, /** @type {DataView[]} */ buffers) => {
         shared.waiting.get(content.id)?.({ content, buffers });
         shared.waiting.delete(content.id);
       });
     },
+    /** @param {{model: any, el: HTMLElement}} widget */
     render({ model, el }) {
       const view = new View(model, el, shared);
       return () => view.close();
