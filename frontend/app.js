@@ -18,9 +18,16 @@ import { createTabs } from "./tabs.js";
 import { createToast } from "./toast.js";
 import { Transcript } from "./transcript.js";
 
+/**
+ * @typedef {any} Message JSON of the server
+ * @typedef {{name: string, transcript: Transcript}} Live what is heard live
+ * @typedef {import("./files.js").Recording} Recording
+ */
+
 const storage = openStorage();
 const storageName = `sttlab:${new URL(".", document.baseURI).pathname}`;
 
+/** @type {Live} */
 const live = { name: "Live", transcript: new Transcript(storage, storageName) };
 const files = new Files(storage, `${storageName}files`, "files", onFile);
 const preferences = createPreferences(storage, `${storageName}page`, onPreference);
@@ -35,11 +42,17 @@ const mine = createMicrophone({
   restart: () => socket.restart(),
   send: (data) => socket.send(data),
 });
-const settings = createSettings(byId("settings"), (request) => socket.send(request), meter.threshold, mine);
+const settings = createSettings(
+  byId("settings"),
+  (request) => socket.send(request),
+  meter.threshold,
+  mine,
+);
 let status = START;
 
 // -- what the server says -----------------------------------------------------------------------
 
+/** @param {Message} message */
 function onMessage(message) {
   status = afterMessage(status, message);
   switch (message.event) {
@@ -86,7 +99,11 @@ function onMessage(message) {
   showStatus(status);
 }
 
-/** Follow the server's stream; a new stream counts utterances from 0 again. */
+/**
+ * Follow the server's stream; a new stream counts utterances from 0 again.
+ *
+ * @param {Message} message
+ */
 function begin({ event, stream = null, time_s = 0, config }) {
   const { transcript } = live;
   const before = transcript.stream;
@@ -95,23 +112,33 @@ function begin({ event, stream = null, time_s = 0, config }) {
   if (event === "hello" || stream !== before) sheet.dropPartials();
 }
 
+/** @param {Message} message */
 function addFinal(message) {
   const entry = live.transcript.add(message, Date.now());
   if (entry) sheet.final(message.utterance_id, entry);
   else sheet.dropPartial(message.utterance_id);
 }
 
-/** The remark for an utterance without text, "" if there is none to make. */
+/**
+ * The remark about an utterance without text, or "" where the page makes none.
+ *
+ * @param {Message} message
+ */
 function lineOf({ event, text, reason, message }) {
   if (event === "transcription_failed") return `What was said here was not transcribed: ${message}`;
   return preferences.held ? `Held back: “${text}” (${reason})` : "";
 }
 
-/** A remark between the lines of what is heard now. */
+/**
+ * Add a remark to the live transcript, if it is shown.
+ *
+ * @param {string} text
+ */
 function note(text) {
   if (text && sheet.shown() === live) sheet.note(text);
 }
 
+/** @param {import("./status.js").Link} link */
 function onLink(link) {
   mine.onLink(link);
   status = afterLink(status, link);
@@ -123,7 +150,7 @@ function onLink(link) {
   showStatus(status);
 }
 
-/** With this browser's own audio; or where it left off: the server sends what was missed since. */
+/** With this browser's audio, or with the last utterance: the server sends those after it. */
 function ownSocketUrl() {
   const { state, rate } = mine.now();
   if (state === "on") return socketUrl(document.baseURI, { source: "client", rate });
@@ -134,12 +161,13 @@ function ownSocketUrl() {
 byId("retry").addEventListener("click", () => {
   const { retry } = words(status).problem ?? {};
   if (retry === "capture") socket.send({ use: {} });
-  else if (retry === "microphone") mine.start(mine.now().wanted);
+  else if (retry === "microphone") mine.start(mine.now().wanted ?? "");
   else socket.retry();
 });
 
 // -- this browser's microphone ------------------------------------------------------------------
 
+/** @param {import("./microphone.js").Now} now */
 function onMicrophone(now) {
   if (now.state === "on" && status.microphone.state !== "on") settings.load(); // it has a name now
   status = afterMicrophone(status, now);
@@ -155,13 +183,20 @@ byId("mine").addEventListener("click", () => {
 
 // -- recordings ---------------------------------------------------------------------------------
 
+/** The recording that is shown, null while the live transcript is. */
+function shownRecording() {
+  const shown = sheet.shown();
+  return shown === live ? null : /** @type {Recording} */ (shown);
+}
+
+/** @param {Recording} recording @param {?Message} message */
 function onFile(recording, message) {
   showTabs();
   if (recording !== sheet.shown()) return;
   player.show(recording);
   if (message?.entry) {
     sheet.add(message.entry);
-  } else if (["suppressed", "transcription_failed"].includes(message?.event)) {
+  } else if (message?.event === "suppressed" || message?.event === "transcription_failed") {
     const line = lineOf(message);
     if (line) sheet.note(line);
   } else if (message?.event === "added") {
@@ -171,27 +206,36 @@ function onFile(recording, message) {
   sheet.showEmpty();
 }
 
-/** Show what is heard live, or a recording. */
+/**
+ * Show the live transcript, or a recording.
+ *
+ * @param {Live | Recording} one
+ */
 function show(one) {
-  const isLive = one === live;
+  const recording = one === live ? null : /** @type {Recording} */ (one);
   toast.forget();
-  document.documentElement.dataset.shows = isLive ? "live" : "recording";
-  player.show(isLive ? null : one);
-  showTimes(one);
+  document.documentElement.dataset.shows = recording ? "recording" : "live";
+  player.show(recording);
+  showTimes(recording);
   sheet.show(one);
   showTabs();
 }
 
-/** How times are shown: of a recording from its start, and to play from while its file is there. */
-function showTimes(one = sheet.shown()) {
-  if (one === live) sheet.setTimes(preferences.times, false);
-  else sheet.setTimes("stream", one.file !== null);
+/**
+ * How times are shown: of a recording from its start, and as buttons while its file is here.
+ *
+ * @param {?Recording} recording
+ */
+function showTimes(recording = shownRecording()) {
+  if (recording) sheet.setTimes("stream", recording.file !== null);
+  else sheet.setTimes(preferences.times, false);
 }
 
 function showTabs() {
-  tabs.show([live, ...files.open], sheet.shown());
+  tabs.show([live, ...files.open], shownRecording() ?? live);
 }
 
+/** @param {Recording} recording */
 function closeFile(recording) {
   files.close(recording);
   if (sheet.shown() === recording) show(live);
@@ -203,41 +247,50 @@ function closeFile(recording) {
   });
 }
 
+/** @param {File[]} chosen */
 function addFiles(chosen) {
   const added = chosen.map((file) => files.add(file));
   if (added.length) show(added[0]);
 }
 
+/** @param {number} time_s */
 function onTime(time_s) {
   const { entries } = sheet.shown().transcript;
   sheet.setHeard(entries.find((e) => e.start_s <= time_s && time_s < e.end_s)?.key);
 }
 
 createIntake(addFiles, toast.say);
-byId("cancel").addEventListener("click", () => files.cancel(sheet.shown()));
-byId("again").addEventListener("click", () => files.add(sheet.shown().file));
+byId("cancel").addEventListener("click", () => {
+  const recording = shownRecording();
+  if (recording) files.cancel(recording);
+});
+byId("again").addEventListener("click", () => {
+  const file = shownRecording()?.file;
+  if (file) files.add(file);
+});
 
 addEventListener("storage", ({ key }) => {
   if (key === storageName || key === null) live.transcript.load();
   files.sync(key);
-  const shown = sheet.shown();
-  if (shown !== live && !files.open.includes(shown)) return show(live);
+  const recording = shownRecording();
+  if (recording && !files.open.includes(recording)) return show(live);
   if (key === null || key.startsWith(storageName)) sheet.sync();
   showTabs();
 });
 
 // -- copy, settings, keys -----------------------------------------------------------------------
 
+/** @param {string} text */
 async function copy(text) {
   await copyText(text);
   toast.say("Copied.");
 }
 
 createDownloads(() => {
-  const shown = sheet.shown();
-  return { entries: shown.transcript.entries, recording: shown === live ? null : shown };
+  return { entries: sheet.shown().transcript.entries, recording: shownRecording() };
 }, copy);
 
+/** @param {string} name */
 function onPreference(name) {
   meter.recolor();
   if (name !== "times") return;
@@ -245,6 +298,7 @@ function onPreference(name) {
   sheet.showAll();
 }
 
+/** @param {boolean} open */
 function openSettings(open) {
   byId("settings").hidden = !open;
   byId("open-settings").setAttribute("aria-expanded", String(open));
@@ -255,12 +309,12 @@ function openSettings(open) {
 
 byId("open-settings").addEventListener("click", () => openSettings(byId("settings").hidden));
 byId("close-settings").addEventListener("click", () => openSettings(false));
-byId("settings").addEventListener("keydown", (event) => {
+byId("settings").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
   if (event.key === "Escape") openSettings(false);
 });
 
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest("input, textarea, select");
+  const typing = /** @type {Element} */ (event.target).closest("input, textarea, select");
   if (typing || event.altKey) return;
   const command = event.ctrlKey || event.metaKey;
   if (command && event.key === "z") {
