@@ -116,11 +116,7 @@ class Stage:
     def wait_until(self, condition: Callable[[], bool]) -> None:
         """Wait for what the page does by itself."""
         assert self._page is not None
-        for _ in range(PATIENCE_MS // 50):
-            if condition():
-                return
-            self._page.wait_for_timeout(50)  # in which the page's messages come
-        raise AssertionError(f"it did not happen; the page said {self.heard}")
+        assert comes_true(self._page, condition), f"it did not happen; the page said {self.heard}"
 
     def wait_heard(self, request: dict[str, object]) -> None:
         """Wait until this is the last that the page has sent."""
@@ -183,6 +179,15 @@ def final(number: int, text: str, confidence: float = 0.9) -> Transcript:
 
 def finals(page: Page) -> Locator:
     return page.locator("#transcript .final")
+
+
+def comes_true(page: Page, condition: Callable[[], object]) -> bool:
+    """Wait until a condition holds, and say whether it does."""
+    for _ in range(PATIENCE_MS // 50):
+        if condition():
+            return True
+        page.wait_for_timeout(50)  # in which the page's messages come
+    return False
 
 
 def expect(it: Locator):

@@ -17,9 +17,9 @@ from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
 from sttlab.server import files as server_files
 from sttlab.server.launch import ServerHandle, launch_server
-from tests.browser.pages import Opened, barriers, expect, finals
+from tests.browser.pages import Opened, barriers, comes_true, expect, finals
 from tests.browser.test_page import HEARD_MS, MARKUP, PHONE, download
-from tests.fakes import WAIT_S, Blocks, Counting, speech
+from tests.fakes import Blocks, Counting, speech
 from tests.server.clients import VAD, wait_until_not
 from tests.server.test_files import decoders
 
@@ -172,10 +172,11 @@ def test_a_reload_in_between_is_said_and_made_good(
     page = opened(reading.url)
     engine.go.clear()
     drop(page, "long.wav", LONG)
-    assert engine.taken.acquire(timeout=WAIT_S)
+    expect(page.locator("#job")).to_have_text("Transcribing")
+    assert comes_true(page, lambda: engine.taken.acquire(blocking=False))
     page.reload()
     engine.go.set()
-    wait_until_not(decoders)
+    assert comes_true(page, lambda: not decoders())
     page.get_by_role("button", name="long.wav", exact=True).click()
     expect(page.locator("#fault")).to_have_text("It was cut short: drop the file here again.")
     drop(page, "long.wav", LONG)

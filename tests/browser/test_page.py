@@ -193,6 +193,7 @@ def test_the_state_is_said_in_words(silent: ServerHandle, opened: Opened) -> Non
     assert stage.heard == [{"use": {}}]
     stage.state(busy=None)
     expect(state).to_have_text("Listening")
+    page.clock.set_fixed_time("2030-01-01")  # the pause before the next attempt doesn't end
     stage.hang_up(1013, "too slow")
     expect(state).to_have_text("Reconnecting")
     expect(page.get_by_role("alert")).to_have_text("Too slow.")
