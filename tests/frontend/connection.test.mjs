@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { beforeEach, test } from "node:test";
+import { afterEach, beforeEach, test } from "node:test";
 
 import { connect, nextPause, socketUrl } from "../../frontend/connection.js";
 
@@ -31,23 +31,64 @@ class Socket {
   }
 }
 
-function connected() {
+function connected(onLink = () => {}) {
   const heard = [];
   const links = [];
   let count = 0;
   const connection = connect(
     () => `ws://here/${count++}`,
     (message) => heard.push(message),
-    ({ state }) => links.push(state),
+    (link) => {
+      links.push(link.state);
+      onLink(link);
+    },
   );
   return { ...connection, heard, links };
 }
 
+/** The clock of the page, its running intervals, and the listeners of the window and document. */
+let now_ms = 0;
+const intervals = new Map();
+const listeners = {};
+const real = { setInterval, clearInterval, now: Date.now };
+
+function pass(ms) {
+  for (const end_ms = now_ms + ms; now_ms < end_ms; ) {
+    now_ms += 1;
+    for (const { call, every, start_ms } of [...intervals.values()]) {
+      if ((now_ms - start_ms) % every === 0) call();
+    }
+  }
+}
+
+/** The newest socket is let in, and breaks. */
+function fail(reason = "") {
+  sockets.at(-1).open();
+  sockets.at(-1).onclose({ code: 1006, reason });
+}
+
 beforeEach(() => {
   sockets.length = 0;
+  intervals.clear();
+  let made = 0;
   globalThis.WebSocket = Socket;
-  globalThis.document = { addEventListener() {} };
-  globalThis.addEventListener = () => {};
+  globalThis.addEventListener = (name, call) => (listeners[name] = call);
+  globalThis.document = {
+    addEventListener: globalThis.addEventListener,
+    baseURI: "http://here/",
+    hidden: false,
+  };
+  globalThis.setInterval = (call, every) => {
+    intervals.set(++made, { call, every, start_ms: now_ms });
+    return made;
+  };
+  globalThis.clearInterval = (id) => intervals.delete(id);
+  Date.now = () => now_ms;
+});
+
+afterEach(() => {
+  Object.assign(globalThis, { setInterval: real.setInterval, clearInterval: real.clearInterval });
+  Date.now = real.now;
 });
 
 test("the socket is beside the page, behind whatever path and proxy", () => {
@@ -114,4 +155,65 @@ test("a broken connection waits, and a person can end the pause", () => {
   assert.equal(sockets.length, 2);
   retry();
   assert.equal(sockets.length, 2, "there is no pause to end");
+});
+
+test("each broken connection doubles the pause, until a message comes", () => {
+  connected();
+  for (const pause of [500, 1000, 2000]) {
+    fail();
+    const count = sockets.length;
+    pass(pause - 1);
+    assert.equal(sockets.length, count, `no attempt before ${pause} ms`);
+    pass(1);
+    assert.equal(sockets.length, count + 1);
+  }
+  sockets.at(-1).onmessage({ data: '{"event":"hello"}' });
+  fail();
+  const count = sockets.length;
+  pass(500);
+  assert.equal(sockets.length, count + 1, "the first pause again");
+  assert.equal(intervals.size, 0);
+});
+
+test("the seconds until the next attempt count down, with the server's reason", () => {
+  const waiting = [];
+  connected((link) => link.state === "waiting" && waiting.push([link.seconds, link.reason]));
+  for (const pause of [500, 1000]) {
+    fail();
+    pass(pause);
+  }
+  waiting.length = 0;
+  fail("too slow");
+  pass(2000);
+  assert.deepEqual(waiting[0], [2, "too slow"]);
+  assert.deepEqual(waiting.at(-1), [1, "too slow"]);
+});
+
+test("a refused socket gets its reason over HTTP, and a broken one does not ask", async () => {
+  const asked = [];
+  globalThis.fetch = async (url) => {
+    asked.push(String(url));
+    return { status: 403, text: async () => "Open the address with its token.\n" };
+  };
+  const reason = new Promise((done) => connected((link) => link.reason && done(link.reason)));
+  sockets[0].onclose({ code: 1006, reason: "" });
+  assert.equal(await reason, "Open the address with its token.");
+  assert.deepEqual(asked, ["http://here/health"]);
+  pass(500);
+  fail();
+  assert.equal(asked.length, 1);
+});
+
+test("the pause ends when the network is back, or the page is shown again", () => {
+  connected();
+  fail();
+  listeners.online();
+  assert.equal(sockets.length, 2);
+  fail();
+  document.hidden = true;
+  listeners.visibilitychange();
+  assert.equal(sockets.length, 2, "a hidden page waits");
+  document.hidden = false;
+  listeners.visibilitychange();
+  assert.equal(sockets.length, 3);
 });
