@@ -1,4 +1,4 @@
-// The page: what the server says goes to the transcript, the meter and the status.
+// The page: it passes what the server sends to the transcript, the meter and the status.
 
 import { connect, socketUrl } from "./connection.js";
 import { keepEdgesClear, showStatus } from "./dock.js";
@@ -169,7 +169,8 @@ byId("retry").addEventListener("click", () => {
 
 /** @param {import("./microphone.js").Now} now */
 function onMicrophone(now) {
-  if (now.state === "on" && status.microphone.state !== "on") settings.load(); // it has a name now
+  // Devices have names once one of them is open.
+  if (now.state === "on" && status.microphone.state !== "on") settings.load();
   status = afterMicrophone(status, now);
   showStatus(status);
   settings.showMicrophones();

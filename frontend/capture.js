@@ -1,10 +1,15 @@
 // Audio of this browser's microphone as 16-bit samples: for the page and for RemoteMicrophone.
 
-const RATE = 16_000; // Hz, which sttlab works at; it resamples where a browser can't
-const CHUNK_S = 0.1;
-const START_MS = 5000; // until the browser's audio runs: without an output, some wait forever
+/** The sample rate of sttlab, in Hz. Where a browser can't resample to it, sttlab does. */
+const RATE = 16_000;
 
-/** The audio as it is: without the browser's own echo cancellation, noise suppression and gain. */
+/** Length of a chunk, in s. */
+const CHUNK_S = 0.1;
+
+/** Longest time until the browser's audio runs, in ms: some wait forever without an output. */
+const START_MS = 5000;
+
+/** Raw audio: without the browser's own echo cancellation, noise suppression and gain control. */
 const RAW = {
   channelCount: 1,
   echoCancellation: false,
@@ -12,15 +17,15 @@ const RAW = {
   autoGainControl: false,
 };
 
-/** Seconds of nothing but zeros after which a person should hear of it. */
+/** Time of nothing but zeros after which the page says so, in s. */
 export const SILENT_S = 3;
 
 /**
- * Seconds of nothing but zeros, after one more chunk.
+ * How long nothing but zeros has come, in s, after one more chunk.
  *
  * @param {number} silent_s before it
  * @param {Int16Array} pcm
- * @param {number} rate
+ * @param {number} rate in Hz
  */
 export function silenceAfter(silent_s, pcm, rate) {
   return pcm.some((sample) => sample !== 0) ? 0 : silent_s + pcm.length / rate;
@@ -29,20 +34,20 @@ export function silenceAfter(silent_s, pcm, rate) {
 /**
  * @typedef {object} Chunk
  * @property {number} first its first sample, counted from the start of the capture
- * @property {number} after where the chunk before it ended; what lies between was given up
+ * @property {number} after the end of the chunk before it; the samples between were dropped
  * @property {Int16Array} pcm
  */
 
-/** A bounded queue of captured audio that is not sent yet. When it is full, the oldest goes. */
+/** A bounded queue of captured audio that is not sent yet. A full queue drops the oldest chunk. */
 export class Outbox {
   /**
    * @param {number} rate in Hz
-   * @param {number} longest_s how much it holds
+   * @param {number} longest_s most audio that it holds
    */
   constructor(rate, longest_s) {
     this.rate = rate;
     this.position = 0; // samples captured
-    this.lost = 0; // samples given up
+    this.lost = 0; // samples dropped
     /** @type {Chunk[]} */
     this.waiting = [];
     this._longest_s = longest_s;
@@ -72,7 +77,7 @@ export class Outbox {
   }
 
   /**
-   * Send what waits, in order, while `send` says that it took a chunk.
+   * Send chunks in order, until `send` returns false: it takes no more now.
    *
    * @param {(data: ArrayBufferLike) => boolean} send
    */
@@ -81,7 +86,11 @@ export class Outbox {
   }
 }
 
-/** @param {Chunk[]} chunks */
+/**
+ * How many samples chunks have together.
+ *
+ * @param {Chunk[]} chunks
+ */
 export function lengthOf(chunks) {
   return chunks.reduce((sum, { pcm }) => sum + pcm.length, 0);
 }
@@ -95,7 +104,7 @@ export function lengthOf(chunks) {
  * @param {(pcm: Int16Array) => void} how.onChunk
  * @param {() => void} how.onEnd the device vanished
  * @returns {Promise<{label: string, deviceId: string, rate: number, stop: () => void}>} rejected
- *   with what `explainFailure` explains
+ *   with an error that `explainFailure` explains
  */
 export async function openMicrophone({ deviceId = "", workletUrl, onChunk, onEnd }) {
   if (!isSecureContext) throw new DOMException("", "SecurityError");
@@ -106,7 +115,7 @@ export async function openMicrophone({ deviceId = "", workletUrl, onChunk, onEnd
   /** @type {AudioContext | undefined} */
   let context;
   /** @type {any} */
-  let awake; // a WakeLockSentinel, or a phone turns its screen off, and the microphone with it
+  let awake; // a WakeLockSentinel: a phone that turns its screen off stops the microphone, too
   const stop = () => {
     track.stop();
     awake?.release();
@@ -123,7 +132,7 @@ export async function openMicrophone({ deviceId = "", workletUrl, onChunk, onEnd
       processorOptions: { size: Math.round(CHUNK_S * context.sampleRate) },
     });
     worklet.port.onmessage = ({ data }) => onChunk(data);
-    // It puts out silence; some browsers skip what is not connected.
+    // The worklet outputs silence; some browsers run only nodes that are connected.
     opened.source.connect(worklet).connect(context.destination);
     awake = await keepAwake();
   } catch (error) {
@@ -139,13 +148,15 @@ export async function openMicrophone({ deviceId = "", workletUrl, onChunk, onEnd
   };
 }
 
-/** TypeScript 4.8 knows no wake lock. */
+/** Keep the screen on, where the browser can. TypeScript 4.8 does not know "wakeLock". */
 async function keepAwake() {
   const { wakeLock } = /** @type {any} */ (navigator);
   return wakeLock?.request("screen").catch(() => undefined);
 }
 
 /**
+ * Fails after some time.
+ *
  * @param {number} ms
  * @returns {Promise<never>}
  */
@@ -156,7 +167,7 @@ function tooLate(ms) {
 }
 
 /**
- * At RATE if the browser resamples what it captures; older Firefox refuses to.
+ * A context at RATE, or at the rate of the device: older Firefox does not resample a microphone.
  *
  * @param {MediaStream} stream
  */
@@ -201,10 +212,10 @@ const FAILURES = {
  * Why no microphone could be opened, and what a person can do about it.
  *
  * @param {{name: string, message?: string}} error of `openMicrophone`
- * @param {string} deviceId that was asked for
+ * @param {string} deviceId that was requested
  */
 export function explainFailure({ name, message }, deviceId = "") {
-  // Where there is no microphone, WebKit says that none fits.
+  // Without any microphone, WebKit fails with an OverconstrainedError.
   const none = name === "OverconstrainedError" && !deviceId;
   const known = FAILURES[none ? "NotFoundError" : name];
   return known ?? { title: `The microphone can't be opened: ${message || name}`, advice: "" };

@@ -2,11 +2,15 @@
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
-const ALL_SAID = 1000; // closed by the server, with nothing left to say
-const MOST_BUFFERED = 64 * 1024; // bytes of audio that the network has not taken yet
+
+/** Close code of a server that has sent all there is. */
+const ALL_SAID = 1000;
+
+/** Backpressure: most bytes that the network has not taken yet while audio is sent. */
+const MOST_BUFFERED = 64 * 1024;
 
 /**
- * Address of the socket that belongs to a page, whatever path or proxy it is served at.
+ * Address of the socket that belongs to a page, under any path and behind any proxy.
  *
  * @param {string} pageUrl
  * @param {Record<string, any>} query
@@ -19,7 +23,7 @@ export function socketUrl(pageUrl, query = {}) {
 }
 
 /**
- * The pause before the next attempt, after a pause of `pauseMs` (0 at first).
+ * The backoff: the pause before the next attempt, after a pause of `pauseMs` (0 at first).
  *
  * @param {number} pauseMs
  */
@@ -27,27 +31,27 @@ export function nextPause(pauseMs) {
   return pauseMs ? Math.min(2 * pauseMs, LONGEST_PAUSE_MS) : FIRST_PAUSE_MS;
 }
 
-/** What the server answers a page that it doesn't let in, "" if there is no such answer. */
+/** Why the server refuses this page, "" if it does not refuse it or does not run. */
 async function refusal() {
   try {
     const answer = await fetch(new URL("health", document.baseURI));
     return answer.status === 403 ? (await answer.text()).trim() : "";
   } catch {
-    return ""; // it doesn't run
+    return "";
   }
 }
 
 /**
- * Stay connected, and report each message and each change of the link.
+ * Connect, reconnect when the connection ends, and report each message and change of the link.
  *
- * @param {() => string} url asked for at each attempt
+ * @param {() => string} url called at each attempt
  * @param {(message: Record<string, any>) => void} onMessage
  * @param {(link: import("./status.js").Link) => void} onLink `reason` is the server's, "" if the
- *   connection broke without one.
+ *   connection broke without a reason
  * @returns {{retry: () => void, restart: () => void,
- *   send: (data: object | ArrayBuffer) => boolean}} `retry` ends a pause; `restart` connects anew,
- *   for another url; `send` says whether it was sent: there must be a connection, and for audio
- *   one that keeps up.
+ *   send: (data: object | ArrayBuffer) => boolean}} `retry` ends a pause; `restart` connects anew
+ *   to another url; `send` returns whether it has sent: not without a connection, and no audio on
+ *   one that falls behind
  */
 export function connect(url, onMessage, onLink) {
   /** @type {WebSocket} */

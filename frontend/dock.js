@@ -1,4 +1,4 @@
-// The dock at the page's end: the status, what is wrong, and the button of this microphone.
+// The dock at the end of the page: the status, its problem, and the button of the microphone.
 
 import { byId, setText } from "./dom.js";
 import { words } from "./status.js";
@@ -32,7 +32,7 @@ function showButton(state) {
   setText(button.querySelector("span"), label);
 }
 
-/** What is fixed at an edge must not cover what has the focus, nor the settings. */
+/** Keep the heights of header and footer in CSS: they must not cover the focus or the settings. */
 export function keepEdgesClear() {
   for (const [selector, name] of [["header", "--top"], ["footer", "--bottom"]]) {
     const element = /** @type {HTMLElement} */ (document.querySelector(selector));

@@ -1,7 +1,7 @@
-// What several parts of the page do to its elements.
+// Access to the page's elements.
 
 /**
- * The element of an id, which index.html has.
+ * The element with an id of index.html.
  *
  * @param {string} id
  * @returns {any}
@@ -11,7 +11,7 @@ export function byId(id) {
 }
 
 /**
- * Write only a change, so that a screen reader doesn't say the same again.
+ * Set a text only if it changes, so that a screen reader doesn't repeat it.
  *
  * @param {HTMLElement} element
  * @param {string} text

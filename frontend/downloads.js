@@ -13,7 +13,7 @@ export async function copyText(text) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    copyBySelection(text); // over plain http there is no clipboard
+    copyBySelection(text); // a page over plain http has no clipboard
   }
 }
 
@@ -31,7 +31,7 @@ function copyBySelection(text) {
 }
 
 /**
- * Have the buttons copy and download what is shown.
+ * Make the buttons copy and download the transcript that is shown.
  *
  * @param {() => {entries: import("./transcript.js").Entry[], recording: ?{name: string,
  *   duration_s: ?number}}} shown
@@ -39,7 +39,8 @@ function copyBySelection(text) {
  */
 export function createDownloads(shown, onCopy) {
   /**
-   * A text has the lines of the page; subtitles are better short, as the engine cut them.
+   * The transcript in a format. Text has the lines of the page; subtitles are better short, as the
+   * segments of the engine are.
    *
    * @param {string} format
    */
@@ -74,7 +75,7 @@ function nowInName() {
 
 /**
  * @param {HTMLElement} button
- * @param {HTMLElement} menu of buttons that name formats
+ * @param {HTMLElement} menu its buttons have formats as data
  * @param {(format: string) => void} onChoose
  */
 function createMenu(button, menu, onChoose) {

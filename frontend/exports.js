@@ -1,11 +1,11 @@
-// Segments as text, subtitles or JSON, just as sttlab/export.py writes them. No DOM.
+// Segments as text, subtitles or JSON, equal to those of sttlab/export.py. No DOM.
 
 /**
  * @typedef {{start_s: number, end_s: number, text: string, confidence: number}} Segment
  * @typedef {(segments: Segment[], about?: object) => string} Write
  */
 
-/** @type {Record<string, {type: string, write: Write}>} Formats by file suffix: media type, writer. */
+/** @type {Record<string, {type: string, write: Write}>} Media types and writers by file suffix. */
 export const FORMATS = {
   txt: { type: "text/plain", write: toTxt },
   srt: { type: "application/x-subrip", write: toSrt },
@@ -20,7 +20,7 @@ export function toTxt(segments) {
     .join("");
 }
 
-/** @type {Write} SubRip has no escapes; only the arrow, at which readers split, is shortened. */
+/** @type {Write} SubRip has no escapes: the arrow, at which parsers split, is shortened. */
 export function toSrt(segments) {
   return cues(segments)
     .map(({ startMs, endMs, text }, i) => {
@@ -30,7 +30,7 @@ export function toSrt(segments) {
     .join("\n");
 }
 
-/** @type {Write} WebVTT, with &, < and > escaped, so that a player shows the text. */
+/** @type {Write} WebVTT; &, < and > are escaped, so that a player shows them. */
 export function toVtt(segments) {
   const parts = cues(segments).map(({ startMs, endMs, text }) => {
     const escaped = text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
@@ -51,7 +51,7 @@ export function toJson(segments, about = {}) {
 }
 
 /**
- * A time of a recording as people read it: 1:02:03, or 2:03.
+ * A time for people: 1:02:03, or 2:03.
  *
  * @param {number} seconds
  */
@@ -64,7 +64,7 @@ export function readableTime(seconds) {
 }
 
 /**
- * Times in ms, and the text on one line: a blank line would end the cue.
+ * Times in ms, and the text on one line, since a blank line ends a cue.
  *
  * @param {Segment[]} segments
  */

@@ -1,4 +1,4 @@
-// Recordings: sent to the server one by one; their text is kept until they are closed. No DOM.
+// Recordings: sent to the server one by one. Their text is kept until they are closed. No DOM.
 
 import { Transcript } from "./transcript.js";
 
@@ -13,10 +13,10 @@ const CUT = "It was cut short: drop the file here again.";
  * @property {string} name
  * @property {Transcript} transcript
  * @property {"waiting" | "sending" | "transcribing" | "done" | "failed"} phase
- * @property {number} part of it that is sent, in 0..1
- * @property {?number} duration_s as far as it is known
- * @property {number} done_s
- * @property {string} problem what went wrong, or what of it could not be decoded
+ * @property {number} part that is sent, in 0..1
+ * @property {?number} duration_s null until it is known
+ * @property {number} done_s of audio that is transcribed
+ * @property {string} problem why it failed, or which part could not be decoded
  * @property {?File} file while this page has it
  */
 
@@ -24,10 +24,10 @@ const CUT = "It was cut short: drop the file here again.";
 export class Files {
   /**
    * @param {Store} storage
-   * @param {string} name its key in the storage; what belongs to a recording has its id behind it
-   * @param {string} url where they are sent
-   * @param {(recording: Recording, message: ?Record<string, any>) => void} changed `message` is the
-   *   server's if it caused the change; for a transcript with its `entry`
+   * @param {string} name its key in the storage; a recording's key is `name:id`
+   * @param {string} url that takes the files
+   * @param {(recording: Recording, message: ?Record<string, any>) => void} changed `message` of
+   *   the server that caused the change; a transcript has its `entry`
    */
   constructor(storage, name, url, changed) {
     this.maxBytes = Infinity;
@@ -36,12 +36,12 @@ export class Files {
     this._url = url;
     this._changed = changed;
     /** @type {?XMLHttpRequest} */
-    this._request = null; // of the first recording that isn't done
+    this._request = null; // of the recording that is being sent or transcribed
     this.open = this._load().map((kept) => this._make(kept));
   }
 
   /**
-   * Take a file: a new one waits for its turn; one that is here already can be played again.
+   * Add a file: a new one is queued, a known one can be played again.
    *
    * @param {File} file
    */
@@ -111,18 +111,18 @@ export class Files {
   _next() {
     const recording = this.open.find(({ phase }) => phase === "waiting");
     if (this._request || !recording) return;
-    const request = new XMLHttpRequest(); // fetch doesn't tell how much is sent
+    const request = new XMLHttpRequest(); // fetch doesn't report the progress of an upload
     let read = 0;
     const readLines = () => {
       if (request.status !== 200) return;
       const end = request.responseText.lastIndexOf("\n") + 1;
       const lines = request.responseText.slice(read, end).split("\n").filter(Boolean);
       read = end;
-      for (const line of lines) this._hear(recording, JSON.parse(line));
+      for (const line of lines) this._receive(recording, JSON.parse(line));
     };
     this._request = request;
     recording.phase = "sending";
-    const [suffix] = /\.\w+$/.exec(recording.name) ?? [""]; // more of its name may end up in logs
+    const [suffix] = /\.\w+$/.exec(recording.name) ?? [""]; // the whole name would end up in logs
     request.open("POST", `${this._url}?name=${suffix}`);
     /** @param {(event: ProgressEvent) => void} act */
     const current = (act) => (/** @type {ProgressEvent} */ event) => {
@@ -143,7 +143,7 @@ export class Files {
   }
 
   /** @param {Recording} recording @param {Record<string, any>} message */
-  _hear(recording, message) {
+  _receive(recording, message) {
     if (recording.phase === "sending") recording.phase = "transcribing";
     switch (message.event) {
       case "opened":
@@ -168,7 +168,7 @@ export class Files {
   }
 
   /**
-   * No more comes of a recording; if it isn't done, `problem` says why.
+   * End a recording; if it isn't done, it failed with this problem.
    *
    * @param {Recording} recording
    * @param {string} problem
@@ -188,7 +188,7 @@ export class Files {
   }
 
   /**
-   * Take over what another page did: it changed `key` in the storage.
+   * Take over the changes of another page, which wrote `key` to the storage.
    *
    * @param {?string} key
    */
@@ -206,7 +206,7 @@ export class Files {
     this.open = [...mine, ...others];
   }
 
-  /** What is kept of the recordings: not their files, nor their transcripts. */
+  /** Recordings in the storage, without their files and transcripts. */
   _load() {
     try {
       /** @type {Recording[]} */
@@ -224,7 +224,7 @@ export class Files {
     try {
       this._storage.setItem(this._name, JSON.stringify(kept));
     } catch {
-      // it is full, which the transcript says
+      // the storage is full, which the transcript reports
     }
   }
 }

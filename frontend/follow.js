@@ -3,12 +3,14 @@
 const NEAR_END_PX = 60;
 
 /**
+ * Scroll to new lines.
+ *
  * @param {HTMLElement} button leads back to the newest line; it holds a `<span>` for words
  */
 export function createFollow(button) {
   const label = /** @type {HTMLElement} */ (button.querySelector("span"));
   let following = true;
-  let isLive = true; // only then are there new lines to lead back to
+  let isLive = true; // a recording gets no new lines
   let unread = 0;
   let lastTop = 0;
 
@@ -30,7 +32,7 @@ export function createFollow(button) {
   }
 
   /**
-   * Another transcript is shown: what is heard live from its end, a recording from its start.
+   * Another transcript is shown: the live one from its end, a recording from its start.
    *
    * @param {boolean} live
    */

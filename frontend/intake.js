@@ -3,6 +3,8 @@
 import { byId } from "./dom.js";
 
 /**
+ * Take files from the chooser, and from drag and drop.
+ *
  * @param {(files: File[]) => void} onFiles
  * @param {(text: string) => void} onRefused
  */

@@ -4,26 +4,27 @@ import { readableTime } from "./exports.js";
 
 /** @typedef {import("./transcript.js").Entry} Entry */
 
-const FAINT_BELOW = 0.6; // of confidence
+/** Confidence below which a line is shown faint. */
+const FAINT_BELOW = 0.6;
 
 /**
  * Fill an `<ol>` with entries (see transcript.js).
  *
  * @param {HTMLOListElement} root
  * @param {{edit: (key: string, text: ?string) => void, remove: (key: string) => void,
- *   copy: (key: string) => void, play: (key: string) => void}} actions what a person asks for; an
- *   edit to null leaves the text as it is
+ *   copy: (key: string) => void, play: (key: string) => void}} actions of a person; an edit to null
+ *   leaves the text unchanged
  */
 export function createList(root, actions) {
   /** @type {Map<number, HTMLElement>} */
   const partials = new Map(); // lines by utterance
-  const settled = new Set(); // utterances whose partials come too late
+  const settled = new Set(); // utterances that take no more partials
   let query = "";
   let times = "clock"; // or "stream"
   let playable = false;
 
   /**
-   * From the next `show` on: how times are shown, and whether audio plays from them.
+   * Set how times are shown and whether audio plays from them, from the next `show` on.
    *
    * @param {"clock" | "stream" | "none"} kind
    * @param {boolean} canPlay
@@ -42,7 +43,7 @@ export function createList(root, actions) {
   }
 
   /**
-   * Bring the finals in step with `entries`. Partials and remarks stay, and so does an open edit.
+   * Make the finals equal to `entries`. Partials, remarks and an open edit stay.
    *
    * @param {Entry[]} entries
    */
@@ -72,7 +73,7 @@ export function createList(root, actions) {
   }
 
   /**
-   * Show the final text of an utterance, where its partial stands.
+   * Show the final text of an utterance in place of its partial.
    *
    * @param {any} utteranceId or a recording's key, which has no partials
    * @param {Entry} entry
@@ -90,7 +91,7 @@ export function createList(root, actions) {
   }
 
   /**
-   * Show text that may still change after its `stable` part. What comes too late changes nothing.
+   * Show a partial, whose text may still change after its `stable` part. A late one is ignored.
    *
    * @param {number} utteranceId
    * @param {string} text
@@ -109,7 +110,7 @@ export function createList(root, actions) {
   }
 
   /**
-   * The utterance has no text after all.
+   * Remove a partial: the utterance has no text after all.
    *
    * @param {number} utteranceId
    */
@@ -119,14 +120,14 @@ export function createList(root, actions) {
     settled.add(utteranceId);
   }
 
-  /** Forget all partials: utterances may be counted from 0 again. */
+  /** Remove all partials: utterances may be counted from 0 again. */
   function dropPartials() {
     for (const id of [...partials.keys()]) dropPartial(id);
     settled.clear();
   }
 
   /**
-   * A remark between the lines, not part of the transcript.
+   * Add a remark between the lines, which is not part of the transcript.
    *
    * @param {string} text
    */
@@ -136,20 +137,24 @@ export function createList(root, actions) {
     root.insertBefore(item, partials.values().next().value ?? null);
   }
 
-  /** @param {string} text */
+  /**
+   * Show only lines that contain a text, or all.
+   *
+   * @param {string} text
+   */
   function filter(text) {
     if (text === query) return;
     query = text;
     for (const item of items()) match(item);
   }
 
-  /** How many finals contain what is searched for. */
+  /** How many finals match the search. */
   function found() {
     return root.querySelectorAll("li.final:not([hidden])").length;
   }
 
   /**
-   * Hide an item that doesn't contain what is searched for; mark it in one that does.
+   * Hide an item that doesn't match the search; mark the matches in one that does.
    *
    * @param {HTMLElement} item
    */
@@ -159,7 +164,7 @@ export function createList(root, actions) {
     const text = p.textContent ?? "";
     const parts = query ? split(text, query) : [text];
     item.hidden = query !== "" && parts.length === 1;
-    if (parts.length === 1 && !p.querySelector("mark")) return; // a selection in it stays
+    if (parts.length === 1 && !p.querySelector("mark")) return; // so that a selection in it stays
     p.replaceChildren(...parts.map((part, i) => (i % 2 ? element("mark", "", part) : part)));
   }
 
@@ -304,7 +309,7 @@ export function createList(root, actions) {
   });
 
   /**
-   * Mark the line that is being played; without a key, no line.
+   * Mark the line that is playing; without a key, no line.
    *
    * @param {string} [key]
    */
@@ -320,7 +325,7 @@ export function createList(root, actions) {
 /** @param {HTMLElement} item */
 const keyOf = (item) => item.dataset.key ?? "";
 
-/** @param {HTMLElement} item a line, whose text is not being edited */
+/** @param {HTMLElement} item whose text is not being edited */
 function textOf(item) {
   return /** @type {HTMLElement} */ (item.querySelector(".text"));
 }
@@ -334,7 +339,7 @@ function closest({ target }, selector) {
 function line(kind) {
   const item = element("li", kind);
   const text = element("p", "text");
-  text.dir = "auto"; // Arabic and Hebrew from the right
+  text.dir = "auto"; // Arabic and Hebrew run from the right
   item.append(element("time", "when"), text);
   return item;
 }
@@ -394,7 +399,7 @@ function element(name, className = "", text = "") {
 }
 
 /**
- * Cut a text at what is searched for, in any case: every second part is a match.
+ * Split a text at the matches of a search, which ignores case: every second part is a match.
  *
  * @param {string} text
  * @param {string} query

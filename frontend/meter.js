@@ -1,7 +1,7 @@
 // The level of the last seconds as bars, with the threshold across them.
 
-const BAR_PX = 3;
-const STEP_PX = 5;
+const BAR_PX = 3; // width of a bar
+const STEP_PX = 5; // from one bar to the next
 const MOST_BARS = 400;
 
 /**
@@ -34,7 +34,7 @@ export function createMeter(element) {
   let detectors = {};
   let detector = "";
   /** @type {Scale} */
-  let scale = { label: "level", unit: "dBFS", low: -75, high: -10 }; // until the server says
+  let scale = { label: "level", unit: "dBFS", low: -75, high: -10 }; // until hello
   /** @type {Record<string, string>} */
   const colors = {};
   let asked = 0; // an animation frame
@@ -175,7 +175,7 @@ export function createMeter(element) {
     },
     /** @param {string} name */
     setDetector(name) {
-      if (name !== detector) levels = []; // of another scale
+      if (name !== detector) levels = []; // the scale may differ
       detector = name;
       scale = detectors[name]?.scale ?? scale;
     },

@@ -2,7 +2,7 @@
 
 import { Outbox, SILENT_S, explainFailure, openMicrophone, silenceAfter } from "./capture.js";
 
-/** Seconds of audio that wait while they can't be sent; then the oldest go. */
+/** Most audio that is kept while it can't be sent, in s; then the oldest is dropped. */
 export const KEPT_S = 8;
 
 /** @type {Record<string, string>} */
@@ -11,10 +11,10 @@ const MORE_ADVICE = {
 };
 
 /**
- * @typedef {object} Now what is known of the microphone
+ * @typedef {object} Now state of the microphone
  * @property {"off" | "asking" | "on" | "ending"} state
- * @property {string} [wanted] the device that was asked for, "" for the system's default
- * @property {string} [another] to be started after this one
+ * @property {string} [wanted] the device that was requested, "" for the system's default
+ * @property {string} [another] device that starts after this one has ended
  * @property {import("./status.js").Problem} [problem]
  * @property {boolean} [ready] whether the server takes its audio
  * @property {boolean} [silent] whether nothing but zeros has come for seconds
@@ -32,9 +32,9 @@ const MORE_ADVICE = {
  *
  * @param {object} page
  * @param {(now: Now) => void} page.onChange
- * @param {(text: string) => void} page.note for a remark in the transcript
- * @param {() => void} page.restart connects anew, with this audio or without
- * @param {(data: any) => boolean} page.send an object or an ArrayBuffer; see connection.js
+ * @param {(text: string) => void} page.note adds a remark to the transcript
+ * @param {() => void} page.restart connects anew, with or without this audio
+ * @param {(data: any) => boolean} page.send sends an object or an ArrayBuffer; see connection.js
  */
 export function createMicrophone({ onChange, note, restart, send }) {
   /** @type {Now} */
@@ -49,7 +49,7 @@ export function createMicrophone({ onChange, note, restart, send }) {
   /** @param {string} deviceId */
   async function start(deviceId) {
     if (now.state === "asking" || now.state === "ending") return;
-    if (now.state === "on") return stop(deviceId); // what was said comes first
+    if (now.state === "on") return stop(deviceId); // the server first transcribes what was said
     set({ state: "asking", wanted: deviceId });
     /** @type {?On} */
     let mine = null;
@@ -90,7 +90,7 @@ export function createMicrophone({ onChange, note, restart, send }) {
   }
 
   /**
-   * Stop; the server transcribes what was said, and closes the socket.
+   * Stop. The server transcribes the rest and closes the socket.
    *
    * @param {string} [another] a device to start after that
    */
@@ -115,7 +115,7 @@ export function createMicrophone({ onChange, note, restart, send }) {
     set({ ...now, problem: explain({ name: "OverconstrainedError" }, mine.deviceId) });
   }
 
-  /** The server takes what is sent from now on. */
+  /** The server takes audio from now on. */
   function onHello() {
     now.ready = now.state === "on";
     flush();
@@ -144,7 +144,7 @@ export function createMicrophone({ onChange, note, restart, send }) {
   };
 }
 
-/** The microphones to choose from. They have names once a person has allowed one. */
+/** The microphones of this browser. They have names once a person has allowed one. */
 export async function listMicrophones() {
   const devices = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
   return devices.filter(({ kind, label }) => kind === "audioinput" && label);
@@ -154,7 +154,7 @@ export async function listMicrophones() {
  * Why no microphone could be opened, and what a person can do about it on this page.
  *
  * @param {{name: string, message?: string}} error
- * @param {string} deviceId that was asked for
+ * @param {string} deviceId that was requested
  */
 function explain(error, deviceId) {
   const { title, advice } = explainFailure(error, deviceId);

@@ -1,4 +1,4 @@
-// The player under a recording's transcript: how far it is transcribed, and its audio.
+// The player under the transcript of a recording: its progress and its audio.
 
 import { setText } from "./dom.js";
 import { readableTime } from "./exports.js";

@@ -1,4 +1,4 @@
-// How this page shows what it shows: kept in this browser.
+// The settings of this page alone, kept in this browser.
 
 import { byId } from "./dom.js";
 
@@ -8,7 +8,7 @@ const DEFAULTS = { times: "clock", theme: "system", held: false };
  * @typedef {object} Preferences
  * @property {"clock" | "stream" | "none"} times
  * @property {"system" | "light" | "dark"} theme
- * @property {boolean} held whether text is shown that was held back
+ * @property {boolean} held whether suppressed text is shown
  */
 
 /**
@@ -17,7 +17,7 @@ const DEFAULTS = { times: "clock", theme: "system", held: false };
  * @param {import("./transcript.js").Store} storage
  * @param {string} key
  * @param {(name: string) => void} onChange
- * @returns {Readonly<Preferences>} as they are at any time
+ * @returns {Readonly<Preferences>} which change as a person changes the controls
  */
 export function createPreferences(storage, key, onChange) {
   const values = { ...DEFAULTS, ...load(storage, key) };
@@ -63,6 +63,6 @@ function save(storage, key, values) {
   try {
     storage.setItem(key, JSON.stringify(values));
   } catch {
-    // it is full: a reload forgets
+    // the storage is full: a reload loses the change
   }
 }

@@ -1,11 +1,15 @@
-// The sheet: the transcript that is shown, what is heard live or a recording's, and its search.
+// The sheet: the transcript that is shown, live or of a recording, and its search.
 
 import { byId, setText } from "./dom.js";
 import { createFollow } from "./follow.js";
 import { createList } from "./list.js";
 
-const TYPING_MS = 150; // between keys
-const SAID_LINES = 5; // kept for screen readers
+/** Debounce of the search: time after the last key until it starts, in ms. */
+const TYPING_MS = 150;
+
+/** Newest finals that the log of screen readers keeps. */
+const SAID_LINES = 5;
+
 const EMPTY = {
   live: "Speak, and your words appear here. Recordings can be dropped here, too.",
   done: "Nothing was said in it.",
@@ -18,8 +22,8 @@ const NOT_SAVED =
 /**
  * Fill the sheet with one transcript at a time.
  *
- * @typedef {{transcript: import("./transcript.js").Transcript, phase?: string}} Shown what is
- *   heard live, which has no phase, or a recording
+ * @typedef {{transcript: import("./transcript.js").Transcript, phase?: string}} Shown the
+ *   live transcript, which has no phase, or a recording
  *
  * @param {Shown} live
  * @param {import("./toast.js").Toast} toast
@@ -56,13 +60,13 @@ export function createSheet(live, toast, actions) {
     showAround();
   }
 
-  /** The entries may have changed; what else is in the list stays, and so does an open edit. */
+  /** Show entries that may have changed. Partials, remarks and an open edit stay. */
   function sync() {
     list.sync(shown.transcript.entries);
     showAround();
   }
 
-  /** What stands around the list and depends on it. */
+  /** Update the buttons and texts around the list. */
   function showAround() {
     const none = !shown.transcript.entries.length;
     for (const id of ["copy", "download", "clear", "search"]) byId(id).disabled = none;
@@ -78,10 +82,10 @@ export function createSheet(live, toast, actions) {
     byId("empty").hidden = !(phase in EMPTY) || byId("transcript").childElementCount > 0;
   }
 
-  // -- what is heard live -----------------------------------------------------------------------
+  // -- the live transcript ----------------------------------------------------------------------
 
   /**
-   * Words that may still change.
+   * Show a partial, whose text may still change after its `stable` part.
    *
    * @param {{utterance_id: number, text: string, stable: string}} message
    */
@@ -90,13 +94,13 @@ export function createSheet(live, toast, actions) {
     showEmpty();
   }
 
-  /** @param {number} utteranceId has no text after all */
+  /** @param {number} utteranceId of an utterance that has no text after all */
   function dropPartial(utteranceId) {
     list.dropPartial(utteranceId);
     showEmpty();
   }
 
-  /** No partial becomes final any more; utterances may be counted from 0 again. */
+  /** Remove all partials: none of them becomes final any more. */
   function dropPartials() {
     list.dropPartials();
     showEmpty();
@@ -117,7 +121,7 @@ export function createSheet(live, toast, actions) {
     showAround();
   }
 
-  // -- what a recording becomes -----------------------------------------------------------------
+  // -- a recording ------------------------------------------------------------------------------
 
   /** @param {import("./transcript.js").Entry} entry of the recording that is shown */
   function add(entry) {
@@ -127,7 +131,7 @@ export function createSheet(live, toast, actions) {
 
   // -- what a person does -----------------------------------------------------------------------
 
-  /** @param {string} key @param {?string} text null leaves it as it is */
+  /** @param {string} key @param {?string} text null leaves the line unchanged */
   function edit(key, text) {
     if (text !== null) shown.transcript.edit(key, text);
     sync();
@@ -161,7 +165,7 @@ export function createSheet(live, toast, actions) {
   byId("clear").addEventListener("click", clear);
   byId("search").addEventListener("input", () => {
     clearTimeout(typing);
-    typing = window.setTimeout(search, TYPING_MS); // thousands of lines take a while
+    typing = window.setTimeout(search, TYPING_MS); // a search of thousands of lines takes a while
   });
   byId("search").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     if (event.key !== "Escape") return;

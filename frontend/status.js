@@ -1,36 +1,36 @@
-// What the session is doing and what is wrong, in words. No DOM.
+// The status of the page and its problem, in words. No DOM.
 
 /**
  * @typedef {{state: "connecting" | "open" | "waiting", seconds?: number, reason?: string}} Link
- *   the connection to the server; `seconds` until the next attempt, `reason` why the last one ended
+ *   connection to the server; `seconds` until the next attempt, `reason` why the last one ended
  *
  * @typedef {object} BrowserMicrophone this browser's microphone, see microphone.js
  * @property {"off" | "asking" | "on" | "ending"} state
  * @property {string} [label]
- * @property {boolean} [silent] whether only zeros have come for seconds
+ * @property {boolean} [silent] whether nothing but zeros has come for seconds
  * @property {Problem} [problem]
  *
  * @typedef {object} Problem
  * @property {string} title
  * @property {string} advice
- * @property {"connect" | "capture" | "microphone"} [retry] what a person can have tried at once
+ * @property {"connect" | "capture" | "microphone"} [retry] what the button tries again
  *
  * @typedef {object} Status
  * @property {Link} link
- * @property {string} hearing the endpointer's state: listening, speech or pause
+ * @property {string} hearing state of the endpointer: listening, speech or pause
  * @property {readonly number[]} waiting ids of utterances that the engine has not answered
  * @property {string} source
  * @property {string} model
  * @property {boolean} capturing
  * @property {?string} busy
  * @property {?string} problem the server's sentence
- * @property {?Problem} device what is wrong with the server's microphone
+ * @property {?Problem} device problem of the server's microphone
  * @property {boolean} ended
  * @property {BrowserMicrophone} microphone
  */
 
 /**
- * Before anything is known.
+ * The status before the first message.
  *
  * @type {Readonly<Status>}
  */

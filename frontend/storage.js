@@ -1,4 +1,4 @@
-// What a browser keeps for a page.
+// The storage that a browser keeps for a page.
 
 /** @type {import("./transcript.js").Store} */
 const NONE = {
@@ -9,7 +9,7 @@ const NONE = {
   removeItem() {},
 };
 
-/** The browser's storage; where a page may not use it, one that is empty and takes nothing. */
+/** The browser's storage; an empty one that takes nothing where a page may not use it. */
 export function openStorage() {
   try {
     return localStorage ?? NONE;

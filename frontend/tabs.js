@@ -1,11 +1,11 @@
-// The tabs: what is heard live, and the recordings that are open.
+// The tabs: the live transcript, and the recordings that are open.
 
 /**
  * @typedef {{name: string, id?: string, phase?: string}} Tab `phase` of a recording, see files.js
  */
 
 /**
- * Fill the element that shows a tab for each.
+ * Fill the element that shows the tabs.
  *
  * @param {HTMLElement} root
  * @param {HTMLTemplateElement} template
@@ -21,7 +21,7 @@ export function createTabs(root, template, onOpen, onClose) {
    */
   function show(all, shown) {
     const now = JSON.stringify(all.map((tab) => [tab.id, tab.phase, tab === shown]));
-    if (now === before) return; // what is being clicked must stay
+    if (now === before) return; // an element must stay while it is clicked
     before = now;
     const buttons = () => [...root.querySelectorAll("button")];
     const place = buttons().findIndex((button) => button === document.activeElement);

@@ -1,12 +1,13 @@
-// A short message about what was done, which may be undone.
+// A short message about an action, which it may offer to undo.
 
-const SHOWN_MS = 4000; // a message that offers no undo
+/** Time that a message without undo is shown, in ms. */
+const SHOWN_MS = 4000;
 
 /**
  * @typedef {object} Toast
  * @property {(text: string, undo?: ?() => void) => void} say
- * @property {() => boolean} undo what the message offers to undo; false if it offers nothing
- * @property {() => void} forget the message and its undo
+ * @property {() => boolean} undo undoes the action; false if the message offers no undo
+ * @property {() => void} forget hides the message, and drops its undo
  */
 
 /**

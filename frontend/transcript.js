@@ -1,22 +1,22 @@
-// The transcript, kept in this browser until it is cleared. No DOM.
+// A transcript, kept in this browser until it is cleared. No DOM.
 
 /**
  * @typedef {object} Entry one utterance's final text
- * @property {string} key stream and utterance
- * @property {string} stream which run of the server's capture it belongs to
+ * @property {string} key `stream:utterance`
+ * @property {string} stream run of the server's capture that it belongs to
  * @property {number} at wall time at which it begins, in ms
  * @property {number} start_s
  * @property {number} end_s in seconds from the stream's start
  * @property {string} text
  * @property {number} confidence in 0..1
  * @property {{start_s: number, end_s: number, text: string, confidence: number}[]} [segments]
- *   as long as nobody has edited the text
+ *   of the engine, until a person edits the text
  * @property {boolean} [edited]
  *
  * @typedef {Pick<Storage, "getItem" | "setItem" | "removeItem">} Store
  */
 
-/** Keeps entries in order of time, saves each change, and can undo the last removal. */
+/** Entries in order of time. Saves each change, and can undo the last removal. */
 export class Transcript {
   /**
    * @param {Store} storage
@@ -31,14 +31,14 @@ export class Transcript {
     /** @type {Entry[]} */
     this._removed = []; // by the last `remove`
     this._zero = 0; // wall time of the stream's start, in ms
-    this._stood = 0; // where the stream was when this was known, in s
+    this._stood = 0; // time of the stream at the last `setStream`, in s
     const kept = this.load();
     /** @type {?string} */
     this.stream = typeof kept?.stream === "string" ? kept.stream : null;
-    this.last = Number.isInteger(kept?.last) ? kept.last : -1; // utterance of this stream
+    this.last = Number.isInteger(kept?.last) ? kept.last : -1; // newest utterance of this stream
   }
 
-  /** Read the entries that are kept; what can't be read counts as nothing. */
+  /** Read the entries from the storage; none if they can't be read. */
   load() {
     let kept = null;
     try {
@@ -50,13 +50,13 @@ export class Transcript {
     return kept;
   }
 
-  /** Before a change: take in what another page of this browser did to it. */
+  /** Before a change: take over the changes of another page of this browser. */
   _catchUp() {
     const { entries } = this;
-    if (this.saved && !this.load()) this.entries = entries; // not if nothing can be read there
+    if (this.saved && !this.load()) this.entries = entries; // the storage can't be read
   }
 
-  /** Write it to the storage, and note whether that took it. */
+  /** Write the entries to the storage, and set `saved`. */
   save() {
     const { stream, last, entries } = this;
     try {
@@ -68,7 +68,7 @@ export class Transcript {
   }
 
   /**
-   * Follow the server's stream, which is at `time_s` at wall time `now` (in ms).
+   * Follow a stream of the server, which is at `time_s` at wall time `now` (in ms).
    *
    * @param {string} stream
    * @param {number} time_s
@@ -87,7 +87,7 @@ export class Transcript {
    *
    * @param {Record<string, any>} message
    * @param {number} now
-   * @returns {?Entry} null if it is here already
+   * @returns {?Entry} null if the transcript has it already
    */
   add(message, now) {
     const { utterance_id, start_s, end_s, text, confidence, segments, delay_s } = message;
@@ -95,7 +95,7 @@ export class Transcript {
     this.last = Math.max(this.last, utterance_id);
     this._catchUp();
     if (this.find(key)) return null;
-    const missed = end_s <= this._stood; // said before the connection
+    const missed = end_s <= this._stood; // it was said before the page connected
     const at = missed ? this._zero + 1000 * start_s : now - 1000 * (delay_s + end_s - start_s);
     const stream = this.stream ?? "";
     /** @type {Entry} */
@@ -112,7 +112,7 @@ export class Transcript {
   }
 
   /**
-   * Replace an entry's text by what a person wrote.
+   * Replace the text of an entry by that of a person.
    *
    * @param {string} key
    * @param {string} text
@@ -130,7 +130,7 @@ export class Transcript {
   /**
    * Remove entries, so that `undo` can bring them back.
    *
-   * @param {string[]} [keys] all without it
+   * @param {string[]} [keys] without them all entries
    */
   remove(keys) {
     this._catchUp();
@@ -141,7 +141,7 @@ export class Transcript {
     return gone.length;
   }
 
-  /** Bring back what was removed last. */
+  /** Bring back the entries of the last removal. */
   undo() {
     this._catchUp();
     const back = this._removed.filter((entry) => !this.find(entry.key));
@@ -153,8 +153,8 @@ export class Transcript {
 }
 
 /**
- * Segments on one line of time that begins with the first stream: a later stream lies as far
- * behind as the clock says, and never before the end of the one before it.
+ * Segments of all streams on one timeline that starts with the first stream. A later stream is
+ * placed by the clock, but never before the end of the one before it.
  *
  * @param {Entry[]} entries
  */

@@ -1,10 +1,10 @@
-// On the browser's audio thread: samples as 16-bit integers, in chunks.
+// Runs on the browser's audio thread: makes chunks of 16-bit samples.
 
 /**
  * Register the processor "sttlab-capture".
  *
- * It needs nothing outside itself: where this file has no address, as in a notebook, the text of
- * this function becomes the worklet's module.
+ * The function uses nothing outside itself. Where this file has no address, as in a notebook, its
+ * text is the worklet's module.
  *
  * @param {any} scope an AudioWorkletGlobalScope
  */
@@ -23,7 +23,7 @@ export function registerCapture(scope) {
         this.pcm[this.filled++] = Math.max(-32768, Math.min(32767, Math.round(sample * 32768)));
         if (this.filled < this.pcm.length) continue;
         const { length } = this.pcm;
-        this.port.postMessage(this.pcm, [this.pcm.buffer]); // which leaves nothing here
+        this.port.postMessage(this.pcm, [this.pcm.buffer]); // transfers the buffer
         this.pcm = new Int16Array(length);
         this.filled = 0;
       }
