@@ -1,7 +1,7 @@
-// Labeler: a recording on a canvas, and on it the turns in which somebody speaks.
+// Labeler: a recording on a canvas, with the turns in which somebody speaks.
 //
-// The widget model holds the turns. All its views follow them, and each change of them, whoever
-// made it, can be undone.
+// The widget model holds the turns. All views show them, and each change of them, in a view or by
+// the kernel, can be undone.
 
 import { fitted, paintAxes, paintLevel, paintLine, paintTurn, paintWave } from "./painting.js";
 import { Playback } from "./playback.js";
@@ -188,7 +188,7 @@ class View {
     return this.el.querySelector(`[data-do="${name}"]`);
   }
 
-  // -- what happens -----------------------------------------------------------------------------
+  // -- events -----------------------------------------------------------------------------------
 
   listen() {
     const { model, canvas, overview } = this;
@@ -275,7 +275,7 @@ class View {
   onWheel(event) {
     const along = event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY);
     const focused = document.activeElement === this.canvas;
-    if (!focused && !event.ctrlKey && !event.metaKey) return; // the page scrolls
+    if (!focused && !event.ctrlKey && !event.metaKey) return; // leave the wheel to the page, which scrolls
     event.preventDefault();
     const turned = (along && event.deltaX) || event.deltaY;
     const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 30 : 1;
@@ -469,7 +469,7 @@ class View {
     this.shared.travel("redo");
   }
 
-  // -- what the kernel does -----------------------------------------------------------------------
+  // -- the kernel ---------------------------------------------------------------------------------
 
   /** @param {string} words */
   say(words) {
@@ -502,7 +502,7 @@ class View {
     return ints(buffers[0]);
   }
 
-  /** Ask for the picture of what is in view, unless one is there or on its way. */
+  /** Fetch the picture of the visible stretch, unless it is there or on its way. */
   async fetchPicture() {
     const width = this.canvas.clientWidth * devicePixelRatio;
     if (this.fetching || !width || !this.viewport.duration) return;
@@ -527,7 +527,7 @@ class View {
     if (!this.closed) this.draw();
   }
 
-  // -- what is in view ------------------------------------------------------------------------------
+  // -- the visible stretch --------------------------------------------------------------------------
 
   /** @param {number} x */
   timeAt(x) {
@@ -659,7 +659,7 @@ class View {
   }
 
   /**
-   * All turns but the one that is dragged.
+   * Paint all turns but the one that is dragged.
    *
    * @param {Pen} pen
    * @param {Place} x
@@ -675,7 +675,7 @@ class View {
   }
 
   /**
-   * Dim what the labels say nothing about.
+   * Dim the stretches that the labels do not score.
    *
    * @param {Pen} pen
    * @param {Place} x
@@ -692,14 +692,18 @@ class View {
   }
 }
 
-/** @param {DataView} view */
+/**
+ * A copy of the bytes of a view: a typed array can start only at an aligned offset.
+ *
+ * @param {DataView} view
+ */
 const copied = (view) => view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
 /** @param {DataView} view */
 const ints = (view) => new Int16Array(copied(view));
 
 // -- the widget -------------------------------------------------------------------------------------
 
-/** One for each model: what its views share. */
+/** The widget: one for each model, whose views share turns and requests. */
 export default () => {
   const shared = /** @type {Shared} */ ({ waiting: new Map(), last: 0 });
   return {

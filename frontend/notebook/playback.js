@@ -1,4 +1,4 @@
-// The audio of a recording, played while the kernel sends it.
+// Plays the audio of a recording while the kernel sends it.
 
 const SAMPLE_RATE = 16000; // Hz, of what the kernel sends
 const CHUNK_S = 10; // fetched while the chunk before it plays

@@ -1,9 +1,9 @@
 // RemoteMicrophone: the browser's microphone, sent to the kernel as 16-bit samples.
 //
-// Each chunk says which sample of its capture is its first. The kernel acknowledges up to the sample
-// before which it has all. The browser keeps what is not acknowledged, and sends it again in order.
-// If that grows beyond a bound, it gives up the oldest: the samples from `after` of the next chunk
-// to its `first` never come.
+// Each chunk has the number of its first sample in the capture. The kernel acknowledges the number
+// of the first sample that it does not have. The browser keeps chunks until they are acknowledged,
+// and sends them again in order. Beyond a bound it drops the oldest: the samples from `after` of
+// the next chunk to its `first` never come.
 
 import {
   Outbox,
@@ -206,7 +206,7 @@ class Microphone {
     model.on("change:run", () => this.show());
     model.on("change:holder", () => {
       const holder = model.get("holder");
-      if (this.state === "on" && holder && holder !== this.id) this.stop(); // another has it
+      if (this.state === "on" && holder && holder !== this.id) this.stop(); // another window took it over
       this.show();
     });
     model.on("comm_live_update", () => this.lose()); // the kernel is restarting
@@ -214,7 +214,7 @@ class Microphone {
       if (capture !== this.id) return;
       this.heard_s = now();
       if (run === this.run) this.outbox?.acknowledge(taken);
-      this.sendSound();
+      this.sendAudio();
     });
   }
 
@@ -262,7 +262,7 @@ class Microphone {
     this.show();
   }
 
-  /** Stop for good. */
+  /** Stop for good: the kernel has ended. */
   lose() {
     this.gone = true;
     this.stop();
@@ -277,7 +277,7 @@ class Microphone {
     if (run !== this.run) this.outbox = run ? new AcknowledgedOutbox(this.opened.rate) : null;
     this.run = run;
     this.outbox?.add(pcm);
-    this.sendSound();
+    this.sendAudio();
     if (now() - this.sent_s > HEARTBEAT_S) this.send({ say: "here", run });
     if (now() - this.heard_s > GONE_S) {
       this.stop("The kernel has not answered for two minutes: the microphone was turned off.");
@@ -285,7 +285,7 @@ class Microphone {
     this.show();
   }
 
-  sendSound() {
+  sendAudio() {
     for (let chunk; (chunk = this.outbox?.next(now())); ) this.sendChunk(chunk);
   }
 

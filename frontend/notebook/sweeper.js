@@ -1,4 +1,4 @@
-// A picture of points, one of which is chosen: with the mouse, or with the arrow keys.
+// A picture of points; the mouse or the arrow keys choose one.
 
 /**
  * @typedef {[setting: number, x: number, y: number]} Point where the point of a setting stands, in
@@ -54,9 +54,9 @@ function render({ model, el }) {
   const chart = document.createElement("div");
   chart.className = "sttlab-chart";
   chart.tabIndex = 0;
-  chart.setAttribute("role", "application"); // screen readers leave it the arrow keys
+  chart.setAttribute("role", "application"); // so that screen readers pass on the arrow keys
   const image = chart.appendChild(new Image());
-  image.alt = ""; // the chart has the words
+  image.alt = ""; // the label of the chart describes it
   el.append(chart);
 
   const draw = () => {
@@ -81,7 +81,7 @@ function render({ model, el }) {
     const step = STEPS[event.key];
     if (!step) return;
     event.preventDefault();
-    event.stopPropagation(); // JupyterLab would go to another cell
+    event.stopPropagation(); // JupyterLab would select another cell
     /** @type {Point[]} */
     const points = model.get("points");
     const stops = new Set(model.get("stops"));

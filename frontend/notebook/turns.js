@@ -1,4 +1,4 @@
-// Turns of a recording: when somebody speaks. No DOM.
+// Turns of a recording: the stretches in which somebody speaks. No DOM.
 
 /**
  * @typedef {[start_s: number, end_s: number, speaker: string, text: string]} Turn
@@ -11,14 +11,14 @@ const UNDO_STEPS = 200;
 export const SHORTEST_S = 0.02;
 
 /**
- * Seconds as they are kept: to the millisecond, as RTTM keeps them.
+ * Seconds to the millisecond, as RTTM has them.
  *
  * @param {number} seconds
  */
 export const rounded = (seconds) => Math.round(seconds * 1000) / 1000;
 
 /**
- * Whether two turns are equal; the kernel's echo makes new arrays of them.
+ * Whether two turns are equal. The echo of the kernel makes new arrays of them.
  *
  * @param {?Turn} one
  * @param {?Turn} other
@@ -28,7 +28,7 @@ export const same = (one, other) => one === other || String(one) === String(othe
 /** @param {Turn[]} turns */
 export const sorted = (turns) => [...turns].sort((a, b) => a[0] - b[0] || a[1] - b[1]);
 
-/** The values of something that changes, for undo and redo. */
+/** The past and future values of something that changes, for undo and redo. */
 export class History {
   /** @param {any} value */
   constructor(value) {
@@ -67,12 +67,12 @@ export class History {
 }
 
 /**
- * Which edge or turn lies under a time; the selected turn comes first.
+ * The edge or turn at a time; the selected turn comes first.
  *
  * @param {Turn[]} turns
  * @param {?Turn} selected
  * @param {number} time
- * @param {number} reach in seconds, how near an edge must be
+ * @param {number} reach longest distance from an edge that hits it, in seconds
  * @returns {?{turn: Turn, side: 0 | 1 | null}} side null: between the edges
  */
 export function hit(turns, selected, time, reach) {
@@ -87,12 +87,12 @@ export function hit(turns, selected, time, reach) {
 }
 
 /**
- * What a drag makes of a turn: an edge moves to `time`, or all of it by `time - start`.
+ * A turn after a drag: an edge moves to `time`, or the whole turn by `time - start`.
  *
  * @param {Turn} turn
- * @param {0 | 1 | null} side as `hit` says
+ * @param {0 | 1 | null} side as `hit` returns it
  * @param {number} start where the drag began
- * @param {number} time where it is
+ * @param {number} time where it is now
  * @param {number} duration of the recording
  * @returns {Turn}
  */
@@ -148,7 +148,7 @@ export function turnAfter(turns, chosen, time) {
 }
 
 /**
- * How much speech there is, in words.
+ * The amount of speech in words.
  *
  * @param {Turn[]} turns
  * @param {number} duration of the recording

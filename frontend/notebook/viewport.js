@@ -1,4 +1,4 @@
-// What of a recording is in view, and where on the canvas it stands. No DOM.
+// The visible stretch of a recording, and its place on the canvas. No DOM.
 //
 // Times are in seconds, places in CSS pixels from the left.
 
@@ -89,7 +89,7 @@ export class Viewport {
   }
 
   /**
-   * Scroll as far as it takes to have a time in view.
+   * Scroll no further than needed to make a time visible.
    *
    * @param {number} time
    */
@@ -100,22 +100,23 @@ export class Viewport {
 }
 
 /**
- * @typedef {object} Stretch a part of a recording of which there is a picture, or should be one
+ * @typedef {object} Stretch a part of a recording that has a picture, or needs one
  * @property {number} start_s
  * @property {number} end_s
  * @property {number} column_s of the recording in one column of the picture
  */
 
 /**
- * Which picture to ask for: of what is in view, with as much again to each side; at first of all.
+ * The picture to request: of the visible stretch and as much to each side, at first of the whole
+ * recording.
  *
  * @param {Stretch[]} there
  * @param {Viewport} viewport
  * @param {number} width of the canvas, in pixels of the screen
- * @returns {?(Stretch & {columns: number})} null if one that is there will do
+ * @returns {?(Stretch & {columns: number})} null if a picture that is there is fine enough
  */
 export function wantedPicture(there, { from, to, span, duration }, width) {
-  const fine = span / width / 0.9; // seconds in a column that will do
+  const fine = span / width / 0.9; // seconds in a column that is fine enough
   const fits = there.some(
     ({ start_s, end_s, column_s }) => start_s <= from && end_s >= to && column_s <= fine,
   );
@@ -127,7 +128,7 @@ export function wantedPicture(there, { from, to, span, duration }, width) {
 }
 
 /**
- * Where the columns of a picture stand, and which of them are in view.
+ * The places of the columns of a picture, and which of them are visible.
  *
  * @param {number} count of columns
  * @param {[start_s: number, end_s: number]} span of the picture
@@ -142,7 +143,7 @@ export function columns(count, [start, end], { x, width }) {
 }
 
 /**
- * Where a level stands in a box, from 0 dBFS at its top to LOWEST_DB at its bottom.
+ * The place of a level in a box, from 0 dBFS at its top to LOWEST_DB at its bottom.
  *
  * @param {number} level in dBFS
  * @param {{top: number, height: number}} box
@@ -152,9 +153,9 @@ export function levelY(level, { top, height }) {
 }
 
 /**
- * What no label speaks of: the gaps between the scored parts.
+ * The stretches that the labels do not score: the gaps between the scored ones.
  *
- * @param {?[start_s: number, end_s: number][]} scored null: all of the recording is
+ * @param {?[start_s: number, end_s: number][]} scored null if all of the recording is scored
  * @param {number} duration
  */
 export function gaps(scored, duration) {
@@ -169,7 +170,7 @@ export function gaps(scored, duration) {
 }
 
 /**
- * A round step, so that about `count` of them fill a span of seconds.
+ * A round step of an axis: about `count` steps fill a span of seconds.
  *
  * @param {number} span
  * @param {number} count

@@ -20,7 +20,7 @@ from tests.fakes import Blocks, Counting
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Playwright
 
-LAB_TEST = "--host-resolver-rules=MAP *.test 127.0.0.1"  # a machine elsewhere
+LAB_TEST = "--host-resolver-rules=MAP *.test 127.0.0.1"  # looks like another machine
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +49,14 @@ def opened(browser: Browser) -> Iterator[Opened]:
 
 @pytest.fixture(scope="module")
 def worker() -> Iterator[AsrWorker]:
-    """The real tiny.en, for all sessions of a module."""
+    """An engine of the real tiny.en, shared by the sessions of a module."""
     with AsrWorker(make_engine(TranscribeConfig(model="tiny.en"))) as worker:
         yield worker
 
 
 @pytest.fixture
 def demo(data: Path, worker: AsrWorker) -> Iterator[ServerHandle]:
-    """The real thing: a recording of five sentences as if it were the microphone."""
+    """A server that transcribes a recording of five sentences in place of a microphone."""
     session = Session(FileSource(data / "demo.flac", speed=4), model=worker)
     with launch_server(session, port=0) as server:
         yield server
@@ -64,6 +64,6 @@ def demo(data: Path, worker: AsrWorker) -> Iterator[ServerHandle]:
 
 @pytest.fixture
 def silent() -> Iterator[ServerHandle]:
-    """A server that nobody speaks to."""
+    """A server whose source has no audio."""
     with launch_server(Session(Blocks(then_wait=True), model=Counting()), port=0) as server:
         yield server

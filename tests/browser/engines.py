@@ -1,4 +1,4 @@
-"""Firefox, and WebKit, the engine of Safari: a page in each, used as people do."""
+"""Firefox, and WebKit, the engine of Safari: a page in each, driven as people use it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 from tests.conftest import find_firefox
 
 PATIENCE_S = 30
-ANSWER_S = 60  # of a browser that doesn't hang
+ANSWER_S = 60  # longest wait for an answer of a browser
 ESCAPE, ENTER, RIGHT = "\ue00c", "\ue007", "\ue014"  # as WebDriver has them
 
 TEXTS = """return [...document.querySelectorAll(arguments[0])]
@@ -51,7 +51,7 @@ class Engine(ABC):
 
     @abstractmethod
     def run(self, script: str, *args: object) -> Any:
-        """Run a script in the page; what it returns as a promise is waited for."""
+        """Run a script in the page, and wait for the promise that it may return."""
 
     @abstractmethod
     def focused(self) -> Any:
@@ -59,7 +59,7 @@ class Engine(ABC):
 
     @abstractmethod
     def errors(self) -> list[str]:
-        """Say what went wrong in the page."""
+        """List the errors of the page."""
 
     def click(self, css: str) -> None:
         self._once_ready(lambda: self._find(css), lambda element: element.click())
@@ -90,7 +90,7 @@ class Engine(ABC):
         raise AssertionError(f"not ready for it within {PATIENCE_S} s: {reason}")
 
     def expect(self, css: str, *patterns: str, patience_s: float = PATIENCE_S) -> list[str]:
-        """Wait until what is to be seen there has just these texts, one each, and give them."""
+        """Wait until the visible elements match these patterns, one each, and give their texts."""
         pause = threading.Event()
         for _ in range(round(patience_s * 20)):
             texts: list[str] = self.run(TEXTS, css)
@@ -169,7 +169,7 @@ def firefox(home: Path) -> Iterator[Firefox]:
         "browser.download.folderList": 2,
         "browser.download.dir": str(home),
         "marionette.port": 0,
-        "media.navigator.permission.disabled": True,  # nobody is there to be asked
+        "media.navigator.permission.disabled": True,  # allow without asking
     }
     lines = [
         f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in prefs.items()
@@ -204,7 +204,7 @@ def webkit(home: Path) -> Iterator[WebKit]:
         exceptions.ElementClickInterceptedException,
     )
     with screen() as display:
-        # Downloads go to the home, unless a user has said otherwise.
+        # Without a user's configuration, downloads go to the home.
         env = {**os.environ, "DISPLAY": display, "XDG_CONFIG_HOME": str(home)}
         driver: Any = WebKitGTK(service=Service(env=env))
         driver.command_executor.client_config.timeout = ANSWER_S
@@ -216,7 +216,7 @@ def webkit(home: Path) -> Iterator[WebKit]:
 
 @contextmanager
 def screen() -> Iterator[str]:
-    """A display that nobody sees."""
+    """A virtual display."""
     reading, writing = os.pipe()
     command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1280x1024x24"]
     server = subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""Pages in a real browser, and a server's socket on which a test says what it likes."""
+"""Pages in a real browser, and a socket on which a test sends messages in place of a server."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Opened:
         self._errors: list[str] = []
         self._contexts: list[Any] = []
         self.allowed = ""
-        """A pattern: errors that a test brings about."""
+        """Pattern of errors that a test causes on purpose."""
 
     def __call__(self, url: str = "", before: Callable[[Page], None] | None = None, **how: Any):
         """Open a page in a browser profile of its own."""
@@ -52,17 +52,17 @@ class Opened:
         return self.beside(context, url, before)
 
     def beside(self, context: Any, url: str, before: Callable[[Page], None] | None = None) -> Page:
-        """Open a page in a profile that others share."""
+        """Open a page in the profile of another page."""
         page = context.new_page()
         page.on("pageerror", lambda error: self._errors.append(f"uncaught: {error}"))
-        page.on("console", self._hear)
+        page.on("console", self._on_console)
         if before:
             before(page)
         if url:
             page.goto(url)
         return page
 
-    def _hear(self, message: Any) -> None:
+    def _on_console(self, message: Any) -> None:
         if message.type in ("error", "warning"):
             self._errors.append(message.text)
 
@@ -73,7 +73,7 @@ class Opened:
 
 
 class Stage:
-    """Stands between a page and the server's socket, and says what a test wants said."""
+    """Takes the place of the server's socket, and sends the messages of a test."""
 
     def __init__(self, **hello: Any) -> None:
         self.hello = {
@@ -114,12 +114,12 @@ class Stage:
         socket.send(json.dumps(self.hello))
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Wait for what the page does by itself."""
+        """Wait for a condition that the page brings about."""
         assert self._page is not None
         assert comes_true(self._page, condition), f"it did not happen; the page said {self.heard}"
 
     def wait_heard(self, request: dict[str, object]) -> None:
-        """Wait until this is the last that the page has sent."""
+        """Wait until this is the last message that the page has sent."""
         self.wait_until(lambda: self.heard[-1:] == [request])
 
     def send(self, message: str) -> None:
@@ -129,12 +129,12 @@ class Stage:
         self.socket.send(message)
 
     def state(self, **changes: Any) -> None:
-        """Send how things stand, with some of it changed."""
+        """Send the state, with changes."""
         self.hello |= changes
         self.send(json.dumps({**self.hello, "event": "state"}))
 
     def refuse(self, message: str) -> None:
-        """Send that the page asked for what can't be."""
+        """Refuse a request of the page."""
         self.send(json.dumps({"event": "refused", "message": message, "request": "set"}))
 
     def say(self, event: Event) -> None:
@@ -142,22 +142,22 @@ class Stage:
         self.send(protocol.full(event))
 
     def level(self, state: State, level_dbfs: float = -30.0) -> None:
-        """Send how loud it is."""
+        """Send a level."""
         level = Level(time_s=0, level_dbfs=level_dbfs, score=level_dbfs, threshold=-40, state=state)
         self.say(level)
 
     def final(self, number: int, text: str, confidence: float = 0.9) -> None:
-        """Send the text of one utterance of 2 s."""
+        """Send the final text of one utterance of 2 s."""
         self.say(final(number, text, confidence))
 
     def hang_up(self, code: int = 1012, reason: str = "") -> None:
-        """End the connection from the server's side."""
+        """Close the connection as the server does."""
         assert self.socket is not None
         self.socket.close(code=code, reason=reason)
 
 
 def final(number: int, text: str, confidence: float = 0.9) -> Transcript:
-    """One utterance's text."""
+    """The final text of one utterance of 2 s."""
     return Transcript(
         utterance_id=number,
         text=text,
@@ -203,7 +203,7 @@ def staged(opened: Opened, server: ServerHandle, stage: Stage, **how) -> Page:
 
 
 def barriers(page: Page) -> list[tuple[str, str]]:
-    """What axe finds: the rule, and the first element that breaks it."""
+    """Violations that axe finds: the rule, and the first element that breaks it."""
     from axe_playwright_python.sync_playwright import Axe
 
     found = Axe().run(page).response["violations"]

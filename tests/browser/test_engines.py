@@ -26,16 +26,16 @@ from tests.server.clients import VAD, Told, wait_for_capture
 pytestmark = [
     pytest.mark.needs("microphone"),
     pytest.mark.timeout(240),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # the drivers' libraries have some
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # from the drivers' libraries
 ]
 
 ENGINES = {"firefox": firefox, "webkit": webkit}
 BROWSERS = [pytest.param(name, marks=pytest.mark.needs(name)) for name in ENGINES]
 LINES, STATE, MINE = "#transcript .final .text", "#state", "#mine"
-HEARD_S = 120  # for the engine, on a machine that is busy with other things
+HEARD_S = 120  # longest wait for the engine on a busy machine
 HAS_MICROPHONE = """return navigator.mediaDevices.enumerateDevices()
     .then((devices) => devices.some(({ kind }) => kind === "audioinput"))"""
-# The server may go before the page does; older Firefox says that it doesn't resample.
+# The server may end before the page; older Firefox reports that it doesn't resample.
 ALLOWED = "connection to|WebSocket|different sample-rate"
 
 
@@ -65,14 +65,14 @@ def source() -> Told:
 
 @pytest.fixture
 def talking(source: Told) -> Iterator[ServerHandle]:
-    """A server with a microphone that speaks when it is told to."""
+    """A server whose source speaks when a test tells it to."""
     with launch_server(Session(source, vad=VAD, model=Counting()), port=0) as server:
         yield server
 
 
 @contextmanager
 def unplugged(engine: Engine, sound: Pulse, *left: str) -> Iterator[None]:
-    """Take away the microphone and the output, but for these modules of PulseAudio."""
+    """Remove the microphone and the output, and load these modules of PulseAudio."""
     sound.unplug()
     modules = [sound.pactl("load-module", name) for name in left]
     try:
@@ -86,9 +86,7 @@ def unplugged(engine: Engine, sound: Pulse, *left: str) -> Iterator[None]:
 
 
 @pytest.mark.needs("whisper")
-def test_what_is_said_appears_and_can_be_taken_along(
-    engine: Engine, worker: AsrWorker, data: Path
-) -> None:
+def test_finals_appear_and_download(engine: Engine, worker: AsrWorker, data: Path) -> None:
     session = Session(FileSource(data / "austen-2.flac", speed=4), model=worker)
     with launch_server(session, port=0) as server:
         engine.open(server.url)
@@ -103,7 +101,7 @@ def test_what_is_said_appears_and_can_be_taken_along(
 
 
 @pytest.mark.needs("whisper")
-def test_what_is_said_into_its_microphone_appears(
+def test_speech_into_the_browsers_microphone_appears(
     engine: Engine, sound: Pulse, worker: AsrWorker, data: Path, tmp_path: Path
 ) -> None:
     load(data / "austen-2.flac").save(tmp_path / "speech.wav")
@@ -115,7 +113,7 @@ def test_what_is_said_into_its_microphone_appears(
         engine.expect("#about", "Null Output in this browser · whisper tiny.en")
         with sound.play(tmp_path / "speech.wav") as playing:
             assert playing.wait(WAIT_S) == 0
-        # A busy machine loses sound on the way now and then, within a word or between two.
+        # A busy machine may lose audio on the way, within a word or between two.
         heard = "was not|young|sposed"
         engine.expect("#transcript:has(.final)", heard, patience_s=HEARD_S)
         engine.click(MINE)
@@ -123,7 +121,7 @@ def test_what_is_said_into_its_microphone_appears(
         engine.expect("#about", "^blocks")
 
 
-def test_why_there_is_no_microphone_is_said(
+def test_missing_microphone_is_explained(
     engine: Engine, sound: Pulse, silent: ServerHandle
 ) -> None:
     engine.open(silent.url)
@@ -136,7 +134,7 @@ def test_why_there_is_no_microphone_is_said(
 
 
 @pytest.mark.parametrize("running", [BROWSERS[0]], indirect=True)
-def test_firefox_needs_an_output_and_this_is_said(
+def test_firefox_without_an_audio_output_is_explained(
     engine: Engine, sound: Pulse, silent: ServerHandle
 ) -> None:
     engine.open(silent.url)
@@ -149,7 +147,7 @@ def test_firefox_needs_an_output_and_this_is_said(
     engine.expect(MINE, "Stop my microphone")
 
 
-def test_lines_are_changed_and_stay_and_settings_act(
+def test_edits_survive_a_reload_and_settings_apply(
     engine: Engine, source: Told, talking: ServerHandle
 ) -> None:
     engine.open(talking.url)
@@ -182,7 +180,7 @@ def test_lines_are_changed_and_stay_and_settings_act(
     engine.expect("#settings")
 
 
-def test_the_page_comes_back_when_the_server_does(engine: Engine) -> None:
+def test_page_reconnects_when_the_server_is_back(engine: Engine) -> None:
     before, after = Told(), Told()
     port = free_port()
     with launch_server(Session(before, vad=VAD, model=Counting()), port=port) as server:
@@ -193,7 +191,7 @@ def test_the_page_comes_back_when_the_server_does(engine: Engine) -> None:
     engine.expect(STATE, "Reconnecting")
     engine.expect("#problem .advice", r"again in \d+ s")
     with launch_server(Session(after, vad=VAD, model=Counting()), port=port):
-        engine.run("document.querySelector('#retry').click()")  # it may come back by itself
+        engine.run("document.querySelector('#retry').click()")  # the page may reconnect first
         wait_for_capture(after)
         after.say()
         engine.expect(LINES, "", "")

@@ -114,7 +114,7 @@ def test_progress_is_shown_and_a_recording_can_be_cancelled(
     wait_until_not(decoders)
 
 
-def test_what_is_wrong_with_a_file_is_said(
+def test_file_that_fails_shows_the_reason(
     reading: ServerHandle, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened.allowed = "422|503"
@@ -131,7 +131,7 @@ def test_what_is_wrong_with_a_file_is_said(
     expect(finals(page)).to_have_count(60)
 
 
-def test_of_a_folder_it_is_said_what_to_drop_instead(
+def test_dropped_folder_is_refused_with_advice(
     reading: ServerHandle, opened: Opened, tmp_path: Path
 ) -> None:
     (tmp_path / "talks").mkdir()
@@ -166,7 +166,7 @@ def test_a_file_that_is_too_large_is_not_sent(reading: ServerHandle, opened: Ope
     assert "POST" not in sent
 
 
-def test_a_reload_in_between_is_said_and_made_good(
+def test_recording_cut_short_by_a_reload_can_be_dropped_again(
     reading: ServerHandle, engine: Counting, opened: Opened
 ) -> None:
     page = opened(reading.url)

@@ -1,4 +1,4 @@
-"""The microphone of this browser: one that speaks, one that is not allowed, one not to be had."""
+"""The microphone of this browser: one that speaks, one that is not allowed, one without https."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ USE, STOP = "Use my microphone", "Stop my microphone"
 def speaking(
     playwright: Playwright, chromium: str, data: Path, tmp_path: Path
 ) -> Iterator[Callable[[str], Opened]]:
-    """Browsers whose microphone speaks a recording, once, from when it is opened."""
+    """Browsers whose microphone plays a recording once, from when it is opened."""
     browsers = []
     all_opened = []
 
     def launch(name: str) -> Opened:
-        sound = tmp_path / f"{name}.wav"
-        load(data / f"{name}.flac").save(sound)
+        audio = tmp_path / f"{name}.wav"
+        load(data / f"{name}.flac").save(audio)
         browser = playwright.chromium.launch(
             executable_path=chromium,
             args=[
                 "--use-fake-device-for-media-stream",
-                f"--use-file-for-fake-audio-capture={sound}%noloop",
+                f"--use-file-for-fake-audio-capture={audio}%noloop",
             ],
         )
         browsers.append(browser)
@@ -59,7 +59,7 @@ def speaking(
 
 @pytest.fixture
 def room(worker: AsrWorker) -> Iterator[ServerHandle]:
-    """The real engine, and a microphone of the server's in which nobody speaks."""
+    """A server with the real engine, whose own source has no audio."""
     with launch_server(Session(Blocks(then_wait=True), model=worker), port=0) as server:
         yield server
 
@@ -70,7 +70,7 @@ def started(page: Page) -> None:
 
 
 @pytest.mark.needs("whisper")
-def test_two_people_speak_and_each_reads_own_words(
+def test_each_page_shows_only_the_speech_of_its_own_microphone(
     room: ServerHandle, speaking: Callable[[str], Opened], opened: Opened
 ) -> None:
     one = speaking("austen-2")(room.url, permissions=["microphone"])
@@ -94,7 +94,7 @@ def test_two_people_speak_and_each_reads_own_words(
     wait_until_not(lambda: sum(t.name == "sttlab-dsp" for t in threading.enumerate()) > 1)
 
 
-def test_what_is_said_last_comes_after_stop(
+def test_stop_transcribes_the_last_utterance(
     silent: ServerHandle, speaking: Callable[[str], Opened]
 ) -> None:
     page = speaking("monologue")(silent.url, permissions=["microphone"])
@@ -108,7 +108,7 @@ def test_what_is_said_last_comes_after_stop(
 def test_a_microphone_that_is_not_allowed_is_explained(
     silent: ServerHandle, speaking: Callable[[str], Opened]
 ) -> None:
-    page = speaking("austen-2")(silent.url)  # without permission, and nobody to ask
+    page = speaking("austen-2")(silent.url)  # without permission
     page.get_by_role("button", name=USE).click()
     expect(page.get_by_role("alert")).to_have_text(re.compile("was not allowed"))
     expect(page.locator("#problem .advice")).to_contain_text("symbol beside the address")
@@ -119,7 +119,7 @@ def test_a_microphone_that_is_not_allowed_is_explained(
     expect(page.locator("#problem")).to_be_hidden()
 
 
-def test_a_page_that_came_by_plain_http_says_why_not(opened: Opened) -> None:
+def test_microphone_on_plain_http_is_refused_with_the_reason(opened: Opened) -> None:
     session = Session(Blocks(then_wait=True), model=Counting())
     with launch_server(session, port=0, allowed_hosts=["lab.test"]) as server:
         page = opened(server.url.replace("127.0.0.1", "lab.test"))
@@ -145,7 +145,7 @@ def test_another_microphone_of_the_browser_is_chosen_in_the_settings(
     expect(choice.locator("option:checked")).to_have_text("blocks")
 
 
-def test_it_goes_on_by_itself_when_the_server_is_back(
+def test_microphone_resumes_when_the_server_is_back(
     speaking: Callable[[str], Opened],
 ) -> None:
     session = Session(Blocks(then_wait=True), model=Counting())
@@ -165,7 +165,7 @@ def test_it_goes_on_by_itself_when_the_server_is_back(
         page.close()
 
 
-def test_what_cannot_be_sent_in_time_is_counted(silent: ServerHandle, opened: Opened) -> None:
+def test_outbox_drops_the_oldest_audio_and_counts_it(silent: ServerHandle, opened: Opened) -> None:
     page = opened(silent.url)
     sent, lost_s = page.evaluate(
         """async () => {

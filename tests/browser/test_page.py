@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(240)]
 
-HEARD_MS = 120_000  # for the engine, on a machine that is busy with other things
+HEARD_MS = 120_000  # longest wait for the engine on a busy machine
 BROKEN = "WebSocket connection|ERR_CONNECTION_REFUSED"
 PHONE = {"width": 390, "height": 844}
 MARKUP = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 
 
-# -- the real thing -----------------------------------------------------------------------------
+# -- a real session -----------------------------------------------------------------------------
 
 
 @pytest.mark.needs("whisper")
-def test_what_is_said_appears_stays_and_can_be_taken_along(
+def test_finals_appear_survive_a_reload_and_download(
     demo: ServerHandle, opened: Opened, tmp_path: Path
 ) -> None:
     page = opened(demo.url)
@@ -85,7 +85,7 @@ def download(page: Page, ending: str, folder: Path, name: str = "transcript-") -
 
 
 @pytest.mark.needs("whisper")
-def test_the_page_comes_back_when_the_server_does(
+def test_page_reconnects_when_the_server_is_back(
     data: Path, worker: AsrWorker, opened: Opened
 ) -> None:
     opened.allowed = BROKEN
@@ -106,7 +106,7 @@ def test_the_page_comes_back_when_the_server_does(
         expect(finals(page).nth(1)).to_contain_text("amiable himself")
 
 
-def test_markup_is_text_wherever_it_comes_from(opened: Opened) -> None:
+def test_markup_from_any_source_is_shown_as_text(opened: Opened) -> None:
     class Named(Blocks):
         name = f"{MARKUP}.wav"
 
@@ -140,31 +140,31 @@ AT_REST = """() => new Promise((rests) => {
 })"""
 
 
-# -- one thing at a time ------------------------------------------------------------------------
+# -- messages of a stage ------------------------------------------------------------------------
 
 
-def test_a_partial_line_settles_where_it_stands(silent: ServerHandle, opened: Opened) -> None:
+def test_final_replaces_its_partial_in_place(silent: ServerHandle, opened: Opened) -> None:
     stage = Stage()
     page = staged(opened, silent, stage)
     stage.say(Partial(utterance_id=0, text="She is very tall", stable="She is"))
-    draft = page.locator(".partial .text")
-    expect(draft).to_have_text("She is very tall")
+    partial = page.locator(".partial .text")
+    expect(partial).to_have_text("She is very tall")
     expect(page.locator(".changing")).to_have_text(" very tall")
-    before = draft.bounding_box()
+    before = partial.bounding_box()
     stage.final(0, "She is very tall.")
     expect(finals(page)).to_have_count(1)
     after = finals(page).locator(".text").bounding_box()
     assert before is not None
     assert after is not None
     assert (after["x"], after["y"]) == (before["x"], before["y"])
-    stage.say(Partial(utterance_id=0, text="She", stable=""))  # late: it changes nothing
+    stage.say(Partial(utterance_id=0, text="She", stable=""))  # a late partial is ignored
     stage.say(Partial(utterance_id=1, text="you", stable=""))
     expect(page.locator(".partial")).to_have_count(1)
     stage.say(Suppressed(utterance_id=1, text="you", reason="no speech", start_s=3, end_s=4))
     expect(page.locator(".partial")).to_have_count(0)
 
 
-def test_the_state_is_said_in_words(silent: ServerHandle, opened: Opened) -> None:
+def test_status_names_each_state_and_problem(silent: ServerHandle, opened: Opened) -> None:
     stage = Stage()
     page = staged(opened, silent, stage)
     state = page.locator("#state")
@@ -199,7 +199,9 @@ def test_the_state_is_said_in_words(silent: ServerHandle, opened: Opened) -> Non
     expect(page.get_by_role("alert")).to_have_text("Too slow.")
 
 
-def test_what_was_missed_comes_after_a_reload(silent: ServerHandle, opened: Opened) -> None:
+def test_page_requests_missed_utterances_after_a_reload(
+    silent: ServerHandle, opened: Opened
+) -> None:
     stage = Stage()
     page = staged(opened, silent, stage)
     assert stage.asked == {"events": ["all"]}
@@ -255,7 +257,7 @@ def test_a_line_is_corrected_in_place(silent: ServerHandle, opened: Opened) -> N
     expect(line.locator(".text")).to_have_text("He was not an ill-disposed <b>young</b> man.")
 
 
-def test_search_leaves_what_matches(silent: ServerHandle, opened: Opened) -> None:
+def test_search_hides_lines_without_a_match(silent: ServerHandle, opened: Opened) -> None:
     stage = Stage()
     page = staged(opened, silent, stage)
     for number, text in enumerate(["A tall tree.", "A (small) house.", "TALL talk."]):
@@ -273,7 +275,9 @@ def test_search_leaves_what_matches(silent: ServerHandle, opened: Opened) -> Non
     assert page.locator("mark").count() == 0
 
 
-def test_reading_further_up_is_left_in_peace(silent: ServerHandle, opened: Opened) -> None:
+def test_new_lines_do_not_scroll_a_page_that_is_scrolled_up(
+    silent: ServerHandle, opened: Opened
+) -> None:
     stage = Stage()
     page = staged(opened, silent, stage, viewport=PHONE)
     for number in range(40):
@@ -308,7 +312,7 @@ def test_two_pages_of_one_browser_keep_one_transcript(silent: ServerHandle, open
     expect(finals(first)).to_have_count(0)
 
 
-def test_an_open_edit_outlives_what_another_page_does(silent: ServerHandle, opened: Opened) -> None:
+def test_open_edit_survives_changes_of_another_page(silent: ServerHandle, opened: Opened) -> None:
     one, two = Stage(), Stage()
     first = staged(opened, silent, one)
     second = opened.beside(first.context, silent.url, two)
@@ -341,9 +345,7 @@ def test_an_open_edit_outlives_what_another_page_does(silent: ServerHandle, open
     expect(finals(first)).to_have_count(0)
 
 
-def test_pages_that_hear_different_streams_lose_nothing(
-    silent: ServerHandle, opened: Opened
-) -> None:
+def test_pages_of_different_streams_keep_all_lines(silent: ServerHandle, opened: Opened) -> None:
     one, two = Stage(), Stage(stream="s2")
     first = staged(opened, silent, one)
     second = opened.beside(first.context, silent.url, two)
@@ -355,7 +357,7 @@ def test_pages_that_hear_different_streams_lose_nothing(
     expect(finals(first)).to_have_count(2)
 
 
-def test_a_page_that_has_not_heard_of_the_other_overwrites_nothing(
+def test_page_without_storage_events_overwrites_no_lines(
     silent: ServerHandle, opened: Opened
 ) -> None:
     one, two = Stage(), Stage(stream="s2")
@@ -375,7 +377,7 @@ def test_a_page_that_has_not_heard_of_the_other_overwrites_nothing(
     expect(finals(first)).to_have_count(3)
 
 
-def test_what_is_selected_stays_so_while_words_come(silent: ServerHandle, opened: Opened) -> None:
+def test_selection_survives_new_lines(silent: ServerHandle, opened: Opened) -> None:
     stage = Stage()
     page = staged(opened, silent, stage)
     stage.final(0, "Hello.")
@@ -393,7 +395,7 @@ def test_what_is_selected_stays_so_while_words_come(silent: ServerHandle, opened
     ],
     ids=["blocked", "full"],
 )
-def test_without_storage_it_works_until_a_reload(
+def test_page_works_without_storage_until_a_reload(
     silent: ServerHandle, opened: Opened, broken: str
 ) -> None:
     stage = Stage()
@@ -408,7 +410,9 @@ def test_without_storage_it_works_until_a_reload(
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
 
 
-def test_enlarged_four_times_the_text_has_the_page(silent: ServerHandle, opened: Opened) -> None:
+def test_header_and_footer_scroll_away_at_400_percent_zoom(
+    silent: ServerHandle, opened: Opened
+) -> None:
     stage = Stage()
     page = staged(opened, silent, stage, viewport={"width": 320, "height": 256})
     stage.final(0, "\u05e9\u05dc\u05d5\u05dd" + "a" * 10_000)
@@ -422,7 +426,7 @@ def test_enlarged_four_times_the_text_has_the_page(silent: ServerHandle, opened:
     expect(page.locator("#formats")).to_be_in_viewport(ratio=0.99)
 
 
-def test_what_is_printed_is_the_transcript_on_white(silent: ServerHandle, opened: Opened) -> None:
+def test_print_shows_only_the_transcript_on_white(silent: ServerHandle, opened: Opened) -> None:
     stage = Stage()
     page = staged(opened, silent, stage)
     stage.final(0, "To keep.")
@@ -436,7 +440,9 @@ def test_what_is_printed_is_the_transcript_on_white(silent: ServerHandle, opened
     expect(page.locator("body")).to_have_css("padding-right", "0px")
 
 
-def test_without_motion_nothing_moves(silent: ServerHandle, opened: Opened) -> None:
+def test_reduced_motion_disables_transitions_and_animations(
+    silent: ServerHandle, opened: Opened
+) -> None:
     page = staged(opened, silent, Stage(), reduced_motion="reduce")
     page.get_by_role("button", name="Settings").click()
     moving = """[...document.querySelectorAll("*")].filter((e) => {
@@ -446,7 +452,7 @@ def test_without_motion_nothing_moves(silent: ServerHandle, opened: Opened) -> N
     assert page.evaluate(moving) == 0
 
 
-def test_the_keyboard_is_enough(silent: ServerHandle, opened: Opened) -> None:
+def test_keyboard_alone_reaches_all_actions(silent: ServerHandle, opened: Opened) -> None:
     stage = Stage()
     page = staged(opened, silent, stage)
     for number, text in enumerate(["One.", "Two.", "Three."]):
@@ -483,7 +489,9 @@ def test_the_keyboard_is_enough(silent: ServerHandle, opened: Opened) -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
-def test_nothing_bars_the_way(silent: ServerHandle, opened: Opened, theme: str, width: int) -> None:
+def test_page_has_no_axe_violations_and_no_horizontal_scroll(
+    silent: ServerHandle, opened: Opened, theme: str, width: int
+) -> None:
     stage = Stage()
     page = staged(
         opened, silent, stage, color_scheme=theme, viewport={"width": width, "height": 800}
@@ -506,7 +514,7 @@ def test_nothing_bars_the_way(silent: ServerHandle, opened: Opened, theme: str, 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_a_screen_reader_hears_finals(silent: ServerHandle, opened: Opened) -> None:
+def test_finals_are_announced_to_screen_readers(silent: ServerHandle, opened: Opened) -> None:
     stage = Stage()
     page = staged(opened, silent, stage)
     stage.say(Partial(utterance_id=0, text="May change", stable=""))

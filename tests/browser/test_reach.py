@@ -1,4 +1,4 @@
-"""Where the page may be used from, and who may not listen."""
+"""Where the page can be used from, and which websites may not connect."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ LISTEN = """(url) => new Promise((resolve) => {
 SEND = """async ([url, data]) => {
     const body = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
     const answer = await fetch(url, { method: "POST", mode: "no-cors", body });
-    return answer.type; // which is all that it may know
+    return answer.type; // the page may know no more
 }"""
 
 
-def test_all_of_it_works_at_a_sub_path_of_a_proxy(opened: Opened) -> None:
+def test_page_works_under_a_sub_path_of_a_proxy(opened: Opened) -> None:
     source = Told()
     session = Session(source, vad=VAD, model=Counting())
     with launch_server(session, port=0, token=TOKEN) as server, SubPath(server) as proxy:
@@ -52,7 +52,7 @@ def test_all_of_it_works_at_a_sub_path_of_a_proxy(opened: Opened) -> None:
         page.close()
 
 
-def test_a_page_with_the_token_of_before_says_what_to_do(opened: Opened) -> None:
+def test_page_with_an_outdated_token_shows_what_to_do(opened: Opened) -> None:
     opened.allowed = "403|ERR_CONNECTION_REFUSED"
     with launch_server(
         Session(Blocks(then_wait=True), model=Counting()), port=0, token=TOKEN
@@ -93,7 +93,7 @@ def test_a_page_of_another_website_may_not_listen(
     evil: str, opened: Opened, is_allowed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened.allowed = "" if is_allowed else "403"
-    # What comes of a file is no evidence: the browser may break off before there is text.
+    # The text of a file is no evidence: the browser may disconnect before there is any.
     taken = threading.Event()
     launch = DecoderProcess.launch
 
@@ -125,7 +125,7 @@ FRAME = """(url) => {
 
 
 def test_a_page_of_another_website_may_not_frame_this_one(evil: str, opened: Opened) -> None:
-    """Else a click that is meant for it could land on a button of this one."""
+    """A frame would let it lead clicks to the buttons of this page."""
     opened.allowed = "frame-ancestors"
     source = Told()
     with launch_server(Session(source, vad=VAD, model=Counting()), port=0) as server:

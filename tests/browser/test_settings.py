@@ -51,7 +51,7 @@ def test_a_slider_acts_on_the_running_session(silent: ServerHandle, opened: Open
     stage.wait_until(lambda: stage.heard[-1]["set"].get("margin_db") == 8)
 
 
-def test_two_pages_and_the_notebook_are_in_step_and_the_meter_follows(opened: Opened) -> None:
+def test_settings_of_two_pages_and_the_notebook_stay_in_sync(opened: Opened) -> None:
     source = Told()
     session = Session(source, vad=VadConfig(threshold_dbfs=-40), model=Counting())
     with launch_server(session, port=0) as server:
@@ -72,7 +72,7 @@ def test_two_pages_and_the_notebook_are_in_step_and_the_meter_follows(opened: Op
             page.close()
 
 
-def test_what_is_changed_without_a_connection_is_taken_back(opened: Opened) -> None:
+def test_change_without_a_connection_is_reverted(opened: Opened) -> None:
     opened.allowed = BROKEN
     with launch_server(Session(Told(), model=Counting()), port=0) as server:
         page = opened(server.url)
@@ -84,7 +84,9 @@ def test_what_is_changed_without_a_connection_is_taken_back(opened: Opened) -> N
     expect(slider(page, "Silence timeout")).to_have_value("0.6")
 
 
-def test_a_fixed_threshold_begins_where_it_is(silent: ServerHandle, opened: Opened) -> None:
+def test_fixed_threshold_starts_at_the_current_threshold(
+    silent: ServerHandle, opened: Opened
+) -> None:
     stage = Stage()
     page = staged(opened, silent, stage)
     drawer(page)
@@ -123,7 +125,7 @@ def test_device_model_and_language_are_chosen(silent: ServerHandle, opened: Open
     expect(page.get_by_label("Model")).to_have_value("/my/own.pt")
 
 
-def test_what_is_refused_is_said_and_taken_back(silent: ServerHandle, opened: Opened) -> None:
+def test_refused_change_is_shown_and_reverted(silent: ServerHandle, opened: Opened) -> None:
     stage = Stage()
     page = staged(opened, silent, stage)
     settings = drawer(page)
@@ -134,7 +136,7 @@ def test_what_is_refused_is_said_and_taken_back(silent: ServerHandle, opened: Op
     expect(slider(page, "Silence timeout")).to_have_value("0.6")
 
 
-def test_a_locked_server_offers_nothing(silent: ServerHandle, opened: Opened) -> None:
+def test_locked_server_hides_shared_settings(silent: ServerHandle, opened: Opened) -> None:
     page = staged(opened, silent, Stage(locked=True, may_use=[]))
     settings = drawer(page)
     expect(settings.get_by_text("locked")).to_be_visible()
@@ -145,7 +147,7 @@ def test_a_locked_server_offers_nothing(silent: ServerHandle, opened: Opened) ->
     expect(page.get_by_label("Colours")).to_be_visible()
 
 
-def test_this_pages_own_settings_are_kept(silent: ServerHandle, opened: Opened) -> None:
+def test_preferences_apply_and_survive_a_reload(silent: ServerHandle, opened: Opened) -> None:
     stage = Stage()
     page = staged(opened, silent, stage, color_scheme="light")
     drawer(page)
@@ -163,7 +165,9 @@ def test_this_pages_own_settings_are_kept(silent: ServerHandle, opened: Opened) 
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_drawer_bars_nobodys_way(silent: ServerHandle, opened: Opened, theme: str) -> None:
+def test_drawer_has_no_axe_violations_and_returns_the_focus(
+    silent: ServerHandle, opened: Opened, theme: str
+) -> None:
     stage = Stage()
     page = staged(opened, silent, stage, color_scheme=theme)
     page.get_by_role("button", name="Settings").focus()

@@ -24,7 +24,7 @@ test("the worklet posts chunks of one size, however the browser cuts the audio",
   assert.equal(made.process([[Float32Array.of(0, 0.5)]]), true);
   assert.deepEqual(posted, []);
   made.process([[Float32Array.of(-0.5, 1, -1, 2, -2)]]);
-  assert.deepEqual(posted, [[0, 16384, -16384], [32767, -32768, 32767]], "what is too loud is clipped");
+  assert.deepEqual(posted, [[0, 16384, -16384], [32767, -32768, 32767]], "samples beyond full scale are clipped");
 });
 
 test("the worklet waits while its input is not connected", () => {
@@ -39,7 +39,7 @@ test("the text of the worklet is a module of its own", () => {
   assert.deepEqual(posted, [[8192]]);
 });
 
-test("a socket takes chunks in order, as long as it can", () => {
+test("the outbox sends chunks in order until the socket takes no more", () => {
   const outbox = new Outbox(1000, 8);
   for (let i = 0; i < 5; i++) outbox.add(chunk(i));
   const sent = [];
@@ -54,7 +54,7 @@ test("a socket takes chunks in order, as long as it can", () => {
   assert.equal(outbox.lost, 0);
 });
 
-test("a full queue gives up the oldest chunks, and the next one says so", () => {
+test("a full outbox drops the oldest chunks, and the next chunk says so", () => {
   const outbox = new Outbox(1000, 1);
   for (let i = 0; i < 12; i++) outbox.add(chunk(i));
   assert.equal(outbox.kept_s, 1);
@@ -64,12 +64,12 @@ test("a full queue gives up the oldest chunks, and the next one says so", () => 
   assert.equal(outbox.waiting[1].after, 300);
 });
 
-test("silence lasts from the last sample that is not zero", () => {
+test("the time of silence starts again at a sample that is not zero", () => {
   assert.equal(silenceAfter(1, chunk(0), 1000), 1.1);
   assert.equal(silenceAfter(1, Int16Array.of(0, -1), 1000), 0);
 });
 
-test("a device that is gone is told apart from none at all", () => {
+test("the failure of a vanished device differs from that of no device at all", () => {
   const error = { name: "OverconstrainedError" };
   assert.equal(explainFailure(error, "some device").title, "That microphone is gone.");
   assert.equal(explainFailure(error).title, "This browser finds no microphone.");

@@ -91,7 +91,7 @@ afterEach(() => {
   Date.now = real.now;
 });
 
-test("the socket is beside the page, behind whatever path and proxy", () => {
+test("the address of the socket follows the page, under any path and proxy", () => {
   assert.equal(socketUrl("http://localhost:8000/"), "ws://localhost:8000/ws?events=all");
   assert.equal(
     socketUrl("https://hub.example/user/a/proxy/8000/?token=t", { stream: "s 1", after: 3 }),
@@ -99,7 +99,7 @@ test("the socket is beside the page, behind whatever path and proxy", () => {
   );
 });
 
-test("pauses between attempts double up to a quarter of a minute", () => {
+test("the backoff doubles from 500 ms up to 15 s", () => {
   const pauses = [];
   for (let pause = 0; pauses.length < 7; pauses.push(pause)) pause = nextPause(pause);
   assert.deepEqual(pauses, [500, 1000, 2000, 4000, 8000, 15_000, 15_000]);
@@ -113,7 +113,7 @@ test("messages and changes of the link are reported", () => {
   assert.deepEqual(links, ["connecting", "open"]);
 });
 
-test("nothing is sent without a connection, nor audio to one that falls behind", () => {
+test("nothing is sent without a connection, and no audio under backpressure", () => {
   const { send } = connected();
   assert.equal(send({ end: true }), false);
   sockets[0].open();
@@ -126,7 +126,7 @@ test("nothing is sent without a connection, nor audio to one that falls behind",
   assert.equal(send({ end: true }), true);
 });
 
-test("a restart takes another url, and hears no more of the old socket", () => {
+test("a restart connects to a new url and ignores the old socket", () => {
   const { restart, heard, links } = connected();
   sockets[0].open();
   restart();
@@ -138,7 +138,7 @@ test("a restart takes another url, and hears no more of the old socket", () => {
   assert.deepEqual(links, ["connecting", "open", "connecting"]);
 });
 
-test("a server that has said all it had is asked again at once", () => {
+test("the page reconnects at once after close code 1000", () => {
   const { links } = connected();
   sockets[0].open();
   sockets[0].onclose({ code: 1000, reason: "" });
@@ -146,7 +146,7 @@ test("a server that has said all it had is asked again at once", () => {
   assert.deepEqual(links, ["connecting", "open", "connecting"]);
 });
 
-test("a broken connection waits, and a person can end the pause", () => {
+test("a person can end the pause after a broken connection", () => {
   const { retry, links } = connected();
   sockets[0].open();
   sockets[0].onclose({ code: 1006, reason: "" });
@@ -157,7 +157,7 @@ test("a broken connection waits, and a person can end the pause", () => {
   assert.equal(sockets.length, 2, "there is no pause to end");
 });
 
-test("each broken connection doubles the pause, until a message comes", () => {
+test("each broken connection doubles the pause until a message resets it", () => {
   connected();
   for (const pause of [500, 1000, 2000]) {
     fail();

@@ -9,7 +9,7 @@ test("text has one line for each segment", () => {
   assert.equal(toTxt([segment(" one\ntwo "), segment(" "), segment("three")]), "one two\nthree\n");
 });
 
-test("SubRip numbers its cues, and shortens the arrow at which readers split", () => {
+test("SubRip numbers its cues and shortens an arrow in the text", () => {
   assert.equal(
     toSrt([segment("a ---> b"), segment("<b>", 3599.9995, 3661.001)]),
     "1\n00:00:01,000 --> 00:00:02,500\na -> b\n\n" +
@@ -17,7 +17,7 @@ test("SubRip numbers its cues, and shortens the arrow at which readers split", (
   );
 });
 
-test("WebVTT escapes what a player would take for markup", () => {
+test("WebVTT escapes markup in the text", () => {
   assert.equal(
     toVtt([segment("5 < 6 & 7 --> 8")]),
     "WEBVTT\n\n00:00:01.000 --> 00:00:02.500\n5 &lt; 6 &amp; 7 --&gt; 8\n",
@@ -35,7 +35,7 @@ test("JSON is one line, with times and confidence to a thousandth", () => {
   );
 });
 
-test("nothing said is an empty file of each format", () => {
+test("no segments make an empty file of each format", () => {
   const written = Object.entries(FORMATS).map(([name, { write }]) => [name, write([])]);
   assert.deepEqual(Object.fromEntries(written), {
     txt: "",

@@ -205,7 +205,7 @@ test("another page's recordings are taken over, and the own ones in transit stay
   assert.deepEqual(two.open.map(({ name }) => name), ["two.wav"]);
 });
 
-test("what another program wrote to the storage counts as no recordings", () => {
+test("a storage value that is not a list of recordings counts as empty", () => {
   for (const kept of ["", "no JSON", "null", '[{"id": 1, "name": "x"}]']) {
     const store = new Store();
     store.setItem("f", kept);

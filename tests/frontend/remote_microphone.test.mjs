@@ -12,7 +12,7 @@ import {
 const KEPT_S = 30;
 const second = () => new Int16Array(1000).fill(100);
 
-test("chunks are sent ahead within a bound, and again where no answer comes", () => {
+test("chunks are sent ahead within a bound, and again without an acknowledgement", () => {
   const outbox = new AcknowledgedOutbox(1000);
   for (let i = 0; i < 4; i++) outbox.add(second());
   assert.equal(outbox.next(0).first, 0);
@@ -24,7 +24,7 @@ test("chunks are sent ahead within a bound, and again where no answer comes", ()
   assert.equal(outbox.next(1).first, 2000);
   assert.equal(outbox.kept_s, 3);
   assert.equal(outbox.next(5), undefined);
-  assert.equal(outbox.next(5.5).first, 1000, "no answer for so long: once more, in order");
+  assert.equal(outbox.next(5.5).first, 1000, "sent again in order after 5 s without an acknowledgement");
   assert.equal(outbox.next(5.5).first, 2000);
   outbox.acknowledge(3000);
   assert.equal(outbox.next(6).first, 3000);
@@ -33,7 +33,7 @@ test("chunks are sent ahead within a bound, and again where no answer comes", ()
   assert.equal(outbox.lost, 0);
 });
 
-test("what is not acknowledged is kept within a bound, and what is given up is counted", () => {
+test("chunks without acknowledgement are kept within a bound, and dropped ones counted", () => {
   const outbox = new AcknowledgedOutbox(1000);
   for (let i = 0; i < 4; i++) outbox.add(second());
   while (outbox.next(6)) outbox.acknowledge(4000);
@@ -45,7 +45,7 @@ test("what is not acknowledged is kept within a bound, and what is given up is c
   assert.equal(chunk.after, 4000, "from which the kernel sees what is missing");
   assert.equal(outbox.next(9).after, 15_000);
   for (let i = 0; i < 40; i++) outbox.add(second());
-  assert.equal(outbox.all()[0].first, 14_000, "what may have come already is no loss");
+  assert.equal(outbox.all()[0].first, 14_000, "chunks that are sent are not dropped");
   assert.equal(outbox.kept_s, KEPT_S);
   assert.equal(outbox.lost, 10_000 + 40_000);
   outbox.acknowledge(16_000);
@@ -57,7 +57,7 @@ test("the level is the RMS in dBFS, with a floor", () => {
   assert.equal(level(new Int16Array(800)), FLOOR_DBFS);
 });
 
-test("each error of the browser comes with what a person can do about it", () => {
+test("each error of the browser is explained with advice", () => {
   const error = (name) => Object.assign(new Error("so it is"), { name });
   assert.match(explain(error("SecurityError")), /https.*ssh -L 8888:localhost:8888 MACHINE/);
   assert.match(explain(error("NotAllowedError")), /not allowed.*Allow it.*Start again/);
@@ -69,7 +69,7 @@ test("each error of the browser comes with what a person can do about it", () =>
   assert.match(explain(error("OtherError")), /can't be opened: so it is/);
 });
 
-test("the widget says in words what its microphone does", () => {
+test("the widget describes each state of its microphone", () => {
   const on = { state: "on", id: "a", holder: "a", run: 1, silent_s: 0, unanswered_s: 0, problem: "" };
   assert.equal(describe(on), "On. A session is listening.");
   assert.equal(describe({ ...on, run: 0 }), "On. No session is listening.");

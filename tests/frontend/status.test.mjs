@@ -8,7 +8,7 @@ const open = afterMessage(afterLink(START, { state: "open" }), HELLO);
 const after = (...messages) => messages.reduce(afterMessage, open);
 const text = (status) => words(status).text;
 
-test("before hello the page connects, and then listens", () => {
+test("the status is Connecting before hello, and Listening after it", () => {
   assert.deepEqual(words(START), { tone: "off", text: "Connecting", problem: null });
   assert.equal(text(afterLink(START, { state: "open" })), "Connecting");
   assert.deepEqual(words(open), { tone: "calm", text: "Listening", problem: null });
@@ -103,7 +103,7 @@ test("hello replaces all but the link and this browser's microphone", () => {
   assert.equal(again.ended, false);
 });
 
-test("this browser's microphone asks, is silent, ends, and may have a problem", () => {
+test("the status shows each state and problem of this browser's microphone", () => {
   const said = (microphone) => words(afterMicrophone(open, microphone));
   assert.equal(said({ state: "asking" }).text, "Asking for the microphone");
   assert.equal(said({ state: "on", label: "Headset", silent: false }).text, "Listening");

@@ -34,7 +34,7 @@ function filled(count = 2, store = new Store()) {
 
 const texts = ({ entries }) => entries.map(({ text }) => text);
 
-test("what was added is there after a reload, with where the stream was", () => {
+test("entries and the position in the stream survive a reload", () => {
   const { store } = filled();
   const again = new Transcript(store, "t");
   assert.deepEqual(texts(again), ["text 0", "text 1"]);
@@ -42,13 +42,13 @@ test("what was added is there after a reload, with where the stream was", () => 
   assert.equal(again.last, 1);
 });
 
-test("an utterance that is there already is not added twice", () => {
+test("the same utterance is not added twice", () => {
   const { transcript } = filled();
   assert.equal(transcript.add(message(1, "text 1"), 0), null);
   assert.deepEqual(texts(transcript), ["text 0", "text 1"]);
 });
 
-test("another stream counts its utterances from 0", () => {
+test("a new stream counts its utterances from 0", () => {
   const { transcript } = filled();
   transcript.setStream("s2", 0, 30_000);
   assert.equal(transcript.last, -1);
@@ -99,7 +99,7 @@ test("two pages on one storage keep each other's changes", () => {
   assert.deepEqual(texts(new Transcript(store, "t")), ["text 1", "text 2"]);
 });
 
-test("a full storage is noted, and nothing on the page is lost", () => {
+test("a full storage clears saved, and the page keeps its entries", () => {
   const { transcript, store } = filled();
   store.full = true;
   transcript.add(message(2, "text 2"), 0);
@@ -112,7 +112,7 @@ test("a full storage is noted, and nothing on the page is lost", () => {
   assert.equal(new Transcript(store, "t").entries.length, 4);
 });
 
-test("what another program wrote there counts as nothing", () => {
+test("a storage value that is not a transcript counts as empty", () => {
   for (const kept of ["", "no JSON", "7", "null", '{"entries": 3}', '{"entries": [{"key": 1}]}']) {
     const store = new Store();
     store.setItem("t", kept);
@@ -120,7 +120,7 @@ test("what another program wrote there counts as nothing", () => {
   }
 });
 
-test("segments of several streams stand on one line of time", () => {
+test("segments of several streams share one timeline", () => {
   const entry = (stream, at, start_s, end_s) => ({ stream, at, start_s, end_s, text: stream, confidence: 1 });
   const spans = (entries) => timeline(entries).map(({ start_s, end_s }) => [start_s, end_s]);
   assert.deepEqual(spans([entry("a", 5000, 5, 7), entry("b", 60_000, 1, 2)]), [[5, 7], [60, 61]]);

@@ -26,7 +26,7 @@ test("an edge is hit before the turn, and the chosen turn before others", () => 
   assert.deepEqual(hit([[5, 5.05, "", ""]], null, 5.01, 0.1).side, 0);
 });
 
-test("changes are undone and redone, until another change", () => {
+test("undo and redo step through changes, and a new change clears redo", () => {
   const history = new History("a");
   assert.equal(history.undo(), undefined);
   history.take("b");
@@ -39,12 +39,12 @@ test("changes are undone and redone, until another change", () => {
   assert.equal(history.undo(), "b");
 });
 
-test("turns are kept to the millisecond, in order", () => {
+test("turns are rounded to the millisecond and sorted", () => {
   assert.equal(rounded(1.23456), 1.235);
   assert.deepEqual(sorted([[2, 3], [1, 5], [1, 2]]), [[1, 2], [1, 5], [2, 3]]);
 });
 
-test("turns are equal by value, and none equals none only", () => {
+test("turns are equal by value, and null equals only null", () => {
   assert.ok(same([1, 2, "a", "b"], [1, 2, "a", "b"]));
   assert.ok(!same([1, 2, "a", "b"], [1, 2, "a", "c"]));
   assert.ok(same(null, null));

@@ -38,7 +38,7 @@ test("the view stays within the recording", () => {
   assert.deepEqual(edges(shown(5, 0)), [5, 5.02]);
 });
 
-test("what is zoomed around keeps its place", () => {
+test("the time that a zoom is around keeps its place", () => {
   const viewport = shown(20, 40);
   const before = viewport.xOf(30, 1000);
   viewport.zoom(0.5, 30);
@@ -83,12 +83,12 @@ test("only the columns in view are drawn, and one more to each side", () => {
   assert.deepEqual([first, past], [39, 51]);
 });
 
-test("levels stand between the box's edges", () => {
+test("levels are clamped to the edges of the box", () => {
   const box = { top: 100, height: 80 };
   assert.deepEqual([6, 0, -40, -80, -100].map((level) => levelY(level, box)), [100, 100, 140, 180, 180]);
 });
 
-test("what no label speaks of lies between the scored parts", () => {
+test("the gaps between scored stretches are found", () => {
   assert.deepEqual(gaps(null, 10), []);
   assert.deepEqual(gaps([], 10), [[0, 10]]);
   assert.deepEqual(gaps([[0, 2], [3, 5]], 10), [[2, 3], [5, 10]]);
