@@ -69,6 +69,7 @@ export function connect(url, onMessage, onLink) {
     opened.onopen = () => {
       isIn = true;
       if (opened === socket) onLink({ state: "open" });
+      else opened.close();
     };
     opened.onmessage = ({ data }) => {
       if (opened !== socket) return;
@@ -86,7 +87,9 @@ export function connect(url, onMessage, onLink) {
     const old = socket;
     pauseMs = 0;
     open();
-    old.close();
+    // A browser logs an error for a socket that is closed while it connects, so that one closes once
+    // it is open.
+    if (old.readyState !== WebSocket.CONNECTING) old.close();
   }
 
   /** @param {string} reason @param {boolean} wasRefused */

@@ -7,6 +7,7 @@ import { connect, nextPause, socketUrl } from "../../frontend/connection.js";
 const sockets = [];
 
 class Socket {
+  static CONNECTING = 0;
   static OPEN = 1;
   readyState = 0;
   bufferedAmount = 0;
@@ -136,6 +137,15 @@ test("a restart connects to a new url and ignores the old socket", () => {
   sockets[0].onclose({ code: 1005, reason: "" });
   assert.deepEqual(heard, []);
   assert.deepEqual(links, ["connecting", "open", "connecting"]);
+});
+
+test("a restart closes a socket that still connects once it is open", () => {
+  const { restart, links } = connected();
+  restart();
+  assert.ok(!sockets[0].closed);
+  sockets[0].open();
+  assert.ok(sockets[0].closed);
+  assert.deepEqual(links, ["connecting", "connecting"]);
 });
 
 test("the page reconnects at once after close code 1000", () => {
