@@ -25,6 +25,15 @@ def error_rate(texts: list[str], said: Path) -> float:
     return float(jiwer.wer(" ".join(said.read_text().split()), " ".join(words)))
 
 
+def _value(client: Any, expression: str) -> str:
+    asked = {"value": expression}
+    reply = client.execute("", user_expressions=asked, reply=True, timeout=PATIENCE_MS / 1000)
+    answer = reply["content"]["user_expressions"]["value"]
+    assert answer["status"] == "ok", answer
+    text: str = answer["data"]["text/plain"]
+    return text
+
+
 class Notebook:
     """A notebook in a browser, and a client of its kernel beside it."""
 
@@ -89,21 +98,15 @@ class Notebook:
     def value(self, expression: str) -> str:
         """What an expression is in the kernel, as text."""
         with self.kernel() as client:
-            asked = {"value": expression}
-            reply = client.execute(
-                "", user_expressions=asked, reply=True, timeout=PATIENCE_MS / 1000
-            )
-        answer = reply["content"]["user_expressions"]["value"]
-        assert answer["status"] == "ok", answer
-        text: str = answer["data"]["text/plain"]
-        return text
+            return _value(client, expression)
 
     def wait_until(self, condition: str) -> None:
         """Return once an expression is true in the kernel, which hears of the page by and by."""
-        for _ in range(PATIENCE_MS // 100):
-            if self.value(f"bool({condition})") == "True":
-                return
-            self.page.wait_for_timeout(100)
+        with self.kernel() as client:
+            for _ in range(PATIENCE_MS // 100):
+                if _value(client, f"bool({condition})") == "True":
+                    return
+                self.page.wait_for_timeout(100)
         raise AssertionError(f"never came true: {condition}")
 
     @contextmanager
@@ -118,7 +121,7 @@ class Notebook:
         file = self._lab.folder / "home" / f"kernel-{session['kernel']['id']}.json"
         client = BlockingKernelClient(connection_file=str(file))
         client.load_connection_file()
-        client.start_channels()
+        client.start_channels(hb=False)  # a busy machine misses a heartbeat of a living kernel
         try:
             yield client
         finally:
