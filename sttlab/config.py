@@ -1,4 +1,4 @@
-"""Settings: frozen, checked when made, to and from TOML."""
+"""Settings: frozen dataclasses, validated on construction, read from TOML and written to it."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def _number(
 ) -> Any:
     """Declare a numeric setting.
 
-    Its label, unit and bounds serve the check, the sliders, the page and the documentation.
-    `unless` names another setting: while that is set, this one decides nothing.
+    Validation, sliders, page and documentation use its label, unit and bounds. `unless` names
+    another setting; while that one is set, this one has no effect.
     """
     about = {"label": label, "unit": unit, "min": low, "max": high, "doc": doc, "unless": unless}
     return field(default=default, metadata=about)
@@ -46,7 +46,8 @@ def _check_numbers(config: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ConfigError(f"{f.name} must be a number {bounds}, not {value!r}")
         if not low <= value <= high:
-            shown = str(value) if isinstance(value, int) else f"{value:g}"  # too large for a float
+            # An integer may be too large for a float.
+            shown = str(value) if isinstance(value, int) else f"{value:g}"
             raise ConfigError(f"{f.name} must be {bounds}, not {shown} {unit}".rstrip())
         object.__setattr__(config, f.name, float(value))
 
@@ -55,11 +56,11 @@ def _check_numbers(config: Any) -> None:
 class VadConfig:
     """What decides where an utterance begins and ends.
 
-    A detector gives each frame a score; speech begins where the score reaches the onset threshold
-    and ends where it falls below the offset threshold. Each detector uses some of the fields:
-    those of a level are ``threshold_dbfs`` or, while that is unset, ``margin_db`` above the noise
-    floor, with the offset ``hysteresis_db`` below; those of a probability are ``probability`` and
-    ``probability_hysteresis``. The other fields serve every detector.
+    A detector gives each frame a score. Speech begins where the score reaches the onset threshold,
+    and ends where it falls below the offset threshold. A detector that scores by level has its
+    onset at ``threshold_dbfs`` or, while that is unset, ``margin_db`` above the noise floor; its
+    offset is ``hysteresis_db`` below. A detector that scores by probability uses ``probability``
+    and ``probability_hysteresis``. The other fields serve every detector.
 
     Attributes
     ----------
@@ -135,7 +136,7 @@ class VadConfig:
     )
 
     def __post_init__(self) -> None:
-        from sttlab.vad import DETECTORS  # which say what they are, and need this module to load
+        from sttlab.vad import DETECTORS  # imported late: the detectors import this module
 
         if self.detector not in tuple(DETECTORS):
             known = " or ".join(DETECTORS)
@@ -145,7 +146,7 @@ class VadConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TranscribeConfig:
-    """What turns an utterance into text.
+    """How an utterance is turned into text.
 
     Attributes
     ----------
@@ -157,11 +158,11 @@ class TranscribeConfig:
         ISO 639-1 code ("en", "de", ...); None lets the model decide for each utterance.
     task : "transcribe" or "translate" (into English)
     initial_prompt : str or None
-        Words the model should expect: names, jargon, style.
+        Text that prepares the model for names, jargon and style.
     device : "cpu", "cuda", "mps" or None
         None takes the fastest that works.
     words : bool
-        Whether to find out when each word was said, and how sure it is. Takes a little longer.
+        Whether to compute the time and the confidence of each word, which takes a little longer.
 
     Raises
     ------
@@ -178,7 +179,7 @@ class TranscribeConfig:
     words: bool = False
 
     def __post_init__(self) -> None:
-        from sttlab.engines import ENGINES  # which need this module to load
+        from sttlab.engines import ENGINES  # imported late: the engines import this module
 
         allowed = {
             "engine": tuple(ENGINES),
@@ -200,7 +201,7 @@ class TranscribeConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Everything a session is told: a TOML file with the tables ``[vad]`` and ``[transcribe]``."""
+    """All settings of a session: a TOML file with the tables ``[vad]`` and ``[transcribe]``."""
 
     vad: VadConfig = field(default_factory=VadConfig)
     transcribe: TranscribeConfig = field(default_factory=TranscribeConfig)
@@ -212,7 +213,8 @@ class Config:
         Raises
         ------
         ConfigError
-            If the file is missing, is not TOML, or holds an unknown or impossible setting.
+            If the file can't be read, is not valid TOML, or holds an unknown setting or a value
+            that is not valid.
         """
         try:
             # Windows' Notepad begins a file with a byte order mark.
@@ -240,12 +242,12 @@ class Config:
 
 
 def from_dict(cls: type[Any], values: object) -> Any:
-    """Make a config from a mapping, as a file, a slider or a socket message holds it.
+    """Make a config of the class `cls` from a mapping of a file, a slider or a socket message.
 
     Raises
     ------
     ConfigError
-        If `values` is no mapping, a name is unknown, or a value is refused.
+        If `values` is not a mapping, a name is unknown, or a value is not valid.
     """
     if not isinstance(values, Mapping):
         raise ConfigError(f"{cls.__name__} needs names and values, not {values!r}")

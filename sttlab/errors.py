@@ -2,7 +2,7 @@
 
 SttlabError
 ├── ConfigError (also ValueError)    a setting out of its bounds, an unreadable settings file
-├── LabelError (also ValueError)     a label file that cannot be read, a label that makes no sense
+├── LabelError (also ValueError)     a label file that cannot be read, a label that is not valid
 ├── MissingExtra (also ImportError)  an optional package is not installed
 ├── SourceError
 │   ├── DeviceUnavailable            no PortAudio, no such device, a rate or a permission refused
@@ -10,15 +10,15 @@ SttlabError
 ├── ModelError
 │   ├── ModelNotFound                no weights under that name, and how to get them
 │   └── TranscribeError              the engine failed on one utterance
-├── SessionError                     a session in the wrong state, a listener that fell behind
-└── ServerError                      a port taken, a server that did not come up
+├── SessionError                     a session in the wrong state, a subscriber that fell behind
+└── ServerError                      a port in use, a server that did not start
 
 Every message says what happened, with which value, and what to do.
 """
 
 from __future__ import annotations
 
-# The extras of what whole parts of sttlab import, rather than a function when it is called.
+# Packages that a module of sttlab imports at its top, with the extra that brings each.
 _EXTRAS = {
     **dict.fromkeys(("fastapi", "starlette", "uvicorn", "websockets"), "server"),
     **dict.fromkeys(("anywidget", "ipywidgets", "matplotlib"), "notebook"),
@@ -26,7 +26,7 @@ _EXTRAS = {
 
 
 class SttlabError(Exception):
-    """Root of everything sttlab raises on purpose."""
+    """Base class of all errors that sttlab raises on purpose."""
 
 
 class ConfigError(SttlabError, ValueError):
@@ -34,7 +34,7 @@ class ConfigError(SttlabError, ValueError):
 
 
 class LabelError(SttlabError, ValueError):
-    """Labels could not be read or written, or one of them makes no sense."""
+    """Labels could not be read or written, or one of them is not valid."""
 
 
 class MissingExtra(SttlabError, ImportError):
@@ -53,13 +53,13 @@ class MissingExtra(SttlabError, ImportError):
 
     @classmethod
     def behind(cls, error: ModuleNotFoundError) -> MissingExtra | None:
-        """Make the error that names the remedy; None if no extra brings what was not found."""
+        """Make the error that names the remedy; None if no extra brings the missing package."""
         package = (error.name or "").partition(".")[0]
         return cls(package, _EXTRAS[package]) if package in _EXTRAS else None
 
 
 class SourceError(SttlabError):
-    """Sound could not be had."""
+    """Audio could not be captured or read."""
 
 
 class DeviceUnavailable(SourceError):
@@ -71,7 +71,7 @@ class DecodeError(SourceError):
 
 
 class ModelError(SttlabError):
-    """A speech-to-text model could not be had or did not work."""
+    """A speech-to-text model was not found, did not load, or failed."""
 
 
 class ModelNotFound(ModelError):
@@ -83,7 +83,7 @@ class TranscribeError(ModelError):
 
 
 class SessionError(SttlabError):
-    """A session was used in the wrong state, or a listener fell too far behind."""
+    """A session was used in the wrong state, or a subscriber fell too far behind."""
 
 
 class ServerError(SttlabError):

@@ -1,4 +1,4 @@
-"""What a session says: one frozen dataclass per event; times in seconds of the stream."""
+"""The events of a session: one frozen dataclass each. Times are in seconds of the stream."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from sttlab.audio import SAMPLE_RATE, level_dbfs
 from sttlab.config import VadConfig
 
 EndReason = Literal["silence", "longest", "interrupted", "end"]
-"""Why an utterance ended: silence timeout, longest utterance, lost sound, end of the stream."""
+"""Why an utterance ended: silence timeout, longest utterance, lost audio, end of the stream."""
 
 State = Literal["listening", "speech", "pause"]
-"""Of the endpointer: no utterance open, someone speaks, silence not yet as long as the timeout."""
+"""State of the endpointer: no open utterance, speech, or silence shorter than the timeout."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something that happened in a session, which tells its listeners and clients of it."""
+    """Something that happened in a session, which broadcasts it to subscribers and clients."""
 
     kind: ClassVar[str]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class InternalEvent:
-    """Something that `StreamCore` tells its session, which tells nobody."""
+    """Something that `StreamCore` reports to its session only; it is never broadcast."""
 
 
 StreamEvent: TypeAlias = Event | InternalEvent
-"""What a `StreamCore` gives."""
+"""What a `StreamCore` emits."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Level(Event):
-    """One frame's level, what it was compared with, and what came of it.
+    """One frame's level, score and threshold, and the state of the endpointer after it.
 
     ``score`` and ``threshold`` are on the detector's scale: `VoiceDetector.scale` has its unit.
     """
@@ -52,7 +52,7 @@ class Level(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SpeechStarted(Event):
-    """Speech long enough to count has begun, at ``start_s`` (its onset, pre-roll not included)."""
+    """Speech has lasted the minimum. It began at ``start_s``, its onset, without the pre-roll."""
 
     kind: ClassVar[str] = "speech_started"
     utterance_id: int
@@ -81,9 +81,9 @@ class Utterance(Event):
     samples : ndarray, shape (n,), float32, read-only
         Mono at ``SAMPLE_RATE``.
     onset_sample, speech_end_sample : int
-        Where speech itself begins and ends, as positions in the stream.
+        Where speech itself begins and ends in the stream.
     decided_sample : int
-        Where in the stream it was decided that the utterance had ended.
+        Where in the stream the endpointer decided that the utterance had ended.
     reason : EndReason
     """
 
@@ -118,7 +118,7 @@ class Utterance(Event):
 
     @property
     def level_dbfs(self) -> float:
-        """RMS level of `samples`."""
+        """RMS level of `samples` in dBFS."""
         return level_dbfs(self.samples)
 
     def _repr_html_(self) -> str:
@@ -130,7 +130,7 @@ class Utterance(Event):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SpeechPaused(InternalEvent):
-    """Silence in an utterance: how it will be, unless speech goes on before the timeout."""
+    """Silence in an utterance, which ends as `utterance` if the silence lasts until the timeout."""
 
     utterance: Utterance
 
@@ -149,7 +149,7 @@ class Word:
 class Segment:
     """A part of a transcript, in seconds from the stream's start; `confidence` in 0..1.
 
-    Its ``words`` are there if they were asked for.
+    ``words`` is empty unless `TranscribeConfig.words` is set.
     """
 
     start_s: float
@@ -159,7 +159,7 @@ class Segment:
     words: tuple[Word, ...] = ()
 
     def later(self, seconds: float) -> Segment:
-        """Move it in time, with its words."""
+        """Return the segment, with its words, moved in time."""
         words = tuple(
             replace(w, start_s=w.start_s + seconds, end_s=w.end_s + seconds) for w in self.words
         )
@@ -168,7 +168,7 @@ class Segment:
 
 
 def _shaded(segment: Segment) -> str:
-    """Mark words as HTML, the more orange the less sure."""
+    """Write the words as HTML: the lower the confidence, the more orange."""
     if not segment.words:
         return html.escape(segment.text)
     return " ".join(
@@ -181,14 +181,14 @@ def _shaded(segment: Segment) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Partial(Event):
-    """The text of an utterance that is still going on.
+    """The text so far of an utterance that has not ended.
 
     Attributes
     ----------
     text : str
-        All of it so far; may change.
+        All of the text so far, which may change.
     stable : str
-        The beginning of `text` that two hypotheses in a row agree on; later partials keep it.
+        The beginning of `text` that two partial hypotheses in a row share. Later partials keep it.
     """
 
     kind: ClassVar[str] = "partial"
@@ -204,20 +204,21 @@ class Transcript(Event):
     Attributes
     ----------
     confidence : float in 0..1
-        See `transcribe.base.confidence`.
+        Mean confidence of the segments; see `sttlab.engines.words.confidence`.
     pause_s : float
-        From the end of speech to the decision that the utterance had ended, in stream time.
+        Stream time from the end of speech to the decision that the utterance had ended.
     capture_s : float
-        Wall time by which that decision came later: sound is delivered and judged in blocks.
+        Wall time by which the decision came later than that, since audio arrives in blocks.
     queue_s, decode_s : float
-        Wall time after the decision until the engine took the utterance, and that it then took.
-        Both are 0 if the engine had begun in the pause and was done.
+        Wall time from the decision until the engine took the utterance, and from then to the text.
+        Both are 0 if speculation had finished by the decision.
     delay_s : float
         Wall time from the end of speech to this event: the sum of the four.
     engine_s : float
-        Wall time that the engine took, whenever that was.
+        Wall time that the engine took, including what it did before the decision.
     guessed : bool
-        Whether the engine had begun in the pause, before it was known to be the end.
+        Whether the text comes from speculation: the engine began in the pause, before the
+        utterance was known to have ended.
     """
 
     kind: ClassVar[str] = "transcript"
@@ -245,7 +246,7 @@ class Transcript(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Suppressed(Event):
-    """Text that the engine invented, most likely, and why it was held back."""
+    """Text that was held back as a hallucination, and why."""
 
     kind: ClassVar[str] = "suppressed"
     utterance_id: int
@@ -257,7 +258,7 @@ class Suppressed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class TranscriptionFailed(Event):
-    """The engine failed on one utterance, twice; its sound is kept in `Session.failed`."""
+    """The engine failed twice on one utterance, whose audio `Session.failed` keeps."""
 
     kind: ClassVar[str] = "transcription_failed"
     utterance_id: int
@@ -268,7 +269,7 @@ class TranscriptionFailed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ConfigChanged(Event):
-    """New settings are in force from ``time_s`` on."""
+    """New settings apply from ``time_s`` on."""
 
     kind: ClassVar[str] = "config_changed"
     time_s: float
@@ -277,7 +278,7 @@ class ConfigChanged(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SamplesLost(Event):
-    """Sound was lost just before ``time_s``; stream time has moved on by as much."""
+    """Samples were lost just before ``time_s``; stream time has moved on by as much."""
 
     kind: ClassVar[str] = "samples_lost"
     time_s: float
@@ -286,7 +287,7 @@ class SamplesLost(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceLost(Event):
-    """The microphone vanished; sttlab keeps trying to open it again."""
+    """The microphone disappeared; sttlab keeps trying to reopen it."""
 
     kind: ClassVar[str] = "device_lost"
     device: str
@@ -303,7 +304,7 @@ class DeviceRestored(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceSilent(Event):
-    """The microphone delivers nothing but zeros: most often a permission the system withheld."""
+    """The microphone delivers nothing but zeros, most often because the system denies access."""
 
     kind: ClassVar[str] = "device_silent"
     device: str
@@ -312,7 +313,7 @@ class DeviceSilent(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SourceEnded(Event):
-    """The source has no more sound; what was open has been emitted."""
+    """The source has no more audio; an utterance that was open has been emitted."""
 
     kind: ClassVar[str] = "source_ended"
     time_s: float
@@ -320,7 +321,7 @@ class SourceEnded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SessionFailed(Event):
-    """A worker of the session failed; the session has stopped."""
+    """A thread of the session failed; the session has stopped."""
 
     kind: ClassVar[str] = "session_failed"
     message: str

@@ -1,8 +1,8 @@
 """Segments as text, subtitles or JSON.
 
-The subtitle libraries on the index write text as markup: what reads like a tag, an entity or an
-arrow is lost on the way, or refused. So the few lines are here; the tests read them back with
-those libraries.
+The subtitle libraries on PyPI write text as markup: they lose or refuse text that looks like a
+tag, an entity or an arrow. So the formats are written here; the tests read them back with those
+libraries.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from sttlab.events import Segment, Word
 
 
 def to_txt(segments: Iterable[Segment]) -> str:
-    """One line for each segment."""
+    """Write one line for each segment."""
     return "".join(f"{text}\n" for _, _, text in _cues(segments))
 
 
 def to_srt(segments: Iterable[Segment]) -> str:
-    """SubRip subtitles.
+    """Write SubRip subtitles.
 
-    SubRip has no way to escape: ``<b>`` stays as it is, and players that know tags obey it. Only
-    ``-->``, at which readers split, becomes ``->``.
+    SubRip has no escapes: ``<b>`` stays as it is, and a player that knows tags obeys it. Only
+    ``-->``, at which parsers split, becomes ``->``.
     """
     return "\n".join(
         f"{number}\n{_clock(start_ms, ',')} --> {_clock(end_ms, ',')}\n{_without_arrow(text)}\n"
@@ -32,7 +32,7 @@ def to_srt(segments: Iterable[Segment]) -> str:
 
 
 def to_vtt(segments: Iterable[Segment]) -> str:
-    """WebVTT subtitles, with ``&``, ``<`` and ``>`` escaped, so that a player shows the text."""
+    """Write WebVTT subtitles, with ``&``, ``<`` and ``>`` escaped so that a player shows them."""
     return "WEBVTT\n" + "".join(
         f"\n{_clock(start_ms, '.')} --> {_clock(end_ms, '.')}\n{html.escape(text, quote=False)}\n"
         for start_ms, end_ms, text in _cues(segments)
@@ -40,9 +40,9 @@ def to_vtt(segments: Iterable[Segment]) -> str:
 
 
 def to_json(segments: Iterable[Segment], **about: object) -> str:
-    """One JSON object on one line: `about`, then ``segments`` with times in seconds.
+    """Write one JSON object on one line: `about`, then ``segments`` with times in seconds.
 
-    A segment's ``words`` are written if it has them.
+    A segment without ``words`` has no such key.
     """
     parts = [
         _as_json(s) | ({"words": [_as_json(w) for w in s.words]} if s.words else {})
@@ -61,7 +61,7 @@ def _as_json(part: Segment | Word) -> dict[str, object]:
 
 
 def _cues(segments: Iterable[Segment]) -> Iterator[tuple[int, int, str]]:
-    """Start and end in ms, and the text on one line: a blank line within would end the cue."""
+    """Yield start and end in ms, and the text on one line: a blank line would end the cue."""
     for s in segments:
         text = " ".join(s.text.split())
         if text:

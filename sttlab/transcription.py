@@ -1,11 +1,12 @@
-"""A whole recording to text, cut into utterances exactly as the live path cuts them."""
+"""Transcription of a whole recording, cut into utterances exactly as the live path cuts them."""
 
 from __future__ import annotations
 
 import html
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -23,22 +24,23 @@ from sttlab.events import Segment, Utterance
 
 @dataclass(frozen=True, kw_only=True)
 class FileTranscript:
-    """What was said in a recording. Times are seconds from its start.
+    """The text of a recording. Times are seconds from its start.
 
     Attributes
     ----------
     file : str
-        Where the recording came from.
+        Origin of the recording.
     duration_s : float
         Length of the recording.
     language : str or None
-        ISO 639-1 code of the language that most of the speech is in; None if nothing was said.
+        ISO 639-1 code of the language of most of the speech; None if nothing was said.
     language_probability : float in 0..1
-        The model's mean probability of that language, over the speech in it.
+        Mean probability of that language, weighted by the length of the utterances in it.
     text : str
+        Texts of all utterances, joined by spaces.
     segments : tuple of Segment
     suppressed : tuple of Suppression
-        Text left out because the model most likely invented it, and why.
+        Text that was held back as a hallucination, and why.
     """
 
     file: str
@@ -50,19 +52,19 @@ class FileTranscript:
     suppressed: tuple[Suppression, ...]
 
     def to_txt(self, path: str | Path | None = None) -> str:
-        """Give one line for each segment; with a path, write them there too."""
+        """Return one line for each segment, and write them to `path` if it is given."""
         return _write(export.to_txt(self.segments), path)
 
     def to_srt(self, path: str | Path | None = None) -> str:
-        """Give SubRip subtitles; with a path, write them there too."""
+        """Return SubRip subtitles, and write them to `path` if it is given."""
         return _write(export.to_srt(self.segments), path)
 
     def to_vtt(self, path: str | Path | None = None) -> str:
-        """Give WebVTT subtitles; with a path, write them there too."""
+        """Return WebVTT subtitles, and write them to `path` if it is given."""
         return _write(export.to_vtt(self.segments), path)
 
     def to_json(self, path: str | Path | None = None) -> str:
-        """Give one JSON object on one line; with a path, write it there too."""
+        """Return one JSON object on one line, and write it to `path` if it is given."""
         line = export.to_json(
             self.segments,
             file=self.file,
@@ -98,29 +100,29 @@ def transcribe(
     vad: VadConfig | None = None,
     progress: Callable[[float, float], None] | None = None,
 ) -> FileTranscript:
-    """Turn a recording into text. Blocks until done.
+    """Turn a recording into text. Blocks until all is transcribed.
 
     Parameters
     ----------
     sound : path or Recording
     model : str or Engine
-        A model's name or path, loaded for this call; or an engine, to load it once for many
-        recordings, which then also holds `language`, `task`, `initial_prompt` and `words`.
+        Name or path of a model, which is loaded for this call only. Or an engine, which serves any
+        number of calls; its `TranscribeConfig` then sets language, task, initial prompt and words.
     language, task, initial_prompt, words
-        See `TranscribeConfig`.
+        See `TranscribeConfig`. They can't be given with an engine.
     vad : VadConfig, optional
-        What decides where utterances begin and end.
+        Where utterances begin and end.
     progress : callable, optional
-        Called with the seconds done and the seconds in all, after each utterance.
+        Called after each utterance with the seconds transcribed and the seconds in all.
 
     Raises
     ------
     ConfigError
-        If a setting is refused.
+        If a setting is not valid.
     SourceError
         If the file can't be decoded.
     ModelError
-        If the model can't be had, or fails.
+        If the model is not found, doesn't load, or fails.
 
     Examples
     --------
@@ -134,14 +136,11 @@ def transcribe(
             initial_prompt=initial_prompt,
             words=words,
         )
-        engine = make_engine(config)
-        try:
+        with closing(make_engine(config)) as engine:
             return _transcribe(sound, engine, vad, progress)
-        finally:
-            engine.close()
     if (language, task, initial_prompt, words) != (None, "transcribe", None, False):
         raise ConfigError(
-            "language, task, initial_prompt and words are the engine's when one is given; "
+            "language, task, initial_prompt and words can't be given with an engine: "
             "set them in its TranscribeConfig"
         )
     return _transcribe(sound, model, vad, progress)
@@ -167,16 +166,12 @@ def _transcribe(
         language_probability=probability,
         text=" ".join(answer.text for _, answer in answers if answer.text),
         segments=tuple(s.later(u.start_s) for u, answer in answers for s in answer.segments),
-        suppressed=tuple(
-            replace(s, start_s=s.start_s + u.start_s, end_s=s.end_s + u.start_s)
-            for u, answer in answers
-            for s in answer.suppressed
-        ),
+        suppressed=tuple(s.later(u.start_s) for u, answer in answers for s in answer.suppressed),
     )
 
 
 def _language(answers: list[tuple[Utterance, Transcription]]) -> tuple[str | None, float]:
-    """The language that most of the speech is in, and its mean probability."""
+    """Find the language of most of the speech, and its mean probability."""
     speech_s: dict[str, float] = defaultdict(float)
     weighted: dict[str, float] = defaultdict(float)
     for utterance, answer in answers:
@@ -191,6 +186,6 @@ def _language(answers: list[tuple[Utterance, Transcription]]) -> tuple[str | Non
 
 def _write(text: str, path: str | Path | None) -> str:
     if path is not None:
-        # A file's name, which JSON holds, may be no text; JSON reads these escapes back.
+        # A file's name may not be valid Unicode; JSON reads these escapes back.
         Path(path).write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
     return text

@@ -1,9 +1,9 @@
-"""Whisper weights in CTranslate2's file format, read and turned into OpenAI's checkpoint.
+"""Conversion of Whisper weights from CTranslate2's file format to OpenAI's checkpoint.
 
-The file, all little-endian: u32 version, string spec, u32 revision, u32 count, then for each
-variable string name, u8 rank, u32 dims[rank], u8 dtype, u32 bytes, the bytes; then u32 count of
-pairs (alias, name). A string is a u16 length and as many bytes, the last of them NUL. Both formats
-hold fp16, so nothing is lost.
+The file is little-endian: u32 version, string spec, u32 revision, u32 count; then for each
+variable string name, u8 rank, u32 dims[rank], u8 dtype, u32 bytes, the bytes; then u32 count and
+that many pairs (alias, name). A string is a u16 length and as many bytes, the last of them NUL.
+Both formats hold fp16, so the conversion is lossless.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def read_variables(data: bytes) -> Variables:
     Raises
     ------
     struct.error, KeyError, ValueError
-        If it isn't one.
+        If `data` is not a valid model.bin.
     """
     reader = _Reader(data)
     reader.number("I")
@@ -70,7 +70,7 @@ def read_variables(data: bytes) -> Variables:
 
 
 def to_checkpoint(variables: Variables) -> dict[str, Any]:
-    """Rename and unstack the variables into what `whisper.load_model` reads from a file."""
+    """Rename and unstack the variables into a checkpoint that `whisper.load_model` reads."""
     renamed = _Renamed(variables)
     for conv in ("conv1", "conv2"):
         renamed.linear(f"encoder.{conv}", f"encoder/{conv}")
@@ -85,7 +85,7 @@ def to_checkpoint(variables: Variables) -> dict[str, Any]:
 
 
 class _Renamed:
-    """Whisper's names for CTranslate2's variables."""
+    """Builds Whisper's state dict from CTranslate2's variables."""
 
     def __init__(self, variables: Variables) -> None:
         self.state: dict[str, torch.Tensor] = {}
@@ -101,7 +101,7 @@ class _Renamed:
         biases = np.split(self._variables[f"{source}/bias"], len(parts))
         for part, weight, bias in zip(parts, weights, biases, strict=True):
             self.put(f"{name}{part}.weight", weight)
-            if part != ".key":  # which has no bias in Whisper
+            if part != ".key":  # Whisper's keys have no bias
                 self.put(f"{name}{part}.bias", bias)
 
     def norm(self, name: str, source: str) -> None:
@@ -109,7 +109,7 @@ class _Renamed:
         self.put(f"{name}.bias", self._variables[f"{source}/beta"])
 
     def blocks(self, side: str) -> int:
-        """Rename all layers of one side, and count them."""
+        """Rename all layers of the encoder or the decoder; return their number."""
         count = 0
         while f"{side}/layer_{count}/ffn/linear_0/weight" in self._variables:
             source, name = f"{side}/layer_{count}", f"{side}.blocks.{count}"

@@ -1,8 +1,8 @@
-"""Whisper's last and largest matrix in 8-bit integers, for a CPU.
+"""Dynamic int8 quantisation of Whisper's largest matrix, for a CPU.
 
-For every token the decoder compares what it has with each of its 50,000 tokens. That reads more
-memory than all the rest of it, and memory is what it waits for: in a quarter of the bytes it takes
-a quarter of the time.
+For every token, the decoder computes the logits of all 50,000 tokens. Reading that matrix is most
+of its memory traffic, and memory bandwidth is what limits it. A quarter of the bytes takes a
+quarter of the time.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LARGEST = 127  # of 8 bits with a sign
+LARGEST = 127  # largest value of a signed 8-bit integer
 
 
 def quantise_logits(model: Any) -> None:
-    """Have a loaded model compute its logits in 8-bit integers, from now on.
+    """Make a loaded model compute its logits in 8-bit integers.
 
-    Each token's row has a scale of its own; what comes in is quantised as it comes. Where PyTorch
-    can't do it, nothing changes.
+    Each token's row has its own scale; activations are quantised dynamically. Where PyTorch has no
+    such kernels, the model stays as it is.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def quantise_logits(model: Any) -> None:
     try:
         logits = _quantised(model.decoder.token_embedding.weight)
     except (RuntimeError, ImportError, AttributeError) as error:
-        log.info("this PyTorch computes no 8-bit integers: %s", error)
+        log.info("this PyTorch can't multiply 8-bit integers: %s", error)
         return
     model.decoder.forward = partial(_forward, model.decoder, logits)
 
@@ -46,10 +46,10 @@ def _quantised(weight: torch.Tensor) -> Any:
     weight = weight.detach().float()
     scales = weight.abs().amax(dim=1).clamp(min=1e-8).double() / LARGEST
     zeros = torch.zeros(len(weight), dtype=torch.long)
-    with warnings.catch_warnings():  # PyTorch means to replace it one day
+    with warnings.catch_warnings():  # PyTorch has deprecated this function
         warnings.simplefilter("ignore", UserWarning)
         whole = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
-    linear: Any = quantised.Linear  # it has no types
+    linear: Any = quantised.Linear  # PyTorch has no type hints for it
     linear = linear(weight.shape[1], weight.shape[0], bias_=False, dtype=torch.qint8)
     linear.set_weight_bias(whole, None)
     return linear
@@ -58,7 +58,7 @@ def _quantised(weight: torch.Tensor) -> Any:
 def _forward(
     decoder: Any, logits: Any, x: torch.Tensor, xa: torch.Tensor, kv_cache: Any = None
 ) -> torch.Tensor:
-    """Do what `whisper.model.TextDecoder.forward` does."""
+    """Do what `whisper.model.TextDecoder.forward` does, with quantised logits."""
     offset = next(iter(kv_cache.values())).shape[1] if kv_cache else 0
     positions = decoder.positional_embedding[offset : offset + x.shape[-1]]
     x = decoder.token_embedding(x) + positions

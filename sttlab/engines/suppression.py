@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from sttlab.engines.words import confidence
 REPETITIVE = 2.4  # compression ratio above which text repeats itself
 # The model's probability that nobody speaks, and the mean log probability that goes with it.
 NO_SPEECH = ((0.6, -0.9), (0.8, -0.8))
-TWICE_WORDS, TWICE_LOG_PROB = 3, -0.7  # a repetition that stopped by itself
+TWICE_WORDS, TWICE_LOG_PROB = 3, -0.7  # for a repetition that stopped by itself
 # Whisper learnt from subtitles, which say this over music and silence (Baranski et al.,
 # "Investigation of Whisper ASR hallucinations induced by non-speech audio", ICASSP 2025).
 PHANTOMS = {"you", "thank you", "thank you very much", "thank you so much", "bye"} | {
@@ -34,6 +34,10 @@ class Suppression:
     reason: str
     start_s: float
     end_s: float
+
+    def later(self, seconds: float) -> Suppression:
+        """Return the suppression moved in time."""
+        return replace(self, start_s=self.start_s + seconds, end_s=self.end_s + seconds)
 
 
 def hallucination(

@@ -1,4 +1,4 @@
-"""The FastAPI application: what routes.py answers, and the page at `/`."""
+"""The FastAPI application: the routes of routes.py, and the page at `/`."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def create_app(
         By default a session of the default microphone, with the settings file that the
         environment variable STTLAB_CONFIG names, if it is set.
     locked : bool
-        Whether clients may change no settings.
+        Whether the server refuses changes of settings by clients.
     token : str, optional
         See `Gate`. Without a session, the default is the environment variable STTLAB_TOKEN.
     open_here, allowed_hosts, allowed_origins : bool, iterable of str, iterable of str
@@ -127,10 +127,10 @@ def create_app(
 
 def _add_gauges(metrics: Metrics, hub: Hub, microphones: Microphones, worker: AsrWorker) -> None:
     metrics.add_gauges(
-        clients=("Clients that hear the shared session", lambda: len(hub.feed.connections)),
-        microphones=("Clients with sound of their own", lambda: len(microphones.open)),
+        clients=("Clients of the shared session", lambda: len(hub.feed.connections)),
+        microphones=("Clients that send their own audio", lambda: len(microphones.open)),
         engine_queue=("Jobs that wait for the engine", lambda: worker.waiting),
-        ready=("1, or 0 if something is wrong", lambda: not hub.ailment()),
+        ready=("1 if the server is ready, 0 if it is degraded", lambda: not hub.ailment()),
     )
 
 
@@ -162,10 +162,10 @@ class _HeadAsGet:
 
 
 class _PlainFailure:
-    """Middleware that answers in words where there would be a traceback.
+    """Middleware that replaces a traceback by a message.
 
-    Such are a start that fails for a known reason, and a request that is cut off when the server
-    stops.
+    That is for a start that fails for a known reason, and for a request that is cut off when the
+    server stops.
     """
 
     def __init__(self, app: App) -> None:

@@ -12,7 +12,7 @@ from sttlab.errors import SttlabError
 
 @dataclass(frozen=True, kw_only=True)
 class Devices:
-    """The server's microphones, or why there are none to be had."""
+    """The server's microphones; `problem` says why none can be listed."""
 
     devices: list[DeviceInfo]
     problem: str | None
@@ -20,7 +20,7 @@ class Devices:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A model that is here."""
+    """A model that is installed."""
 
     name: str
     size_bytes: int
@@ -29,14 +29,14 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Models:
-    """The models that are here, and the languages that the multilingual ones know, by code."""
+    """The installed models, and the languages of the multilingual ones: names by code."""
 
     models: list[Model]
     languages: dict[str, str]
 
 
 def find_devices() -> Devices:
-    """List the microphones. Blocks."""
+    """List the microphones. Blocks while PortAudio looks for them."""
     try:
         return Devices(devices=list_devices(), problem=None)
     except SttlabError as error:
@@ -44,7 +44,7 @@ def find_devices() -> Devices:
 
 
 def find_models() -> Models:
-    """List models and languages. Blocks."""
+    """List models and languages. Blocks while it reads the disk."""
     found = [
         Model(name=m.name, size_bytes=m.size_bytes, origin=m.origin) for m in weights.list_models()
     ]

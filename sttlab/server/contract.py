@@ -1,4 +1,4 @@
-"""The contract of `/ws` for others: as a JSON schema, and as the tables of docs/protocol.md."""
+"""The protocol of `/ws` as a JSON schema, and as the tables of docs/protocol.md."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ EVENTS = tuple(dict.fromkeys((*SENT, *FILE_SENT)))
 
 
 def schema() -> dict[str, Any]:
-    """Give the JSON schema of every message.
+    """Return the JSON schema of every message.
 
-    Under ``sent`` are the server's, under ``taken`` a client's, under ``file`` those about a file.
+    ``sent`` holds what the server sends, ``taken`` what a client sends, and ``file`` the lines of
+    an answer of `/files`.
     """
     from pydantic import TypeAdapter
 

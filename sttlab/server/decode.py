@@ -1,9 +1,9 @@
-"""The process in which what a client sends is decoded, so that no file can take the server down.
+"""The process that decodes a client's file, so that no file can crash the server.
 
-It reads the file from its standard input, and writes to its standard output the length that the
-file says it has (a little-endian float64 in seconds; nan if it says none), then mono samples at
-SAMPLE_RATE. Its argument is the suffix of the file's name, if that is known. What is wrong goes to
-its standard error, in words. It leaves no file behind: its temporary one has no name.
+It reads the file from standard input. To standard output it writes the duration that the file
+declares (a little-endian float64 in seconds; nan if there is none), then mono samples at
+SAMPLE_RATE. Its argument is the suffix of the file's name, or empty. Errors go to standard error,
+for people to read. It leaves no file behind: its temporary file has no name.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from sttlab.errors import DecodeError
 
 SAMPLE = np.dtype("<f4")
 HEADER = struct.Struct("<d")
-MEMORY_BYTES = 1 << 30  # more than decoding takes
-PROCESSOR_S = 1800
+MEMORY_BYTES = 1 << 30  # limit of what decoding allocates; valid files need less
+PROCESSOR_S = 1800  # limit of CPU time
 UNNAMED = "if only its name tells the format, as with raw G.722, send it to /files?name=talk.g722"
 
 
 def main() -> None:
-    """Decode, or say why not and end with status 1."""
+    """Decode standard input, or write what is wrong and exit with status 1."""
     logging.basicConfig(format="%(message)s")
     try:
         with tempfile.TemporaryFile() as file:
@@ -42,7 +42,7 @@ def main() -> None:
     except MemoryError:
         sys.exit("this file takes too much memory to decode")
     except BrokenPipeError:
-        sys.exit(1)  # nobody wants the rest
+        sys.exit(1)  # the server has closed the pipe: it needs no more samples
     except OSError as error:
         sys.exit(f"the server can't keep the file while it decodes it: {error.strerror}")
 
@@ -52,7 +52,7 @@ def _decode(file: BinaryIO, suffix: str, out: BinaryIO) -> None:
         raise DecodeError("this file is empty")
     file.flush()
     named = io.FileIO(file.fileno(), closefd=False)
-    named.name = f"file{suffix}"  # to which FFmpeg looks where the content doesn't tell
+    named.name = f"file{suffix}"  # FFmpeg goes by the name where the content doesn't tell
     named.seek(0)
     try:
         duration_s = said_duration_s(named)

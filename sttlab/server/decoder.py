@@ -18,7 +18,7 @@ from sttlab.server import decode
 
 PIECE_BYTES = 1 << 16
 MOST_LOG_BYTES = 2000
-END_S = 5.0  # for the process to end, once it has written all
+END_S = 5.0  # longest wait for the process to exit once it has written all samples
 BROKEN = "this file broke the decoder"
 
 
@@ -43,11 +43,12 @@ class DecoderProcess:
 
     def __init__(self, file_name: str) -> None:
         self.log = ""
-        suffix = re.search(r"\.\w{1,8}$", file_name, re.ASCII)  # goes into a command line
+        # The suffix goes into a command line, so only plain characters are taken.
+        suffix = re.search(r"\.\w{1,8}$", file_name, re.ASCII)
         self._suffix = suffix.group() if suffix else ""
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `_end`
         self._process: subprocess.Popen[bytes] | None = None
-        self._lock = threading.Lock()  # held to close
+        self._lock = threading.Lock()  # held while the process is ended
         self._closed = False
 
     def launch(self) -> None:
@@ -60,7 +61,7 @@ class DecoderProcess:
         )
 
     def write(self, piece: bytes) -> None:
-        """Pass on a piece of the file. Waits while the decoder is behind."""
+        """Send a piece of the file to the process. Blocks while the pipe is full (backpressure)."""
         assert self._process
         assert self._process.stdin
         with contextlib.suppress(BrokenPipeError):  # the process has ended: `begin` says why
@@ -95,7 +96,7 @@ class DecoderProcess:
         """Do nothing: `launch` and `begin` have opened it."""
 
     def read(self, timeout_s: float) -> Block | None:
-        """Read what comes next; the decoder is too fast for the timeout to matter."""
+        """Read the next samples; the decoder is so fast that the timeout doesn't matter."""
         assert self._process
         assert self._process.stdout
         if self._closed:
@@ -113,7 +114,7 @@ class DecoderProcess:
         self._end(0)
 
     def _end(self, patience_s: float) -> int:
-        """End the process, after some time to end by itself; give its status, or 0 if closed."""
+        """Wait for the process to exit, then kill it; return its status, or 0 if it was closed."""
         with self._lock:
             if self._closed:
                 return 0

@@ -17,17 +17,17 @@ CHOICES = ("model", "language")
 
 
 class SharedEngine:
-    """Belongs to the event loop's thread.
+    """Changes the shared engine's model and language. Belongs to the event loop's thread.
 
     Parameters
     ----------
     worker : AsrWorker
-        Shared by the sessions.
+        The engine's thread, which the sessions share.
 
     Attributes
     ----------
     busy : str or None
-        What the engine does now that takes a moment, such as loading a model.
+        What the engine is doing that takes a moment, such as loading a model.
     """
 
     def __init__(self, worker: AsrWorker) -> None:
@@ -51,7 +51,7 @@ class SharedEngine:
         async with self._lock:
             if self.config is None:
                 raise ConfigError(
-                    f"{self.worker.engine_name} was made by hand: its model and language stay"
+                    f"{self.worker.engine_name} was made by hand: its model and language are fixed"
                 )
             config = replace(self.config, **changes)
             if config == self.config:
@@ -65,7 +65,7 @@ class SharedEngine:
                 self.busy = None
 
     async def _check_installed(self, model: str) -> None:
-        """Raise ConfigError if not: no client may name a path or start a download."""
+        """Raise ConfigError if the model is not installed: clients may not name paths."""
         installed = sorted({found.name for found in await asyncio.to_thread(list_models)})
         if model not in installed:
             raise ConfigError(f"there is no model {model!r}; there are {', '.join(installed)}")

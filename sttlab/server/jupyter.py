@@ -1,4 +1,4 @@
-"""The way to a server through the Jupyter whose kernel started it, maybe on another machine."""
+"""Links to a server through the Jupyter server whose kernel started it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from sttlab.server.gate import is_loopback
 
-ANSWER_S = 3.0  # for a server on the same machine
+ANSWER_S = 3.0  # longest wait for the Jupyter server, which runs on the same machine
 
 
 @dataclass(frozen=True)
@@ -26,30 +26,30 @@ class Proxy:
     Attributes
     ----------
     path : str
-        Where it serves the ports of this machine, such as ``/user/anna/proxy/``, on whatever name
-        the browser knows Jupyter by.
+        Path under which it serves the ports of this machine, such as ``/user/anna/proxy/``. The
+        host is whatever name the browser has for Jupyter.
     token : str
-        Which what comes that way must bring: for `Gate`, a name that it doesn't know might be an
-        attacker's.
+        Token that `Gate` asks of requests through the proxy, since they come under a host name
+        that it doesn't know.
     """
 
     path: str
     token: str
 
     def link(self, port: int) -> str:
-        """Give the address of the page, without Jupyter's name."""
+        """Return the address of the page, relative to Jupyter's host."""
         return f"{self.path}{port}/?token={self.token}"
 
 
 def find_proxy(token: str | None = None) -> Proxy | None:
     """Find the proxy of the Jupyter server that runs this process.
 
-    Asks it: blocks for `ANSWER_S` at worst.
+    Sends it a request, so blocks for `ANSWER_S` at most.
 
     Parameters
     ----------
     token : str, optional
-        To go on with, so that pages that are open come back; without one, a new one is made.
+        Token to keep, so that open pages reconnect; without it, a new one is made.
 
     Returns
     -------
@@ -70,12 +70,12 @@ def find_proxy(token: str | None = None) -> Proxy | None:
 
 
 def _find_server() -> dict[str, Any] | None:
-    """Read what the Jupyter server that started this kernel has written down about itself."""
+    """Read the runtime file of the Jupyter server that started this kernel."""
     try:
         from jupyter_core.paths import jupyter_runtime_dir
     except ImportError:
         return None
-    # The variable is the one to trust where a kernel is wrapped; on Windows it is no process id.
+    # The variable is right even if a kernel is wrapped. On Windows it is not a process id.
     for process_id in (os.environ.get("JPY_PARENT_PID"), os.getppid()):
         path = Path(jupyter_runtime_dir(), f"jpserver-{process_id}.json")
         try:
@@ -88,7 +88,8 @@ def _find_server() -> dict[str, Any] | None:
 
 def _ask(server: dict[str, Any], url: SplitResult, path: str) -> int:
     if url.scheme == "https":
-        unchecked = ssl.create_default_context()  # its certificate is for the name outside
+        # The certificate is for the server's public name, not for the address asked here.
+        unchecked = ssl.create_default_context()
         unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
         asked: HTTPConnection = HTTPSConnection(url.netloc, timeout=ANSWER_S, context=unchecked)
     else:
@@ -102,7 +103,7 @@ def _ask(server: dict[str, Any], url: SplitResult, path: str) -> int:
 
 
 def links_html(link: str, proxy: Proxy | None) -> str:
-    """Write down how to reach the page, from another machine than the kernel's too."""
+    """Write the links to the page as HTML, with how to reach it from another machine."""
     direct, address = _link(link, link), urlsplit(link)
     port = address.port or 0
     if proxy:

@@ -1,4 +1,4 @@
-"""Memory that is free, and that the system hasn't got back."""
+"""Returns free memory to the system, which glibc would keep."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ _trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linu
 
 
 def give_back() -> None:
-    """Give memory that nothing uses back to the system; takes some milliseconds.
+    """Return unused memory to the system; takes some milliseconds.
 
-    glibc keeps what is freed below something still in use, in up to eight arenas a core: of sound,
-    which many threads allocate, some ten megabytes an hour. Elsewhere nothing happens.
+    glibc keeps freed memory that lies below a block still in use, in up to eight arenas a core. As
+    many threads allocate audio, that grows by some ten megabytes an hour. Without glibc, this does
+    nothing.
     """
     if _trim:
         _trim(0)
 
 
 async def keep_giving_back() -> None:
-    """Do so now and then, until cancelled."""
+    """Return memory every `EVERY_S` seconds, until cancelled."""
     while True:
         await asyncio.sleep(EVERY_S)
         await asyncio.to_thread(give_back)

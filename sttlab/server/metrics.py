@@ -1,4 +1,4 @@
-"""Figures of a running server, for Prometheus."""
+"""Metrics of a running server, in the format of Prometheus."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STAGES = ("pause", "capture", "queue", "decode", "delay")
 
 
 class Metrics:
-    """Counts what sessions say, from any thread; what else there is, is looked up when asked."""
+    """Counts the events of sessions; gauges are read on each scrape. Any thread may call it."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -61,18 +61,18 @@ class Metrics:
             self._stages.labels(stage)
         self._refused = Counter(
             "sttlab_clients_let_go",
-            "Clients that were refused or let go, by close code",
+            "Clients that were refused or disconnected, by close code",
             ["code"],
             registry=self._registry,
         )
 
     def add_gauges(self, **gauges: tuple[str, Callable[[], float]]) -> None:
-        """Add figures, by name: what they are, and how they are looked up when asked for."""
-        for name, (doc, look_up) in gauges.items():
-            Gauge(f"sttlab_{name}", doc, registry=self._registry).set_function(look_up)
+        """Add gauges by name: a description, and a function that returns the value on a scrape."""
+        for name, (doc, read) in gauges.items():
+            Gauge(f"sttlab_{name}", doc, registry=self._registry).set_function(read)
 
     def count(self, event: Event) -> None:
-        """Take in what a session says."""
+        """Count an event of a session."""
         outcome = COUNTED.get(type(event))
         if outcome:
             self._utterances.labels(outcome).inc()
@@ -84,9 +84,9 @@ class Metrics:
                 self._stages.labels(stage).observe(max(0.0, getattr(event, f"{stage}_s")))
 
     def count_parting(self, code: int) -> None:
-        """Take in that a client was refused or let go."""
+        """Count a client that was refused or disconnected."""
         self._refused.labels(str(code)).inc()
 
     def text(self) -> bytes:
-        """Write all of it in Prometheus' format."""
+        """Write all metrics in the format of Prometheus."""
         return generate_latest(self._registry)

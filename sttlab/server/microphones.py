@@ -13,10 +13,11 @@ from sttlab.server.client_audio import ClientAudio
 from sttlab.server.connection import POLICY_VIOLATION, TRY_AGAIN_LATER, refuse
 from sttlab.server.hub import Hub
 
-MAX_MICROPHONES = min(16, 4 * (os.cpu_count() or 1))  # what tiny.en keeps up with on two cores
-LATE_S = 5.0  # that a text may be late: beyond that, one more speaker would delay all others
-IDLE_S = 60.0  # without audio
-ENDED_S = 0.05  # between checks whether all is transcribed
+# Most clients with their own audio: four for each core, with which tiny.en keeps up on two cores.
+MAX_MICROPHONES = min(16, 4 * (os.cpu_count() or 1))
+LATE_S = 5.0  # longest delay of a transcript with which a further client is admitted
+IDLE_S = 60.0  # longest time without audio, after which a client is disconnected
+ENDED_S = 0.05  # interval of checks whether all is transcribed
 
 
 class Microphones:
@@ -25,13 +26,13 @@ class Microphones:
     Parameters
     ----------
     shared : Hub
-        Of the session that clients without audio of their own hear. A new client begins with its
-        settings, and its engine is everyone's.
+        The hub of the shared session. A new client's session begins with the settings of that
+        session, and all sessions use its engine.
 
     Attributes
     ----------
     open : set of Hub
-        One for each client.
+        One hub for each client.
     """
 
     def __init__(self, shared: Hub) -> None:
@@ -39,7 +40,7 @@ class Microphones:
         self.open: set[Hub] = set()
 
     async def serve(self, socket: WebSocket, wants_all: bool, rate: int) -> None:
-        """Serve one client until it leaves, or has ended its audio and got all its text.
+        """Serve one client until it disconnects, or has ended its audio and received all its text.
 
         Parameters
         ----------
@@ -48,10 +49,10 @@ class Microphones:
         wants_all : bool
             Whether the client asked for all events, and not for transcripts alone.
         rate : int, Hz
-            Of the 16-bit samples that it sends.
+            Sample rate of the 16-bit samples that the client sends.
         """
         try:
-            source = PushSource(rate, name="a client's own sound")
+            source = PushSource(rate, name="a client's own audio")
         except SourceError as error:
             await refuse(socket, POLICY_VIOLATION, str(error))
             return
@@ -73,19 +74,19 @@ class Microphones:
             await hub.serve(socket, wants_all)
         finally:
             watch.cancel()
-            hub.session.abandon()  # nobody is left to hear the rest
+            hub.session.abandon()  # no client is left to receive the rest
             self.open.discard(hub)
             await hub.close()
 
     def _full(self) -> str | None:
-        """Say why no further microphone can be served, if so."""
+        """Say why no further microphone can be served; None if one can."""
         if len(self.open) >= MAX_MICROPHONES:
-            return f"{MAX_MICROPHONES} microphones of browsers are heard already"
-        # The shared session does not count: a file that it reads at full speed always waits, and
-        # delays a microphone by no more than one turn.
+            return f"{MAX_MICROPHONES} microphones of browsers are connected already"
+        # The shared session does not count: a file that it reads at full speed is always late, but
+        # delays a microphone by one utterance at most.
         late_s = max((hub.session.late_s for hub in self.open), default=0.0)
         if late_s > LATE_S:
-            return f"the engine is {late_s:.0f} s late for the microphones that it hears already"
+            return f"the engine is {late_s:.0f} s late with the microphones that it already serves"
         return None
 
     async def close(self) -> None:
@@ -94,13 +95,13 @@ class Microphones:
 
 
 async def _watch(hub: Hub, audio: ClientAudio) -> None:
-    """Dismiss a client that sends nothing; disconnect one that has ended and got all its text."""
+    """Disconnect a client that sends nothing, or that has ended and received all its text."""
     if await audio.wait_for_end(IDLE_S):
         while not hub.session.wait(0):  # noqa: ASYNC110 - threads set it, not this loop
             await asyncio.sleep(ENDED_S)
-        await asyncio.sleep(0)  # for events that are on their way from the threads
+        await asyncio.sleep(0)  # lets the loop deliver events that threads have just scheduled
         for connection in hub.feed.connections:
             connection.finish()
     else:
         for connection in hub.feed.connections:
-            connection.dismiss(POLICY_VIOLATION, f"no sound came for {IDLE_S:.0f} s")
+            connection.dismiss(POLICY_VIOLATION, f"no audio came for {IDLE_S:.0f} s")

@@ -1,8 +1,8 @@
-"""What goes over `/ws`, to text and from it. No I/O.
+"""The messages of `/ws`: encoding and decoding, without I/O.
 
-A plain client gets ``{"event": "transcript", "text": "..."}`` and nothing else. One that asks, by
-``/ws?events=all``, gets a `Hello`, then every event with all that it holds, and may send `Set`,
-`Use` and `End`. docs/protocol.md has it in tables.
+A plain client receives ``{"event": "transcript", "text": "..."}`` and nothing else. A client of
+``/ws?events=all`` receives a `Hello`, then every event with all of its fields, and may send `Set`,
+`Use` and `End`. docs/protocol.md has the tables.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from sttlab.vad.base import Scale
 
 VERSION = 1
 MAX_FILE_BYTES = 1 << 30
-ABOUT = ("label", "doc", "unit", "min", "max", "unless")  # of a field's metadata
-LONGEST_MESSAGE = 400  # characters of a refusal, which may quote what was sent
+ABOUT = ("label", "doc", "unit", "min", "max", "unless")  # keys of a field's metadata
+LONGEST_MESSAGE = 400  # most characters of a refusal, which may quote what was sent
 
 
 @dataclass(frozen=True, kw_only=True)
 class Using:
-    """What `Use` sets: null where it isn't known, or is left to the system or the model."""
+    """What `Use` sets; null where it is unknown, or the system or the model chooses."""
 
     device: int | str | None
     model: str | None
@@ -47,11 +47,11 @@ class Using:
 
 @dataclass(frozen=True, kw_only=True)
 class State(Event):
-    """How things stand; sent when any of it but ``time_s`` has changed."""
+    """The state of the session; sent when any field but ``time_s`` has changed."""
 
     kind: ClassVar[str] = "state"
     stream: str | None = field(metadata={"doc": "new for each start of capture; null before"})
-    time_s: float = field(metadata={"doc": "where the stream stands"})
+    time_s: float = field(metadata={"doc": "length of the stream so far"})
     capturing: bool
     source: str
     model: str
@@ -65,7 +65,7 @@ class State(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What a field of the settings is and may hold, for sliders."""
+    """What a slider needs to know of a setting: its default, label, unit and bounds."""
 
     default: float | str | None
     label: str = ""
@@ -83,7 +83,7 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True)
 class Detector:
-    """What a detector is, for people, and what the scores of `level` events are with it."""
+    """What a client shows of a detector, and the scale of its scores in `level` events."""
 
     label: str
     doc: str
@@ -126,15 +126,15 @@ class UtteranceEnded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class FileOpened(Event):
-    """The file has come whole, and is valid audio."""
+    """The whole file has arrived, and is valid audio."""
 
     kind: ClassVar[str] = "opened"
-    duration_s: float | None = field(metadata={"doc": "as the file says, which may err"})
+    duration_s: float | None = field(metadata={"doc": "as the file declares, maybe wrongly"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileProgress(Event):
-    """How far it is."""
+    """How much of the file is transcribed."""
 
     kind: ClassVar[str] = "progress"
     done_s: float
@@ -151,16 +151,16 @@ class FileDone(Event):
 
 @dataclass(frozen=True)
 class Set:
-    """Change settings: any fields of the config. They come back to all as config_changed."""
+    """Change any fields of the config. The change is broadcast as config_changed."""
 
     changes: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Use:
-    """Change device, model, language or partials, which comes back to all as state.
+    """Change device, model, language or partials. The change is broadcast as state.
 
-    With nothing in it: try again to start capture.
+    Without a field, it retries to start capture.
     """
 
     changes: Mapping[str, Any]
@@ -201,14 +201,14 @@ FILE_SENT: tuple[type[Event], ...] = (
 
 
 def plain(event: Event) -> str | None:
-    """Encode an event for a plain client; None if it isn't told."""
+    """Encode an event for a plain client; None if such a client doesn't receive it."""
     if isinstance(event, Transcript):
         return _json({"event": "transcript", "text": event.text})
     return None
 
 
 def full(event: Event) -> str:
-    """Encode an event for a client that asked for all."""
+    """Encode an event for a client of ``/ws?events=all``."""
     if isinstance(event, Utterance):
         event = UtteranceEnded(
             utterance_id=event.utterance_id,
@@ -233,11 +233,11 @@ def decode(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise ConfigError("this is no JSON") from None
+        raise ConfigError("this is not valid JSON") from None
 
 
 def request_name(message: object) -> str | None:
-    """Name the request that a decoded message is; None if it is not a valid request."""
+    """Return the kind of request of a decoded message; None if it is not a valid request."""
     if isinstance(message, dict) and len(message) == 1:
         (name,) = message
         return name if name in ("set", "use", "end") else None
@@ -274,14 +274,14 @@ def parse(message: Any) -> Request:
 
 
 def change(config: VadConfig, changes: Mapping[str, Any]) -> VadConfig:
-    """Apply a `Set`. Raises ConfigError if a name is unknown or a value refused."""
-    from_dict(VadConfig, changes)  # whose message names only what was sent
+    """Apply a `Set`. Raises ConfigError if a name is unknown or a value is not valid."""
+    from_dict(VadConfig, changes)  # checked alone, so that an error names only what was sent
     changed: VadConfig = from_dict(VadConfig, {**asdict(config), **changes})
     return changed
 
 
 def settings() -> dict[str, Setting]:
-    """What each field of VadConfig is and may hold."""
+    """Describe each field of VadConfig, by its name."""
     found = {}
     for f in fields(VadConfig):
         about = {key: f.metadata[key] for key in ABOUT if key in f.metadata}
@@ -296,7 +296,7 @@ def settings() -> dict[str, Setting]:
 
 
 def detectors() -> dict[str, Detector]:
-    """What each detector is, by its name."""
+    """Describe each detector, by its name."""
     return {
         name: Detector(
             label=d.label, doc=d.doc, frame_s=d.frame_samples / SAMPLE_RATE, scale=d.scale
@@ -307,4 +307,4 @@ def detectors() -> dict[str, Detector]:
 
 def _json(message: dict[str, Any]) -> str:
     text = json.dumps(message, ensure_ascii=False, allow_nan=False)
-    return text.encode(errors="replace").decode()  # a file's name may hold what is no text
+    return text.encode(errors="replace").decode()  # a file's name may hold lone surrogates

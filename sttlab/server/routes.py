@@ -1,4 +1,4 @@
-"""What is answered at which path; the state is in `app.state`."""
+"""The routes of the server; `app.state` holds the objects that serve them."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ async def ws(
     source: Literal["", "client"] = "",
     rate: int = SAMPLE_RATE,
 ) -> None:
-    """Send transcripts; with ``events=all``, all that docs/protocol.md has.
+    """Send transcripts; with ``events=all``, every event of docs/protocol.md.
 
-    With ``source=client``, they are of the sound that the client sends.
+    With ``source=client``, the client sends the audio.
     """
     state = socket.app.state
     if source == "client":
@@ -52,7 +52,7 @@ async def ws(
 
 
 async def refuse_query(socket: WebSocket, error: Exception) -> None:
-    """Say what is wrong with a query of `/ws`, where FastAPI would say 403 and nothing else."""
+    """Refuse a query of `/ws` with the reason; FastAPI by itself answers a bare 403."""
     assert isinstance(error, WebSocketRequestValidationError)
     wrong = error.errors()[0]
     await refuse(socket, POLICY_VIOLATION, f"{wrong['loc'][-1]}: {wrong['msg']}")
@@ -60,7 +60,7 @@ async def refuse_query(socket: WebSocket, error: Exception) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """How the server is."""
+    """Whether the server works, and what it serves."""
 
     status: Literal["ready", "degraded"]
     why: str | None
@@ -73,7 +73,7 @@ class Health:
 
 @router.get("/health")
 async def health(request: Request) -> Health:
-    """Say whether the server is well, and if not, why."""
+    """Say whether the server is ready, or why it is degraded."""
     state = request.app.state
     hub = state.hub
     why = hub.ailment()
@@ -90,7 +90,7 @@ async def health(request: Request) -> Health:
 
 @router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
-    """Give figures for Prometheus."""
+    """Return metrics in the format of Prometheus."""
     return Response(request.app.state.metrics.text(), media_type=CONTENT_TYPE)
 
 
@@ -108,7 +108,7 @@ async def models() -> Models:
 
 @router.get("/protocol.json")
 async def protocol() -> dict[str, Any]:
-    """Give the JSON schema of what goes over `/ws`."""
+    """Return the JSON schema of the messages of `/ws`."""
     return schema()
 
 
@@ -117,12 +117,12 @@ async def protocol() -> dict[str, Any]:
     response_class=StreamingResponse,
     responses={
         200: {
-            "description": "Lines of JSON, as docs/protocol.md has them, sent as they are made.",
+            "description": "Lines of JSON as in docs/protocol.md, sent as soon as they are made.",
             "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
         },
-        408: {"description": "Nothing more of the file came.", **DETAIL},
+        408: {"description": "The rest of the file did not arrive in time.", **DETAIL},
         413: {"description": "The file is too large.", **DETAIL},
-        415: {"description": "The body is a form.", **DETAIL},
+        415: {"description": "The body is a form and not a file.", **DETAIL},
         422: {"description": "The file is not audio that can be decoded.", **DETAIL},
         503: {"description": "Too many files at once, or no model.", **DETAIL},
     },
@@ -136,9 +136,9 @@ async def protocol() -> dict[str, Any]:
     },
 )
 async def files(request: Request, name: str = "") -> StreamingResponse:
-    """Transcribe a recording, in nearly any format, that comes as the body of the request.
+    """Transcribe the recording in the request's body, in nearly any format.
 
-    A few formats, such as raw G.722, are told by nothing but the end of the file's name.
+    For a few formats, such as raw G.722, only the suffix of `name` tells the format.
     """
     answer: StreamingResponse = await request.app.state.files.transcribe(request, name)
     return answer

@@ -28,7 +28,7 @@ FRAMES_PER_S, FRAMES_AT_ONCE = 1000, 4000  # rate limit on a client's pings and 
 LAST_PORT = 65535
 MAX_CONNECTIONS = 500  # of any kind; more are answered with 503
 # Hosts that mean all of this machine's addresses; each with a remote address of its family.
-EVERYWHERE = {"0.0.0.0": "192.0.2.1", "": "192.0.2.1", "::": "2001:db8::1"}
+EVERYWHERE = {"0.0.0.0": "192.0.2.1", "": "192.0.2.1", "::": "2001:db8::1"}  # RFC 5737, RFC 3849
 
 
 class Server(uvicorn.Server):
@@ -190,7 +190,7 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
 
 
 def _as_url(host: str) -> str:
-    """Give the host of a URL that can be opened, from other machines too if they can reach it."""
+    """Return the host of a URL that works on this machine and on those that can reach it."""
     elsewhere = EVERYWHERE.get(host)
     if elsewhere:
         host = _outward(elsewhere)
@@ -198,7 +198,7 @@ def _as_url(host: str) -> str:
 
 
 def _outward(address: str) -> str:
-    """Give this machine's own address on the route to another, to which nothing is sent."""
+    """Return this machine's own address on the route to another. Sends nothing."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:

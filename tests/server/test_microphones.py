@@ -1,4 +1,4 @@
-"""Clients that bring their own sound: real recordings, real Whisper, each on its own."""
+"""Clients that send their own audio: real recordings, real Whisper, one session each."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_while_the_engine_is_late_for_one_no_speaker_more_is_heard(
             receive(first, "utterance")
             with client(server, ALL) as second:
                 code, why = closed_with(second)
-                assert (code, "s late for the microphones" in why) == (1013, True)
+                assert (code, "s late with the microphones" in why) == (1013, True)
             engine.go.set()
             receive(first, "transcript")
             wait_until(heard)
@@ -190,7 +190,7 @@ def test_who_sends_nothing_holds_no_place(
 ) -> None:
     monkeypatch.setattr(microphones, "IDLE_S", 0.2)
     with client(server, OWN) as own:
-        assert closed_with(own) == (1008, "no sound came for 0 s")
+        assert closed_with(own) == (1008, "no audio came for 0 s")
     wait_until_not(sessions)
 
 

@@ -112,8 +112,8 @@ def understand(text: str) -> Request:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "no JSON"),
-        ("[" * 50_000, "no JSON"),
+        ("", "not valid JSON"),
+        ("[" * 50_000, "not valid JSON"),
         ("null", "send one of"),
         ('{"set": {}, "use": {}}', "send one of"),
         ('{"transcript": "?"}', "send one of"),
