@@ -72,7 +72,8 @@ function onMessage(message) {
       meter.setDetector(message.config.detector);
       break;
     case "refused":
-      settings.refused(message.message);
+      settings.refused(message.message, message.request);
+      if (byId("settings").hidden) toast.say(message.message);
       break;
     case "level":
       meter.add(message);
@@ -303,9 +304,11 @@ function onPreference(name) {
 function openSettings(open) {
   byId("settings").hidden = !open;
   byId("open-settings").setAttribute("aria-expanded", String(open));
-  if (!open) return byId("open-settings").focus();
-  settings.load();
-  byId("close-settings").focus();
+  // The header sticks while the page scrolls: without `preventScroll`, a browser scrolls to the place
+  // that a sticky element would have without sticking, and the reader loses theirs.
+  const next = byId(open ? "close-settings" : "open-settings");
+  next.focus({ preventScroll: true });
+  if (open) settings.load();
 }
 
 byId("open-settings").addEventListener("click", () => openSettings(byId("settings").hidden));

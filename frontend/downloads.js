@@ -17,6 +17,21 @@ export async function copyText(text) {
   }
 }
 
+/**
+ * Have the browser save a text as a file.
+ *
+ * @param {string} name
+ * @param {string} text
+ * @param {string} type
+ */
+export function download(name, text, type) {
+  const link = document.createElement("a");
+  link.download = name;
+  link.href = URL.createObjectURL(new Blob([text], { type: `${type};charset=utf-8` }));
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
 /** @param {string} text */
 function copyBySelection(text) {
   const area = document.createElement("textarea");
@@ -51,19 +66,14 @@ export function createDownloads(shown, onCopy) {
   }
 
   /** @param {string} format */
-  function download(format) {
+  function downloadAs(format) {
     const { recording } = shown();
-    const blob = new Blob([contents(format)], { type: `${FORMATS[format].type};charset=utf-8` });
-    const link = document.createElement("a");
     const name = recording ? recording.name.replace(/\.\w+$/, "") : `transcript-${nowInName()}`;
-    link.download = `${name}.${format}`;
-    link.href = URL.createObjectURL(blob);
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    download(`${name}.${format}`, contents(format), FORMATS[format].type);
   }
 
   byId("copy").addEventListener("click", () => onCopy(contents("txt")));
-  createMenu(byId("download"), byId("formats"), download);
+  createMenu(byId("download"), byId("formats"), downloadAs);
 }
 
 function nowInName() {

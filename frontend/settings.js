@@ -1,6 +1,9 @@
 // The drawer of settings: the server's, which all pages and the notebook share, and this page's.
 
+import { download } from "./downloads.js";
+import { setText } from "./dom.js";
 import { listMicrophones } from "./microphone.js";
+import { toToml } from "./toml.js";
 
 /**
  * @typedef {Record<string, any>} Message
@@ -29,6 +32,9 @@ const SETTLED_MS = 500;
 /** Settings at the top of the drawer; the others follow in the server's order. */
 const FIRST = ["threshold_dbfs", "margin_db", "probability", "silence_timeout_s"];
 
+const EVERYONE = "For everyone on this server: other pages, and the notebook.";
+const PAGE_ALONE = "For the microphone of this page alone, while it is on.";
+
 /** @type {Record<string, string>} Steps of a slider by the unit of its setting. */
 const STEPS = { dB: "0.5", dBFS: "0.5", s: "0.05" };
 
@@ -43,6 +49,7 @@ const STEPS = { dB: "0.5", dBFS: "0.5", s: "0.05" };
  */
 export function createSettings(root, send, threshold, mine) {
   const $ = (/** @type {string} */ selector) => /** @type {any} */ (root.querySelector(selector));
+  const told = $("#refused");
   /** @type {Map<string, Slider>} */
   const sliders = new Map();
   /** @type {Values} */
@@ -58,11 +65,16 @@ export function createSettings(root, send, threshold, mine) {
   let sending = 0; // a timer
   let showing = 0; // a timer
   let touchedAt = 0;
+  /** @type {Record<string, string[]>} */
+  const asked = { set: [], use: [] }; // names in the last request
+  /** @type {?{request: ?string, name: ?string}} */
+  let refusal = null; // that is shown, and the name of its field
 
   // -- from the server ----------------------------------------------------------------------------
 
   /** @param {Message} hello */
   function begin(hello) {
+    cure(); // the refusal was of a connection that has ended
     known = hello.settings;
     sliders.clear();
     const names = Object.keys(known).filter((name) => known[name].min !== null);
@@ -79,7 +91,11 @@ export function createSettings(root, send, threshold, mine) {
 
   /** @param {Message} message */
   function state(message) {
-    using = message.using;
+    const { language, model, device } = using;
+    const changed = message.using;
+    const isNew = changed.language !== language || changed.model !== model || changed.device !== device;
+    if (refusal?.request === "use" && isNew) cure();
+    using = changed;
     source = message.source;
     mayChoose = message.may_use.includes("device");
     for (const name of ["model", "language", "partials"]) {
@@ -92,6 +108,9 @@ export function createSettings(root, send, threshold, mine) {
 
   /** @param {Values} now */
   function setConfig(now) {
+    const { name, request } = refusal ?? {};
+    const differs = (/** @type {string} */ one) => now[one] !== config[one];
+    if (request === "set" && (name ? [name] : Object.keys(now)).some(differs)) cure();
     config = now;
     const wait = touchedAt + SETTLED_MS - Date.now();
     clearTimeout(showing);
@@ -121,21 +140,50 @@ export function createSettings(root, send, threshold, mine) {
     return detectors.includes(config.detector) && (unless === null || config[unless] === null);
   }
 
-  /** @param {string} message */
-  function refused(message) {
+  /**
+   * Show a refusal beside the field that it is about.
+   *
+   * @param {string} message
+   * @param {?string} request "set" or "use"
+   * @param {string[]} names that it may be about
+   */
+  function refused(message, request, names = asked[request ?? ""] ?? []) {
     touchedAt = 0;
     changes = {};
-    $("#refused").textContent = message;
-    $("#refused").hidden = false;
     show();
     showChoices();
+    const name = refusedName(message, names);
+    const control = name ? $(`#${name}`) : null;
+    const field = control?.closest(".field:not([hidden])");
+    cure();
+    refusal = { request, name: field ? name : null };
+    told.textContent = message;
+    told.hidden = false;
+    if (!field) return;
+    field.after(told);
+    control.setAttribute("aria-invalid", "true");
+    control.setAttribute("aria-errormessage", told.id);
+    const folded = field.closest("details");
+    if (folded) folded.open = true;
+    field.scrollIntoView({ block: "nearest" });
+  }
+
+  /** The refusal holds no longer. */
+  function cure() {
+    refusal = null;
+    told.hidden = true;
+    $("#close-settings").after(told);
+    for (const control of root.querySelectorAll("[aria-invalid]")) {
+      control.removeAttribute("aria-invalid");
+      control.removeAttribute("aria-errormessage");
+    }
   }
 
   // -- to the server ------------------------------------------------------------------------------
 
   /** @param {string} name @param {any} value */
   function change(name, value) {
-    $("#refused").hidden = true;
+    if (refusal?.name === name || !refusal?.name) cure();
     touchedAt = Date.now();
     changes[name] = value;
     sending ||= setTimeout(flush, SEND_EVERY_MS);
@@ -143,19 +191,22 @@ export function createSettings(root, send, threshold, mine) {
 
   function flush() {
     sending = 0;
-    const asked = changes;
+    const set = changes;
     changes = {};
-    if (Object.keys(asked).length) ask({ set: asked });
+    asked.set = Object.keys(set);
+    if (asked.set.length) ask({ set });
   }
 
   /** @param {object} request */
   function ask(request) {
-    if (!send(request)) refused("There is no connection to the server now: nothing was changed.");
+    const [kind] = Object.keys(request);
+    if (!send(request)) refused("There is no connection to the server now: nothing was changed.", kind);
   }
 
   /** @param {string} name @param {any} value */
   function use(name, value) {
-    $("#refused").hidden = true;
+    cure();
+    asked.use = [name];
     ask({ use: { [name]: value } });
   }
 
@@ -192,6 +243,7 @@ export function createSettings(root, send, threshold, mine) {
 
   function showMicrophones() {
     const own = mine.chosen();
+    setText($("#scope-speech"), own === null ? EVERYONE : PAGE_ALONE);
     const named = new Map(devices.map(({ index, name }) => [String(index), name]));
     /** @type {Choice[]} */
     let ofServer = [["server:", own === null ? source : "Back to the server's"]];
@@ -205,7 +257,7 @@ export function createSettings(root, send, threshold, mine) {
     const ofBrowser = here.map(({ deviceId, label }) => [`browser:${deviceId}`, label]);
     if (!ofBrowser.length) ofBrowser.push([`browser:${own ?? ""}`, "My microphone"]);
     $("#device").replaceChildren(
-      group("Of the server", ofServer),
+      group("Of the server, for everyone", ofServer),
       group("Of this browser, for this page alone", ofBrowser),
     );
     const onServer = mayChoose ? (using.device ?? "") : "";
@@ -252,7 +304,28 @@ export function createSettings(root, send, threshold, mine) {
     flush();
   });
 
+  $("#save-config").addEventListener("click", async () => {
+    cure();
+    const { vad, transcribe } = await read("config");
+    // This page's microphone has settings of its own.
+    const tables = vad && { vad: { ...vad, ...config }, transcribe };
+    if (tables) download("sttlab.toml", toToml(tables), "application/toml");
+    else refused("There is no connection to the server now: nothing was saved.", null, ["save-config"]);
+  });
+
   return { begin, state, setConfig, refused, load, showMicrophones };
+}
+
+/**
+ * The name of the setting that a refusal is about: the message begins with it, or only one was asked.
+ *
+ * @param {string} message
+ * @param {string[]} asked
+ */
+export function refusedName(message, asked) {
+  const [first] = message.match(/^\w+/) ?? [""];
+  if (asked.includes(first)) return first;
+  return asked.length === 1 ? asked[0] : null;
 }
 
 /**

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response, WebSocket
@@ -11,6 +11,7 @@ from fastapi.exceptions import WebSocketRequestValidationError
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from sttlab.audio import SAMPLE_RATE
+from sttlab.config import TranscribeConfig, VadConfig
 from sttlab.server.choices import Devices, Models, find_devices, find_models
 from sttlab.server.connection import POLICY_VIOLATION, refuse
 from sttlab.server.contract import schema
@@ -71,6 +72,16 @@ class Health:
     microphones: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class InForce:
+    """What a server was started with, or clients have changed since."""
+
+    vad: VadConfig
+    transcribe: TranscribeConfig | None = field(
+        metadata={"description": "null if the engine was made by hand"}
+    )
+
+
 @router.get("/health")
 async def health(request: Request) -> Health:
     """Say whether the server is ready, or why it is degraded."""
@@ -104,6 +115,13 @@ async def devices() -> Devices:
 async def models() -> Models:
     """List the models and the languages that a client may choose from."""
     return await asyncio.to_thread(find_models)
+
+
+@router.get("/config")
+async def config(request: Request) -> InForce:
+    """Give the settings in force, as a settings file has them."""
+    session = request.app.state.session
+    return InForce(vad=session.config, transcribe=session.worker.engine_config)
 
 
 @router.get("/protocol.json")

@@ -133,9 +133,9 @@ class Stage:
         self.hello |= changes
         self.send(json.dumps({**self.hello, "event": "state"}))
 
-    def refuse(self, message: str) -> None:
+    def refuse(self, message: str, request: str = "set") -> None:
         """Refuse a request of the page."""
-        self.send(json.dumps({"event": "refused", "message": message, "request": "set"}))
+        self.send(json.dumps({"event": "refused", "message": message, "request": request}))
 
     def say(self, event: Event) -> None:
         """Send an event as the server does."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sttlab.config import VadConfig
+from sttlab.config import Config, TranscribeConfig, VadConfig
+from sttlab.engines import make_engine
 from sttlab.events import ConfigChanged, Suppressed
 from sttlab.live.session import Session
 from sttlab.server.launch import ServerHandle, launch_server
 from tests.browser.pages import Opened, Stage, barriers, expect, finals, staged
 from tests.browser.test_page import BROKEN
-from tests.fakes import Counting
+from tests.fakes import Counting, wait_until
 from tests.plugin import registered
 from tests.server.clients import Told, wait_for_capture
 
@@ -82,6 +84,62 @@ def test_change_without_a_connection_is_reverted(opened: Opened) -> None:
     slider(page, "Silence timeout").fill("2")
     expect(settings.get_by_role("alert")).to_contain_text("no connection")
     expect(slider(page, "Silence timeout")).to_have_value("0.6")
+
+
+def test_refusal_stands_at_its_field_until_it_is_cured(
+    silent: ServerHandle, opened: Opened
+) -> None:
+    stage = Stage()
+    page = staged(opened, silent, stage)
+    settings = drawer(page)
+    alert, language = settings.get_by_role("alert"), page.get_by_label("Language")
+    language.select_option("German")
+    stage.wait_heard({"use": {"language": "de"}})
+    stage.refuse("tiny.en knows English alone", "use")
+    expect(language.locator("xpath=../following-sibling::*[1]")).to_have_text(
+        "tiny.en knows English alone"
+    )
+    expect(language).to_have_attribute("aria-invalid", "true")
+    assert barriers(page) == []
+    stage.state(problem=None)
+    expect(alert).to_be_visible()
+    stage.state(using={**stage.hello["using"], "model": "base"})
+    expect(alert).to_be_hidden()
+    expect(language).not_to_have_attribute("aria-invalid", "true")
+
+    page.get_by_text("More", exact=True).click()
+    longest = slider(page, "Longest utterance")
+    longest.fill("4")
+    stage.wait_heard({"set": {"max_utterance_s": 4}})
+    page.get_by_text("More", exact=True).click()
+    stage.refuse("max_utterance_s must be longer", "set")
+    expect(longest.locator("xpath=../following-sibling::*[1]")).to_have_text(
+        "max_utterance_s must be longer"
+    )
+    expect(longest).to_have_value("28")
+    stage.say(ConfigChanged(time_s=1, config=VadConfig(margin_db=20)))
+    expect(slider(page, "Above the noise")).to_have_value("20")
+    expect(alert).to_be_visible()
+    longest.fill("5")
+    expect(alert).to_be_hidden()
+
+
+def test_settings_of_the_page_start_a_server(opened: Opened, tmp_path: Path) -> None:
+    session = Session(Told(), model=make_engine(TranscribeConfig(model="tiny.en", words=True)))
+    with launch_server(session, port=0) as server:
+        page = opened(server.url)
+        settings = drawer(page)
+        expect(settings).to_contain_text("For everyone on this server")
+        slider(page, "Silence timeout").fill("0.9")
+        wait_until(lambda: session.config.silence_timeout_s == 0.9)
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name="Save as a file").click()
+        assert waiting.value.suggested_filename == "sttlab.toml"
+        waiting.value.save_as(tmp_path / "sttlab.toml")
+        page.close()
+    saved = Config.load(tmp_path / "sttlab.toml")
+    assert saved.vad == VadConfig(silence_timeout_s=0.9)
+    assert saved.transcribe == TranscribeConfig(model="tiny.en", words=True)
 
 
 def test_fixed_threshold_starts_at_the_current_threshold(
