@@ -1,37 +1,37 @@
 """Tune voice activity detection on real audio, and watch it drive live speech to text.
 
-Sound
+Audio
     record, load                    a Recording, from the microphone or a file
-    Microphone, list_devices        live sound
-    FileSource, PushSource          a file as if it were live; bytes that arrive from elsewhere
-    RemoteMicrophone                the microphone of whoever looks at the notebook
+    Microphone, list_devices        live audio
+    FileSource, PushSource          a file as if it were live; audio that other threads push
+    RemoteMicrophone                the microphone of the browser that shows the notebook
 
 In a notebook
     VadTuner        sliders over a recording, with its utterances
-    Sweeper         every combination of settings, and a picture to choose from
+    Sweeper         every combination of settings, and a figure to choose from
     Recorder        a button that records
-    Labeler         speech marked by hand on a recording
+    Labeler         speech labelled by hand on a recording
     LiveMonitor     the same sliders over a running session
     plot_trace, plot_utterances, plot_sweep, plot_latency   figures
 
 Live
-    Session         a source, a detector and a model at work
-    AsrWorker       one loaded model that several sessions share
+    Session         a source, a detector and an engine at work
+    AsrWorker       the thread of one engine, which several sessions may share
     launch_server   the page and `/ws`, in the background
 
 Settings
-    VadConfig, TranscribeConfig     what decides about speech, and about text
+    VadConfig, TranscribeConfig     where utterances begin and end; how they become text
     Config          both, as a TOML file
-    calibrate       settings for a room, from what it sounds like
+    calibrate       a threshold for a room, from a recording of it
 
 Files
     segment         utterances, cut exactly as the live path cuts them
     transcribe      a recording to text
     score, load_labels              utterances against labelled truth
-    sweep                           every combination of settings against it
+    sweep                           every combination of settings, scored against labelled truth
 
 Errors
-    SttlabError     root of all that is raised on purpose
+    SttlabError     base class of all errors that are raised on purpose
 """
 
 from __future__ import annotations
@@ -41,10 +41,11 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
-# PyTorch and CTranslate2 each bring an OpenMP on macOS and Windows; without this the second aborts.
+# On macOS and Windows, PyTorch and CTranslate2 each bring an OpenMP runtime. Without this setting
+# the second one aborts the process.
 os.environ.setdefault("KMP_DUPLICATE_LIB_OK", "TRUE")
-# PyTorch's threads wait for each other by spinning, and by default so long that two programs on
-# the same cores take many times as long as one after the other: tests/benchmarks/bench_shared.py.
+# PyTorch's threads wait for each other by spinning. By default they spin so long that two programs
+# on the same cores take many times as long as in turn: tests/benchmarks/bench_shared.py.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
@@ -82,7 +83,7 @@ if TYPE_CHECKING:
     from sttlab.transcription import transcribe as transcribe
     from sttlab.vad.energy import calibrate as calibrate
 
-# Loaded on first use (PEP 562): `import sttlab` stays quick, and needs no extra.
+# Public names load on first use (PEP 562), so that `import sttlab` is quick and needs no extra.
 _HOME = {
     "AsrWorker": "sttlab.live.worker",
     "Config": "sttlab.config",

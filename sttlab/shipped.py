@@ -18,7 +18,7 @@ def shipped(name: str) -> Path:
     Raises
     ------
     SttlabError
-        If it is in neither: a wheel has the page and the demo, but not the notebooks.
+        If it is in neither. A wheel has the page and the demo, but not the notebooks.
     """
     package = Path(__file__).parent
     for folder in (package, package.parent):

@@ -1,5 +1,5 @@
-"""How long after the last word the text stands there, and whether it is right: measured, not said.
+"""Benchmarks of latency and accuracy.
 
-`live` plays a conversation with known ends to the real server, in real time, and to other systems;
-`files` compares engines on whole recordings. `sttlab bench` runs them.
+`live` plays a conversation with known ends of speech, in real time, to the real server and to other
+systems. `files` compares engines on whole recordings. `sttlab bench` runs them.
 """

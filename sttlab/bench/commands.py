@@ -1,4 +1,4 @@
-"""`sttlab bench`: its options, what it plays, and what it prints."""
+"""`sttlab bench`: options, material and output of the benchmarks."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from sttlab.config import Config
 from sttlab.errors import MissingExtra, SourceError, SttlabError
 
 app = typer.Typer(
-    help="""Measure, on this machine and on recordings of yours, against other systems.
+    help="""Measure latency and accuracy on this machine and your recordings, against other systems.
 
     \b
-    sttlab bench live    the wait from the last word to its text, and what is right of it
-    sttlab bench file    whole recordings: speed, words, memory
+    sttlab bench live    live audio: delay from the last word to its text, word errors, CPU, memory
+    sttlab bench file    whole recordings: speed, word errors, memory
     """,
     no_args_is_help=True,
 )
 
-SHORTEST_S, LONGEST_S = 1.0, 20.0  # of an utterance
-LONG_S = (20.0, 600.0)  # of a natural recording
+SHORTEST_S, LONGEST_S = 1.0, 20.0  # bounds of the length of an utterance
+LONG_S = (20.0, 600.0)  # bounds of the length of a natural recording
 
 Recordings = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Folder of recordings, each with its words in a .txt of the same name, or with a "
-        "manifest.jsonl. [default: data/]",
+        help="Folder of recordings, each with its text in a .txt file of the same name, or all in "
+        "a manifest.jsonl. [default: data/]",
         show_default=False,
     ),
 ]
@@ -44,8 +44,8 @@ Settings = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", exists=True, dir_okay=False, help="Settings (TOML)."),
 ]
-Seed = Annotated[int, typer.Option(help="Decides order, pauses and noise.")]
-Threads = Annotated[int, typer.Option(min=1, help="That each system may compute with.")]
+Seed = Annotated[int, typer.Option(help="Seed of the order, the pauses and the noise.")]
+Threads = Annotated[int, typer.Option(min=1, help="Threads with which each system may compute.")]
 Output = Annotated[
     Path, typer.Option(metavar="DIR", file_okay=False, help="Folder for the JSON and the chart.")
 ]
@@ -61,9 +61,9 @@ def live(
         ),
     ] = None,
     recordings: Recordings = None,
-    utterances: Annotated[int, typer.Option(min=1, help="How many are spoken.")] = 15,
+    utterances: Annotated[int, typer.Option(min=1, help="Number of utterances.")] = 15,
     noise_s: Annotated[
-        float, typer.Option(min=0, help="Seconds of noise after them, in which nobody speaks.")
+        float, typer.Option(min=0, help="Seconds of noise after them, without speech.")
     ] = 60.0,
     model: Model = None,
     language: Language = "en",
@@ -72,12 +72,12 @@ def live(
     threads: Threads = 2,
     output: Output = Path("bench-results"),
 ) -> None:
-    """Measure the wait from the last word to its text.
+    """Measure the delay from the last word to its text.
 
-    Utterances with exactly known ends are played in real time to the real server, and a WebSocket
-    client notes when each text arrives. So it takes as long as they last, for each system: about
-    two and a half minutes. `naive` is what a weekend project does: a level, 0.8 s of silence, then
-    openai-whisper.
+    Utterances with exactly known ends are played in real time to the real server. A WebSocket
+    client notes when each text arrives. Each system takes about two and a half minutes, as long as
+    the utterances last. `naive` is what a weekend project does: a level threshold, 0.8 s of
+    silence, then openai-whisper.
     """
     _need("psutil", "jiwer", "matplotlib", "websockets")
     from sttlab.bench import live as bench
@@ -135,10 +135,11 @@ def file(
     threads: Threads = 2,
     output: Output = Path("bench-results"),
 ) -> None:
-    """Measure speed, words and memory on whole recordings.
+    """Measure speed, word errors and memory on whole recordings.
 
-    On one recording of joined sentences, and on the natural recordings of 20 s and more: the first
-    is hard on what carries context or cuts blindly, the others are what people have.
+    These are one recording of joined sentences, and the natural recordings of 20 s and more. The
+    first is hard for engines that carry context over or cut at fixed times; the others are like
+    those that people have.
     """
     _need("psutil", "jiwer", "matplotlib", "faster_whisper", "whisper")
     from sttlab.bench import files, material, report
@@ -182,12 +183,12 @@ def _need(*modules: str) -> None:
 
 
 def folder(given: Path | None) -> Path:
-    """Give the folder of recordings: the one given, or a checkout's.
+    """Return the folder of recordings: the given one, or data/ of a checkout.
 
     Raises
     ------
     SourceError
-        If none is given outside a checkout.
+        If no folder is given and this is not a checkout.
     """
     if given is not None:
         return given
@@ -209,7 +210,7 @@ def _as_json(settings: Config, seed: int, threads: int) -> dict[str, Any]:
 
 @contextmanager
 def bar(label: str) -> Iterator[Callable[[str, float], None]]:
-    """Show a bar on stderr for what reports a name and a part done."""
+    """Show a progress bar on stderr; yield a function that sets its label and its share done."""
     with typer.progressbar(length=1000, label=label, file=sys.stderr) as bar:
 
         def progress(label: str, done: float) -> None:
@@ -222,7 +223,7 @@ def bar(label: str) -> Iterator[Callable[[str, float], None]]:
 def _finish(
     stem: Path, result: dict[str, Any], table: str, chart: Callable[[list[Any]], Any]
 ) -> None:
-    """Print the table; write it, all figures and the chart next to one another."""
+    """Print the table; write it, all figures and the chart into one folder."""
     figures = result.get("systems") or result.get("engines")
     if not figures:
         return
@@ -242,5 +243,5 @@ def write(stem: Path, result: dict[str, Any], table: str) -> None:
 
 
 def tell(message: str) -> None:
-    """Say something on stderr, beside the table on stdout."""
+    """Print a message to stderr; stdout is for the table."""
     typer.echo(f"sttlab: {message}", err=True)

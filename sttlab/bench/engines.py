@@ -1,7 +1,7 @@
-"""Engines that turn whole recordings into text: `python -m sttlab.bench.engines NAME JSON`.
+"""Engines that transcribe whole recordings: `python -m sttlab.bench.engines NAME JSON`.
 
-Lines of JSON go out: ``{"ready": true}``, then for each recording its text, and the wall and CPU
-seconds that it took.
+They print lines of JSON: ``{"ready": true}``, then for each recording its text, and the wall time
+and CPU time in seconds.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from sttlab.config import Config, TranscribeConfig, VadConfig, from_dict
 
 Transcribe = Callable[[Samples], str]
 
-UNCUT = "sttlab, uncut"  # its engine on the whole of a recording: for utterances, not for files
+UNCUT = "sttlab, uncut"  # sttlab's engine without endpointing, for single utterances
 BATCH = 8  # 30-second windows that faster-whisper decodes together
 
 
 def config_of(options: dict[str, Any]) -> Config:
-    """Rebuild the settings that came as JSON."""
+    """Make the settings from their JSON."""
     return Config(
         vad=from_dict(VadConfig, options["vad"]),
         transcribe=from_dict(TranscribeConfig, options["transcribe"]),
@@ -33,7 +33,7 @@ def config_of(options: dict[str, Any]) -> Config:
 
 
 def say(**fields: object) -> None:
-    """Write a line of JSON at once."""
+    """Print a line of JSON, and flush it."""
     sys.stdout.write(json.dumps(fields) + "\n")
     sys.stdout.flush()
 
@@ -108,7 +108,7 @@ ENGINES: dict[str, Callable[[dict[str, Any]], Transcribe]] = {
 
 
 def main(name: str, options: dict[str, Any]) -> None:
-    """Load an engine, warm it up on a second of noise, then time it on each recording."""
+    """Load an engine, warm it up on a second of noise, then measure it on each recording."""
     transcribe = ENGINES[name](options)
     noise = np.random.default_rng(0).standard_normal(SAMPLE_RATE) / 100
     transcribe(noise.astype(np.float32))

@@ -1,4 +1,4 @@
-"""`bench file`: whole recordings through each engine: how fast, how right, how much memory."""
+"""`bench file`: speed, accuracy and memory of each engine on whole recordings."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from sttlab.bench.process import Child
 from sttlab.config import Config
 from sttlab.errors import ConfigError, ServerError
 
-READY_S = 300.0  # the first start converts weights
-SLOWEST_RTF = 5.0  # an engine slower than this is taken for stuck
+READY_S = 300.0  # longest start of an engine, whose first one converts weights
+SLOWEST_RTF = 5.0  # RTF above which an engine counts as hung
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileRun:
-    """What an engine made of some recordings.
+    """The transcripts of an engine, and what they cost.
 
     Attributes
     ----------
     texts : tuple of str
         One for each recording.
     wall_s, cpu_s : float
-        For all of them, decoding of the audio file not included.
+        Wall time and CPU time for all recordings, without the decoding of the audio files.
     ready_s : float
-        From the engine's start until it was loaded and warm.
+        Wall time from the engine's start until it was loaded and warm.
     peak_mb : float
-        Most memory resident at once, in 10^6 bytes.
+        Peak of resident memory in 10^6 bytes.
     """
 
     engine: str
@@ -51,12 +51,12 @@ def run(engine: str, recordings: Sequence[Clip], config: Config, threads: int) -
     Raises
     ------
     ConfigError
-        If there is no such engine.
+        If the engine is unknown.
     ServerError
         If it fails.
     """
     if engine not in ENGINES:
-        raise ConfigError(f"no engine {engine!r}; known are {'; '.join(ENGINES)}")
+        raise ConfigError(f"unknown engine {engine!r}; known are {'; '.join(ENGINES)}")
     with tempfile.TemporaryDirectory() as folder:
         paths = [str(Path(folder) / f"{i}.npy") for i in range(len(recordings))]
         for path, clip in zip(paths, recordings, strict=True):

@@ -1,4 +1,4 @@
-"""`bench live`: a conversation with known ends, in real time, through each system."""
+"""`bench live`: a conversation with known ends of speech, in real time, through each system."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from sttlab.bench.systems import BLOCK_SAMPLES, NAIVE_TIMEOUT_S
 from sttlab.config import Config
 from sttlab.errors import ConfigError, ServerError
 
-FINISH_S = 90.0
-CLIP_MARGIN_S = 0.3  # of room noise, left around a clip that is transcribed on its own
+FINISH_S = 90.0  # longest wait for a system's next final after the end of the stimulus
+CLIP_MARGIN_S = 0.3  # room noise before and after an utterance that is transcribed on its own
 Progress = Callable[[str, float], None]
-"""Called with what is being done and how much of it is done, 0..1."""
+"""Called with a label and the share that is done, 0..1."""
 
 
 class System(NamedTuple):
@@ -33,11 +33,12 @@ class System(NamedTuple):
     Attributes
     ----------
     command : tuple of str
-        What follows ``python``; the settings follow as JSON. `systems` says what goes in and out.
+        Arguments of ``python``, to which the settings are added as JSON. `systems` describes input
+        and output.
     engine : str
-        The one of `engines.ENGINES` that has the same weights, for `offline`.
+        The engine of `engines.ENGINES` with the same weights, for `offline`.
     timeout_s : float, optional
-        The silence that it waits for. By default that of the settings.
+        Its silence timeout. By default that of the settings.
     """
 
     command: tuple[str, ...]
@@ -61,21 +62,21 @@ class Run:
     ----------
     system : str
     timeout_s : float
-        The silence that it waits for.
+        Its silence timeout.
     said : tuple of Said
     suppressed : tuple of dict
-        Text that it held back, and why, if it says so.
+        Texts that it suppressed, with the reasons, if it reports them.
     ready_s : float
-        From its start until it was ready to hear.
+        Wall time from its start until it was ready for audio.
     cpu_per_audio_s : float
-        CPU seconds per second of the conversation, noise not included.
+        CPU seconds per second of the conversation, without the noise after it.
     others_cores : float
-        How many cores' worth of other programs ran on the machine meanwhile.
+        Cores that other programs on the machine used during the run.
     peak_mb : float
-        Most memory resident at once, in 10^6 bytes.
+        Peak of resident memory in 10^6 bytes.
     fed_late_s : float
-        By how much sound was handed over late, at worst: this much of a delay may be the
-        benchmark's own.
+        Greatest delay with which a block was written to the system. The benchmark itself may cause
+        this much of a measured delay.
     """
 
     system: str
@@ -90,7 +91,7 @@ class Run:
 
 
 def find(system: str) -> System:
-    """Give a system by its name.
+    """Return a system by its name.
 
     Raises
     ------
@@ -98,19 +99,19 @@ def find(system: str) -> System:
         If it is not one of `SYSTEMS`.
     """
     if system not in SYSTEMS:
-        raise ConfigError(f"no system {system!r}; known are {', '.join(SYSTEMS)}")
+        raise ConfigError(f"unknown system {system!r}; known are {', '.join(SYSTEMS)}")
     return SYSTEMS[system]
 
 
 def run(system: str, stimulus: Stimulus, config: Config, threads: int, progress: Progress) -> Run:
-    """Play `stimulus` to a system in real time. Blocks for as long as it lasts, and a little more.
+    """Play `stimulus` to a system in real time. Blocks for a little longer than it lasts.
 
     Raises
     ------
     ConfigError
-        If it is not one of `SYSTEMS`.
+        If the system is not one of `SYSTEMS`.
     ServerError
-        If the system does not come up, falls silent or fails.
+        If the system does not start, does not answer in time, or fails.
     """
     under_test = find(system)
     partials = system == "sttlab+partials"
@@ -153,7 +154,7 @@ def run(system: str, stimulus: Stimulus, config: Config, threads: int, progress:
 def _feed(
     child: Child, stimulus: Stimulus, zero: float, progress: Callable[[float], None]
 ) -> float:
-    """Hand over each block when its last sample is due, as a microphone would."""
+    """Write each block when its last sample is due; return the worst delay in seconds."""
     pcm = to_pcm16(stimulus.samples).astype("<i2")
     worst_s = 0.0
     for begin in range(0, len(pcm), BLOCK_SAMPLES):
@@ -164,8 +165,8 @@ def _feed(
             child.stdin.write(block.tobytes())
             child.stdin.flush()
         except OSError:
-            child.line(FINISH_S)  # raises with the reason, if it gave one
-            raise ServerError("the system stopped listening before the end") from None
+            child.line(FINISH_S)  # raises with the system's own reason, if it wrote one
+            raise ServerError("the system stopped reading audio before the end") from None
         worst_s = max(worst_s, time.monotonic() - due)
         if begin % SAMPLE_RATE == 0:
             progress(begin / len(pcm))
@@ -173,13 +174,13 @@ def _feed(
 
 
 def _busy_s() -> float:
-    """CPU seconds that all programs but this one have used since the machine started."""
+    """Return the CPU seconds of all programs but this one since the machine started."""
     times, own = psutil.cpu_times(), psutil.Process().cpu_times()
     return float(times.user + times.system - own.user - own.system)
 
 
 class _Client:
-    """A real client of `/ws`: its messages, and when each was received."""
+    """A real client of `/ws` that stores its messages with the times of receipt."""
 
     def __init__(self, url: str) -> None:
         from websockets.sync.client import connect
@@ -200,7 +201,7 @@ class _Client:
             return
 
     def close(self) -> list[tuple[float, dict[str, Any]]]:
-        """Disconnect, and give what was received."""
+        """Disconnect, and return what was received."""
         self._socket.close()
         self._thread.join(10)
         return self._messages
@@ -208,7 +209,7 @@ class _Client:
 
 @dataclass
 class _Partials:
-    """Partials by utterance, from the messages of `/ws?events=all`."""
+    """Collects partials by utterance, from the messages of `/ws?events=all`."""
 
     by_utterance: dict[int, list[Shown]] = field(default_factory=dict)
 
@@ -223,9 +224,10 @@ def _said(
     received: list[list[tuple[float, dict[str, Any]]]],
     zero: float,
 ) -> tuple[Said, ...]:
-    """Put together where each final was spoken, and when the client had it.
+    """Join the position of each final in the stream with the time when the client received it.
 
-    The system's own lines say where; the plain client's messages, in the same order, say when.
+    The position is in the system's own lines, the time that of the plain client's messages, which
+    have the same order.
     """
     finals = [(at, fields) for at, fields in lines if "text" in fields]
     partials = _Partials()
@@ -255,7 +257,7 @@ def _said(
 
 
 def offline(stimulus: Stimulus, engine: str, config: Config, threads: int) -> Sequence[str]:
-    """Transcribe each utterance of `stimulus` on its own: what the weights can do with it.
+    """Transcribe each utterance of `stimulus` on its own, as the best that the weights can do.
 
     Parameters
     ----------
@@ -263,10 +265,10 @@ def offline(stimulus: Stimulus, engine: str, config: Config, threads: int) -> Se
         One of `engines.ENGINES`.
     """
     margin = int(CLIP_MARGIN_S * SAMPLE_RATE)
-    heard = from_pcm16(to_pcm16(stimulus.samples))
+    audio = from_pcm16(to_pcm16(stimulus.samples))
     clips = []
     for truth in stimulus.truths:
         begin, end = (int(s * SAMPLE_RATE) for s in (truth.start_s, truth.end_s))
-        samples = heard[begin - margin : end + margin]
+        samples = audio[begin - margin : end + margin]
         clips.append(Clip(name=truth.name, samples=samples, text=truth.text))
     return files.run(engine, clips, config, threads).texts

@@ -1,4 +1,4 @@
-"""What the benchmarks play: real recordings, joined so that every end of speech is known."""
+"""The audio of the benchmarks: real recordings, joined so that every end of speech is known."""
 
 from __future__ import annotations
 
@@ -18,30 +18,32 @@ from sttlab.errors import ConfigError, SourceError
 Samples = NDArray[np.float32]
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", ".webm", ".aiff", ".mp4"}
-FRAME_S = 0.01  # how finely the ends of speech are known
-SPEECH_RANGE_DB = 30.0  # speech is what comes within this of its loud parts,
-NOISE_SHARE = 0.3  # and rises above the noise by this share of the way to them
-CLEAN_DB = 25.0  # a clip's noise must lie this far under its speech, or its end is anyone's guess
-EDGE_S = 0.02  # kept around the speech, fading, so that nothing clicks
+FRAME_S = 0.01  # resolution of the ends of speech
+# A frame is speech if its level is within SPEECH_RANGE_DB of the loud frames, and above the noise
+# by NOISE_SHARE of the distance between noise and loud frames.
+SPEECH_RANGE_DB = 30.0
+NOISE_SHARE = 0.3
+CLEAN_DB = 25.0  # least distance of noise and speech in a clip whose end can be known
+EDGE_S = 0.02  # length of the fade before and after speech, which avoids clicks
 LEAD_S = 2.0  # room noise before the first word
-GAPS_S = (2.0, 3.5)  # between utterances: longer than any silence timeout compared
-JOINED_GAPS_S = (0.3, 1.0)  # between the sentences of one file
+GAPS_S = (2.0, 3.5)  # silence between utterances, longer than any silence timeout compared
+JOINED_GAPS_S = (0.3, 1.0)  # silence between the sentences of one file
 ROOM_DBFS = -60.0
-LOWEST_HZ = 60.0  # that a microphone lets through
+LOWEST_HZ = 60.0  # lower cut-off of a microphone
 NOISE_LEVELS_DBFS = (-50.0, -40.0, -30.0)
-MIN_WORDS = 3  # a word or two says little about accuracy
+MIN_WORDS = 3  # shorter texts say little about accuracy
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Clip:
-    """A recording with what is known about it.
+    """A recording with its text.
 
     Attributes
     ----------
     samples : ndarray, shape (n,), float32
         Mono at ``SAMPLE_RATE``.
     text : str
-        What is said in it; "" for a noise.
+        Reference text; "" for a noise.
     """
 
     name: str
@@ -58,8 +60,8 @@ class Clip:
 class Truth:
     """One utterance of the stimulus; times are seconds from its start.
 
-    ``longest_pause_s`` is the longest stretch within it that is as quiet as its outside: a pause
-    longer than the silence timeout is rightly taken for an end.
+    ``longest_pause_s`` is the longest pause within it. An end in a pause longer than the silence
+    timeout is no mistake.
     """
 
     name: str
@@ -71,7 +73,7 @@ class Truth:
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseSpan:
-    """A stretch of noise in which nobody speaks."""
+    """A span of noise without speech."""
 
     name: str
     level_dbfs: float
@@ -81,7 +83,7 @@ class NoiseSpan:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Stimulus:
-    """What is played: speech until ``speech_s``, then noise."""
+    """The audio that is played: speech until ``speech_s``, then noise."""
 
     samples: Samples
     truths: tuple[Truth, ...]
@@ -97,23 +99,25 @@ class Stimulus:
 def read_clips(
     folder: Path, language: str, shortest_s: float, longest_s: float
 ) -> tuple[list[Clip], list[Clip]]:
-    """Read a folder's recordings whose words are known, and its noises.
+    """Read the recordings of a folder that have a reference text, and its noises.
 
-    The words are in a text file of the same name. A ``manifest.jsonl`` in the folder may say of
-    each ``file`` its ``lang``, ``category`` ("nonspeech" for noise), ``text`` and
-    ``text_origin``; without one, every recording with a text file counts as speech in
-    `language`. Texts that came from a recogniser are left out, since they favour it, and so are
-    recordings made to be hard.
+    The text is in a text file of the same name. A ``manifest.jsonl`` in the folder may hold for
+    each ``file`` its ``lang``, ``category`` ("nonspeech" for noise), ``text`` and ``text_origin``.
+    Without it, every recording with a text file counts as speech in `language`. Recordings whose
+    text comes from a speech recogniser are left out, since they favour it; so are those of the
+    category "hard".
 
     Raises
     ------
     ConfigError
-        If there is no such folder, or its manifest can't be read.
+        If the folder doesn't exist, or its manifest can't be read.
     DecodeError
         If a recording can't be decoded.
     """
     if not folder.is_dir():
-        raise ConfigError(f"no folder {folder}; --recordings names one with audio and .txt files")
+        raise ConfigError(
+            f"there is no folder {folder}: give one with audio and .txt files to --recordings"
+        )
     speech, noise = [], []
     for path, entry in _entries(folder):
         is_noise = entry.get("category") == "nonspeech" and entry.get("lang") in (None, "-", "")
@@ -162,13 +166,12 @@ def _is_reference(entry: dict[str, Any], language: str) -> bool:
 
 
 def trim(samples: Samples) -> tuple[int, int, float] | None:
-    """Find where speech begins and ends in a clean clip, by level.
+    """Find the start and end of speech in a clean clip, by level.
 
     Returns
     -------
     (begin, end, longest_pause_s) or None
-        Positions in samples, good to 10 ms; None if speech doesn't stand out from the clip's
-        noise clearly enough to say.
+        Positions in samples, to 10 ms; None if the clip is too noisy to tell.
     """
     frame = int(FRAME_S * SAMPLE_RATE)
     frames = samples[: len(samples) // frame * frame].reshape(-1, frame)
@@ -179,17 +182,17 @@ def trim(samples: Samples) -> tuple[int, int, float] | None:
     if loud - floor < CLEAN_DB:
         return None
     above = levels > max(loud - SPEECH_RANGE_DB, floor + NOISE_SHARE * (loud - floor))
-    steady = np.convolve(above, np.ones(5), mode="same") >= 3  # a click is no speech
-    (heard,) = np.nonzero(steady)
-    if len(heard) == 0:
+    steady = np.convolve(above, np.ones(5), mode="same") >= 3  # leaves clicks out
+    (speech,) = np.nonzero(steady)
+    if len(speech) == 0:
         return None
-    pauses = np.diff(heard) - 1
+    pauses = np.diff(speech) - 1
     longest_s = float(pauses.max(initial=0)) * FRAME_S
-    return int(heard[0]) * frame, int(heard[-1] + 1) * frame, longest_s
+    return int(speech[0]) * frame, int(speech[-1] + 1) * frame, longest_s
 
 
 def room_noise(n: int, rng: np.random.Generator, level: float = ROOM_DBFS) -> Samples:
-    """Noise like a quiet room's at a microphone: power falls with frequency (pink), from 60 Hz."""
+    """Make pink noise from 60 Hz, as a microphone records in a quiet room."""
     spectrum = np.fft.rfft(rng.standard_normal(n))
     frequency_hz = np.fft.rfftfreq(n, 1 / SAMPLE_RATE)
     spectrum[frequency_hz < LOWEST_HZ] = 0
@@ -199,7 +202,7 @@ def room_noise(n: int, rng: np.random.Generator, level: float = ROOM_DBFS) -> Sa
 
 
 def hum(n: int) -> Samples:
-    """Mains hum: 50 Hz and its harmonics."""
+    """Make mains hum: 50 Hz and its harmonics."""
     t = np.arange(n) / SAMPLE_RATE
     wave = sum(np.sin(2 * np.pi * 50 * k * t) / k for k in (1, 2, 3, 4, 6, 8))
     return np.asarray(wave, dtype=np.float32)
@@ -216,13 +219,13 @@ def conversation(
 ) -> tuple[Samples, tuple[Truth, ...]]:
     """Place `count` utterances at known times in the noise of a quiet room.
 
-    Clips are taken in random order, and again in another order if there are fewer than `count`.
-    `gaps_s` says how short and how long the silence between them may be.
+    Clips come in random order; if there are fewer than `count`, they come again in another order.
+    `gaps_s` are the bounds of the silence between them.
 
     Raises
     ------
     SourceError
-        If no clip is clean enough to know its ends.
+        If no clip is clean enough for its ends to be known.
     """
     rng = np.random.default_rng(seed)
     clean = [(clip, ends) for clip in clips if (ends := trim(clip.samples))]
@@ -254,7 +257,7 @@ def conversation(
 
 
 def _faded(samples: Samples, begin: int, end: int) -> Samples:
-    """Cut out begin..end with an edge on either side that fades to nothing."""
+    """Cut out begin..end, with a fade before and after it."""
     edge = int(EDGE_S * SAMPLE_RATE)
     padded = np.pad(samples, edge)
     piece: Samples = padded[begin : end + 2 * edge].copy()
@@ -265,7 +268,7 @@ def _faded(samples: Samples, begin: int, end: int) -> Samples:
 
 
 def joined(clips: list[Clip], length_s: float, seed: int) -> Clip:
-    """Join sentences to one recording of about `length_s` seconds."""
+    """Join sentences into one recording of about `length_s` seconds."""
     mean_s = sum(clip.duration_s for clip in clips) / max(1, len(clips))
     count = max(1, round(length_s / (mean_s + sum(JOINED_GAPS_S) / 2)))
     samples, truths = conversation(clips, count, seed, JOINED_GAPS_S)
@@ -275,16 +278,16 @@ def joined(clips: list[Clip], length_s: float, seed: int) -> Clip:
 def noises(
     recorded: Iterable[Clip], length_s: float, seed: int, after_s: float
 ) -> tuple[Samples, tuple[NoiseSpan, ...]]:
-    """Make a stretch of noises, each at each of NOISE_LEVELS_DBFS, that begins at `after_s`."""
+    """Join all noises, each at every level of NOISE_LEVELS_DBFS; the first begins at `after_s`."""
     rng = np.random.default_rng(seed)
     recorded = [clip for clip in recorded if level_dbfs(clip.samples) > ROOM_DBFS]
     each = int(length_s * SAMPLE_RATE / ((len(recorded) + 2) * len(NOISE_LEVELS_DBFS)))
-    sounds = {"fan": room_noise(max(each, 1), rng), "hum": hum(max(each, 1))}
-    sounds |= {clip.name: np.resize(clip.samples, each) for clip in recorded}
+    kinds = {"fan": room_noise(max(each, 1), rng), "hum": hum(max(each, 1))}
+    kinds |= {clip.name: np.resize(clip.samples, each) for clip in recorded}
     pieces, spans, at_s = [], [], after_s
-    for kind, sound in sounds.items() if each else ():
+    for kind, noise in kinds.items() if each else ():
         for level in NOISE_LEVELS_DBFS:
-            pieces.append(np.clip(at_level(sound, level), -1, 1))
+            pieces.append(np.clip(at_level(noise, level), -1, 1))
             end_s = at_s + each / SAMPLE_RATE
             spans.append(NoiseSpan(name=kind, level_dbfs=level, start_s=at_s, end_s=end_s))
             at_s = end_s

@@ -1,4 +1,4 @@
-"""A program under measurement: a process of its own, and what it costs."""
+"""A program under measurement: its process, and what it costs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import psutil
 from sttlab.errors import ServerError
 
 SAMPLE_EVERY_S = 0.5
-LINES = 10_000  # that a child may be ahead of its reader
+LINES = 10_000  # most lines of a child's output that wait to be read
 
 
 class Meter:
@@ -39,7 +39,7 @@ class Meter:
             self.sample()
 
     def sample(self) -> None:
-        """Read the process's time and memory now."""
+        """Sample the CPU time and the memory now."""
         cpu_s, resident = 0.0, 0
         try:
             for process in (self._process, *self._process.children(recursive=True)):
@@ -47,12 +47,12 @@ class Meter:
                 cpu_s += times.user + times.system
                 resident += process.memory_info().rss
         except psutil.Error:
-            return  # it has just ended
+            return  # the process has just ended
         self._samples.append((time.monotonic(), cpu_s))
         self.peak_bytes = max(self.peak_bytes, resident)
 
     def cpu_between_s(self, begin: float, end: float) -> float:
-        """CPU seconds used between two readings of `time.monotonic`, to a sample's precision."""
+        """Return the CPU seconds used between two times of `time.monotonic`, to 0.5 s."""
         inside = [cpu for at, cpu in self._samples if begin <= at <= end]
         return inside[-1] - inside[0] if inside else 0.0
 
@@ -63,32 +63,27 @@ class Meter:
 
 
 class Child:
-    """`python -m MODULE ARGUMENTS...`: its lines of JSON, its cost, and its end.
+    """A Python process that prints lines of JSON, with a meter of its cost.
 
     Parameters
     ----------
     arguments : list of str
-        What follows ``python``.
+        Arguments of ``python``.
     threads : int
-        How many threads the libraries in it may compute with.
-
-    Raises
-    ------
-    ServerError
-        From `line`, if it ends or says nothing in time; with the end of what it complained of.
+        Threads with which its libraries may compute.
     """
 
     def __init__(self, arguments: list[str], threads: int) -> None:
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         environment = os.environ | {name: str(threads) for name in names}
         self._name = " ".join(arguments[:3])
-        # A file, not a pipe: nobody reads it unless something went wrong.
-        self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        # A file, since a pipe that is read only after a failure could fill up.
+        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._complaints,
+            stderr=self._stderr,
             env=environment,
             cwd=Path.cwd(),
         )
@@ -106,12 +101,19 @@ class Child:
         self._lines.put(None)
 
     def line(self, timeout_s: float) -> tuple[float, dict[str, Any]] | None:
-        """Wait for the next line of JSON: when it came (`time.monotonic`) and what it says.
+        """Wait for the next line of JSON.
 
         Returns
         -------
         (float, dict) or None
-            None once the process has ended well.
+            The time of its arrival (`time.monotonic`) and its content; None once the process has
+            exited with code 0.
+
+        Raises
+        ------
+        ServerError
+            If the process prints nothing in time or exits with another code. The message has the
+            end of its stderr.
         """
         deadline = time.monotonic() + timeout_s
         while True:
@@ -123,12 +125,12 @@ class Child:
                 if code := self._process.wait(30):
                     raise self._failed(f"ended with exit code {code}")
                 return None
-            if line[1].startswith(b"{"):  # else a library talks
+            if line[1].startswith(b"{"):  # other lines are those of libraries
                 return line[0], json.loads(line[1])
 
     def _failed(self, what: str) -> ServerError:
-        self._complaints.seek(0)
-        tail = self._complaints.read()[-2000:].decode(errors="replace").strip()
+        self._stderr.seek(0)
+        tail = self._stderr.read()[-2000:].decode(errors="replace").strip()
         return ServerError(f"{self._name} {what}. {tail or 'It gave no reason.'}")
 
     def __enter__(self) -> Child:
@@ -145,7 +147,7 @@ class Child:
         self._process.wait(30)
         self._reader.join(5)
         self.meter.close()
-        self._complaints.close()
+        self._stderr.close()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe:
                 with contextlib.suppress(BrokenPipeError):

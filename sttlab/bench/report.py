@@ -1,4 +1,4 @@
-"""Figures, tables and charts from what was measured; and what the machine was doing meanwhile."""
+"""Figures, tables and charts of the measurements, with the state of the machine."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PACKAGES = (
     "websockets",
     "uvicorn",
 )
-STAGES = (  # in the order in which they pass
+STAGES = (  # the stages of a delay, in order of time
     "end found late",
     "silence timeout",
     "waiting beyond it",
@@ -45,7 +45,7 @@ STAGES = (  # in the order in which they pass
 
 
 def surroundings() -> Figures:
-    """Versions, machine and load: what a figure depends on besides the code."""
+    """Return versions, machine and load, on which figures depend besides the code."""
     versions = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -62,7 +62,7 @@ def surroundings() -> Figures:
 
 
 def describe(stimulus: Stimulus, distinct: int) -> Figures:
-    """Say what was played; `distinct` clips, some more than once if they are fewer."""
+    """Describe what was played: `distinct` clips, some of them more than once if they are few."""
     return {
         "utterances": len(stimulus.truths),
         "distinct_clips": distinct,
@@ -75,16 +75,16 @@ def describe(stimulus: Stimulus, distinct: int) -> Figures:
 def live_figures(
     run: Run, stimulus: Stimulus, offline: Sequence[str] | None, language: str
 ) -> Figures:
-    """Sum up one system's run.
+    """Compute the figures of one system's run.
 
     Parameters
     ----------
     offline : sequence of str, optional
-        What the same engine makes of each utterance on its own.
+        The same engine's transcript of each utterance on its own.
     """
     found = match(stimulus.truths, run.said)
     delays = [o.delay_s for o in found.outcomes if o.delay_s is not None]
-    in_noise = [s for s in found.invented if s.end_s > stimulus.speech_s]
+    in_noise = [s for s in found.hallucinated if s.end_s > stimulus.speech_s]
     cut = [o for o in found.outcomes if len(o.texts) > 1]
     references = [t.text for t in stimulus.truths]
     return {
@@ -103,8 +103,8 @@ def live_figures(
         "cut_without_a_pause": sum(o.truth.longest_pause_s < run.timeout_s for o in cut),
         "merged": sum(o.merged for o in found.outcomes),
         "missed": sum(not o.texts for o in found.outcomes),
-        "invented": len(found.invented) - len(in_noise),
-        "invented_in_noise": [_invented(s.text, s.start_s, stimulus) for s in in_noise],
+        "hallucinated": len(found.hallucinated) - len(in_noise),
+        "hallucinated_in_noise": [_hallucination(s.text, s.start_s, stimulus) for s in in_noise],
         "noise_s": sum(n.end_s - n.start_s for n in stimulus.noises),
         "suppressed": len(run.suppressed),
         "stable_words": found.stable_words,
@@ -132,7 +132,7 @@ def _wer(references: Sequence[str], texts: Sequence[str], *, language: str) -> F
     }
 
 
-def _invented(text: str, start_s: float, stimulus: Stimulus) -> Figures:
+def _hallucination(text: str, start_s: float, stimulus: Stimulus) -> Figures:
     during = [n for n in stimulus.noises if n.start_s <= start_s + 0.5 < n.end_s]
     noise = f"{during[0].name} at {during[0].level_dbfs:.0f} dBFS" if during else "room"
     return {"text": text, "noise": noise}
@@ -143,10 +143,10 @@ def _outcome(outcome: Outcome, timeout_s: float) -> Figures:
 
 
 def stages(outcome: Outcome, timeout_s: float) -> dict[str, float] | None:
-    """Split an utterance's delay into STAGES; None if the system does not say where it went.
+    """Split an utterance's delay into STAGES; None if the system does not report timings.
 
-    The first is what the system's own end of speech differs by from the true one; it may be
-    negative.
+    The first stage is the time from the true end of speech to the end that the system finds, which
+    may be negative.
     """
     timings = outcome.timings
     if timings is None or outcome.delay_s is None:
@@ -170,7 +170,7 @@ def _median_stages(found: Matched, timeout_s: float) -> dict[str, float] | None:
 
 
 def live_table(systems: Sequence[Figures]) -> str:
-    """Set the systems beside one another, in Markdown; seconds unless it says otherwise."""
+    """Compare the systems in a Markdown table; times are in seconds."""
     header = (
         "system",
         "end of speech to text: median / p90 / p95",
@@ -180,8 +180,8 @@ def live_table(systems: Sequence[Figures]) -> str:
         "stable words contradicted",
         "WER live (S D I of N)",
         "WER offline",
-        "cut, merged, missed, invented",
-        "invented in noise",
+        "cut, merged, missed, hallucinated",
+        "hallucinated in noise",
         "CPU s per audio s",
         "peak MB",
     )
@@ -195,8 +195,8 @@ def live_table(systems: Sequence[Figures]) -> str:
             f"{f['contradicted_words']} of {f['stable_words']}" if f["stable_words"] else "–",
             _rate(f["wer_live"], detail=True),
             _rate(f["wer_offline"]),
-            f"{f['cut']}, {f['merged']}, {f['missed']}, {f['invented']}",
-            f"{len(f['invented_in_noise'])} in {f['noise_s']:.0f} s" if f["noise_s"] else "–",
+            f"{f['cut']}, {f['merged']}, {f['missed']}, {f['hallucinated']}",
+            f"{len(f['hallucinated_in_noise'])} in {f['noise_s']:.0f} s" if f["noise_s"] else "–",
             f"{f['cpu_s_per_audio_s']:.2f}",
             f"{f['peak_mb']:.0f}",
         )
@@ -206,7 +206,7 @@ def live_table(systems: Sequence[Figures]) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lay out a Markdown table."""
+    """Write a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -230,7 +230,7 @@ def _rate(score: Figures | None, detail: bool = False) -> str:
 
 
 def live_chart(systems: Sequence[Figures]) -> Figure:
-    """Draw every utterance's delay, and where sttlab's went."""
+    """Draw the delay of every utterance, and the stages of sttlab's delays."""
     from matplotlib.figure import Figure
 
     ours = [f for f in systems if f["stages_s"]]
@@ -264,9 +264,9 @@ def _draw_delays(axes: Any, systems: Sequence[Figures]) -> None:
 
 
 def _draw_stages(axes: Any, figures: Figures) -> None:
-    from sttlab.notebook.plots import DELAYS, FOUND, SOUND, TRUTH, draw_delays
+    from sttlab.notebook.plots import DELAYS, FOUND, TRUTH, WAVEFORM, draw_delays
 
-    others = {"end found late": SOUND, "waiting beyond it": FOUND, "send": TRUTH}
+    others = {"end found late": WAVEFORM, "waiting beyond it": FOUND, "send": TRUTH}
     colors = others | DELAYS
     each = [o["stages_s"] for o in figures["outcomes"] if o["stages_s"]]
     draw_delays(axes, each, {name: colors[name] for name in STAGES})
@@ -278,7 +278,7 @@ def _draw_stages(axes: Any, figures: Figures) -> None:
 
 
 def file_figures(run: FileRun, kind: str, clips: Sequence[Clip], language: str) -> Figures:
-    """Sum up what one engine made of one kind of recordings."""
+    """Compute the figures of one engine on one kind of recordings."""
     audio_s = sum(clip.duration_s for clip in clips)
     return {
         "engine": run.engine,
@@ -295,7 +295,7 @@ def file_figures(run: FileRun, kind: str, clips: Sequence[Clip], language: str) 
 
 
 def file_table(engines: Sequence[Figures]) -> str:
-    """Set the engines beside one another, in Markdown; RTF is wall time over audio time."""
+    """Compare the engines in a Markdown table; RTF is wall time over audio time."""
     header = ("engine", "recordings", "RTF", "CPU s per audio s", "WER (S D I of N)", "peak MB")
     rows = [
         (

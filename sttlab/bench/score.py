@@ -1,4 +1,4 @@
-"""What a live run is worth: utterances matched to the truth by time, then delays and words."""
+"""Scores of a live run: finals matched to the truth by time, then delays and words."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 from sttlab.bench.material import Truth
 
-MIN_OVERLAP_S = 0.15  # two stretches that share less have nothing to do with each other
+MIN_OVERLAP_S = 0.15  # shortest overlap that makes a match
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """A text that stood on the screen while someone spoke. ``at_s`` is in stream time."""
+    """A partial as it was received. ``at_s`` is in stream time."""
 
     at_s: float
     text: str
@@ -24,19 +24,19 @@ class Shown:
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """A final text as it was received.
+    """A final as it was received.
 
     Attributes
     ----------
     start_s, end_s : float
-        Where in the stream the system says that it was spoken.
+        Position in the stream, as the system reports it.
     text : str
     received_s : float
-        When the client had it, in stream time: seconds after the stream's first sample was due.
+        Time of receipt, in seconds after the stream's first sample was due.
     partials : tuple of Shown
         Its partials, in order.
     timings : dict
-        Where the time went, in seconds, if the system says so.
+        Parts of its delay in seconds, if the system reports them.
     """
 
     start_s: float
@@ -49,26 +49,26 @@ class Said:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one utterance; times in seconds, None where there is nothing to time.
+    """The result for one utterance. Times are in seconds; None if they can't be measured.
 
     Attributes
     ----------
     truth : Truth
     texts : tuple of str
-        The finals that hold it: none if it was missed, several if it was cut.
+        Texts of the finals that match it: none if it was missed, several if it was cut.
     merged : bool
-        Whether one of them also holds another utterance.
+        Whether one of the finals also matches another utterance.
     delay_s : float or None
-        From the true end of speech until its last final was received.
+        Time from the true end of speech until its last final was received.
     first_shown_s : float or None
-        From the true onset until a first partial was received.
+        Time from the true onset until its first partial was received.
     shown_s : float or None
-        From the true end of speech until its last final's words first stood on the screen, as a
-        partial or as the final.
+        Time from the true end of speech until the words of its last final were first received, in
+        a partial or in the final.
     timings : dict or None
-        Of its last final.
+        Timings of its last final.
     partials : tuple of Shown
-        Of all its finals.
+        Partials of all its finals.
     """
 
     truth: Truth
@@ -83,26 +83,27 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Matched:
-    """A run against its truth.
+    """A run compared with the truth.
 
     Attributes
     ----------
     outcomes : tuple of Outcome
         One for each utterance.
     pairs : tuple of (str, str)
-        What was said and what came of it; merged utterances make one pair, invented text is
-        paired with nothing.
-    invented : tuple of Said
+        Pairs of reference and transcript. Merged utterances make one pair; a hallucination has an
+        empty reference.
+    hallucinated : tuple of Said
+        Finals that match no utterance.
     stable_words, contradicted_words : int
-        Of the last partial's stable part before each final: its words, and those that the final
-        has otherwise.
+        Number of words in the stable part of the last partial before each final, and number of
+        those that the final contradicts.
     late_partials : int
-        Partials that came when their final was there already.
+        Partials that were received after their final.
     """
 
     outcomes: tuple[Outcome, ...]
     pairs: tuple[tuple[str, str], ...]
-    invented: tuple[Said, ...]
+    hallucinated: tuple[Said, ...]
     stable_words: int
     contradicted_words: int
     late_partials: int
@@ -111,20 +112,20 @@ class Matched:
 def match(truths: Sequence[Truth], said: Sequence[Said]) -> Matched:
     """Match finals to utterances by time.
 
-    A final belongs to each utterance that it overlaps by MIN_OVERLAP_S or by half of the shorter.
+    A final matches each utterance that it overlaps by MIN_OVERLAP_S, or by half of the shorter one.
     """
     held = {i: [s for s in said if _overlaps(t, s)] for i, t in enumerate(truths)}
     holders = {id(s): sum(s in finals for finals in held.values()) for s in said}
     outcomes = []
     for truth, finals in zip(truths, held.values(), strict=True):
         outcomes.append(_outcome(truth, finals, any(holders[id(s)] > 1 for s in finals)))
-    invented = tuple(s for s in said if not holders[id(s)])
+    hallucinated = tuple(s for s in said if not holders[id(s)])
     in_time = {id(s): [p for p in s.partials if p.at_s <= s.received_s] for s in said}
     with_stable = [(s.text, in_time[id(s)][-1].stable) for s in said if in_time[id(s)]]
     return Matched(
         outcomes=tuple(outcomes),
-        pairs=(*_pairs(truths, held), *(("", s.text) for s in invented)),
-        invented=invented,
+        pairs=(*_pairs(truths, held), *(("", s.text) for s in hallucinated)),
+        hallucinated=hallucinated,
         stable_words=sum(len(words(stable)) for _, stable in with_stable),
         contradicted_words=sum(_contradicted(*pair) for pair in with_stable),
         late_partials=sum(len(s.partials) - len(in_time[id(s)]) for s in said),
@@ -158,7 +159,7 @@ def _shown_at_s(final: Said) -> float:
 
 
 def _pairs(truths: Sequence[Truth], held: dict[int, list[Said]]) -> list[tuple[str, str]]:
-    """Join utterances that share a final, so that no word is held against two of them."""
+    """Join utterances that share a final, so that no word counts for two of them."""
     pairs: list[tuple[str, str]] = []
     group: list[int] = []
     for i in range(len(truths)):
@@ -179,20 +180,20 @@ def _pair(
 
 
 def words(text: str) -> list[str]:
-    """Words as a reader compares them: without case and punctuation."""
+    """Split a text into words, in lower case and without punctuation."""
     kept = "".join(c if c.isalnum() or c == "'" else " " for c in text.lower())
     return kept.split()
 
 
 def _contradicted(final: str, stable: str) -> int:
-    """Count words of `stable` that `final` has otherwise, or not at all."""
+    """Count the words of `stable` that `final` does not have in that place."""
     shown = words(stable)
     alike = SequenceMatcher(None, words(final), shown, autojunk=False).get_matching_blocks()
     return len(shown) - sum(block.size for block in alike)
 
 
 def spread(values: Sequence[float]) -> dict[str, float] | None:
-    """Median, 90th and 95th percentile (linear between neighbours); None of nothing."""
+    """Return the median, 90th and 95th percentile (linear interpolation); None without values."""
     if not values:
         return None
     p50, p90, p95 = np.percentile(values, [50, 90, 95])

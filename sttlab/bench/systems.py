@@ -1,7 +1,7 @@
-"""The systems under test, each a process of its own: `python -m sttlab.bench.systems NAME JSON`.
+"""The systems under test, each in its own process: `python -m sttlab.bench.systems NAME JSON`.
 
-Sound comes in on stdin as it is spoken: 16-bit little-endian mono at 16 kHz. Lines of JSON go out:
-first ``{"ready": true}``, then one object for each final, ``{"text", "start_s", "end_s"}``.
+They read audio from stdin in real time: 16-bit little-endian mono at 16 kHz. They print lines of
+JSON: first ``{"ready": true}``, then one object for each final, ``{"text", "start_s", "end_s"}``.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from sttlab.audio import SAMPLE_RATE, from_pcm16
 from sttlab.bench.engines import ENGINES, config_of, say
 from sttlab.bench.material import Samples
 
-BLOCK_SAMPLES = 320  # 20 ms, what a microphone delivers
-DRAIN_S = 60.0
-READ_AHEAD_BLOCKS = 100_000  # half an hour: what a busy program may leave unread
+BLOCK_SAMPLES = 320  # a block of 20 ms, as a microphone delivers it
+DRAIN_S = 60.0  # longest wait for the last transcripts
+READ_AHEAD_BLOCKS = 100_000  # most blocks that wait for a busy system: half an hour
 
 NAIVE_TIMEOUT_S = 0.8
 NAIVE_THRESHOLD_RMS = 0.01  # -40 dBFS
@@ -37,13 +37,13 @@ def blocks() -> Iterator[bytes]:
 
 
 def run_sttlab(options: dict[str, Any]) -> None:
-    """Run the real server on a session that hears stdin; finals go out over `/ws` as well."""
+    """Run the real server on a session of stdin; it sends finals over `/ws` as well."""
     from sttlab.capture import PushSource
     from sttlab.events import Event, Suppressed, Transcript, TranscriptionFailed
     from sttlab.live.session import Session
     from sttlab.server.launch import launch_server
 
-    def tell(event: Event) -> None:
+    def report(event: Event) -> None:
         if isinstance(event, Transcript):
             parts = ("pause_s", "capture_s", "queue_s", "decode_s", "delay_s", "engine_s")
             say(
@@ -51,7 +51,7 @@ def run_sttlab(options: dict[str, Any]) -> None:
                 start_s=event.start_s,
                 end_s=event.end_s,
                 utterance_id=event.utterance_id,
-                emitted_at=time.monotonic(),  # one clock for all processes of a machine
+                emitted_at=time.monotonic(),  # all processes of a machine share this clock
                 timings={name: getattr(event, name) for name in parts},
             )
         elif isinstance(event, Suppressed):
@@ -62,7 +62,7 @@ def run_sttlab(options: dict[str, Any]) -> None:
     config = config_of(options)
     source = PushSource()
     session = Session(source, vad=config.vad, model=config.transcribe, partials=options["partials"])
-    session.subscribe(tell)
+    session.subscribe(report)
     with session, launch_server(session, port=0) as server:
         say(ready=True, ws_url=server.ws_url)
         for data in blocks():
@@ -74,16 +74,16 @@ def run_sttlab(options: dict[str, Any]) -> None:
 
 
 def run_naive(options: dict[str, Any]) -> None:
-    """Do what a weekend project does: a level, a fixed timeout, then the whole window."""
+    """Run what a weekend project does: level threshold, fixed timeout, Whisper's whole window."""
     transcribe = ENGINES["openai-whisper"](options)
     transcribe(np.zeros(SAMPLE_RATE, np.float32))
-    heard = _heard()
+    incoming = _read_stdin()
     timeout = round(NAIVE_TIMEOUT_S * SAMPLE_RATE / BLOCK_SAMPLES)
     window: deque[Samples] = deque(maxlen=round(NAIVE_PRE_ROLL_S * SAMPLE_RATE / BLOCK_SAMPLES))
     quiet, position = 0, 0
     speaking = False
     say(ready=True)
-    while (block := heard.get()) is not None:
+    while (block := incoming.get()) is not None:
         position += len(block)
         window.append(block)
         loud = float(np.sqrt(np.mean(block**2))) >= NAIVE_THRESHOLD_RMS
@@ -99,17 +99,17 @@ def run_naive(options: dict[str, Any]) -> None:
             window = deque(maxlen=round(NAIVE_PRE_ROLL_S * SAMPLE_RATE / BLOCK_SAMPLES))
 
 
-def _heard() -> queue.Queue[Samples | None]:
-    """Read stdin on a thread, as a microphone library would; None comes last."""
-    heard: queue.Queue[Samples | None] = queue.Queue(READ_AHEAD_BLOCKS)
+def _read_stdin() -> queue.Queue[Samples | None]:
+    """Read stdin on a thread, as a microphone library would; None marks the end."""
+    incoming: queue.Queue[Samples | None] = queue.Queue(READ_AHEAD_BLOCKS)
 
     def read() -> None:
         for data in blocks():
-            heard.put(from_pcm16(data))
-        heard.put(None)
+            incoming.put(from_pcm16(data))
+        incoming.put(None)
 
     threading.Thread(target=read, name="bench-stdin", daemon=True).start()
-    return heard
+    return incoming
 
 
 SYSTEMS = {

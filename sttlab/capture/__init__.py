@@ -1,4 +1,4 @@
-"""Where sound comes from."""
+"""Sources of audio: microphones, files, and audio that other threads push."""
 
 from sttlab.capture.base import AudioSource, Block
 from sttlab.capture.microphone import DeviceInfo, Microphone, list_devices

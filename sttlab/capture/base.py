@@ -1,4 +1,4 @@
-"""What a source of sound is."""
+"""The interface of an audio source."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from sttlab.events import Event
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """A stretch of sound as a source delivers it.
+    """A block of audio as a source delivers it.
 
     Attributes
     ----------
     samples : ndarray, shape (n,), float32
-        Mono at ``audio.SAMPLE_RATE``; any length, also 0.
+        Mono at ``audio.SAMPLE_RATE``, of any length, including 0.
     lost_samples : int
-        Samples lost just before this block, so that stream time stays true.
+        Samples lost just before this block. Stream time counts them.
     events : tuple of Event
-        What the source has to say (device lost, restored, silent), before this block's samples.
+        Events of the source (device lost, restored, silent) from before this block's samples.
     """
 
     samples: NDArray[np.float32]
@@ -31,22 +31,23 @@ class Block:
 
 
 class AudioSource(Protocol):
-    """Where sound comes from. After `close` it may open again.
+    """A source of audio. It may be opened again after `close`.
 
-    One thread at a time calls it, except that any may close it: a `read` that waits then ends.
+    One thread at a time calls its methods, except that any thread may call `close`, which ends a
+    `read` that waits.
     """
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """Name of the source, for people to read."""
 
     def open(self) -> None:
-        """Get ready to deliver, from the start.
+        """Open the source at its beginning.
 
         Raises
         ------
         SourceError
-            If there is no sound to be had, with the remedy.
+            If the source can't deliver audio; the message says the remedy.
         """
 
     def read(self, timeout_s: float) -> Block | None:
@@ -55,8 +56,8 @@ class AudioSource(Protocol):
         Returns
         -------
         Block or None
-            An empty block if nothing came in time; None when the source has ended or isn't open.
+            An empty block if no audio came in time; None if the source has ended or isn't open.
         """
 
     def close(self) -> None:
-        """Let go of everything. Does nothing when closed already."""
+        """Release the device or file. Idempotent."""

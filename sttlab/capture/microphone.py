@@ -24,13 +24,13 @@ from sttlab.events import DeviceLost, DeviceRestored, DeviceSilent, Event
 
 log = logging.getLogger(__name__)
 
-QUEUE_S = 5.0  # held for a reader that is late; then the oldest goes, and is counted
+QUEUE_S = 5.0  # audio buffered for a reader that is late; then the oldest is dropped and counted
 BLOCK_S = 0.02
-HEARTBEAT_S = 1.0  # a device that gives nothing for so long is gone
-FIRST_BLOCK_S = 5.0  # but to begin with, PulseAudio takes two seconds, and Bluetooth as long
-SILENT_S = 1.0  # of nothing but zeros, after opening
-FIRST_RETRY_S, LONGEST_RETRY_S = 0.25, 8.0
-CLOSE_S = 2.0  # a device that is gone may never answer
+HEARTBEAT_S = 1.0  # longest time without audio, after which the device counts as lost
+FIRST_BLOCK_S = 5.0  # the same before the first audio; PulseAudio and Bluetooth take two seconds
+SILENT_S = 1.0  # length of zeros after opening that makes a device count as silent
+FIRST_RETRY_S, LONGEST_RETRY_S = 0.25, 8.0  # pauses before a reopen: exponential backoff
+CLOSE_S = 2.0  # longest wait for a device to close; a lost device may never answer
 
 _REINSTALL = "reinstall sounddevice, whose wheel has it: pip install --force-reinstall sounddevice"
 NO_PORTAUDIO = {
@@ -51,8 +51,8 @@ NOT_ALLOWED = {
     "that it isn't muted",
 }
 
-_portaudio = threading.RLock()  # PortAudio's start and end are global to the process
-_open_streams = 0  # guarded by it: a new list of devices needs all streams closed
+_portaudio = threading.RLock()  # guards PortAudio's start and end, which are global to the process
+_open_streams = 0  # guarded by `_portaudio`; devices can be listed anew only while it is 0
 
 
 def _remedy(remedies: dict[str, str]) -> str:
@@ -82,7 +82,7 @@ def _sounddevice() -> Any:
 
 
 def list_devices() -> list[DeviceInfo]:
-    """List the microphones; those plugged in meanwhile too, unless one is open.
+    """List the microphones. While none is open, the list has those plugged in since, too.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def list_devices() -> list[DeviceInfo]:
     sd = _sounddevice()
     try:
         with _portaudio:
-            if not _open_streams:  # it looks for devices only when it starts
+            if not _open_streams:  # PortAudio looks for devices only when it starts
                 if sd._initialized:
                     sd._terminate()
                 sd._initialize()
@@ -117,17 +117,17 @@ def list_devices() -> list[DeviceInfo]:
 def _default_index(sd: Any) -> int:
     try:
         return int(sd.query_devices(kind="input")["index"])
-    except (sd.PortAudioError, ValueError):  # none, or `sounddevice.default` names another
+    except (sd.PortAudioError, ValueError):  # no default, or a wrong one in `sounddevice.default`
         return -1
 
 
 def find_device(device: int | str | None, devices: list[DeviceInfo]) -> DeviceInfo:
-    """Choose a microphone by index, by its name or a part of it; None is the default one.
+    """Find a microphone by its index, its name or a part of its name; None is the default.
 
     Raises
     ------
     DeviceUnavailable
-        If there is none, or several have that in their name.
+        If no microphone matches, or several do.
     """
     if not devices:
         raise DeviceUnavailable(f"there is no microphone: {_remedy(NO_DEVICE)}")
@@ -149,7 +149,7 @@ def find_device(device: int | str | None, devices: list[DeviceInfo]) -> DeviceIn
 
 
 class _Stream:
-    """One open PortAudio stream. Its callback copies, queues and counts, and no more."""
+    """An open PortAudio stream. Its callback only copies, queues and counts."""
 
     def __init__(self, device: DeviceInfo, channel: int | None, clock: Callable[[], float]) -> None:
         global _open_streams
@@ -157,15 +157,16 @@ class _Stream:
         self._device = device
         self._clock = clock
         self.finished = False
-        self.heard_at = clock()
-        # Bounded by QUEUE_S; drops the oldest, whose positions are then missing. None is the end.
+        self.last_audio_at = clock()
+        # Blocks with their positions; None marks the end. When the queue is full, the oldest block
+        # is dropped, and the reader sees a gap between positions.
         self._blocks: queue.Queue[tuple[int, NDArray[np.float32]] | None]
         self._blocks = queue.Queue(round(QUEUE_S / BLOCK_S))
-        self._position = 0  # the callback's: of its next block, what was lost included
-        self._due: float | None = None
-        self._expected = 0  # the reader's
+        self._position = 0  # of the callback's next block, lost samples included
+        self._due: float | None = None  # device time at which the callback's next block begins
+        self._expected = 0  # position of the reader's next block if nothing is lost
         self._waited_s = 0.0
-        self._closing = threading.Lock()  # taken once and for all by the first to close
+        self._closing = threading.Lock()  # the first to close takes it, and never releases it
         try:
             with _portaudio:
                 self.rate, channels = _settings(sd, device, channel)
@@ -184,7 +185,7 @@ class _Stream:
             raise _refused(device, error) from error
 
     def start(self) -> None:
-        """Begin to hear. Raises DeviceUnavailable, and closes, if the device won't."""
+        """Start capture. Closes the stream and raises DeviceUnavailable if the device refuses."""
         try:
             self._stream.start()
         except _sounddevice().PortAudioError as error:
@@ -196,12 +197,12 @@ class _Stream:
     def _callback(self, data: NDArray[np.float32], frames: int, when: Any, status: Any) -> None:
         now = self._clock()
         if status.input_overflow:
-            # How much is missing: by the device's own clock, but at most the time that has passed.
+            # The device's clock says how much is missing, but no more than the time that passed.
             ahead_s = when.inputBufferAdcTime - self._due if self._due is not None else 0.0
-            missing = round(min(ahead_s, now - self.heard_at) * self.rate)
+            missing = round(min(ahead_s, now - self.last_audio_at) * self.rate)
             self._position += max(missing, frames)
         self._due = when.inputBufferAdcTime + frames / self.rate
-        self.heard_at = now
+        self.last_audio_at = now
         self._put((self._position, data.copy()))
         self._position += frames
 
@@ -217,10 +218,10 @@ class _Stream:
     def _finished(self) -> None:
         self.finished = True
 
-    # -- on the reader's ----------------------------------------------------------------------
+    # -- on the reader's thread ---------------------------------------------------------------
 
     def read(self, timeout_s: float) -> tuple[NDArray[np.float32], int] | None:
-        """Give the next block, mono at `rate`, and how many samples are missing before it."""
+        """Return the next block, mono at `rate`, and how many samples are missing before it."""
         try:
             item = self._blocks.get(timeout=max(timeout_s, 0.001))
         except queue.Empty:
@@ -237,35 +238,36 @@ class _Stream:
 
     @property
     def cancels(self) -> bool:
-        """Whether its channels are of opposite phase, so that one of them is taken."""
+        """Whether the channels have opposite phase, so that only one of them is used."""
         return self._mixer.cancels
 
     @property
-    def is_gone(self) -> bool:
-        """Whether the device has vanished.
+    def is_lost(self) -> bool:
+        """Whether the device has disappeared.
 
-        Told by the time that was spent waiting, not by the clock: Python may hold up both threads.
+        That is judged by the time that `read` has waited and not by the clock, since Python may
+        hold up both threads.
         """
         patience_s = HEARTBEAT_S if self._expected else FIRST_BLOCK_S
         return self.finished or self._waited_s > patience_s
 
-    # -- on any -------------------------------------------------------------------------------
+    # -- on any thread ------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close in a thread of its own: a device that is gone may never answer."""
+        """Close on a thread of its own, since a lost device may never answer."""
         if not self._closing.acquire(blocking=False):
             return
         self._put(None)
         closing = threading.Thread(target=self._close, name="sttlab-close", daemon=True)
         try:
             closing.start()
-        except RuntimeError:  # Python is leaving, and starts no thread any more
+        except RuntimeError:  # the interpreter is shutting down, and starts no more threads
             self._close()
             return
         closing.join(CLOSE_S)
         if closing.is_alive():
             log.warning("%s did not answer when it was closed", self._device.name)
-            atexit.unregister(_sounddevice()._exit_handler)  # it would wait for the same answer
+            atexit.unregister(_sounddevice()._exit_handler)  # it would hang in the same way
 
     def _close(self) -> None:
         global _open_streams
@@ -278,10 +280,10 @@ class _Stream:
 
 
 def _settings(sd: Any, device: DeviceInfo, channel: int | None) -> tuple[int, int]:
-    """Choose rate and channels: 16 kHz if the device takes it.
+    """Choose the sample rate, 16 kHz if the device supports it, and the number of channels.
 
-    Two channels are opened where there are two, since the system would average them, and those of
-    opposite phase cancel.
+    A stereo device is opened in stereo: the system's own downmix would cancel channels of opposite
+    phase.
     """
     if channel is not None and not 1 <= channel <= device.channels:
         raise DeviceUnavailable(f"{device.name} has no channel {channel}; it has {device.channels}")
@@ -305,19 +307,19 @@ def _refused(device: DeviceInfo, error: Exception) -> DeviceUnavailable:
 
 
 class Microphone:
-    """A microphone, opened at 16 kHz if it can be, else at its own rate and resampled.
+    """A microphone, opened at 16 kHz if it supports that, else at its own rate and resampled.
 
-    When it vanishes it is looked for by its name, in growing pauses, until it is back; the time
-    away counts as lost samples.
+    If the device disappears, the microphone looks for it by its name, with exponential backoff,
+    until it is back. The time in between counts as lost samples.
 
     Parameters
     ----------
     device : int, str or None
         Index, name or part of the name; None is the system's default.
     channel : int, optional
-        Hear this channel alone, counted from 1. By default all are mixed by `audio.Downmix`.
+        The only channel to use, counted from 1. By default `audio.Downmix` mixes all channels.
     clock : callable
-        Wall time in seconds, to notice that the device has vanished.
+        Wall time in seconds, for retries and for the length of a loss.
     """
 
     def __init__(
@@ -337,7 +339,7 @@ class Microphone:
 
     @property
     def name(self) -> str:
-        """The device's name, once it has been open."""
+        """Name of the device once it has been open; before, what it was asked for by."""
         if self._info:
             return self._info.name
         return "default microphone" if self.device is None else str(self.device)
@@ -348,7 +350,8 @@ class Microphone:
         Raises
         ------
         DeviceUnavailable
-            If there is no PortAudio or no such device, or it refuses, with the remedy.
+            If PortAudio or the device is missing, or the device can't be opened; the message says
+            the remedy.
         """
         self.close()
         self._start(lambda devices: find_device(self.device, devices))
@@ -356,20 +359,21 @@ class Microphone:
         self._closed.clear()
 
     def _start(self, choose: Callable[[list[DeviceInfo]], DeviceInfo]) -> None:
-        with _portaudio:  # lest another list makes the index another device's
+        with _portaudio:  # until the stream is open, no other list of devices changes the index
             self._info = choose(list_devices())
             stream = _Stream(self._info, self.channel, self._clock)
         stream.start()
         self._stream = stream
-        self._forgotten = weakref.finalize(self, stream.close)  # else PortAudio calls what is gone
+        # A microphone that is garbage-collected while open must stop PortAudio's callbacks.
+        self._close_stream = weakref.finalize(self, stream.close)
         self._resampler = None
         if stream.rate != SAMPLE_RATE:
             import soxr
 
             self._resampler = soxr.ResampleStream(stream.rate, SAMPLE_RATE, 1, "float32")
-        self._heard = 0  # samples since opening, until SILENT_S has been judged
+        self._checked_samples = 0  # since opening, up to SILENT_S
         self._silent = True
-        self._cancels = False  # until it was said
+        self._cancels = False  # whether the warning about opposite phase was logged
 
     def read(self, timeout_s: float) -> Block | None:
         """Wait for the next block; see `AudioSource.read`."""
@@ -377,13 +381,13 @@ class Microphone:
         if self._closed.is_set():
             return None
         if stream is None:
-            return self._look_again(timeout_s)
-        heard = stream.read(min(timeout_s, HEARTBEAT_S))
+            return self._reopen(timeout_s)
+        block = stream.read(min(timeout_s, HEARTBEAT_S))
         if self._closed.is_set():
             return None
-        if heard is None:
-            return self._vanished(stream) if stream.is_gone else Block(np.empty(0, np.float32))
-        samples, lost = heard
+        if block is None:
+            return self._lose(stream) if stream.is_lost else Block(np.empty(0, np.float32))
+        samples, lost = block
         if stream.cancels and not self._cancels:
             self._cancels = True
             log.warning("the channels of %s cancel each other out: one is taken", self.name)
@@ -392,23 +396,23 @@ class Microphone:
             samples = self._resampler.resample_chunk(samples)
         whole = int(self._lost)
         self._lost -= whole
-        return Block(samples, lost_samples=whole, events=self._judge_silence(samples))
+        return Block(samples, lost_samples=whole, events=self._check_silence(samples))
 
-    def _judge_silence(self, samples: NDArray[np.float32]) -> tuple[Event, ...]:
-        if self._heard >= SILENT_S * SAMPLE_RATE:
+    def _check_silence(self, samples: NDArray[np.float32]) -> tuple[Event, ...]:
+        if self._checked_samples >= SILENT_S * SAMPLE_RATE:
             return ()
-        self._heard += len(samples)
+        self._checked_samples += len(samples)
         self._silent = self._silent and not samples.any()
-        if not self._silent or self._heard < SILENT_S * SAMPLE_RATE:
+        if not self._silent or self._checked_samples < SILENT_S * SAMPLE_RATE:
             return ()
         message = f"{self.name} gives nothing but zeros: {_remedy(NOT_ALLOWED)}"
         return (DeviceSilent(device=self.name, message=message),)
 
-    def _vanished(self, stream: _Stream) -> Block:
-        self._away_since = stream.heard_at
-        self._forgotten()
+    def _lose(self, stream: _Stream) -> Block:
+        self._lost_since = stream.last_audio_at
+        self._close_stream()
         self._stream = None
-        if self._resampler is not None:  # what it still holds back is lost with the device
+        if self._resampler is not None:  # its delayed samples are lost with the device
             self._lost += len(self._resampler.resample_chunk(np.empty(0, np.float32), last=True))
         self._pause_s = FIRST_RETRY_S
         self._retry_at = self._clock() + self._pause_s
@@ -418,27 +422,26 @@ class Microphone:
             np.empty(0, np.float32), events=(DeviceLost(device=self.name, message=message),)
         )
 
-    def _look_again(self, timeout_s: float) -> Block:
+    def _reopen(self, timeout_s: float) -> Block:
         nothing = Block(np.empty(0, np.float32))
         wait_s = self._retry_at - self._clock()
         if wait_s > 0:
             self._closed.wait(min(wait_s, timeout_s))
             return nothing
         try:
-            self._start(self._same)
+            self._start(self._find_lost)
         except DeviceUnavailable as error:
             log.debug("%s", error)
             self._pause_s = min(2 * self._pause_s, LONGEST_RETRY_S)
             self._retry_at = self._clock() + self._pause_s
             return nothing
-        if self._closed.is_set():  # meanwhile
+        if self._closed.is_set():  # another thread has closed it while it opened
             self.close()
             return nothing
-        self._lost += (self._clock() - self._away_since) * SAMPLE_RATE
+        self._lost += (self._clock() - self._lost_since) * SAMPLE_RATE
         return Block(np.empty(0, np.float32), events=(DeviceRestored(device=self.name),))
 
-    def _same(self, devices: list[DeviceInfo]) -> DeviceInfo:
-        """Find the one that vanished."""
+    def _find_lost(self, devices: list[DeviceInfo]) -> DeviceInfo:
         assert self._info is not None
         wanted = self._info.name, self._info.host_api
         for device in devices:
@@ -447,8 +450,8 @@ class Microphone:
         raise DeviceUnavailable(f"{self.name} is not back")
 
     def close(self) -> None:
-        """Close the device. Never hangs, even if it is gone."""
+        """Close the device. Blocks for `CLOSE_S` at most, even if the device is lost."""
         self._closed.set()
         stream, self._stream = self._stream, None
         if stream is not None:
-            self._forgotten()
+            self._close_stream()

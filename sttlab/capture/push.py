@@ -1,4 +1,4 @@
-"""Sound that arrives from elsewhere: a browser, a socket, a test."""
+"""Audio that arrives from elsewhere: a browser, a socket, a test."""
 
 from __future__ import annotations
 
@@ -17,28 +17,29 @@ BUFFER_S = 10.0
 
 
 class PushSource:
-    """A source that is given its sound by other threads.
+    """A source into which other threads push audio.
 
     Parameters
     ----------
     sample_rate : int, Hz
-        Of what is pushed; resampled on the way, without loss.
+        Sample rate of what is pushed, which is resampled to SAMPLE_RATE.
     name : str
-        What a person calls it.
+        Name of the source, for people to read.
     buffer_s : float
-        Seconds held for a reader that is late; then the oldest goes, and is counted.
+        Audio buffered for a reader that is late, in seconds. Beyond that the oldest is dropped and
+        counted.
 
     Raises
     ------
     SourceError
-        If the rate is not one of sound.
+        If the rate is not a valid sample rate of audio.
     """
 
     def __init__(
         self,
         sample_rate: int = SAMPLE_RATE,
         *,
-        name: str = "pushed sound",
+        name: str = "pushed audio",
         buffer_s: float = BUFFER_S,
     ) -> None:
         check_rate(sample_rate)
@@ -62,13 +63,13 @@ class PushSource:
             self._resampler = soxr.ResampleStream(self.sample_rate, SAMPLE_RATE, 1, "float32")
 
     def open(self) -> None:
-        """Start empty."""
+        """Open with an empty buffer."""
         with self._changed:
             self._reset()
             self._open = True
 
     def push(self, sound: bytes | bytearray | memoryview | NDArray[Any]) -> int:
-        """Add sound; from any thread, never blocks.
+        """Add audio. Any thread may call it; it never blocks.
 
         Parameters
         ----------
@@ -78,12 +79,12 @@ class PushSource:
         Returns
         -------
         int
-            How many older samples, at SAMPLE_RATE, had to go to make room: 0 if all is well.
+            How many older samples, at SAMPLE_RATE, were dropped because the buffer was full.
 
         Raises
         ------
         SourceError
-            If it is no such sound, or the source is not open.
+            If `sound` is not of such a type, or the source is not open.
         """
         samples = _as_samples(sound)
         with self._changed:
@@ -92,7 +93,7 @@ class PushSource:
             return self._add(self._resample(samples, last=False))
 
     def end(self) -> None:
-        """Say that no more sound comes."""
+        """Mark the end: no more audio comes."""
         with self._changed:
             if self._open and not self._ended:
                 self._add(self._resample(np.empty(0, np.float32), last=True))
@@ -121,7 +122,7 @@ class PushSource:
         return lost
 
     def read(self, timeout_s: float) -> Block | None:
-        """Wait for sound; see `AudioSource.read`."""
+        """Wait for audio; see `AudioSource.read`."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._waiting or self._ended or not self._open, timeout_s
@@ -136,14 +137,14 @@ class PushSource:
             return Block(samples, lost_samples=lost)
 
     def close(self) -> None:
-        """Refuse further sound and drop what nobody read."""
+        """Refuse further audio, and drop what was not read."""
         with self._changed:
             self._reset()
             self._changed.notify_all()
 
 
 def _as_samples(sound: bytes | bytearray | memoryview | NDArray[Any]) -> NDArray[np.float32]:
-    """Copy what was pushed to finite floats in -1..1."""
+    """Copy pushed audio into finite floats in -1..1."""
     if isinstance(sound, bytes | bytearray | memoryview):
         data = bytes(sound)
         if len(data) % 2:

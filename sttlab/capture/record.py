@@ -1,4 +1,4 @@
-"""A recording made now."""
+"""Recording from a microphone for a given time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def record(
     *,
     progress: Callable[[float], None] | None = None,
 ) -> Recording:
-    """Record the microphone. Blocks for as long as it lasts; an interrupt ends it.
+    """Record from a microphone. Blocks for that time; Ctrl-C or a kernel's interrupt ends it.
 
     Parameters
     ----------
@@ -32,14 +32,14 @@ def record(
     device : int, str or None
         As for `Microphone`.
     progress : callable, optional
-        Told the seconds recorded so far.
+        Called with the seconds recorded so far.
 
     Raises
     ------
     ConfigError
         If `seconds` is out of bounds.
     DeviceUnavailable
-        If the microphone can't be opened, or vanishes meanwhile.
+        If the microphone can't be opened, or disappears while it records.
     """
     if not (math.isfinite(seconds) and 0 < seconds <= LONGEST_S):
         raise ConfigError(f"seconds must be above 0 and at most {LONGEST_S}, not {seconds!r}")
@@ -51,7 +51,7 @@ def record(
     try:
         while length < wanted:
             block = source.read(0.1)
-            assert block is not None  # it ends only when closed
+            assert block is not None  # a microphone ends only when it is closed
             for event in block.events:
                 if isinstance(event, DeviceLost):
                     raise DeviceUnavailable(

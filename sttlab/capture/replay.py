@@ -1,4 +1,4 @@
-"""A recording, delivered as a microphone would."""
+"""A source that plays a file as if it were live."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ BLOCK_SAMPLES = SAMPLE_RATE // 25  # 40 ms
 
 
 class FileSource:
-    """A file played once from each `open`, in real time or as fast as it is read.
+    """A file that each `open` plays once, in real time or as fast as it is read.
 
-    It waits for a reader that is late, so nothing is ever lost.
+    It waits for a reader that is late (backpressure), so it loses nothing.
 
     Parameters
     ----------
     path : str or Path
-        Any file that `sttlab.load` reads; decoded on the way, so its length doesn't matter.
+        Any file that `sttlab.load` reads. It is decoded while it plays, so it may be of any length.
     speed : float > 0 or None
         1.0 is real time; None is as fast as possible.
     track, channel : int, optional
@@ -60,7 +60,7 @@ class FileSource:
         self._closed = threading.Event()
         self._closed.set()
         self._stack = ExitStack()
-        self._decoding = threading.Lock()  # a file that is closed meanwhile crashes FFmpeg
+        self._decoding = threading.Lock()  # FFmpeg crashes if a file is closed while it decodes
 
     @property
     def name(self) -> str:
@@ -68,7 +68,7 @@ class FileSource:
         return self.path.name
 
     def open(self) -> None:
-        """Start again from the beginning. Raises DecodeError if there is no sound in the file."""
+        """Open the file at its beginning. Raises DecodeError if it holds no audio."""
         self.close()
         pieces = open_audio(self.path, track=self._track, channel=self._channel)
         self._blocks = _blocks(self._stack.enter_context(pieces))
@@ -78,7 +78,7 @@ class FileSource:
         self._started_at: float | None = None
 
     def read(self, timeout_s: float) -> Block | None:
-        """Wait until the next block has been spoken; see `AudioSource.read`."""
+        """Wait until the next block is due; see `AudioSource.read`."""
         if self._closed.is_set() or self._next is None:
             return None
         block = self._next
@@ -99,7 +99,7 @@ class FileSource:
         return Block(block)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._closed.set()
         with self._decoding:
             self._stack.close()

@@ -1,7 +1,7 @@
 """The command line.
 
-Nothing heavy is imported before a command needs it, so that --help is quick. Work that blocks runs
-on another thread, so that Ctrl-C is heard at once while torch loads or a model decodes.
+Heavy packages are imported only when a command needs them, so that --help is quick. Work that
+blocks runs on another thread, so that Ctrl-C works while torch loads or a model decodes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sttlab.cli.terminal import FAILED, INTERRUPTED, WRONG_CALL, failed, say, sa
 from sttlab.cli.transcribe import transcribe
 from sttlab.errors import ConfigError, MissingExtra, SttlabError
 
-# What typer raises for a wrong call is click's UsageError, which it keeps in changing places.
+# Typer raises click's UsageError for a wrong call, but imports it from a place that changes.
 _UsageError: type[Any] = typer.BadParameter.__bases__[0]
 
 app = typer.Typer(
@@ -55,7 +55,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # Pipes are not UTF-8 on Windows; a file name may hold bytes that are no text at all.
+            # Pipes are not UTF-8 on Windows; a file's name may hold bytes that are not valid text.
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     logging.basicConfig(format="sttlab: %(message)s")
     try:
@@ -77,7 +77,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except OSError as error:
         code = FAILED
         if error.errno in (errno.EPIPE, errno.EINVAL) and error.filename is None:
-            # The reader has gone, as `head` does (EINVAL on Windows); so there's nobody to tell.
+            # A reader such as `head` has closed the pipe (EINVAL on Windows). That is no error.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         else:
             say_of(error.filename, error)
@@ -86,7 +86,7 @@ def main(args: Sequence[str] | None = None) -> int:
     if code == INTERRUPTED:
         say("stopped")
         sys.stdout.flush()
-        os._exit(code)  # an ordinary exit would wait for a model that loads or decodes
+        os._exit(code)  # sys.exit would wait for a model that loads or decodes
     return int(code)
 
 

@@ -19,7 +19,7 @@ def devices() -> None:
     from sttlab.capture.microphone import find_device, list_devices
 
     found = list_devices()
-    find_device(None, found)  # which says what to do if there is none
+    find_device(None, found)  # raises, with the remedy, if there is no microphone
     print_table(
         [("", "number", "name", "host API", "channels", "rate")]
         + [
@@ -30,9 +30,9 @@ def devices() -> None:
 
 
 def models() -> None:
-    """List the models that are here, from where, and their size.
+    """List the installed models, with their size and origin.
 
-    Others that Whisper knows are downloaded on first use.
+    Whisper's other models are downloaded on first use.
     """
     from sttlab.engines.weights import list_models
 
@@ -48,8 +48,8 @@ def models() -> None:
 def lab(context: typer.Context) -> None:
     """Open JupyterLab in the notebooks.
 
-    What follows goes to JupyterLab, such as --no-browser. Its kernel is the Python that runs this
-    command, so that it finds sttlab.
+    Further arguments, such as --no-browser, go to JupyterLab. Its kernel is the Python that runs
+    this command, so that it finds sttlab.
     """
     try:
         from jupyterlab.labapp import LabApp
@@ -58,5 +58,5 @@ def lab(context: typer.Context) -> None:
     # A kernel installed for the user would come before this interpreter's own.
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     folder = shipped("notebooks")
-    # Ctrl-C stops it without a question.
+    # With -y, Ctrl-C stops JupyterLab without a question.
     LabApp.launch_instance([f"--ServerApp.root_dir={folder}", "-y", *context.args])

@@ -13,7 +13,7 @@ from sttlab.config import Config
 
 
 class Format(str, Enum):
-    """What a transcript is written as."""
+    """The formats in which a transcript can be written."""
 
     txt = "txt"
     json = "json"
@@ -25,8 +25,8 @@ Model = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Whisper model: tiny.en, base, ... or a checkpoint's path; `sttlab models` lists what "
-        "is here. [default: tiny.en]",
+        help="Whisper model: tiny.en, base, ... or a checkpoint's path; `sttlab models` lists the "
+        "installed ones. [default: tiny.en]",
         show_default=False,
     ),
 ]
@@ -46,7 +46,7 @@ Settings = Annotated[
         exists=True,
         dir_okay=False,
         help="Settings file (TOML) with the tables [vad] and [transcribe], as the notebooks save. "
-        "Options given here come first.",
+        "Options take precedence over it.",
         show_default=False,
     ),
 ]
@@ -76,7 +76,7 @@ Channel = Annotated[
     typer.Option(
         metavar="NUMBER",
         min=1,
-        help="Hear this channel alone, counted from 1. [default: all, mixed]",
+        help="Use this channel only, counted from 1. [default: all, mixed]",
         show_default=False,
     ),
 ]
@@ -86,7 +86,7 @@ Track = Annotated[
         metavar="NUMBER",
         min=1,
         help="Audio track of a video, counted from 1. [default: the one marked as default, if it "
-        "can be heard]",
+        "is audible]",
         show_default=False,
     ),
 ]
@@ -102,7 +102,7 @@ Token = Annotated[
     str | None,
     typer.Option(
         envvar="STTLAB_TOKEN",
-        help="What clients must bring. [default: at this machine's own address none, elsewhere a "
+        help="Token that clients must send. [default: none at this machine's own address, else a "
         "new one]",
         show_default=False,
     ),
@@ -125,7 +125,7 @@ Key = Annotated[
 
 
 def read_settings(path: Path | None, model: str | None, language: str | None) -> Config:
-    """Read the settings file, if one is given, and put the options in."""
+    """Read the settings file, if one is given, and apply the options."""
     config = Config.load(path) if path else Config()
     given = {"model": model, "language": language}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}

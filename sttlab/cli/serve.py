@@ -39,25 +39,27 @@ def serve(
     language: Language = None,
     config: Settings = None,
     locked: Annotated[
-        bool, typer.Option("--locked", help="Let no client change settings.")
+        bool, typer.Option("--locked", help="Refuse changes of settings by clients.")
     ] = False,
     token: Token = None,
     certfile: Certificate = None,
     keyfile: Key = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Name by which a proxy reaches this server."),
+        typer.Option(metavar="NAME", help="Further host name of this server, as of a proxy."),
     ] = None,
     allow_origin: Annotated[
         list[str] | None,
-        typer.Option(metavar="URL", help="Origin whose pages may connect: https://hub.example"),
+        typer.Option(
+            metavar="URL", help="Further origin whose pages may connect: https://hub.example"
+        ),
     ] = None,
 ) -> None:
     """Serve live transcripts of a microphone.
 
     A page shows them at http://HOST:PORT/, and a WebSocket at /ws sends them. The microphone is
-    open while anyone is connected. Other machines, let in by --host 0.0.0.0, need the token in the
-    link that is printed.
+    open while a client is connected. With --host 0.0.0.0, other machines can connect with the token
+    that is in the printed link.
     """
     if device and source:
         raise typer.BadParameter("give one of --device and --source, not both")
@@ -82,12 +84,12 @@ def serve(
         allowed_origins=allow_origin or (),
     )
     server = Server(web, certfile, keyfile)
-    server.listen(host, port)  # now: it may be taken
+    server.listen(host, port)  # before the model loads, since the port may be in use
     with contextlib.closing(server.bound):
         start_worker(worker)
         for name in ("sttlab.server", "uvicorn.error"):
             logging.getLogger(name).setLevel(logging.INFO)
-        # Said, not logged: a log is kept, and the token must not be.
+        # The link is printed and not logged, since logs are kept and the token must not be.
         say(f"serving at {with_token(server.url, token)}")
         with contextlib.suppress(KeyboardInterrupt):
             server.run()
@@ -100,7 +102,7 @@ def _source(source: Path | None, device: str | None, channel: int | None) -> Aud
 
     if source:
         file = FileSource(source, channel=channel)
-        file.open()  # now, not when the first client comes
+        file.open()  # fails now if the file is broken, and not with the first client
         file.close()
         return file
     wanted = int(device) if device and device.isdecimal() else device

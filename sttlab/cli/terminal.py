@@ -1,4 +1,4 @@
-"""What commands say to a person, and how they wait without missing Ctrl-C."""
+"""Messages of commands, and waiting that Ctrl-C can interrupt."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-FAILED, WRONG_CALL, INTERRUPTED = 1, 2, 130  # exit codes; the last is what shells give Ctrl-C
+FAILED, WRONG_CALL, INTERRUPTED = 1, 2, 130  # exit codes; shells use 130 for Ctrl-C
 
 
 def say(message: str) -> None:
-    """Tell the person something; results alone go to stdout."""
+    """Print a message to stderr; stdout is for results only."""
     text = message.replace("\n", " ")
     print(f"sttlab: {text}", file=sys.stderr, flush=True)
 
 
 def say_of(path: Path | str | None, error: Exception) -> None:
-    """Say what went wrong, and with which file, once."""
+    """Print an error, with its file unless the error names it already."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     say(reason if path is None or str(path) in reason else f"{path}: {reason}")
 
 
 def failed(message: str, code: int = FAILED) -> int:
-    """Say why a command failed, and give the exit code."""
+    """Print why a command failed, and return the exit code."""
     say(message)
     return code
 
 
 def print_table(rows: list[tuple[object, ...]]) -> None:
-    """Print rows whose columns line up."""
+    """Print rows with aligned columns."""
     widths = [max(len(str(cell)) for cell in column) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(str(c).ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
 
 
 def wait_for(future: Future[T], tick: Callable[[], None] = lambda: None) -> T:
-    """Wait for work on another thread; with a timeout, since else Windows hears no Ctrl-C."""
+    """Wait for work on another thread, in short waits, so that Ctrl-C works on Windows too."""
     while not wait([future], timeout=0.1).done:
         tick()
     return future.result()
@@ -53,7 +53,7 @@ def wait_for(future: Future[T], tick: Callable[[], None] = lambda: None) -> T:
 
 @contextlib.contextmanager
 def side_thread() -> Iterator[ThreadPoolExecutor]:
-    """A thread for what blocks. Nobody waits for it: after Ctrl-C it may still be busy."""
+    """Run a thread for work that blocks. It is not joined: after Ctrl-C it may still be busy."""
     thread = ThreadPoolExecutor(1)
     try:
         yield thread
@@ -72,7 +72,7 @@ def load_worker(settings: Config) -> AsrWorker:
 
 
 def start_worker(worker: AsrWorker) -> None:
-    """Load the model of a worker, and say so; Ctrl-C is heard meanwhile."""
+    """Load the model of a worker, and say so. Ctrl-C can interrupt it."""
     say(f"loading {worker.engine_name}")
     with side_thread() as thread:
         wait_for(thread.submit(worker.start))

@@ -37,8 +37,8 @@ def transcribe(
         typer.Option(
             metavar="DIR",
             file_okay=False,
-            help="Folder for one result per file, made if need be; results there of the same name "
-            "are replaced. Without it they go to stdout.",
+            help="Folder for one result per file, made if it is missing. Results of the same name "
+            "are replaced. By default they go to stdout.",
             show_default=False,
         ),
     ] = None,
@@ -85,7 +85,7 @@ def transcribe(
 def _transcribe(
     recording: Recording, engine: Engine, settings: Config, thread: ThreadPoolExecutor
 ) -> FileTranscript:
-    """Transcribe one recording on the engine's thread, with a bar for it on stderr."""
+    """Transcribe one recording on the engine's thread, with a progress bar on stderr."""
     from sttlab import transcription
 
     done = 0.0
@@ -111,7 +111,7 @@ def _transcribe(
 
 
 def _targets(files: list[Path], folder: Path, suffix: str) -> list[Path]:
-    """Name a result for each file: no two alike, and none of them a file to be read."""
+    """Name a result for each file: all distinct, and none of them one of the files."""
 
     def identity(path: Path) -> str:
         return os.path.realpath(path).casefold()

@@ -1,1 +1,1 @@
-"""How good it is: labelled truth, scores, sweeps."""
+"""Evaluation: labelled truth, scores of utterances, word error rates, sweeps."""

@@ -1,4 +1,4 @@
-"""Labelled truth: when somebody speaks, read from and written to what other tools use."""
+"""Labelled truth: when people speak, read and written in the formats of other tools."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from sttlab.errors import LabelError, MissingExtra
 
 Spans = NDArray[np.float64]
-"""Shape (n, 2): where each of n stretches begins and ends, in seconds, in order, apart."""
+"""Shape (n, 2): start and end of n spans in seconds, sorted and disjoint."""
 
 SILENT_TEXTS = {"", "sil", "sp", "silence", "silent", "<sil>", "<p:>"}
-"""What TextGrids write in an interval in which nobody speaks."""
+"""Texts that mark an interval of a TextGrid as silence."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Turn:
-    """A stretch in which one person speaks.
+    """A span of time in which one person speaks.
 
     Attributes
     ----------
@@ -60,9 +60,9 @@ class Labels:
     Parameters
     ----------
     turns : iterable of Turn
-        In any order; turns of several people may overlap.
+        Turns in any order; those of several people may overlap.
     scored : iterable of (start_s, end_s), optional
-        The parts of the recording that were labelled; None is all of it.
+        Parts of the recording that were labelled; None stands for all of it.
 
     Raises
     ------
@@ -99,20 +99,20 @@ class Labels:
 
     @property
     def speech(self) -> Spans:
-        """Where anybody speaks: the union of all turns."""
+        """Spans in which anybody speaks: the union of all turns."""
         return union([(turn.start_s, turn.end_s) for turn in self.turns])
 
     @property
     def speakers(self) -> tuple[str, ...]:
-        """Names, sorted."""
+        """Names of the speakers, sorted."""
         return tuple(sorted({turn.speaker for turn in self.turns if turn.speaker}))
 
     def utterances(self, gap_s: float) -> Spans:
-        """Where anybody speaks, pauses shorter than `gap_s` closed."""
+        """Return the spans of speech, with pauses shorter than `gap_s` closed."""
         return union(self.speech, gap_s)
 
     def save(self, path: str | Path) -> None:
-        """Write the file that the ending of its name says.
+        """Write the labels in the format that the suffix names.
 
         ``.json`` keeps everything; ``.rttm`` keeps times and speakers, to the millisecond;
         ``.txt`` is an Audacity label track, with the text or else the speaker.
@@ -120,7 +120,7 @@ class Labels:
         Raises
         ------
         LabelError
-            If the ending is another one, or the file cannot be written.
+            If the suffix is another one, or the file can't be written.
         """
         path = Path(path)
         writers = {".rttm": _to_rttm, ".txt": _to_audacity, ".json": _to_json}
@@ -141,7 +141,7 @@ class Labels:
 
 
 def union(spans: Iterable[Any] | Spans, gap_s: float = 0.0) -> Spans:
-    """Merge stretches that overlap, touch, or lie less than `gap_s` apart."""
+    """Merge spans that overlap, touch, or lie less than `gap_s` apart."""
     array = np.array(sorted(map(tuple, spans)), np.float64).reshape(-1, 2)
     ends = np.maximum.accumulate(array[:, 1])
     gaps = array[1:, 0] - ends[:-1]
@@ -156,20 +156,20 @@ def load_labels(path: str | Path, *, recording: str | None = None) -> Labels:
     Parameters
     ----------
     path : str or Path
-        The ending of its name says which:
+        The suffix names the format:
 
         - ``.rttm``: the SPEAKER lines of NIST's Rich Transcription Time Marked format (RT-09
-          evaluation plan, appendix A). If a ``.uem`` of the same name lies beside it, that says
-          which parts were labelled.
-        - ``.uem``: only which parts were labelled; no speech.
+          evaluation plan, appendix A). A ``.uem`` file of the same name beside it says which parts
+          were labelled.
+        - ``.uem``: the parts that were labelled; no speech.
         - ``.txt``: a label track exported from Audacity; every label is speech.
-        - ``.json``: what `Labels.save` wrote, or a transcript saved by sttlab.
-        - ``.TextGrid``: intervals with text, in all tiers of intervals; a tier is a speaker. A
-          text that only marks silence, such as "sil", is none. Needs the extra ``evaluate``.
+        - ``.json``: a file of `Labels.save`, or a transcript saved by sttlab.
+        - ``.TextGrid``: intervals with text, in all interval tiers; a tier is a speaker. A text
+          that marks silence, such as "sil", does not count. Needs the extra ``evaluate``.
 
-        Marks without length are passed over.
+        Labels without length are ignored.
     recording : str, optional
-        Whose lines to take from an RTTM or UEM file that holds several recordings.
+        The recording whose lines are read, if an RTTM or UEM file holds several.
 
     Returns
     -------
@@ -178,10 +178,10 @@ def load_labels(path: str | Path, *, recording: str | None = None) -> Labels:
     Raises
     ------
     LabelError
-        If the file cannot be read, names the line that makes no sense, holds several recordings
-        and none was chosen, or holds nothing but marks without length.
+        If the file can't be read, a line is not valid, it holds several recordings and `recording`
+        doesn't choose one, or it holds only labels without length. The message names the line.
     MissingExtra
-        If a TextGrid is to be read without praatio.
+        If the file is a TextGrid and praatio is not installed.
     """
     path = Path(path)
     if path.suffix.lower() == ".textgrid":
@@ -195,7 +195,7 @@ def load_labels(path: str | Path, *, recording: str | None = None) -> Labels:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         known = ", ".join([*readers, ".TextGrid"])
-        raise LabelError(f"{path.name} is no label file: its name must end in one of {known}")
+        raise LabelError(f"{path.name} is not a label file: its name must end in one of {known}")
     labels = _read(path, reader)
     uem = path.with_suffix(".uem")
     if path.suffix.lower() == ".rttm" and uem.exists():
@@ -233,7 +233,7 @@ def _from_uem(text: str, recording: str | None) -> list[tuple[float, float]]:
 def _rows(
     text: str, recording: str | None, *, of: int, at_least: int, only: str | None = None
 ) -> Iterator[tuple[int, list[str]]]:
-    """Give the lines of one recording, in fields; its name is field number `of`."""
+    """Yield the lines of one recording as lists of fields; field `of` names the recording."""
     seen = {}
     for number, line in enumerate(text.splitlines(), 1):
         row = line.split()
@@ -255,7 +255,7 @@ def _rows(
 def _from_audacity(text: str) -> Labels:
     turns = []
     for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.startswith("\\"):  # a backslash: the label's frequencies
+        if not line.strip() or line.startswith("\\"):  # a backslash begins a label's frequencies
             continue
         fields = line.split("\t", 2)
         if len(fields) < 2:
@@ -313,7 +313,7 @@ def _read_textgrid(path: Path) -> Labels:
 
 
 def _labels(found: Iterable[tuple[int, Any, Any, str, str]], unit: str = "line") -> Labels:
-    """Make turns of what stands in a file; `unit` and number say where."""
+    """Make labels of the rows of a file; errors name the `unit` and the number of a row."""
     turns, points = [], 0
     for number, start_s, end_s, speaker, text in found:
         if start_s == end_s:
@@ -324,7 +324,7 @@ def _labels(found: Iterable[tuple[int, Any, Any, str, str]], unit: str = "line")
         except LabelError as error:
             raise LabelError(f"{unit} {number}: {error}") from error
     if points and not turns:
-        raise LabelError(f"which hold {points} marks without length, and no stretch of speech")
+        raise LabelError(f"which hold {points} labels without length, and no other label")
     return Labels(turns)
 
 
@@ -370,7 +370,7 @@ def _to_json(labels: Labels, name: str) -> str:
 
 
 def _strip(labels: Labels) -> str:
-    """Draw the turns over time as SVG, a row for each speaker, in the colour of the text."""
+    """Draw the turns over time as SVG, in a row for each speaker and the colour of the text."""
     ends = [turn.end_s for turn in labels] + [end_s for _, end_s in labels.scored or ()]
     whole_s = max(ends, default=1.0)
     rows = {speaker: row for row, speaker in enumerate(sorted({t.speaker for t in labels}))}

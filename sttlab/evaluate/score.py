@@ -1,8 +1,8 @@
-"""How well utterances fit labelled truth: per utterance, and by duration.
+"""Scores of detected utterances against labelled truth: by utterance, and by duration.
 
-Durations are compared as pyannote.metrics defines it; the tests hold them to that library. It
-isn't used here because it compares each stretch with each: an hour took it ten seconds, and a
-sweep asks a thousand times.
+Durations are compared as in pyannote.metrics, to which the tests compare the results. The library
+itself is not used, because it compares each span with each: it takes ten seconds for an hour of
+audio, and a sweep scores a thousand times.
 """
 
 from __future__ import annotations
@@ -22,39 +22,42 @@ from sttlab.events import Utterance
 
 GAP_S = 0.5
 COLLAR_S = 0.2
-SHARED_S = 0.15
+SHARED_S = 0.15  # overlap that makes a match; half of the shorter one is enough
 ROUNDING_S = 1e-9
-COLLAR = np.array([-0.5, 0.5])  # around an edge
+COLLAR = np.array([-0.5, 0.5])  # bounds of a collar around an edge, in lengths of the collar
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """What utterances are worth. `score` makes one for a recording, `pool` one for several.
+    """The scores of detected utterances. `score` makes them for a recording, `pool` for several.
+
+    A spoken utterance is one of the labels, a found utterance one of the detector.
 
     Attributes
     ----------
     utterances, found : int
-        How many were spoken, and how many found.
+        Number of spoken utterances, and of found ones.
     missed : int
-        Spoken, and no part of it found.
+        Spoken utterances of which nothing is found.
     false : int
-        Found, and none of it spoken.
+        Found utterances in which nothing is spoken.
     fragmented : int
-        Spoken as one, found as several.
+        Spoken utterances that are found as several.
     merged : int
-        Spoken, and found together with another.
+        Spoken utterances that are found together with another.
     cut_off : int
-        Spoken, and ended while it still went on: decided before its last speech.
+        Spoken utterances whose end is decided before their last speech.
     onset_clipped_ms : tuple of float
-        For each spoken one that was found: how much of its beginning the sound that was found,
-        pre-roll included, doesn't hold.
+        For each spoken utterance that is found, the length of its beginning that the audio of the
+        found one, which includes the pre-roll, doesn't hold.
     endpoint_delay_ms : tuple of float
-        From the end of speech to the decision that it was over, for each spoken one whose end was
-        decided: not missed, cut off, merged into a later one or ended by the recording's end.
+        Time from the end of speech to the decision that the utterance is over. Spoken utterances
+        that are missed, cut off, merged into a later one or ended by the end of the recording have
+        none.
     scored_s : float
-        How much of the recording was compared: what was labelled, without the collars.
+        Length of what is compared: the labelled parts of the recording without the collars.
     speech_s, hit_s, false_alarm_s : float
-        Speech in it, how much of that was found, and how much was found beside it.
+        Length of the speech in it, of the found speech, and of what is found and not speech.
 
     Notes
     -----
@@ -62,7 +65,7 @@ class Scores:
     of J. Ward, P. Lukowicz and H. Gellersen, "Performance metrics for activity recognition", ACM
     TIST 2(1), 2011. Clipped onsets are the front-end clipping of D. Freeman et al., "The voice
     activity detector for the Pan-European digital cellular mobile telephone service", ICASSP 1989.
-    Delay and cut-offs are how endpointers are compared, e.g. by M. Shannon et al., "Improved
+    Endpointers are compared by delay and cut-offs, e.g. by M. Shannon et al., "Improved
     end-of-query detection for streaming speech recognition", Interspeech 2017.
     """
 
@@ -82,42 +85,42 @@ class Scores:
 
     @property
     def precision(self) -> float:
-        """Part of the found time that is speech; 1 if none was found (as pyannote.metrics)."""
+        """Share of the found time that is speech; 1 if none is found, as in pyannote.metrics."""
         found_s = self.hit_s + self.false_alarm_s
         return self.hit_s / found_s if found_s else 1.0
 
     @property
     def recall(self) -> float:
-        """Part of the speech that was found; 1 if there is none (as pyannote.metrics)."""
+        """Share of the speech that is found; 1 if there is none, as in pyannote.metrics."""
         return self.hit_s / self.speech_s if self.speech_s else 1.0
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of precision and recall; 0 if both are."""
+        """Harmonic mean of precision and recall; 0 if both are 0."""
         both = self.precision + self.recall
         return 2 * self.precision * self.recall / both if both else 0.0
 
     @property
     def missed_speech_rate(self) -> float:
-        """Speech that was not found, as a part of all speech."""
+        """Missed speech as a share of all speech."""
         return 1.0 - self.recall
 
     @property
     def false_alarm_rate(self) -> float:
-        """Found time that is no speech, as a part of all speech; 1 for any if there is none."""
+        """False alarms as a share of all speech; without speech, 1 if there are any, else 0."""
         return (
             self.false_alarm_s / self.speech_s if self.speech_s else float(self.false_alarm_s > 0)
         )
 
     @property
     def detection_error_rate(self) -> float:
-        """Missed speech and false alarms, as a part of all speech."""
+        """Missed speech and false alarms as a share of all speech."""
         return self.missed_speech_rate + self.false_alarm_rate
 
     def figures(self) -> dict[str, float]:
-        """Give everything as plain numbers, for a table.
+        """Return all scores as plain numbers, for a table.
 
-        Of onsets and delays the median and the 90th percentile; NaN where there are none.
+        Clipped onsets and delays are given by median and 90th percentile; NaN if there are none.
         """
         counts = ("utterances", "found", "missed", "false", "fragmented", "merged", "cut_off")
         rates = ("precision", "recall", "f1", "missed_speech_rate", "false_alarm_rate")
@@ -161,31 +164,30 @@ def score(
     Parameters
     ----------
     utterances : iterable of Utterance, Turn or (start_s, end_s)
-        What was found. Of an `Utterance` the speech in it is compared, without pre-roll and
-        post-roll. The others do not say when they were decided: at their end, it is taken, and
-        no delay is given.
+        The found utterances. Of an `Utterance` the speech is compared, without pre-roll and
+        post-roll. A `Turn` or a pair counts as decided at its end, and has no delay.
     labels : Labels
-        The truth. What was spoken as one utterance is not labelled; taken for one are turns of
-        whomever with pauses shorter than `gap_s`.
+        The truth. Labels don't say which turns are one utterance: turns of any speakers with
+        pauses shorter than `gap_s` count as one.
     gap_s : float >= 0, seconds
-        NIST's Rich Transcription evaluations close pauses of up to 0.3 s; half a second is a pause
-        after which most listeners would begin to answer.
+        NIST's Rich Transcription evaluations close pauses of up to 0.3 s. After half a second most
+        listeners would begin to answer.
     collar_s : float >= 0, seconds
-        Labels are not exact. As in pyannote.metrics, a stretch so long around each start and end
-        of labelled speech is left out of the durations, half before and half after. An utterance
-        that is decided by no more than half of it too early is not cut off.
+        Labels are not exact. As in pyannote.metrics, the durations leave out this much around each
+        start and end of labelled speech, half before and half after. An utterance that is decided
+        too early by at most half of it is not cut off.
     duration_s : float, optional
-        Length of the recording. Needed only if silence at its end matters to ``scored_s``.
+        Length of the recording. Needed only if silence at its end should count in ``scored_s``.
 
     Returns
     -------
     Scores
-        An utterance is a find of what was spoken if they share 0.15 s, or half of the shorter.
+        A spoken and a found utterance match if they share 0.15 s, or half of the shorter one.
 
     Raises
     ------
     LabelError
-        If the times of a pair are not in order.
+        If a pair does not end after its start.
     ConfigError
         If one of the other numbers is negative.
 
@@ -199,7 +201,7 @@ def score(
     for name, value in (("gap_s", gap_s), ("collar_s", collar_s), ("duration_s", duration_s)):
         if value is not None and not 0 <= value < np.inf:
             raise ConfigError(f"{name} must be 0 s or more, not {value!r}")
-    found = finds(utterances)
+    found = detections(utterances)
     end_s = duration_s or max([t.end_s for t in labels] + found.end_s.tolist(), default=0.0)
     return judge(found, LabelledTruth(labels, gap_s, collar_s, end_s))
 
@@ -215,30 +217,31 @@ def pool(scores: Iterable[Scores]) -> Scores:
 
 
 @dataclass(frozen=True, eq=False)
-class Finds:
-    """What was found, in order of `start_s`; each array has shape (n,).
+class Detections:
+    """The found utterances as arrays of shape (n,), in order of `start_s`.
 
     Attributes
     ----------
-    sound_s : ndarray
-        Where the sound begins, pre-roll included.
+    audio_s : ndarray
+        Start of the audio, pre-roll included.
     start_s, end_s : ndarray
-        Of the speech.
+        Start and end of the speech.
     decided_s : ndarray
-        When it was decided that it was over.
+        Time of the decision that the utterance is over.
     timed : ndarray of bool
-        Whether that was for silence, and so has a delay.
+        Whether the endpointer decided that, and not the end of the recording. Only then is there a
+        delay.
     """
 
-    sound_s: NDArray[np.float64]
+    audio_s: NDArray[np.float64]
     start_s: NDArray[np.float64]
     end_s: NDArray[np.float64]
     decided_s: NDArray[np.float64]
     timed: NDArray[np.bool_]
 
 
-def finds(utterances: Iterable[Utterance | Turn | tuple[float, float]]) -> Finds:
-    """Lay out what `score` is given, in order."""
+def detections(utterances: Iterable[Utterance | Turn | tuple[float, float]]) -> Detections:
+    """Put the utterances that `score` is given into arrays, in order."""
     rows = []
     for item in utterances:
         if isinstance(item, Utterance):
@@ -251,12 +254,12 @@ def finds(utterances: Iterable[Utterance | Turn | tuple[float, float]]) -> Finds
             item = Turn(start_s=start_s, end_s=end_s)
         rows.append((item.start_s, item.start_s, item.end_s, item.end_s, False))
     rows.sort(key=lambda row: row[1:3])
-    sound_s, start_s, end_s, decided_s, timed = np.array(rows, np.float64).reshape(-1, 5).T
-    return Finds(sound_s, start_s, end_s, decided_s, timed.astype(bool))
+    audio_s, start_s, end_s, decided_s, timed = np.array(rows, np.float64).reshape(-1, 5).T
+    return Detections(audio_s, start_s, end_s, decided_s, timed.astype(bool))
 
 
 class LabelledTruth:
-    """Labels, made ready to be compared with many times.
+    """Labels, prepared for many comparisons.
 
     Parameters
     ----------
@@ -264,7 +267,7 @@ class LabelledTruth:
     gap_s, collar_s : float
         See `score`.
     end_s : float
-        Where the scored part ends if the labels do not say.
+        End of the scored part if the labels do not say which parts are scored.
     """
 
     def __init__(self, labels: Labels, gap_s: float, collar_s: float, end_s: float) -> None:
@@ -280,7 +283,7 @@ class LabelledTruth:
 
 
 class Cover:
-    """How much of any stretch some spans cover."""
+    """Computes how much of a range of time given spans cover."""
 
     def __init__(self, spans: Spans) -> None:
         lengths = np.repeat(spans[:, 1] - spans[:, 0], 2)
@@ -292,31 +295,31 @@ class Cover:
     def __call__(
         self, start_s: NDArray[np.float64], end_s: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Seconds covered of each stretch."""
+        """Return the seconds covered of each range, shape (n,)."""
         if not self.whole_s:
             return np.zeros(len(start_s))
         covered: NDArray[np.float64] = np.interp(end_s, self._times, self._sums)
         return covered - np.interp(start_s, self._times, self._sums)
 
 
-def judge(found: Finds, truth: LabelledTruth) -> Scores:
-    """Compare what was found with the truth; `score` says how."""
+def judge(found: Detections, truth: LabelledTruth) -> Scores:
+    """Score the found utterances against the truth, as `score` describes."""
     counted = truth.scored(found.start_s, found.end_s) > ROUNDING_S
     if not counted.all():
-        found = Finds(*(getattr(found, f.name)[counted] for f in fields(Finds)))
+        found = Detections(*(getattr(found, f.name)[counted] for f in fields(Detections)))
     start_s, end_s = truth.utterances.T
-    spoken, heard = _matches(found, truth.utterances)
+    spoken, match = _matches(found, truth.utterances)
     hits = np.bincount(spoken, minlength=len(start_s))
-    holds = np.bincount(heard, minlength=len(found.start_s))
-    shared = np.bincount(spoken, holds[heard] > 1, len(start_s)) > 0
+    holds = np.bincount(match, minlength=len(found.start_s))
+    shared = np.bincount(spoken, holds[match] > 1, len(start_s)) > 0
     first = np.flatnonzero(np.diff(spoken, prepend=-1))
     last = np.append(first[1:], len(spoken))[: len(first)] - 1
     hit = spoken[first]
-    early = found.decided_s[heard] < end_s[spoken] - truth.tolerance_s
-    clipped = found.sound_s[heard[first]] - start_s[hit]
-    final = _last_held(spoken, heard, len(found.start_s))[heard[last]] == hit
-    ended = final & found.timed[heard[last]] & ~early[last]
-    delays = found.decided_s[heard[last]] - end_s[hit]
+    early = found.decided_s[match] < end_s[spoken] - truth.tolerance_s
+    clipped = found.audio_s[match[first]] - start_s[hit]
+    final = _last_spoken(spoken, match, len(found.start_s))[match[last]] == hit
+    ended = final & found.timed[match[last]] & ~early[last]
+    delays = found.decided_s[match[last]] - end_s[hit]
     hit_s, found_s = _durations(found, truth)
     return Scores(
         utterances=len(start_s),
@@ -336,20 +339,20 @@ def judge(found: Finds, truth: LabelledTruth) -> Scores:
 
 
 def intersect(a: Spans, b: Spans) -> Spans:
-    """What two sets of spans share."""
+    """Return the intersection of two sets of spans."""
     i, j = _overlaps(a[:, 0], a[:, 1], b)
     return np.column_stack([np.maximum(a[i, 0], b[j, 0]), np.minimum(a[i, 1], b[j, 1])])
 
 
 def _gaps(spans: Spans) -> Spans:
-    """All time outside of spans."""
+    """Return all time outside the spans."""
     return np.concatenate([[-np.inf], spans.ravel(), [np.inf]]).reshape(-1, 2)
 
 
 def _overlaps(
     start_s: NDArray[np.float64], end_s: NDArray[np.float64], spans: Spans
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Each stretch i and span j that share some time, in order of i, then j."""
+    """Return each range i and span j that overlap, in order of i, then j."""
     first = np.searchsorted(spans[:, 1], start_s, side="right")
     counts = np.maximum(np.searchsorted(spans[:, 0], end_s, side="left") - first, 0)
     i = np.repeat(np.arange(len(start_s)), counts)
@@ -357,28 +360,28 @@ def _overlaps(
     return i, j
 
 
-def _matches(found: Finds, spoken: Spans) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Each spoken utterance and find that belong together, in order of the spoken one."""
-    heard, said = _overlaps(found.start_s, found.end_s, spoken)
-    starts, ends = found.start_s[heard], found.end_s[heard]
+def _matches(found: Detections, spoken: Spans) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the spoken and the found utterance of each match, in order of the spoken one."""
+    match, said = _overlaps(found.start_s, found.end_s, spoken)
+    starts, ends = found.start_s[match], found.end_s[match]
     begins, stops = spoken[said].T
     shared = np.minimum(ends, stops) - np.maximum(starts, begins)
     shorter = np.minimum(ends - starts, stops - begins)
     enough = shared >= np.minimum(SHARED_S, shorter / 2) - ROUNDING_S
-    said, heard = said[enough], heard[enough]
+    said, match = said[enough], match[enough]
     order = np.argsort(said, kind="stable")
-    return said[order], heard[order]
+    return said[order], match[order]
 
 
-def _last_held(spoken: NDArray[np.intp], heard: NDArray[np.intp], count: int) -> NDArray[np.intp]:
-    """The last spoken utterance that each find holds."""
+def _last_spoken(spoken: NDArray[np.intp], match: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    """Return the last spoken utterance that each found one matches; -1 if it matches none."""
     last = np.full(count, -1)
-    last[heard] = spoken  # in order, so that the last one stays
+    last[match] = spoken  # matches are in order, so the last one stays
     return last
 
 
-def _durations(found: Finds, truth: LabelledTruth) -> tuple[float, float]:
-    """Found speech, and all found time, in what is compared."""
+def _durations(found: Detections, truth: LabelledTruth) -> tuple[float, float]:
+    """Return the seconds of found speech, and of all found time, in what is compared."""
     start_s, end_s = found.start_s, found.end_s
     if (start_s[1:] < end_s[:-1]).any():
         start_s, end_s = union(np.column_stack([start_s, end_s])).T

@@ -1,7 +1,7 @@
-"""A grid of settings over labelled recordings: what each setting is worth.
+"""Grid search: the scores of every combination of settings on labelled recordings.
 
-Levels are computed once for each recording; a setting then costs only its decisions. Those are
-`endpoint.advance`'s, which numba compiles where it is installed: the same, some forty times sooner.
+Detectors score each recording once; each setting then needs only the decisions of
+`endpoint.advance`. If numba is installed, it compiles that function, some forty times faster.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from sttlab.engines import make_engine
 from sttlab.engines.base import Engine
 from sttlab.errors import ConfigError
 from sttlab.evaluate.labels import Labels, Turn
-from sttlab.evaluate.score import COLLAR_S, GAP_S, Finds, LabelledTruth, Scores, judge
+from sttlab.evaluate.score import COLLAR_S, GAP_S, Detections, LabelledTruth, Scores, judge
 from sttlab.evaluate.wer import WordErrors, wer
 from sttlab.events import Utterance
 from sttlab.trace import Trace, frame_length
@@ -59,31 +59,31 @@ METRICS = {
     "onset_clipped_p90_ms": "onset clipped, 90 % (ms)",
     "word_error_rate": "word error rate (of words)",
 }
-"""What a setting can be judged by, and how to call it. Of each, less is better."""
+"""The metrics of a setting, with their labels. For each, less is better."""
 
 TRADE = ("endpoint_delay_median_ms", "lost_rate")
-"""The two that a silence timeout trades for each other."""
+"""The two metrics between which the silence timeout is a trade-off."""
 
-TOGETHER = 32  # settings that a thread tries at a time
+TOGETHER = 32  # settings that a thread scores at a time
 
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """What every setting of a grid is worth. `sweep` makes it.
+    """The scores of every setting of a grid, as `sweep` computes them.
 
     Attributes
     ----------
     grid : dict of str to tuple
-        The values tried of each field of `VadConfig`.
+        Fields of `VadConfig`, each with the values that were tried.
     configs : tuple of VadConfig
         Every combination; the last field of the grid changes fastest.
     scores : tuple of Scores
-        Of each, over all recordings.
+        Scores of each setting, pooled over all recordings.
     traces : tuple of Trace
         The recordings.
     labels : tuple of Labels
     word_errors : dict of int to WordErrors
-        Of the settings that were transcribed; see `transcribe`.
+        Word errors by the number of a setting, for those that `transcribe` has counted.
     """
 
     grid: dict[str, tuple[Any, ...]]
@@ -99,11 +99,11 @@ class Sweep:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """How many values each field of the grid has."""
+        """Number of values of each field of the grid."""
         return tuple(map(len, self.grid.values()))
 
     def metric(self, name: str) -> NDArray[np.float64]:
-        """Give one of METRICS for each setting; NaN where there is nothing to measure.
+        """Return one of METRICS for each setting; NaN where it can't be measured.
 
         Returns
         -------
@@ -113,7 +113,7 @@ class Sweep:
         Raises
         ------
         ConfigError
-            If there is no such metric.
+            If the metric is unknown.
         """
         if name not in METRICS:
             raise ConfigError(f"unknown metric {name!r}; known are {', '.join(METRICS)}")
@@ -133,21 +133,23 @@ class Sweep:
         return found
 
     def best(self, metric: str = "detection_error_rate") -> int:
-        """Give the setting of which a metric is least; of several, the one with fewest errors.
+        """Return the setting with the least value of a metric.
+
+        Among equals, the one with the lowest detection error rate is returned.
 
         Raises
         ------
         ConfigError
-            If there is no such metric, or no setting has it.
+            If the metric is unknown, or has no value for any setting.
         """
         values = self.metric(metric)
         if np.isnan(values).all():
-            raise ConfigError(f"no setting has a figure for {METRICS[metric]}: choose another")
+            raise ConfigError(f"no setting has a value of {METRICS[metric]}: choose another metric")
         order = [self.metric(m) for m in ("endpoint_delay_median_ms", "detection_error_rate")]
         return int(np.lexsort([np.nan_to_num(v, nan=np.inf) for v in (*order, values)])[0])
 
     def front(self, metric: str, against: str) -> list[int]:
-        """Give the settings that no other one beats in both metrics (Pareto), by the first."""
+        """Return the Pareto front: the settings that no other beats in both, sorted by `metric`."""
         x, y = self.metric(metric), self.metric(against)
         front: list[int] = []
         for i in np.lexsort([y, x]).tolist():
@@ -164,48 +166,48 @@ class Sweep:
         language: str = "en",
         progress: Callable[[int, int], None] | None = None,
     ) -> dict[int, WordErrors]:
-        """Count the word errors that settings lead to: what a cut in the wrong place really costs.
+        """Count the word errors of settings, which show what a wrong cut costs.
 
         An utterance that several settings find is transcribed once. Blocks.
 
         Parameters
         ----------
         texts : str or sequence of str or None
-            What is said in each recording; None leaves one out.
+            Reference text of each recording; None leaves a recording out.
         settings : iterable of int, optional
-            Which settings; by default those that nothing beats in endpoint delay and in utterances
+            Numbers of the settings; by default the Pareto front of endpoint delay and of utterances
             cut off or missed.
         model : str or Engine
-            A model's name or path, loaded for this call, or an engine.
+            Name or path of a model, which is loaded for this call only, or an engine.
         language : str
             ISO 639-1 code.
         progress : callable, optional
-            Called on this thread with how many utterances are transcribed, and of how many. What
-            it raises ends the work; texts that are there are kept.
+            Called on this thread with the number of utterances transcribed and the number in all.
+            An exception from it ends the work; texts are kept for the next call.
 
         Returns
         -------
         dict of int to WordErrors
-            All that are known by now, as `word_errors`.
+            `word_errors`, which also holds those of earlier calls.
 
         Raises
         ------
         ConfigError
-            If there are not as many texts as recordings, or none.
+            If there are not as many texts as recordings, or all texts are None.
         MissingExtra
             If the extra `evaluate` is not installed.
         ModelError
-            If the model can't be had, or fails.
+            If the model is not found, doesn't load, or fails.
         """
         said = [texts] if isinstance(texts, str) else list(texts)
         kept = [r for r, text in enumerate(said) if text is not None]
         if len(said) != len(self.traces) or not kept:
             raise ConfigError(
                 f"{len(self.traces)} recordings need as many texts, not {len(said)}; "
-                "None stands for one that nobody wrote down, and one text at least must be there"
+                "None stands for a recording without text, and at least one must have a text"
             )
         references = [str(said[r]) for r in kept]
-        wer(references, references, language=language)  # what is missing is said before the work
+        wer(references, references, language=language)  # fails now if a package is missing
         chosen = self.front(*TRADE) if settings is None else list(settings)
         engine = model
         if isinstance(engine, str):
@@ -237,7 +239,7 @@ class Sweep:
         return self.word_errors
 
     def values(self, setting: int) -> dict[str, Any]:
-        """Give what a setting has of each field of the grid."""
+        """Return the value of each field of the grid in a setting."""
         return {name: getattr(self.configs[setting], name) for name in self.grid}
 
     def _repr_html_(self) -> str:
@@ -272,24 +274,24 @@ def sweep(
 ) -> Sweep:
     """Score every combination of settings on labelled recordings.
 
-    The utterances are those that `segment` finds, and the scores those of `score`, all recordings
-    pooled. Blocks; uses all cores. With numba (extra `evaluate`), a thousand settings on an hour
-    of audio take about a second.
+    Utterances are as `segment` finds them, and scores as `score` computes them, pooled over all
+    recordings. Blocks; uses all cores. With numba (extra `evaluate`), a thousand settings on an
+    hour of audio take about a second.
 
     Parameters
     ----------
     recordings : Recording or iterable of Recording
     labels : Labels or iterable of Labels
-        The truth, one for each recording.
+        Labelled truth, one for each recording.
     grid : mapping of str to iterable
-        Names of fields of `VadConfig`, and the values to try of each.
+        Names of fields of `VadConfig`, each with the values to try.
     config : VadConfig, optional
-        All that the grid doesn't name.
+        Values of the fields that the grid doesn't name.
     gap_s, collar_s : float, seconds
         See `score`.
     progress : callable, optional
-        Called on this thread with how much is done and how much there is, recordings and settings
-        counted together. What it raises ends the sweep.
+        Called on this thread with the amount done and the amount in all, both in recordings plus
+        settings. An exception from it ends the sweep.
 
     Returns
     -------
@@ -298,8 +300,8 @@ def sweep(
     Raises
     ------
     ConfigError
-        If a value is refused, a field decides nothing, there is nothing to try, or there are not
-        as many labels as recordings.
+        If a value is not valid, a field has no effect, the grid is empty, or there are not as many
+        labels as recordings.
     MissingExtra
         If the packages of a detector are not installed.
 
@@ -316,7 +318,7 @@ def sweep(
     threads = ThreadPoolExecutor(os.cpu_count(), "sttlab-sweep")
     try:
         traces: list[Trace] = []
-        for trace in threads.map(partial(_hear, detectors), sounds):
+        for trace in threads.map(partial(_trace, detectors), sounds):
             traces.append(trace)
             done += 1
             if progress:
@@ -337,12 +339,12 @@ def sweep(
 def settings(
     grid: Mapping[str, Iterable[Any]], config: VadConfig
 ) -> tuple[dict[str, tuple[Any, ...]], tuple[VadConfig, ...]]:
-    """Give the values of a grid as the settings hold them, and every combination.
+    """Return the values of a grid, converted to the types of the fields, and every combination.
 
     Raises
     ------
     ConfigError
-        If a value is refused, a field decides nothing, or there is nothing to try.
+        If a value is not valid, a field has no effect, or the grid is empty.
     """
     tried: dict[str, tuple[Any, ...]] = {}
     for name, values in grid.items():
@@ -352,7 +354,7 @@ def settings(
         made = [from_dict(VadConfig, asdict(config) | {name: v}) for v in plain]
         tried[name] = tuple(getattr(c, name) for c in made)
         if not made:
-            raise ConfigError(f"the grid holds no value for {name}: give one at least")
+            raise ConfigError(f"the grid has no value for {name}: give at least one")
     if not tried:
         raise ConfigError("the grid is empty: name a setting and the values to try of it")
     configs = tuple(
@@ -362,13 +364,13 @@ def settings(
     for name in tried:
         if not any(name in deciding_fields(c) for c in configs):
             raise ConfigError(
-                f"{name} decides nothing with {_why(name, configs[0])}: take it out of the grid"
+                f"{name} has no effect with {_why(name, configs[0])}: take it out of the grid"
             )
     return tried, configs
 
 
 def written(metric: str, value: float) -> str:
-    """Write what a setting has of a metric, with its unit."""
+    """Write the value of a metric with its unit."""
     if np.isnan(value):
         return "–"
     if metric.endswith("_ms"):
@@ -377,7 +379,7 @@ def written(metric: str, value: float) -> str:
 
 
 class _Material:
-    """Recordings and labels laid end to end on one time axis, so that they are judged at once."""
+    """Recordings and labels, joined on one time axis so that one comparison scores all."""
 
     def __init__(
         self,
@@ -400,41 +402,42 @@ class _Material:
             scored += [(at_s + start_s, at_s + end_s) for start_s, end_s in parts]
             turns += [Turn(start_s=at_s + t.start_s, end_s=at_s + t.end_s) for t in truth]
             last_s = max([trace.duration_s, last_s, *(end_s for _, end_s in parts)])
-            at_s += ceil(last_s + gap_s + collar_s) + 1  # whole seconds are exact
+            at_s += ceil(last_s + gap_s + collar_s) + 1  # whole seconds add up without rounding
         self._truth = LabelledTruth(Labels(turns, scored), gap_s, collar_s, at_s)
         self._peaks = {c.detector: [_peaks(trace, c) for trace in traces] for c in detectors}
 
     def scores(self, configs: Sequence[VadConfig], chunk: Sequence[int]) -> dict[int, Scores]:
-        """Judge settings that hear the same: only what they make of it differs."""
-        _, plain = _compiled()
-        hearing = configs[chunk[0]]
-        marks = [plain(mark(trace.activity(hearing))) for trace in self._traces]
-        heard = list(zip(marks, self._peaks[hearing.detector], strict=True))
-        return {i: judge(self._finds(configs[i], heard), self._truth) for i in chunk}
+        """Score settings that share their thresholds, so that only the endpointing differs."""
+        _, as_argument = _compiled()
+        first = configs[chunk[0]]
+        marks = [as_argument(mark(trace.activity(first))) for trace in self._traces]
+        marked = list(zip(marks, self._peaks[first.detector], strict=True))
+        return {i: judge(self._detect(configs[i], marked), self._truth) for i in chunk}
 
-    def _finds(self, config: VadConfig, heard: Sequence[tuple[Any, Any]]) -> Finds:
-        """Lay out what `segment` would find, as `score.finds` does."""
+    def _detect(self, config: VadConfig, marked: Sequence[tuple[Any, Any]]) -> Detections:
+        """Return what `segment` would find, as `score.detections` does."""
         run, _ = _compiled()
         frame_samples = frame_length(config)
         bounds = limits(config, frame_samples)
         whats, times = [], []
-        for (marks, peaks), trace, place_s in zip(heard, self._traces, self._places_s, strict=True):
+        parts = zip(marked, self._traces, self._places_s, strict=True)
+        for (marks, peaks), trace, place_s in parts:
             rows = _cuts(run, marks, peaks, bounds)
             samples = np.minimum(rows[:, 1:5] * frame_samples, len(trace.samples))
             whats.append(rows[:, 0])
             times.append(samples / SAMPLE_RATE + place_s)
-        decided, sound, start, end = np.concatenate(times).T
-        return Finds(sound, start, end, decided, np.concatenate(whats) != ENDED)
+        decided, audio, start, end = np.concatenate(times).T
+        return Detections(audio, start, end, decided, np.concatenate(whats) != ENDED)
 
 
 def _peaks(trace: Trace, config: VadConfig) -> Any:
-    """Give what `advance` looks for a quiet moment in, in the form it wants."""
+    """Return the peaks in which `advance` looks for a quiet moment, as its argument."""
     moment = limits(config, frame_length(config)).moment
     return _compiled()[1](moment_peaks(trace.activity(config).level_dbfs, moment))
 
 
 def _cuts(run: Callable[..., Any], marks: Any, peaks: Any, bounds: Limits) -> NDArray[np.int64]:
-    """Decide on a whole recording; give the decisions that end an utterance, one a row."""
+    """Decide on a whole recording; return the decisions that end an utterance, one in a row."""
     decisions, state = run(marks, peaks, EndpointState(), bounds)
     what = decisions[:, 0]
     rows: NDArray[np.int64] = decisions[(what == TIMED_OUT) | (what == CUT)]
@@ -446,7 +449,7 @@ def _cuts(run: Callable[..., Any], marks: Any, peaks: Any, bounds: Limits) -> ND
 
 @cache
 def _compiled() -> tuple[Callable[..., Any], Callable[[NDArray[Any]], Any]]:
-    """Give what runs `advance` over a recording, and the form in which it wants marks and peaks."""
+    """Return a function that runs `advance` on a recording, and one that converts its arguments."""
     try:
         from numba import njit
     except ImportError:
@@ -458,7 +461,7 @@ def _compiled() -> tuple[Callable[..., Any], Callable[[NDArray[Any]], Any]]:
 def _run(
     step: Callable[..., Any], marks: Any, peaks: Any, state: EndpointState, bounds: Limits
 ) -> tuple[NDArray[np.int64], EndpointState]:
-    """Decide, and put the decisions into an array: thousands of tuples would take longer."""
+    """Run `advance`; return its decisions as an array, which numba returns faster than tuples."""
     decisions, _, state = step(marks, peaks, state, bounds)
     rows = np.empty((len(decisions), 6), np.int64)
     for i, decision in enumerate(decisions):
@@ -467,8 +470,8 @@ def _run(
     return rows, state
 
 
-def _hear(detectors: Sequence[VadConfig], sound: Sound) -> Trace:
-    """Have each detector hear a recording."""
+def _trace(detectors: Sequence[VadConfig], sound: Sound) -> Trace:
+    """Score a recording by each detector."""
     trace = sound if isinstance(sound, Trace) else Trace(sound)
     for config in detectors:
         trace.heard(config.detector)
@@ -478,7 +481,13 @@ def _hear(detectors: Sequence[VadConfig], sound: Sound) -> Trace:
 def pairs(
     recordings: Sound | Iterable[Sound], labels: Labels | Iterable[Labels]
 ) -> tuple[list[Sound], tuple[Labels, ...]]:
-    """Give recordings and labels, one of each for each."""
+    """Return recordings and labels as sequences of the same length.
+
+    Raises
+    ------
+    ConfigError
+        If there is no recording, or not one labels for each.
+    """
     truths = (labels,) if isinstance(labels, Labels) else tuple(labels)
     sounds = list(recordings) if isinstance(recordings, Iterable) else [recordings]
     if not sounds or len(sounds) != len(truths):
@@ -490,20 +499,20 @@ def pairs(
 
 
 def _chunks(configs: Sequence[VadConfig]) -> Iterator[list[int]]:
-    """Put together what hears the same, a few settings at a time."""
+    """Yield a few settings at a time that share their thresholds."""
     alike: dict[tuple[Any, ...], list[int]] = {}
     for i, config in enumerate(configs):
         deciding = deciding_fields(config)
         uses = [name for name in DETECTORS[config.detector].fields if name in deciding]
-        heard_by = [getattr(config, name) for name in uses]
-        alike.setdefault((config.detector, *heard_by), []).append(i)
+        used = [getattr(config, name) for name in uses]
+        alike.setdefault((config.detector, *used), []).append(i)
     for chunk in alike.values():
         for first in range(0, len(chunk), TOGETHER):
             yield chunk[first : first + TOGETHER]
 
 
 def _why(name: str, config: VadConfig) -> str:
-    """Say what a field of `config` is not used with."""
+    """Say with which other settings a field of `config` has no effect."""
     words = f"the detector {config.detector!r}"
     (other,) = (f.metadata.get("unless") for f in fields(config) if f.name == name)
     return f"{words} and {other} {_plain(getattr(config, other))}" if other else words

@@ -1,4 +1,4 @@
-"""Word error rate: what was said against what was written, on normalised words."""
+"""Word error rate: a reference against a transcript, on normalised words."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from sttlab.errors import ConfigError, MissingExtra
 if TYPE_CHECKING:
     from jiwer import AlignmentChunk
 
-WORDS = 1  # the column of counts that holds the words said
+WORDS = 1  # the column of counts that holds the words of the reference
 RESAMPLES = 10_000
-CHUNK = 250  # resamples at a time, so that memory stays small
+CHUNK = 250  # resamples computed at a time, to bound memory
 
-STYLES = {  # from Okabe and Ito's palette, thin enough for both dark and light text
+STYLES = {  # from Okabe and Ito's palette, pale enough for both dark and light text
     "substitute": "background:rgba(230,159,0,.35)",
     "delete": "background:rgba(0,114,178,.35);text-decoration:line-through",
     "insert": "background:rgba(204,121,167,.35);text-decoration:underline",
@@ -37,13 +37,15 @@ STYLES = {  # from Okabe and Ito's palette, thin enough for both dark and light 
 
 @dataclass(frozen=True, kw_only=True)
 class AlignedWord:
-    """A word said, a word written, or both beside each other.
+    """A word of the reference aligned with a word of the transcript, or one of them alone.
 
     Attributes
     ----------
     kind : "equal", "substitute", "delete" or "insert"
-    said, written : str
-        Normalised; empty for an insertion and a deletion.
+    said : str
+        Normalised word of the reference; empty for an insertion.
+    written : str
+        Normalised word of the transcript; empty for a deletion.
     """
 
     kind: str
@@ -53,7 +55,7 @@ class AlignedWord:
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """An estimate between two bounds that hold it with 95 % confidence."""
+    """An estimate with its 95 % confidence interval."""
 
     estimate: float
     low: float
@@ -65,14 +67,14 @@ class Interval:
 
 @dataclass(frozen=True)
 class WordErrors:
-    """Errors of one or several texts, word by word. `wer` makes it.
+    """Word errors of one or several texts, as `wer` counts them.
 
     Attributes
     ----------
     utterances : tuple of tuple of AlignedWord
         The alignment of each text.
     normaliser : str
-        What made words of the texts.
+        Name of the normaliser of the texts.
     """
 
     utterances: tuple[tuple[AlignedWord, ...], ...]
@@ -83,39 +85,39 @@ class WordErrors:
 
     @property
     def substitutions(self) -> int:
-        """S: words written as others."""
+        """S: words that are transcribed as other words."""
         return self._count("substitute")
 
     @property
     def deletions(self) -> int:
-        """D: words said and not written."""
+        """D: words of the reference that are not transcribed."""
         return self._count("delete")
 
     @property
     def insertions(self) -> int:
-        """I: words written and not said."""
+        """I: transcribed words that are not in the reference."""
         return self._count("insert")
 
     @property
     def words(self) -> int:
-        """N: words said."""
+        """N: words of the reference."""
         return sum(word.kind != "insert" for utterance in self.utterances for word in utterance)
 
     @property
     def wer(self) -> float:
-        """(S + D + I) / N; with no word said 0, or infinite if one was written."""
+        """(S + D + I) / N. If N is 0, it is 0 without insertions and infinite with any."""
         return _rate(self.substitutions + self.deletions + self.insertions, self.words)
 
     def by_utterance(self) -> list[float]:
-        """Word error rate of each text."""
+        """Return the word error rate of each text."""
         return [_rate(errors, words) for errors, words in self._counts().tolist()]
 
     def interval(self, *, seed: int = 0) -> Interval:
-        """Word error rate and its 95 % interval, by bootstrap over the texts.
+        """Return the word error rate and its 95 % interval, by bootstrap over the texts.
 
-        The source: M. Bisani and H. Ney, "Bootstrap estimates for confidence intervals in ASR
-        performance evaluation", ICASSP 2004. Texts are taken to be independent of each other, and
-        with few of them the interval is too narrow.
+        Source: M. Bisani and H. Ney, "Bootstrap estimates for confidence intervals in ASR
+        performance evaluation", ICASSP 2004. The method assumes that texts are independent of each
+        other. With few texts the interval is too narrow.
 
         Parameters
         ----------
@@ -125,7 +127,7 @@ class WordErrors:
         return _interval(self.wer, self._counts(), lambda sums: sums[:, 0] / sums[:, WORDS], seed)
 
     def _counts(self) -> NDArray[np.float64]:
-        """Errors and words of each text, shape (texts, 2)."""
+        """Return the errors and the words of each text, shape (texts, 2)."""
         rows = [
             (sum(w.kind != "equal" for w in words), sum(w.kind != "insert" for w in words))
             for words in self.utterances
@@ -156,17 +158,17 @@ class WordErrors:
 def wer(
     reference: str | Sequence[str], hypothesis: str | Sequence[str], *, language: str = "en"
 ) -> WordErrors:
-    """Compare what was said with what was written.
+    """Count the word errors of transcripts against reference texts.
 
-    Both are normalised as Whisper's authors do before they compare (A. Radford et al., "Robust
-    speech recognition via large-scale weak supervision", 2022, appendix C): English by their
-    English normaliser (case, punctuation, spelling, numbers, contractions, "um"), others by their
-    basic one (case, punctuation), character by character where words have no spaces. jiwer aligns.
+    Both are normalised as Whisper's authors do (A. Radford et al., "Robust speech recognition via
+    large-scale weak supervision", 2022, appendix C). English has their English normaliser (case,
+    punctuation, spelling, numbers, contractions, "um"). Other languages have their basic one (case,
+    punctuation), by character if the language is written without spaces. jiwer aligns the words.
 
     Parameters
     ----------
     reference, hypothesis : str or sequence of str
-        One text or several, as many of each.
+        One reference and one transcript, or as many of each.
     language : str
         ISO 639-1 code.
 
@@ -177,7 +179,7 @@ def wer(
     Raises
     ------
     ConfigError
-        If there are not as many hypotheses as references, or something is not text.
+        If there are not as many hypotheses as references, or one of them is not a str.
     MissingExtra
         If jiwer or openai-whisper is not installed. Neither Whisper nor PyTorch is loaded.
 
@@ -191,7 +193,7 @@ def wer(
     if len(said) != len(written):
         raise ConfigError(
             f"{len(said)} references need as many hypotheses, not {len(written)}: "
-            "an utterance without text is an empty one"
+            "give an empty text for an utterance without text"
         )
     wrong = [text for text in [*said, *written, language] if not isinstance(text, str)]
     if wrong:
@@ -213,10 +215,11 @@ def wer(
 
 
 def difference(a: WordErrors, b: WordErrors, *, seed: int = 0) -> Interval:
-    """By how much the word error rate of `b` is higher than that of `a`, on the same texts.
+    """Return by how much the word error rate of `b` is higher than that of `a`, on the same texts.
 
     Both are resampled together (paired bootstrap, Bisani and Ney 2004), so that a text that is
-    hard for both doesn't widen the interval. An interval without 0 in it is a difference.
+    hard for both doesn't widen the interval. The difference is significant if the interval does
+    not contain 0.
 
     Raises
     ------
@@ -237,7 +240,7 @@ def difference(a: WordErrors, b: WordErrors, *, seed: int = 0) -> Interval:
 
 @lru_cache(maxsize=8)
 def normaliser(language: str) -> tuple[str, Callable[[str], str]]:
-    """Name and function of what makes comparable words of a text.
+    """Return the name and the function of the normaliser of a language.
 
     Raises
     ------
@@ -246,16 +249,16 @@ def normaliser(language: str) -> tuple[str, Callable[[str], str]]:
     """
     whisper = _whisper_normalizers()
     if language == "en":
-        with warnings.catch_warnings():  # it leaves a file for the garbage collector to close
+        with warnings.catch_warnings():  # the normaliser leaves a file open
             warnings.simplefilter("ignore", ResourceWarning)
             return "Whisper's English", whisper.EnglishTextNormalizer()
-    if language in UNSPACED:  # where Whisper's authors compare characters
+    if language in UNSPACED:  # Whisper's authors compare these by character
         return "Whisper's basic, characters", whisper.BasicTextNormalizer(split_letters=True)
     return "Whisper's basic", whisper.BasicTextNormalizer()
 
 
 def _whisper_normalizers() -> ModuleType:
-    """Load Whisper's folder of normalisers alone: Whisper itself would load PyTorch."""
+    """Import Whisper's normalisers without Whisper itself, which would import PyTorch."""
     name = f"{__name__}_normalizers"
     if name in sys.modules:
         return sys.modules[name]
@@ -272,7 +275,7 @@ def _whisper_normalizers() -> ModuleType:
 
 
 def _words(chunk: AlignmentChunk, said: list[str], written: list[str]) -> Iterator[AlignedWord]:
-    """Lay out one stretch of jiwer's alignment."""
+    """Yield the aligned words of one chunk of jiwer's alignment."""
     parts = said[chunk.ref_start_idx : chunk.ref_end_idx]
     others = written[chunk.hyp_start_idx : chunk.hyp_end_idx]
     for word, other in zip_longest(parts, others, fillvalue=""):
@@ -291,9 +294,9 @@ def _interval(
     rate: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     seed: int,
 ) -> Interval:
-    """Draw texts anew, again and again, and see how the rate of their summed counts spreads.
+    """Compute the bootstrap interval of the rate of summed counts, by resampling the texts.
 
-    Bounds are NaN with fewer than two texts, or none in which a word was said.
+    Bounds are NaN with fewer than two texts, or with empty references only.
     """
     if len(counts) < 2 or not counts[:, WORDS].any():
         return Interval(estimate=estimate, low=math.nan, high=math.nan)

@@ -1,4 +1,4 @@
-"""The JavaScript of a widget as one text: an anywidget cannot import from files beside it."""
+"""Joins a widget's JavaScript modules into one: an anywidget can't import from other files."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _IMPORT = re.compile(r'^import \{[^}]*\} from "(\.[^"]+)";\n', re.MULTILINE)
 
 
 def read_module(name: str) -> str:
-    """Read an ES module of ``frontend/notebook`` with the modules that it imports in front of it.
+    """Read an ES module of ``frontend/notebook``, after the modules that it imports.
 
-    Each module comes once, without its import statements, so top-level names must differ.
+    Each module is there once, without its import statements, so top-level names must differ.
     """
     texts: dict[Path, str] = {}
 

@@ -1,4 +1,4 @@
-"""Labeler: mark when people speak, on the picture of a recording."""
+"""Labeler: label by hand when people speak, on the waveform of a recording."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from sttlab.notebook.painter import Displayed
 from sttlab.shipped import shipped
 from sttlab.trace import Trace, extremes
 
-COLUMNS = 8192  # the widest picture that is sent at once
-SOUND_S = 30.0  # the longest stretch of sound that is sent at once
-COARSE = 160  # samples that are looked at together where nobody could tell
+COLUMNS = 8192  # most columns of a waveform that is sent at once
+AUDIO_S = 30.0  # most audio that is sent at once
+COARSE = 160  # samples of one coarse unit, used where a column holds more than two
 
 
 class Canvas(anywidget.AnyWidget):
-    """What the browser shows: labeler.js draws and edits, and asks for what it needs."""
+    """The part in the browser: labeler.js draws and edits, and requests pictures and audio."""
 
     _esm = read_module("labeler.js")
     _css = shipped("frontend/notebook/labeler.css")
 
     duration_s = traitlets.Float().tag(sync=True)
     name = traitlets.Unicode().tag(sync=True)
-    # Each turn is [start_s, end_s, speaker, text]; each scored part [start_s, end_s].
+    # A turn is [start_s, end_s, speaker, text]; a scored part is [start_s, end_s].
     turns: traitlets.List[list[Any]] = traitlets.List().tag(sync=True)
     scored: traitlets.List[list[float]] = traitlets.List(None, allow_none=True).tag(sync=True)
     path = traitlets.Unicode().tag(sync=True)
@@ -43,20 +43,21 @@ class Canvas(anywidget.AnyWidget):
 
 
 class Labeler(Displayed):
-    """A recording on which speech is marked with the mouse, or with the keyboard.
+    """A recording on which speech is labelled with the mouse or the keyboard.
 
-    Drag to mark speech, drag an edge to move it; a list of all keys stands below the picture.
+    Drag to label speech, drag an edge to move it. All keys are listed below the waveform.
 
     Parameters
     ----------
     recording : Recording
         Mono samples at SAMPLE_RATE.
     labels : Labels, optional
-        What to begin with.
+        Labels to begin with.
     config : VadConfig, optional
-        What "From VAD" finds speech with; without `labels`, what it finds is there from the start.
+        Settings with which "From VAD" finds speech. Without `labels`, the labeler begins with the
+        speech that they find.
     path : str or Path
-        Where "Save" writes; the ending of its name says which kind of file, see `Labels.save`.
+        File that "Save" writes. Its suffix decides the format; see `Labels.save`.
 
     Raises
     ------
@@ -65,10 +66,9 @@ class Labeler(Displayed):
 
     Notes
     -----
-    The browser holds the picture of what is in view and the sound that is playing, not the whole
-    recording. No thread belongs to it. The browser's messages are taken by the kernel; where that
-    doesn't happen while a cell runs (`RemoteMicrophone` says where), the picture waits for the
-    cell.
+    The browser holds the waveform that is in view and the audio that plays, not the whole
+    recording. The labeler has no thread. The kernel answers the browser's requests; where it can't
+    do so while a cell runs (see `RemoteMicrophone`), the waveform appears after the cell.
 
     Examples
     --------
@@ -86,7 +86,7 @@ class Labeler(Displayed):
         self.config = config or VadConfig()
         self._trace = Trace(recording)
         if labels is None:
-            labels = self._found() if config else Labels()
+            labels = self._detect() if config else Labels()
         canvas = Canvas(
             duration_s=self._trace.duration_s,
             name=getattr(recording, "origin", ""),
@@ -99,12 +99,12 @@ class Labeler(Displayed):
 
     @property
     def labels(self) -> Labels:
-        """The labels as they stand; setting them can be undone in the widget.
+        """The labels as they are now. A person can undo in the widget that they were set.
 
         Raises
         ------
         LabelError
-            If they make no sense.
+            If a label is not valid.
         """
         turns = [
             Turn(start_s=start_s, end_s=end_s, speaker=speaker, text=text)
@@ -119,12 +119,12 @@ class Labeler(Displayed):
             self.widget.turns = _turns(labels)
 
     def find(self, config: VadConfig | None = None) -> Labels:
-        """Replace the labels by what voice activity detection finds.
+        """Replace the labels by the speech that voice activity detection finds.
 
         Parameters
         ----------
         config : VadConfig, optional
-            Settings to find it with; kept for the button.
+            Settings for the detection, which "From VAD" uses from then on.
 
         Raises
         ------
@@ -132,11 +132,11 @@ class Labeler(Displayed):
             If the packages of the detector are not installed.
         """
         self.config = config or self.config
-        self.labels = found = self._found()
+        self.labels = found = self._detect()
         return found
 
-    def _found(self) -> Labels:
-        """Speech alone, without the pre-roll and the pause that stand around it."""
+    def _detect(self) -> Labels:
+        """Label the speech of each utterance, without its pre-roll and its last pause."""
         found = self._trace.utterances(self.config)
         edges = [(u.onset_sample, u.speech_end_sample) for u in found]
         spans = [[round(edge / SAMPLE_RATE, 3) for edge in pair] for pair in edges]
@@ -148,12 +148,12 @@ class Labeler(Displayed):
         Parameters
         ----------
         path : str or Path, optional
-            Kept for the button.
+            The file, which "Save" writes from then on.
 
         Raises
         ------
         LabelError
-            If the ending of the name is another one, or the file cannot be written.
+            If the suffix is unknown, or the file can't be written.
         """
         target = Path(path or self.widget.path)
         self.labels.save(target)
@@ -173,13 +173,13 @@ class Labeler(Displayed):
         self.widget.path = str(source)
         return self.labels
 
-    # -- what the browser asks for, on whatever thread ipykernel calls it ----------------------
+    # -- requests of the browser, on the thread on which ipykernel delivers them ---------------
 
     def _answer(self, content: dict[str, Any]) -> None:
         if content["ask"] == "picture":
             self._send_picture(content)
         elif content["ask"] == "sound":
-            start, stop = self._stretch(content, SOUND_S)
+            start, stop = self._range(content, AUDIO_S)
             pcm = to_pcm16(self._trace.samples[start:stop]).astype("<i2").tobytes()
             self.widget.send({"id": content["id"]}, [pcm])
         elif content["ask"] in ("find", "save", "load"):
@@ -197,7 +197,7 @@ class Labeler(Displayed):
         self.load(content["path"])
         return f"opened {content['path']}"
 
-    def _stretch(self, content: dict[str, Any], longest_s: float = np.inf) -> tuple[int, int]:
+    def _range(self, content: dict[str, Any], longest_s: float = np.inf) -> tuple[int, int]:
         start_s, end_s = float(content["start_s"]), float(content["end_s"])
         start_s = max(0.0, start_s)
         end_s = min(end_s, start_s + longest_s, self._trace.duration_s)
@@ -210,9 +210,9 @@ class Labeler(Displayed):
         return rows.min(axis=1), rows.max(axis=1)
 
     def _send_picture(self, content: dict[str, Any]) -> None:
-        """Send the least and greatest sample, and the level, of each column of a picture."""
+        """Send the least sample, the greatest sample and the level of each column."""
         columns = min(COLUMNS, max(1, int(content["columns"])))
-        start, stop = self._stretch(content)
+        start, stop = self._range(content)
         unit = COARSE if stop - start > 2 * COARSE * columns else 1
         lows, highs = self._coarse if unit > 1 else (self._trace.samples,) * 2
         first, last = start // unit, -(-stop // unit)

@@ -1,4 +1,4 @@
-"""LiveMonitor: a running session, seen, read and steered."""
+"""LiveMonitor: a running session's level, transcripts and settings in a notebook."""
 
 from __future__ import annotations
 
@@ -53,25 +53,25 @@ from sttlab.vad import DETECTORS
 log = logging.getLogger(__name__)
 
 WINDOW_S = 10.0
-TEXTS = 50  # kept of each kind
-RECENT = 16  # utterances whose text may still be held back
+TEXTS = 50  # transcripts kept, and suppressed texts kept
+RECENT = 16  # utterances kept whose text may yet be suppressed
 INTERVAL_S = 0.1
 STATES = {"speech": FOUND, "pause": FLOOR}
 PX_PER_S = 60
 
 
 class LiveMonitor(Displayed):
-    """A session's level against its threshold, its texts as they come, and its settings.
+    """A session's level and threshold, its transcripts as they arrive, and its settings.
 
     Parameters
     ----------
     session : Session
-        Running or not; the monitor has buttons for that.
+        Running or not; buttons start and stop it.
 
     Notes
     -----
-    Events are taken on the session's threads and drawn ten times a second at most on `sttlab-ui`,
-    which is there only while they come. Deleting or closing a monitor leaves the session as it is.
+    The session's threads deliver events. The thread `sttlab-ui` draws them, at most ten times a
+    second, and ends when none come. To delete or close a monitor does not change the session.
 
     Examples
     --------
@@ -81,17 +81,18 @@ class LiveMonitor(Displayed):
     def __init__(self, session: Session) -> None:
         self.session = session
         self._texts: deque[Transcript] = deque(session.history[-TEXTS:], maxlen=TEXTS)
-        self._held_back: deque[str] = deque(maxlen=TEXTS)  # as HTML
+        self._held_back: deque[str] = deque(maxlen=TEXTS)  # suppressed texts, as HTML
         self._utterances: deque[Utterance] = deque(maxlen=RECENT)
-        self._notices: deque[str] = deque(maxlen=3)  # what the session said
-        self._said = ""  # what a control of the monitor's said
+        self._notices: deque[str] = deque(maxlen=3)  # messages of the session
+        self._said = ""  # message of a control
         self._partial = ""
         self._over = False  # whether the source has ended or the session failed
-        self._detector = session.config.detector  # that the levels were heard with
+        self._detector = session.config.detector  # the detector of `_levels`
         self._levels = _window(self._detector)
-        self._lock = threading.Lock()  # guards all of these
-        self._followed = session.config  # what the sliders stand for
-        self._steering = threading.Lock()  # guards it; never held by the session's threads
+        self._lock = threading.Lock()  # guards all fields above but the session
+        self._followed = session.config  # the config that the sliders show
+        # Guards `_followed`; the session's threads never take it.
+        self._steering = threading.Lock()
         self._drawn: Level | None = None
         self._panels_for = ""
         self._control: threading.Thread | None = None
@@ -115,7 +116,7 @@ class LiveMonitor(Displayed):
         self._sliders = VadSliders(self.session.config, self._moved)
         self._start = make_button("Start", "listen", self._start_session)
         self._stop = make_button(
-            "Stop", "stop listening; what was said is read", self._stop_session
+            "Stop", "stop listening; what was said is transcribed", self._stop_session
         )
         self._state, self._message = widgets.HTML(), widgets.HTML()
         self._table, self._ledger = widgets.HTML(), widgets.HTML()
@@ -134,7 +135,7 @@ class LiveMonitor(Displayed):
         )
         self.widget.add_class("sttlab-monitor")
 
-    # -- controls, on whatever thread ipykernel calls them --------------------------------------
+    # -- controls, on the thread on which ipykernel calls them ----------------------------------
 
     def _moved(self) -> None:
         with self._steering:
@@ -149,14 +150,14 @@ class LiveMonitor(Displayed):
     def _start_session(self) -> None:
         with self._lock:
             over = self._over
-        action = partial(_start_again, self.session) if over else self.session.start
+        action = partial(_restart, self.session) if over else self.session.start
         self._aside(action, "opening the source and loading the model …")
 
     def _stop_session(self) -> None:
-        self._aside(self.session.stop, "reading what was said …")
+        self._aside(self.session.stop, "transcribing what was said …")
 
     def _aside(self, action: Callable[[], None], words: str) -> None:
-        """Do something slow on a thread that ends with it; a click meanwhile does nothing."""
+        """Run a slow action on a thread of its own; while it runs, further clicks do nothing."""
         if self._control is not None and self._control.is_alive():
             return
         self._say(words)
@@ -184,8 +185,8 @@ class LiveMonitor(Displayed):
             elif isinstance(event, Utterance):
                 self._utterances.append(event)
             elif isinstance(event, Suppressed):
-                heard = [u for u in self._utterances if u.utterance_id == event.utterance_id]
-                self._held_back.append(_held(event, heard[-1] if heard else None))
+                found = [u for u in self._utterances if u.utterance_id == event.utterance_id]
+                self._held_back.append(_held(event, found[-1] if found else None))
             elif isinstance(event, ConfigChanged):
                 if event.config.detector != self._detector:
                     self._detector = event.config.detector
@@ -198,7 +199,7 @@ class LiveMonitor(Displayed):
 
     def _take_level(self, event: Level) -> None:
         if self._over or (self._levels and event.time_s < self._levels[-1].time_s):
-            self._levels.clear()  # the session was started again
+            self._levels.clear()  # the session has been restarted
             self._notices.clear()
             self._over = False
         while self._levels and event.time_s - self._levels[0].time_s > WINDOW_S:
@@ -234,7 +235,7 @@ class LiveMonitor(Displayed):
             self._painter.request()
 
     def _follow(self) -> None:
-        """Move the sliders where somebody else has set the session to."""
+        """Move the sliders if another client or program has changed the session's settings."""
         with self._steering:
             config = self.session.config
             if config is not self._followed:
@@ -274,7 +275,7 @@ class LiveMonitor(Displayed):
             words = ["listening"]
         words.append(f"{name}, {stats.audio_s:.0f} s")
         if stats.queued_utterances:
-            words.append(f"{stats.queued_utterances} being read")
+            words.append(f"{stats.queued_utterances} being transcribed")
         if stats.lost_samples:
             words.append(f"{stats.lost_samples / 16:.0f} ms lost")
         if stats.rtf:
@@ -288,12 +289,12 @@ class _Stretch(NamedTuple):
 
 
 def _window(detector: str) -> deque[Level]:
-    """Make room for the levels of the window, one for each frame of a detector."""
+    """Make an empty deque for the levels of the window, one for each frame of a detector."""
     return deque(maxlen=ceil(WINDOW_S * SAMPLE_RATE / DETECTORS[detector].frame_samples))
 
 
 def _stretches(levels: list[Level], state: str, frame_s: float) -> list[_Stretch]:
-    """Find where a state lasts, in seconds before the last level."""
+    """Find the stretches of a state, in seconds relative to the last level."""
     now = levels[-1].time_s
     found = []
     for key, group in groupby(levels, lambda e: e.state):
@@ -304,13 +305,13 @@ def _stretches(levels: list[Level], state: str, frame_s: float) -> list[_Stretch
 
 
 def _words(event: Event) -> str | None:
-    """Put into words what a person should know of."""
+    """Describe an event that a person should know of; None for others."""
     if isinstance(event, DeviceLost | DeviceSilent | SessionFailed | TranscriptionFailed):
         return event.message
     if isinstance(event, DeviceRestored):
         return f"{event.device} is back"
     if isinstance(event, SamplesLost):
-        return f"{event.count / 16:.0f} ms of sound were lost at {event.time_s:.1f} s"
+        return f"{event.count / 16:.0f} ms of audio were lost at {event.time_s:.1f} s"
     if isinstance(event, SourceEnded):
         return f"the source ended after {event.time_s:.1f} s"
     return None
@@ -340,7 +341,7 @@ def _table(texts: list[Transcript], partial_text: str) -> str:
 
 
 def _bar(t: Transcript) -> str:
-    """Draw what the delay of a text is made of."""
+    """Draw the parts of a transcript's delay as a bar."""
     parts = delay_parts(t)
     words = ", ".join(f"{seconds:.2f} s {name}" for name, seconds in parts.items())
     bars = "".join(
@@ -350,13 +351,13 @@ def _bar(t: Transcript) -> str:
     return f'<span class="sttlab-bar" role="img" aria-label="{words}" title="{words}">{bars}</span>'
 
 
-def _held(event: Suppressed, heard: Utterance | None) -> str:
-    """Say what was held back and why, with its audio to play."""
+def _held(event: Suppressed, utterance: Utterance | None) -> str:
+    """Write a suppressed text and its reason, with a player of its audio."""
     words = f"{event.start_s:.1f} s: “{event.text}” – {event.reason}"
-    if heard is None:
+    if utterance is None:
         return f"<li>{html.escape(words)}</li>"
-    edges = (round((s - heard.start_s) * SAMPLE_RATE) for s in (event.start_s, event.end_s))
-    return f"<li>{player_html(heard.samples[slice(*edges)], words)}</li>"
+    edges = (round((s - utterance.start_s) * SAMPLE_RATE) for s in (event.start_s, event.end_s))
+    return f"<li>{player_html(utterance.samples[slice(*edges)], words)}</li>"
 
 
 def _ledger(held_back: list[str]) -> str:
@@ -371,13 +372,13 @@ def _receive(monitor: weakref.ref[LiveMonitor], event: Event) -> None:
         alive._take(event)
 
 
-def _start_again(session: Session) -> None:
+def _restart(session: Session) -> None:
     session.stop()
     session.start()
 
 
 def _run(monitor: weakref.ref[LiveMonitor], action: Callable[[], None]) -> None:
-    """Run `sttlab-ui-control`: an action, then say what came of it."""
+    """Run `sttlab-ui-control`: perform an action, then show the error or nothing."""
     words = ""
     try:
         action()

@@ -1,4 +1,4 @@
-"""The thread `sttlab-ui`, which draws, and the care that widgets leave nothing behind."""
+"""The thread `sttlab-ui`, which draws, and the lifetime of widgets."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ log = logging.getLogger(__name__)
 
 
 class Painter:
-    """Calls `paint` on the thread `sttlab-ui`, once for all requests that came meanwhile.
+    """Calls `paint` on the thread `sttlab-ui`, once for all requests since the last call.
 
-    The thread begins with a request and ends when none is left, so an idle widget has no thread.
+    The thread starts with a request and ends when none is left, so an idle widget has no thread.
 
     Parameters
     ----------
     paint : bound method
         Held weakly.
     interval_s : float
-        The shortest time between two calls.
+        Shortest time between two calls (throttle).
     """
 
     def __init__(self, paint: Callable[[], None], interval_s: float = 0.02) -> None:
@@ -34,19 +34,19 @@ class Painter:
         self._interval_s = interval_s
         self._lock = threading.Lock()
         self._closed = threading.Event()
-        self._asked = False
+        self._requested = False
         self._thread: threading.Thread | None = None
 
     def request(self) -> None:
-        """Have `paint` called soon. Any thread may ask; never blocks."""
+        """Request a call of `paint`. Any thread may call it; never blocks."""
         with self._lock:
-            self._asked = True
+            self._requested = True
             if self._thread is None and not self._closed.is_set():
                 self._thread = threading.Thread(target=self._run, name="sttlab-ui", daemon=True)
                 self._thread.start()
 
     def settle(self, timeout_s: float = 10.0) -> bool:
-        """Wait until all that was asked for is painted, and say whether that came in time."""
+        """Wait until all requests are painted; say whether they were in time."""
         thread = self._thread
         if thread is None or thread is threading.current_thread():
             return True
@@ -54,17 +54,17 @@ class Painter:
         return not thread.is_alive()
 
     def close(self) -> None:
-        """Paint no more."""
+        """Stop painting, and wait for a call that runs."""
         self._closed.set()
         self.settle()
 
     def _run(self) -> None:
         while True:
             with self._lock:
-                if not self._asked or self._closed.is_set():
+                if not self._requested or self._closed.is_set():
                     self._thread = None
                     return
-                self._asked = False
+                self._requested = False
             paint = self._paint()
             try:
                 if paint is not None:
@@ -76,19 +76,19 @@ class Painter:
 
 
 class Displayed:
-    """Something with a face of widgets. It lives as long as a name holds it or a page shows it.
+    """An object that widgets display. It lives while a name refers to it or a page shows it.
 
     Subclasses call `_show` once and may extend `close`.
     """
 
     widget: widgets.Box
     hidden = False
-    """Whether it was on a page and no longer is."""
+    """Whether a page has shown it and no page shows it any more."""
 
     def _show(self, widget: widgets.Box) -> None:
         self.widget = widget
-        hear_during_cells(widget)
-        widget._view_count = 0  # asks the front end to count
+        handle_messages_during_cells(widget)
+        widget._view_count = 0  # a number, not None, makes the front end count views
         widget.observe(partial(_count_views, weakref.ref(self)), "_view_count")
         self._finalizer = weakref.finalize(self, close_widgets, widget)
         self._finalizer.atexit = False
@@ -98,7 +98,7 @@ class Displayed:
         return self.widget._repr_mimebundle_(**options)
 
     def close(self) -> None:
-        """Take the widget off the page and end what it had running."""
+        """Take the widget off the page, and end its threads."""
         self.widget.keeps_alive = None
         self._finalizer()
 
@@ -112,7 +112,7 @@ def _count_views(shown: weakref.ref[Displayed], change: Any) -> None:
 
 
 def _forget(shown: Displayed) -> None:
-    """Take it out of IPython's history of outputs, which nobody thinks of as a name."""
+    """Remove it from IPython's history of outputs, which would keep it alive unnoticed."""
     shell: Any = get_ipython()
     if shell is None:
         return
@@ -125,19 +125,20 @@ def _forget(shown: Displayed) -> None:
                 names[name] = ""
 
 
-def hear_during_cells(widget: Any) -> None:
-    """Have what the browser says to a widget, and to all in it, heard while a cell runs.
+def handle_messages_during_cells(widget: Any) -> None:
+    """Handle the browser's messages to a widget and its children even while a cell runs.
 
-    Where JupyterLab sends it to a thread beside the cells. ipykernel 7.4 would hand it to whoever
-    wrote to the widget last, most often a cell, so that it waits for the cell's end.
+    JupyterLab sends them to a subshell, a thread beside the cells. But ipykernel 7.4 passes them on
+    to the shell that wrote to the widget last. Most often that is the cells' shell, where a message
+    waits for the end of the cell.
     """
     for child in getattr(widget, "children", ()):
-        hear_during_cells(child)
+        handle_messages_during_cells(child)
     widget.comm._reply_subshell_for = lambda data, subshell_id: subshell_id
 
 
 def close_widgets(widget: Any) -> None:
-    """Close a widget and all that stand in it."""
+    """Close a widget and its children."""
     for child in getattr(widget, "children", ()):
         close_widgets(child)
     for part in (widget.layout, getattr(widget, "style", None), widget):
@@ -146,14 +147,14 @@ def close_widgets(widget: Any) -> None:
 
 
 def make_button(text: str, tooltip: str, method: Callable[[], None]) -> Any:
-    """Make a button as wide as its text that calls a bound method, held weakly."""
+    """Make a button, as wide as its text, that calls a bound method, held weakly."""
     button = widgets.Button(description=text, tooltip=tooltip, layout=widgets.Layout(width="auto"))
     on_change(button, method)
     return button
 
 
 def on_change(widget: Any, method: Callable[[], None], *names: str) -> None:
-    """Call a bound method, held weakly, when one of a widget's traits changes, or it is clicked."""
+    """Call a bound method, held weakly, on a change of these traits; without names, on a click."""
     ref = weakref.WeakMethod(method)
 
     def call(_: object) -> None:

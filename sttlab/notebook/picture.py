@@ -1,7 +1,7 @@
-"""A picture in two layers: axes drawn once by matplotlib, and over them SVG, cheap to change.
+"""A picture in two layers: axes that matplotlib draws once, and above them SVG that changes.
 
-Drawing a ten-minute recording anew takes matplotlib and PNG 30 to 60 ms for each step of a slider;
-lines and spans as SVG take about two, stay sharp at any size, and weigh a few kilobytes.
+To redraw a ten-minute recording for each step of a slider takes matplotlib and PNG 30 to 60 ms.
+Lines and spans as SVG take about 2 ms and a few kilobytes, and are sharp at any size.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from sttlab.notebook.plots import (
     tops,
 )
 
-PLOT = WIDTH - LEFT - RIGHT  # px
-WIDEST = 1200  # px to which a page may stretch it
+PLOT = WIDTH - LEFT - RIGHT  # width of the axes in px
+WIDEST = 1200  # width in px to which a page may stretch a picture
 
-TEXT = "var(--jp-ui-font-color1, #7a7a7a)"  # as dark or light as the page's theme wants it
+TEXT = "var(--jp-ui-font-color1, #7a7a7a)"  # text colour of the page's theme
 SIGNS = {
     "level": (f"border-top:3px solid {LEVEL}", "level"),
     "onset": (f"border-top:2px solid {ONSET}", "speech begins above"),
@@ -65,7 +65,7 @@ STYLE = f"""<style>
 
 
 class Picture:
-    """Panels over a time axis, with a layer for what changes.
+    """Panels over a time axis, with a layer for shapes that change.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class Picture:
         draw: Callable[[list[Axes]], None] = lambda axes: None,
         xlabel: str = "time (s)",
     ) -> None:
-        """Draw the still layer: axes, and what `draw` adds to them. Takes 0.1 to 0.3 s."""
+        """Draw the lower layer: axes, and what `draw` adds to them. Takes 0.1 to 0.3 s."""
         self.panels, self.start_s, self.end_s = list(panels), start_s, max(end_s, start_s + 0.1)
         axes = make_axes(panels, start_s, end_s, xlabel)
         draw(axes)
@@ -105,7 +105,7 @@ class Picture:
         )
 
     def set_over(self, shapes: Iterable[str]) -> None:
-        """Replace what is drawn over the axes."""
+        """Replace the shapes of the upper layer."""
         height = tops(self.panels)[-1] + self.panels[-1].height + BOTTOM
         self._moving.value = (
             f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{self._alt}"'
@@ -113,12 +113,12 @@ class Picture:
         )
 
     def x(self, time_s: Any) -> Any:
-        """Give the px from the left at which a time, or an array of them, stands."""
+        """Return the distance from the left, in px, of a time or an array of times."""
         inside = (np.asarray(time_s) - self.start_s) / (self.end_s - self.start_s)
         return np.round(LEFT + PLOT * np.clip(inside, 0, 1), 1)
 
     def y(self, panel: int, value: Any) -> Any:
-        """Give the px from above at which a value, or an array of them, stands in a panel."""
+        """Return the distance from the top, in px, of a value or an array of values in a panel."""
         p = self.panels[panel]
         inside = (np.asarray(value) - p.low) / (p.high - p.low)
         return np.round(tops(self.panels)[panel] + p.height * (1 - np.clip(inside, 0, 1)), 1)
@@ -126,7 +126,7 @@ class Picture:
     def line(
         self, panel: int, times_s: Any, values: NDArray[np.float64], color: str, style: str = ""
     ) -> str:
-        """Draw a curve; points that a straight line makes needless are left out."""
+        """Draw a curve, without the points inside horizontal stretches."""
         if not len(values):
             return ""
         bends = np.flatnonzero(np.diff(values) != 0)
@@ -136,7 +136,7 @@ class Picture:
         return f'<polyline points="{points}" fill="none" stroke="{color}" {style}/>'
 
     def level(self, panel: int, value: float, color: str, style: str = "") -> str:
-        """Draw a straight line across a panel."""
+        """Draw a horizontal line across a panel."""
         y = self.y(panel, value)
         return (
             f'<line x1="{LEFT}" x2="{LEFT + PLOT}" y1="{y:g}" y2="{y:g}" stroke="{color}" {style}/>'
@@ -145,7 +145,7 @@ class Picture:
     def spans(
         self, panels: Iterable[int], spans: Iterable[Span], color: str = FOUND, *, number: bool
     ) -> str:
-        """Shade spans over panels, with their number where there is room for it."""
+        """Shade spans over panels, with their numbers where there is room."""
         shapes = []
         panels = list(panels)
         for i, span in enumerate(spans):
@@ -165,6 +165,6 @@ class Picture:
 
 
 def legend(*names: str) -> str:
-    """Say what the lines and colours of a picture, named as in SIGNS, mean."""
+    """Write the legend of a picture as HTML, with entries by their names in SIGNS."""
     signs = [f'<span><i style="{SIGNS[name][0]}"></i>{SIGNS[name][1]}</span>' for name in names]
     return f'<div class="sttlab-legend">{"".join(signs)}</div>'

@@ -1,8 +1,8 @@
-"""Plots of recordings: plain functions that return matplotlib Axes, shown by a cell's last line.
+"""Plots of recordings: functions that return matplotlib Axes, which a cell shows as its last line.
 
-No pyplot, no global style. Backgrounds are clear and text is of a middle grey, so that a plot can
-be read in a light notebook and in a dark one. The colours are told apart by the colour-blind: they
-are those of M. Okabe and K. Ito, "Color universal design", 2002, or near them.
+They use neither pyplot nor a global style. Backgrounds are transparent and text is a middle grey,
+so that a plot is legible in light and in dark notebooks. The colours are safe for colour-blind
+people: they are those of M. Okabe and K. Ito, "Color universal design", 2002, or near them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sttlab.vad import DETECTORS
 from sttlab.vad.base import LEVEL as LEVEL_SCALE
 
 INK = "#7a7a7a"
-SOUND = "#7d93a6"
+WAVEFORM = "#7d93a6"
 LEVEL = "#2f8fd0"
 ONSET = "#d55e00"
 FLOOR = "#8a8a8a"
@@ -39,32 +39,32 @@ FOUND = "#e69f00"
 TRUTH = "#009e73"
 OTHER = "#cc79a7"
 CURVES = (LEVEL, ONSET, TRUTH, OTHER, FOUND)
-# Where the time from the last word to the text goes.
+# The parts of the delay from the last word to the text, with their colours.
 DELAYS = {"silence timeout": FLOOR, "capture": OTHER, "queue": ONSET, "decode": LEVEL}
 
-WIDTH, LEFT, RIGHT = 960, 62, 10  # px of a notebook's page
-TOP, GAP, BOTTOM = 8, 10, 40
-PIXELS = 2  # of a sharp screen to one px
+WIDTH, LEFT, RIGHT = 960, 62, 10  # width of a figure and of its left and right margins, in px
+TOP, GAP, BOTTOM = 8, 10, 40  # height of margins and of gaps between panels, in px
+PIXELS = 2  # pixels of a high-density screen for one px
 SWEEP_PX = (560, 380)
 LATENCY_ROWS = 40
-LATENCY_WORDS = 34  # characters of a text beside its bar
-READABLE_CELLS = 15  # in a row or a column of a heat map
+LATENCY_WORDS = 34  # most characters of a text beside its bar
+READABLE_CELLS = 15  # most rows or columns of a heat map whose cells have figures
 
 
 class Span(Protocol):
-    """Anything that lasts from one time to another, such as an utterance or a label."""
+    """Anything with a start and an end in time, such as an utterance or a label."""
 
     @property
     def start_s(self) -> float:
-        """Where it begins, in seconds."""
+        """Start in seconds."""
 
     @property
     def end_s(self) -> float:
-        """Where it ends, in seconds."""
+        """End in seconds."""
 
 
 class ShownAxes(Axes):
-    """Axes that a notebook shows when they stand last in a cell."""
+    """Axes that a notebook shows if they are the last line of a cell."""
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
         figure = self.get_figure(root=True)
@@ -75,7 +75,7 @@ class ShownAxes(Axes):
 
 @dataclass(frozen=True, kw_only=True)
 class PlotPanel:
-    """One of several axes over one another, in px of the picture."""
+    """One of several axes above each other; `height` is in px."""
 
     label: str
     height: int
@@ -89,7 +89,7 @@ SCORE_HEIGHT = 90  # px
 
 
 def score_panels(detector: str) -> list[PlotPanel]:
-    """Give the panel for a detector's scores; none if they are levels, which have one."""
+    """Return the panel for a detector's scores, or none if they are levels, as LEVELS shows."""
     scale = DETECTORS[detector].scale
     if scale == LEVEL_SCALE:
         return []
@@ -100,7 +100,7 @@ def score_panels(detector: str) -> list[PlotPanel]:
 
 
 def trace_panels(trace: Trace, detector: str) -> list[PlotPanel]:
-    """Choose the panels for a recording: waveform, level and the detector's score."""
+    """Return the panels for a recording: waveform, level and the detector's score."""
     quiet = float(np.quantile(trace.levels, 0.02)) if len(trace.levels) else LEVELS.low
     levels = replace(LEVELS, low=max(-100.0, 10 * np.floor(quiet / 10 - 2) - 3))
     return [WAVE, levels, *score_panels(detector)]
@@ -109,10 +109,10 @@ def trace_panels(trace: Trace, detector: str) -> list[PlotPanel]:
 def make_axes(
     panels: Sequence[PlotPanel], start_s: float, end_s: float, xlabel: str = "time (s)"
 ) -> list[Axes]:
-    """Make a figure of panels one over another that share their time axis.
+    """Make a figure of panels above each other that share a time axis.
 
-    Every panel stands at a known place, `tops` px from above, so that things can be drawn over
-    the picture without matplotlib.
+    Each panel has a known place, `tops` px from above, so that shapes can be drawn over the figure
+    without matplotlib.
     """
     height = tops(panels)[-1] + panels[-1].height + BOTTOM
     figure = Figure(figsize=(WIDTH / 100, height / 100), dpi=100)
@@ -138,21 +138,21 @@ def make_axes(
 
 
 def tops(panels: Sequence[PlotPanel]) -> list[int]:
-    """Distance of each panel's upper edge from the picture's, in px."""
+    """Return the distance of each panel's upper edge from the top of the figure, in px."""
     above = [TOP]
     for panel in panels[:-1]:
         above.append(above[-1] + panel.height + GAP)
     return above
 
 
-def draw_sound(axes: Sequence[Axes], trace: Trace, detector: str) -> None:
-    """Draw what doesn't change: waveform, level and, on a third axes, the detector's score."""
+def draw_audio(axes: Sequence[Axes], trace: Trace, detector: str) -> None:
+    """Draw what settings don't change: waveform, level and, if it has axes, the score."""
     columns = (WIDTH - LEFT - RIGHT) * PIXELS
     wave, levels, *rest = axes
     peak = float(np.abs(trace.samples).max(initial=0.0)) or 1.0
     wave.set_ylim(-1.05 * peak, 1.05 * peak)
     wave.yaxis.set_major_locator(MaxNLocator(3, symmetric=True))
-    _band(wave, trace.samples, columns, 1 / SAMPLE_RATE, SOUND)
+    _band(wave, trace.samples, columns, 1 / SAMPLE_RATE, WAVEFORM)
     _band(levels, trace.levels, columns, trace.step_samples / SAMPLE_RATE, LEVEL, "level")
     kind = DETECTORS[detector]
     for ax in rest:
@@ -173,16 +173,16 @@ def plot_trace(
     ----------
     sound : Recording or Trace
     config : VadConfig, optional
-        A detector whose score is not the level has its score plotted too.
+        If its detector's score is not the level, the score has a panel of its own.
     labels : iterable of spans, optional
-        Where people really speak.
+        When people speak, as labelled.
     ax : Axes, optional
-        Takes the level alone; a figure of its own is made otherwise.
+        Axes for the level alone. By default a figure of all panels is made.
 
     Returns
     -------
     Axes
-        Those of the level; ``.figure`` holds the others.
+        The axes of the level; ``.figure`` has the others.
     """
     config = config or VadConfig()
     trace = sound if isinstance(sound, Trace) else Trace(sound)
@@ -190,7 +190,7 @@ def plot_trace(
     shaded = [ax] if ax else []
     if ax is None:
         shaded = make_axes(trace_panels(trace, config.detector), 0, trace.duration_s)
-        draw_sound(shaded, trace, config.detector)
+        draw_audio(shaded, trace, config.detector)
         ax = shaded[1]
     else:
         step_s = trace.step_samples / SAMPLE_RATE
@@ -207,14 +207,14 @@ def plot_trace(
 def plot_utterances(
     rows: dict[str, Iterable[Span]], *, duration_s: float | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Plot when several detectors, settings or people say that somebody speaks, one row each.
+    """Plot the speech that several detectors, settings or people find, in a row for each.
 
     Parameters
     ----------
     rows : dict of str to iterable of spans
-        Utterances or labels, by name, from above.
+        Utterances or labels by the name of their row, from top to bottom.
     duration_s : float, optional
-        Where the time axis ends.
+        End of the time axis.
 
     Returns
     -------
@@ -243,7 +243,7 @@ def plot_sweep(
     chosen: int | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Plot what the settings of a sweep are worth: a heat map, or one metric against another.
+    """Plot the scores of a sweep: a heat map, or one metric against another.
 
     Parameters
     ----------
@@ -251,11 +251,12 @@ def plot_sweep(
     metric : str
         One of `sttlab.evaluate.sweep.METRICS`; less is better.
     against : str, optional
-        Another one. With it, every setting is a dot, and those that no other beats in both are
-        joined by a line (Pareto). Without it, colours show the metric over the first two fields
-        of the grid that have several values; the others are those of `chosen`.
+        Another metric. With it, every setting is a dot, and a line joins the Pareto front: the
+        settings that no other beats in both metrics. Without it, colours show the metric over the
+        first two fields of the grid that have several values; the other fields have the values of
+        `chosen`.
     chosen : int, optional
-        A setting to mark; in a heat map by default the best.
+        A setting to mark; by default none, or the best in a heat map.
     ax : Axes, optional
 
     Returns
@@ -265,7 +266,7 @@ def plot_sweep(
     Raises
     ------
     ConfigError
-        If there is no such metric, or no setting has a figure for it.
+        If the metric is unknown, or has no value for any setting.
 
     Examples
     --------
@@ -282,18 +283,19 @@ def plot_sweep(
 
 
 def plot_latency(events: Iterable[Event], *, ax: Axes | None = None) -> Axes:
-    """Plot how long after its last word each text came, and what took that long.
+    """Plot the delay of each transcript after its last word, and the parts of the delay.
 
     Parameters
     ----------
     events : iterable of Event
-        Such as ``session.history``; the last forty transcripts count, others do not.
+        Such as ``session.history``. The last forty transcripts are plotted; other events are
+        ignored.
     ax : Axes, optional
 
     Returns
     -------
     Axes
-        One row a transcript, from above; the silence timeout has its own colour.
+        A row for each transcript, from top to bottom, with a colour for each part.
 
     Examples
     --------
@@ -311,7 +313,7 @@ def plot_latency(events: Iterable[Event], *, ax: Axes | None = None) -> Axes:
     ]
     ax.set_yticks(range(len(found)), names)
     _style(ax)
-    # below the last bar there is room for the legend
+    # The limits leave room for the legend below the last bar.
     ax.set(xlabel="seconds after the last word", ylim=(len(found) + 0.8, -0.5))
     ax.set_xlim(0, max(1.0, 1.05 * max((t.delay_s for t in found), default=0)))
     ax.grid(visible=False, axis="y")
@@ -320,13 +322,13 @@ def plot_latency(events: Iterable[Event], *, ax: Axes | None = None) -> Axes:
 
 
 def delay_parts(transcript: Transcript) -> dict[str, float]:
-    """Name what the time from the last word to a text was spent on, in seconds."""
+    """Return the parts of a transcript's delay in seconds, by their names in DELAYS."""
     t = transcript
     return dict(zip(DELAYS, (t.pause_s, t.capture_s, t.queue_s, t.decode_s), strict=True))
 
 
 def draw_delays(ax: Axes, rows: Sequence[dict[str, float]], colors: dict[str, str]) -> None:
-    """Stack the parts of each delay, one row each; what is negative stands left of 0."""
+    """Stack the parts of each delay in a row; negative parts are left of 0."""
     ends = np.array([min(0.0, *row.values()) for row in rows])
     for name, color in colors.items():
         widths = np.abs([row[name] for row in rows])
@@ -335,7 +337,7 @@ def draw_delays(ax: Axes, rows: Sequence[dict[str, float]], colors: dict[str, st
 
 
 def map_settings(sweep: Sweep, chosen: int) -> NDArray[np.int64]:
-    """Give the settings that a heat map shows, from below: those of a plane through `chosen`.
+    """Return the settings that a heat map shows, from below: a plane through `chosen`.
 
     Returns
     -------
@@ -349,7 +351,7 @@ def map_settings(sweep: Sweep, chosen: int) -> NDArray[np.int64]:
 
 
 def png_bytes(figure: Any) -> bytes:
-    """Render a figure for a sharp screen."""
+    """Render a figure as PNG for a high-density screen."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100 * PIXELS, transparent=False)
     return buffer.getvalue()
@@ -365,7 +367,7 @@ def _small_axes() -> Axes:
 
 
 def _plane(sweep: Sweep) -> list[int]:
-    """Which two fields of the grid a heat map has as axes; one, if there are no two."""
+    """Return the two fields of the grid that are the axes of a heat map, or the only one."""
     several = [k for k, count in enumerate(sweep.shape) if count > 1]
     rest = [k for k, count in enumerate(sweep.shape) if count == 1]
     return sorted([*several, *rest][:2])
@@ -375,7 +377,8 @@ def _draw_map(ax: Axes, sweep: Sweep, metric: str, chosen: int) -> None:
     shown = map_settings(sweep, chosen)
     whole = sweep.metric(metric)
     values = whole[shown]
-    low, high = np.nanmin(whole), np.nanquantile(whole, 0.9)  # a few bad ones hide the others
+    # The worst tenth shares one colour, so that the others differ visibly.
+    low, high = np.nanmin(whole), np.nanquantile(whole, 0.9)
     image = ax.imshow(
         np.ma.masked_invalid(values),
         cmap="cividis_r",
@@ -412,7 +415,7 @@ def _draw_map(ax: Axes, sweep: Sweep, metric: str, chosen: int) -> None:
 
 
 def _write_cells(ax: Axes, values: NDArray[np.float64], image: Any, metric: str) -> None:
-    """Write the figures into a heat map, dark on light and light on dark."""
+    """Write the values into a heat map, dark on light and light on dark."""
     for (row, column), value in np.ndenumerate(values):
         if np.isnan(value):
             ax.text(column, row, "–", color=INK, size=8, ha="center", va="center")
@@ -448,26 +451,26 @@ def _name_ticks(axis: Any, values: Sequence[Any]) -> None:
 
 
 def field_words(name: str) -> str:
-    """Call a field of `VadConfig` by its words and its unit."""
+    """Return the label of a field of `VadConfig` with its unit."""
     unit = _unit(name)
     return f"{field_label(name)} ({unit})" if unit else field_label(name)
 
 
 def setting_words(values: Mapping[str, Any]) -> str:
-    """Write fields of `VadConfig` and what they hold, to be read within a line."""
+    """Write fields of `VadConfig` with their values, for use within a sentence."""
     each = [f"{field_label(n)} {value_words(v)} {_unit(n)}".strip() for n, v in values.items()]
     return ", ".join(map(_lower, each))
 
 
 def value_words(value: Any) -> str:
-    """Write what a field of `VadConfig` holds."""
+    """Write the value of a field of `VadConfig`."""
     if value is None:
         return "unset"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def field_label(name: str) -> str:
-    """Call a field of `VadConfig` by its label alone."""
+    """Return the label of a field of `VadConfig`."""
     return str(_about(name)["label"])
 
 
@@ -532,7 +535,7 @@ def _legend(
     loc: Literal["lower right", "upper right"] = "lower right",
     ncols: int = 3,
 ) -> None:
-    """Put one legend for all axes where there is room: under the level, or over a trade."""
+    """Draw one legend for all axes: at the bottom by default, at the top over a trade-off."""
     known = {
         label: handle
         for a in axes

@@ -1,4 +1,4 @@
-"""Recorder: choose a microphone by its level, and record it."""
+"""Recorder: choose a microphone by its level, and record from it."""
 
 from __future__ import annotations
 
@@ -23,17 +23,16 @@ READ_S = 0.1
 
 
 class Recorder(Displayed):
-    """A list of microphones, the level of the chosen one, and a button to record it.
+    """A list of microphones, the level of the chosen one, and a button to record from it.
 
-    The microphone is open while the recorder is on a page, on the thread `sttlab-recorder`.
+    While a page shows the recorder, the thread `sttlab-recorder` has the microphone open.
 
     Parameters
     ----------
     seconds : float > 0
-        How long a recording becomes.
+        Length of a recording.
     fallback : str or Path, optional
-        A file that `recording` is as long as nothing was recorded, for machines without a
-        microphone.
+        File that `recording` loads while nothing was recorded, for machines without a microphone.
     """
 
     def __init__(self, seconds: float = 10.0, fallback: str | Path | None = None) -> None:
@@ -42,8 +41,8 @@ class Recorder(Displayed):
         self._recorded: Recording | None = None
         self._level_dbfs = FLOOR_DBFS
         self._message = ""
-        self._pieces: list[Any] | None = None  # of the recording that is being made
-        self._lock = threading.Lock()  # guards all of these
+        self._pieces: list[Any] | None = None  # of a recording that is not complete yet
+        self._lock = threading.Lock()  # guards the four fields above
         self._painter = Painter(self._paint, 0.1)
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
@@ -51,13 +50,13 @@ class Recorder(Displayed):
 
     @property
     def device(self) -> str | None:
-        """Name of the chosen microphone, for `Microphone`; None where there is none."""
+        """Name of the chosen microphone, for `Microphone`; None if there is no microphone."""
         name: str | None = self._devices.value
         return name
 
     @property
     def recording(self) -> Recording:
-        """What was recorded last, or the fallback.
+        """The last recording, or the fallback.
 
         Raises
         ------
@@ -83,7 +82,7 @@ class Recorder(Displayed):
     def _build(self) -> None:
         try:
             found = list_devices()
-            find_device(None, found)  # says what to do if there is none
+            find_device(None, found)  # raises, with the remedy, if there is no microphone
         except SttlabError as error:
             found = []
             self._message = str(error)
@@ -131,7 +130,7 @@ class Recorder(Displayed):
             return
         self._stopping = threading.Event()
         self._thread = threading.Thread(
-            target=_listen,
+            target=_capture,
             args=(weakref.ref(self), self._stopping),
             name="sttlab-recorder",
             daemon=True,
@@ -177,21 +176,21 @@ class Recorder(Displayed):
         self._said.value = f'<span role="status">{html.escape(message)}</span>'
 
 
-def _listen(recorder: weakref.ref[Recorder], stopping: threading.Event) -> None:
-    """Run `sttlab-recorder`: read the chosen microphone, until `_hear` says that it is over."""
+def _capture(recorder: weakref.ref[Recorder], stopping: threading.Event) -> None:
+    """Run `sttlab-recorder`: read the chosen microphone until `_read` returns False."""
     try:
         while (alive := recorder()) is not None and alive.device is not None:
             device = alive.device
             del alive
-            if not _hear(recorder, device, stopping):
+            if not _read(recorder, device, stopping):
                 return
     except SttlabError as error:
         if (alive := recorder()) is not None:
             alive._fail(error)
 
 
-def _hear(recorder: weakref.ref[Recorder], device: str, stopping: threading.Event) -> bool:
-    """Read a microphone; True when another is chosen, False when nobody listens any more."""
+def _read(recorder: weakref.ref[Recorder], device: str, stopping: threading.Event) -> bool:
+    """Read a microphone; return True once another is chosen, False once none is needed."""
     source = Microphone(device)
     try:
         source.open()

@@ -23,9 +23,9 @@ from sttlab.notebook.esm import read_module
 from sttlab.notebook.painter import Displayed
 from sttlab.shipped import shipped
 
-BUFFER_S = 60.0  # that the kernel holds while all speech before waits for the engine
-PARTS = 64  # that may wait for a reader
-STALLED_S = 10.0  # without a word of a browser that has the microphone on; it speaks every second
+BUFFER_S = 60.0  # audio that the kernel buffers while earlier speech waits for the engine
+PARTS = 64  # most parts that wait for the reader
+STALLED_S = 10.0  # longest silence of a browser, which sends each second while it captures
 STALLED = (
     f"nothing has come from the browser for {STALLED_S:.0f} s: is the page still open, and the "
     "network up? What it has kept comes later"
@@ -33,43 +33,43 @@ STALLED = (
 
 
 class Panel(anywidget.AnyWidget):
-    """What the browser shows: remote_microphone.js captures, and sends until it is acknowledged."""
+    """The part in the browser: remote_microphone.js captures, and resends until acknowledged."""
 
     _esm = read_module("remote_microphone.js")
     _css = shipped("frontend/notebook/remote_microphone.css")
 
-    run = traitlets.Int(0).tag(sync=True)  # counts how often it was opened; 0 while it is closed
-    holder = traitlets.Unicode().tag(sync=True)  # the capture that was started last, if it goes on
+    run = traitlets.Int(0).tag(sync=True)  # number of the run, counted by `open`; 0 while closed
+    holder = traitlets.Unicode().tag(sync=True)  # id of the capture that is on; empty if none is
 
 
 class RemoteMicrophone(Displayed):
-    """A source that hears through the browser, for a kernel that runs on another machine.
+    """The microphone of the browser as a source, for a kernel that runs on another machine.
 
-    Show it in a cell of its own, which may then run again, and press Start. Sound is captured as it
-    is, without the browser's echo cancelling, noise suppression and gain control, and heard while a
-    session has it open. Browsers allow it only on pages that come by https, or from localhost.
+    Show it in a cell of its own, which may run again, and press Start. The browser captures audio
+    without echo cancellation, noise suppression and gain control, and sends it while a session has
+    the source open. Browsers allow capture only on pages from https or localhost.
 
     Parameters
     ----------
     clock : callable
-        Wall time in seconds, to notice that nothing comes any more.
+        Wall time in seconds, to notice that the browser sends nothing any more.
 
     Notes
     -----
-    The browser keeps what the kernel has not acknowledged yet, up to half a minute of it; what must
-    go is counted as lost samples, in its place. So what matters is whether the kernel takes
-    messages of widgets while a cell runs, and that depends:
+    The browser buffers up to half a minute of audio that the kernel has not acknowledged. Audio
+    that it must drop counts as lost samples, in its place. So it matters whether the kernel handles
+    messages of widgets while a cell runs, which depends on the front end:
 
     - ipykernel 7 with JupyterLab 4.4 or newer, Notebook 7.4 or newer: yes, on a thread of its own.
-    - ipykernel 7 with other front ends: only where the cell awaits, so instead of
-      ``session.wait()`` write ``await asyncio.to_thread(session.wait)``.
-    - ipykernel 6: no. Let the cell that starts the session end, and look in a later one.
+    - ipykernel 7 with other front ends: only while the cell awaits. Instead of ``session.wait()``
+      write ``await asyncio.to_thread(session.wait)``.
+    - ipykernel 6: no. Let the cell that starts the session end, and wait in a later cell.
 
-    If Jupyter has a content security policy with ``script-src``, that must name ``blob:``: without,
-    no anywidget comes up, and "javascript error" stands in its place.
+    If Jupyter has a content security policy with ``script-src``, it must allow ``blob:``. Otherwise
+    no anywidget loads, and the page shows "javascript error" in its place.
 
-    `close` is what a session calls when it stops; ``microphone.widget.close()`` takes the widget
-    off the page for good, which ends the sound of a session that still listens.
+    A session calls `close` when it stops, and the widget stays. ``microphone.widget.close()`` takes
+    the widget off the page, which ends the audio of a session that still runs.
 
     Examples
     --------
@@ -80,16 +80,17 @@ class RemoteMicrophone(Displayed):
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        # Sound in stretches without gaps, and between them what is to be said; the last is open.
+        # Audio without gaps as PushSources, the last of them open; between them blocks that hold
+        # lost samples and events.
         self._parts: deque[PushSource | Block] = deque()  # bounded by PARTS
-        self._lock = threading.RLock()  # guards all of these
+        self._lock = threading.RLock()  # guards all fields here but `_clock`
         self._opened = 0
-        self._stream: tuple[str, int] | None = None  # the capture and the run that sent sound last
-        self._next = 0  # sample of that stream, at its own rate
+        self._stream: tuple[str, int] | None = None  # capture and run of the last audio
+        self._next = 0  # the next sample of that stream, at its own rate
         self._rate = SAMPLE_RATE
         self._device = ""
-        self._away = False  # whether the device, or the browser, vanished
-        self._heard_at = clock()
+        self._lost = False  # whether the device, or the browser, has disappeared
+        self._last_message_at = clock()
         panel = Panel()
         panel.on_msg(partial(_receive, weakref.ref(self)))
         panel.observe(partial(_end, weakref.ref(self)), "comm")
@@ -97,16 +98,16 @@ class RemoteMicrophone(Displayed):
 
     @property
     def name(self) -> str:
-        """What the browser calls the microphone, once it is started."""
+        """Name of the microphone in the browser, once it is on."""
         return f"{self._device} in the browser" if self._device else "microphone in the browser"
 
     @property
     def on(self) -> bool:
-        """Whether a browser has it on, and was heard of in the last seconds."""
-        return bool(self.widget.holder) and self._clock() - self._heard_at < STALLED_S
+        """Whether a browser captures, and has sent something in the last seconds."""
+        return bool(self.widget.holder) and self._clock() - self._last_message_at < STALLED_S
 
     def open(self) -> None:
-        """Take sound from now on; none comes before a person presses Start.
+        """Accept audio, which comes once a person has pressed Start.
 
         Raises
         ------
@@ -124,9 +125,9 @@ class RemoteMicrophone(Displayed):
         self.widget.run = run
 
     def read(self, timeout_s: float) -> Block | None:
-        """Wait for sound; see `AudioSource.read`."""
+        """Wait for audio; see `AudioSource.read`."""
         with self._lock:
-            if self.widget.holder and self._clock() - self._heard_at > STALLED_S:
+            if self.widget.holder and self._clock() - self._last_message_at > STALLED_S:
                 self._lose(STALLED)
         while True:
             with self._lock:
@@ -140,11 +141,11 @@ class RemoteMicrophone(Displayed):
                 return block
             with self._lock:
                 if not self._parts or self._parts[0] is not part:
-                    return None  # closed meanwhile
+                    return None  # another thread has closed it
                 self._parts.popleft()
 
     def close(self) -> None:
-        """Take no more sound. The widget stays, for the next session."""
+        """Accept no more audio. The widget stays, for the next session."""
         with self._lock:
             self._drop()
         self.widget.run = 0
@@ -156,7 +157,7 @@ class RemoteMicrophone(Displayed):
         self._parts.clear()
 
     def _append(self, lost_samples: int = 0, events: tuple[Event, ...] = ()) -> None:
-        """Begin a stretch of sound, after saying what happened before it."""
+        """Begin a new part of audio, after a block with what happened before it."""
         if self._parts:
             last = self._parts[-1]
             assert isinstance(last, PushSource)
@@ -167,18 +168,18 @@ class RemoteMicrophone(Displayed):
         part.open()
         self._parts.append(part)
 
-    def _tell(self, event: Event) -> None:
+    def _emit(self, event: Event) -> None:
         if self._parts:
             self._append(events=(event,))
 
     def _lose(self, why: str) -> None:
-        if not self._away:
-            self._away = True
-            self._tell(DeviceLost(device=self.name, message=why))
+        if not self._lost:
+            self._lost = True
+            self._emit(DeviceLost(device=self.name, message=why))
 
-    # -- what the browser says, on whatever thread ipykernel gives it --------------------------
+    # -- messages of the browser, on the thread on which ipykernel delivers them ---------------
 
-    def _hear(self, content: dict[str, Any], buffers: list[Any]) -> None:
+    def _handle(self, content: dict[str, Any], buffers: list[Any]) -> None:
         say, capture = content["say"], str(content["capture"])
         if say == "start":
             self._device = str(content["device"])
@@ -186,31 +187,35 @@ class RemoteMicrophone(Displayed):
         elif capture != self.widget.holder:
             return  # another page has taken over
         with self._lock:
-            self._heard_at = self._clock()
+            self._last_message_at = self._clock()
             if say == "stop":
                 self.widget.holder = ""
                 if content["why"]:
                     self._lose(str(content["why"]))
                 return
-            if self._away:
-                self._away = False
-                self._tell(DeviceRestored(device=self.name))
+            if self._lost:
+                self._lost = False
+                self._emit(DeviceRestored(device=self.name))
             taken = self._take(capture, content, bytes(buffers[0])) if say == "sound" else 0
         if taken is not None:
             self.widget.send({"capture": capture, "run": content["run"], "taken": taken})
 
     def _take(self, capture: str, content: dict[str, Any], data: bytes) -> int | None:
-        """Take a chunk: it begins at sample `first`, and those from `after` on will never come."""
+        """Take a chunk and return the next sample expected, or None to take nothing.
+
+        The chunk begins at sample `first`. The samples before it from `after` on are lost: the
+        browser had to drop them.
+        """
         run, first, after = (int(content[name]) for name in ("run", "first", "after"))
         if run != self._opened or not self._parts or len(self._parts) >= PARTS:
-            return None  # unacknowledged, it is dropped there or comes again
+            return None  # without an acknowledgement the browser drops the chunk or resends it
         if self._stream != (capture, run):
             self._stream = capture, run
             self._next = 0
             self._rate = int(content["rate"])
             self._append()
         if after > self._next:
-            return None  # what is missing before that comes again, and then this
+            return None  # the browser resends the samples before `after`, then this chunk
         if first > self._next:
             lost = round((first - self._next) * SAMPLE_RATE / self._rate)
             self._append(lost_samples=lost)
@@ -229,10 +234,10 @@ def _receive(
     buffers: list[Any],
 ) -> None:
     if (alive := microphone()) is not None:
-        alive._hear(content, buffers)
+        alive._handle(content, buffers)
 
 
 def _end(microphone: weakref.ref[RemoteMicrophone], change: Any) -> None:
-    """End the sound of a widget that was closed."""
+    """End the audio of a widget that was closed."""
     if change["new"] is None and (alive := microphone()) is not None:
         alive.close()

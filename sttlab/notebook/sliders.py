@@ -1,4 +1,4 @@
-"""One panel of controls for `VadConfig`, used on recordings and on live audio."""
+"""The controls for a `VadConfig`, which serve recordings and live audio."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from sttlab.notebook.plots import field_label, field_words
 from sttlab.vad import DETECTORS, deciding_fields
 
 STEPS = {"dBFS": 0.5, "dB": 0.5, "s": 0.02, "": 0.01}
-START_DBFS = -40.0  # of the fixed threshold, when it is first asked for
-# How far a slider reaches as long as its setting is not beyond: the bounds are far wider than what
-# is of use, and a finger needs the width.
+START_DBFS = -40.0  # the fixed threshold when a person first chooses it
+# The range of a slider while its value is inside. The bounds of the settings are far wider than is
+# useful, and a slider over all of them would be too coarse.
 REACH = {
     "threshold_dbfs": (-80.0, 0.0),
     "margin_db": (1.0, 31.0),
@@ -32,19 +32,20 @@ REACH = {
 
 
 class Kind(NamedTuple):
-    """One of the ways to tell speech that a person may choose."""
+    """A way to detect speech that a person may choose: a detector, fixed or adaptive."""
 
     label: str
     doc: str
     detector: str
     follows: str | None = None
-    """The field that is unset, so that another one decides in its place; or None."""
+    """The field that is unset, so that the threshold adapts; None if it is fixed."""
 
 
 def kinds() -> list[Kind]:
-    """Give every kind of every detector.
+    """List the kinds of all detectors.
 
-    A detector has one, or two if it uses a field that may be unset and one that counts only then.
+    A detector has one kind, or two if it uses a field that may be unset and another field that has
+    an effect only then.
     """
     found = []
     about = {f.name: f.metadata for f in fields(VadConfig)}
@@ -61,7 +62,7 @@ def kinds() -> list[Kind]:
 
 
 class SliderNames(anywidget.AnyWidget):
-    """Gives the sliders around it names that a screen reader says; ipywidgets gives them none."""
+    """Labels the sliders around it for screen readers, which ipywidgets doesn't do."""
 
     _esm = """
 export default {
@@ -73,7 +74,7 @@ export default {
         slider.querySelector("[role=slider]").setAttribute("aria-label", words);
       }
     };
-    const shown = new ResizeObserver(name); // which says first that it is on the page
+    const shown = new ResizeObserver(name); // its first call comes once the element is on the page
     shown.observe(el);
     return () => shown.disconnect();
   },
@@ -82,30 +83,31 @@ export default {
 
 
 class VadSliders:
-    """Sliders that stand for one `VadConfig`.
+    """Sliders for one `VadConfig`.
 
-    They reach as far as is of use, and farther, up to the setting's bounds, where it is there.
+    Each has a useful range, which grows, up to the bounds of the setting, if a value is outside.
 
     Parameters
     ----------
     config : VadConfig
     changed : bound method
-        Called, held weakly, after a person or a program moved something; on the thread of that.
+        Called, held weakly, after a person or a program has moved a control, on the thread that
+        moved it.
 
     Attributes
     ----------
     widget : ipywidgets.VBox
     kind : ipywidgets.ToggleButtons
-        What speech is told by.
+        How speech is detected.
     sliders : dict of str to ipywidgets.FloatSlider
-        By the field's name.
+        Sliders by the names of fields.
     """
 
     def __init__(self, config: VadConfig, changed: Callable[[], None]) -> None:
         self._changed = weakref.WeakMethod(changed)
-        # The thread on which a program moves the sliders.
+        # The thread on which `config` is being set; changes on it don't call `changed`.
         self._setting: int | None = threading.get_ident()
-        # What a program set; the browser rounds it to a step and sends that back.
+        # Values as they were set; the browser rounds them to a step and sends those back.
         self._exact: dict[str, float] = {}
         self._kinds = {kind.label: kind for kind in kinds()}
         self.kind = widgets.ToggleButtons(
@@ -144,7 +146,7 @@ class VadSliders:
 
     @property
     def config(self) -> VadConfig:
-        """What the sliders say; setting it moves them without a word to `changed`."""
+        """The settings of the controls. Setting it moves them without a call of `changed`."""
         values: dict[str, Any] = {name: slider.value for name, slider in self.sliders.items()}
         values |= self._exact
         kind = self._kinds[self.kind.value]
@@ -157,7 +159,7 @@ class VadSliders:
 
     @config.setter
     def config(self, config: VadConfig) -> None:
-        # What may be unset is kept while a detector is chosen that doesn't use it.
+        # Optional fields keep their values while a detector that doesn't use them is chosen.
         self._hidden = {
             f.name: getattr(config, f.name) for f in fields(config) if f.default is None
         }

@@ -1,4 +1,4 @@
-"""Sweeper: a grid of settings tried on recordings, and a picture to choose from."""
+"""Sweeper: a grid search over settings, with figures to choose a setting from."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _Action = Callable[[_Progress], Any]
 
 
 class Chart(anywidget.AnyWidget):
-    """A picture of settings; the browser says which one is chosen. See sweeper.js."""
+    """A figure whose points are settings; a click in the browser chooses one. See sweeper.js."""
 
     _esm = read_module("sweeper.js")
     _css = f""".sttlab-chart {{ max-width: {SWEEP_PX[0]}px; cursor: pointer }}
@@ -62,13 +62,14 @@ class Chart(anywidget.AnyWidget):
 
     png = traitlets.Bytes().tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)
-    # Each [setting, x, y], in parts of width and height; and those that the arrow keys stop at.
+    # Each is [setting, x, y], with x and y as shares of the width and the height.
     points: traitlets.List[list[float]] = traitlets.List().tag(sync=True)
+    # The settings that the arrow keys visit.
     stops: traitlets.List[int] = traitlets.List().tag(sync=True)
     chosen = traitlets.Int(-1).tag(sync=True)
 
     def draw(self, ax: Axes, places: Mapping[int, tuple[float, float]], stops: Any) -> None:
-        """Show axes; `places` says where in them each setting stands."""
+        """Show axes; `places` holds the position of each setting in their coordinates."""
         figure: Any = ax.figure
         picture = png_bytes(figure)
         size = figure.get_size_inches() * figure.dpi
@@ -83,41 +84,41 @@ class Chart(anywidget.AnyWidget):
 
 
 class Sweeper(Displayed):
-    """Every combination of settings, tried on labelled recordings; choose one, see and hear it.
+    """Every combination of settings, scored on labelled recordings, to choose one and hear it.
 
-    The cell is done at once: settings are tried on a thread, with a bar that says how far it is.
-    Then click a point of a picture, or go to one with the arrow keys. Below stands a `VadTuner`
-    with the chosen settings on one of the recordings.
+    The cell returns at once: a thread tries the settings, and a bar shows its progress. Then click
+    a point of a figure, or move with the arrow keys. A `VadTuner` below shows the chosen settings
+    on one of the recordings.
 
     Parameters
     ----------
     recordings : Recording or iterable of Recording
     labels : Labels or iterable of Labels
-        The truth, one for each recording.
+        Labelled truth, one for each recording.
     grid : mapping of str to iterable
-        Names of fields of `VadConfig`, and the values to try of each.
+        Names of fields of `VadConfig`, each with the values to try.
     config : VadConfig, optional
-        All that the grid doesn't name, and what the chosen settings are compared with.
+        Values of the fields that the grid doesn't name. The chosen settings are compared with it.
     texts : str or sequence of str or None, optional
-        What is said in each recording. With it, word errors can be counted.
+        Reference text of each recording. With it, word errors can be counted.
     session : Session, optional
-        What "use live" changes the settings of.
+        Session to whose settings "use live" writes.
     model : str
-        What transcribes; loaded when first asked for.
+        Model that transcribes, which is loaded on first use.
     path : str or Path
-        Where "use this" writes.
+        File that "use this" writes.
 
     Attributes
     ----------
     sweep : Sweep or None
-        All scores, once they are there.
+        All scores; None until all settings are tried.
     tuner : VadTuner
-        Of the recording that is shown.
+        The tuner of the recording that is shown.
 
     Raises
     ------
     ConfigError
-        As `sweep` raises it.
+        If `sweep` would raise it.
 
     Examples
     --------
@@ -141,30 +142,30 @@ class Sweeper(Displayed):
     ) -> None:
         self._first = config or VadConfig()
         self._grid, configs = settings(grid, self._first)
-        self._sounds, self._labels = pairs(recordings, labels)
+        self._recordings, self._labels = pairs(recordings, labels)
         self._texts, self._model = texts, model
         self.sweep: Sweep | None = None
         self._before: Sweep | None = None
         self._chosen = -1
         self._busy = True
-        self._share = 0.0  # of the work that is done
-        self._said = f"trying {len(configs):,} settings on {len(self._sounds)} recordings …"
+        self._share = 0.0  # share of the work that is done
+        self._said = f"trying {len(configs):,} settings on {len(self._recordings)} recordings …"
         self._drawn: tuple[Any, ...] = ()
         self._choosing = threading.RLock()  # several threads may choose
-        self._moving = False  # while the program moves the controls
+        self._moving = False  # whether the program, and not a person, moves the controls
         self._stopping = threading.Event()
         self._painter = Painter(self._paint, INTERVAL_S)
         self._make_tuner = partial(
             VadTuner, config=self._first, session=session, model=model, path=path
         )
-        self.tuner = self._make_tuner(recording=self._sounds[0], labels=self._labels[0])
+        self.tuner = self._make_tuner(recording=self._recordings[0], labels=self._labels[0])
         self._build(f"to {path}")
         self._paint()
-        self._start(partial(_try_all, self._sounds, self._labels, self._grid, self._first))
+        self._start(partial(_try_all, self._recordings, self._labels, self._grid, self._first))
 
     @property
     def config(self) -> VadConfig:
-        """The settings as they stand: the chosen ones, or what was moved by hand since."""
+        """The current settings: the chosen ones, with what was moved by hand since."""
         return self.tuner.config
 
     def wait(self, timeout_s: float | None = None) -> Sweep:
@@ -173,7 +174,7 @@ class Sweeper(Displayed):
         Raises
         ------
         SttlabError
-            If that takes longer, or failed.
+            If that takes longer than `timeout_s`, or failed.
         """
         worker = self._worker
         worker.join(timeout_s)
@@ -189,7 +190,7 @@ class Sweeper(Displayed):
         Raises
         ------
         SttlabError
-            If the settings are not tried yet, or there is no such number.
+            If the settings are not tried yet, or the number is out of range.
         """
         if self.sweep is None or not 0 <= setting < len(self.sweep):
             raise SttlabError(f"there is no setting {setting} to choose: {self._said}")
@@ -209,7 +210,7 @@ class Sweeper(Displayed):
         self._painter.request()
 
     def close(self) -> None:
-        """Take the widget off the page and end what it had running."""
+        """Take the widget off the page, and end its threads."""
         self._stopping.set()
         self._worker.join(10.0)
         self._painter.close()
@@ -239,14 +240,14 @@ class Sweeper(Displayed):
             on_change(slider, self._slid, "value")
         on_change(self._map, self._clicked_map, "chosen")
         on_change(self._trade, self._clicked_trade, "chosen")
-        names = [getattr(sound, "origin", "") or "recording" for sound in self._sounds]
+        names = [getattr(each, "origin", "") or "recording" for each in self._recordings]
         self._recording = _dropdown(
             "Recording", {f"{i + 1}: {Path(name).name}": i for i, name in enumerate(names)}
         )
         on_change(self._recording, self._show_recording, "value")
         buttons = [make_button("Use this", where, self._use)]
         if self._texts is not None:
-            tip = "of those settings that nothing beats in delay and in utterances lost"
+            tip = "of the settings that no other beats in both delay and utterances lost"
             buttons.append(make_button("Count word errors", tip, self._count_words))
         self._slot = widgets.VBox([self.tuner.widget])
         side = widgets.Layout(flex="1 1 380px", max_width=f"{SWEEP_PX[0]}px")
@@ -272,7 +273,7 @@ class Sweeper(Displayed):
         self._show(widgets.VBox([*parts, self._recording, self._slot]))
         self.widget.add_class("sttlab-sweeper")
 
-    # -- what the controls do, on whatever thread ipykernel calls them -------------------------
+    # -- controls, on the thread on which ipykernel calls them ---------------------------------
 
     def _slid(self) -> None:
         with self._choosing:
@@ -294,7 +295,7 @@ class Sweeper(Displayed):
 
     def _show_recording(self) -> None:
         i = self._recording.value
-        tuner = self._make_tuner(recording=self._sounds[i], labels=self._labels[i])
+        tuner = self._make_tuner(recording=self._recordings[i], labels=self._labels[i])
         with self._choosing:
             old, self.tuner = self.tuner, tuner
             tuner.config = old.config
@@ -339,7 +340,7 @@ class Sweeper(Displayed):
         self._painter.request()
 
     def _finish(self, result: Any) -> None:
-        """Take what an action came to: results, or words for what went wrong."""
+        """Show the result of an action: a sweep, word errors, or the text of an error."""
         self._busy = False
         if isinstance(result, str):
             self._said = result
@@ -352,7 +353,7 @@ class Sweeper(Displayed):
             shown = self._metric.value
             self._metric.options = list(_metrics(self.sweep).items())
             self._metric.value = shown
-            self._pair.options = list((WORDS_TRADE | TRADES).items())  # which shows the first
+            self._pair.options = list((WORDS_TRADE | TRADES).items())  # selects the first
         self._drawn = ()
         self._painter.request()
 
@@ -390,7 +391,7 @@ class Sweeper(Displayed):
         )
 
     def _scores(self, found: Sweep, before: Sweep, chosen: int) -> str:
-        """Write what the chosen settings are worth, beside those it began with and the best."""
+        """Write the scores of the chosen settings, of the first settings and of the best ones."""
         rows = []
         for name, words in METRICS.items():
             values = found.metric(name)
@@ -409,11 +410,11 @@ class Sweeper(Displayed):
 
 
 class _Stopped(Exception):
-    """Nobody waits for the results any more."""
+    """The sweeper is closed or gone, so the results are not needed."""
 
 
 def _work(sweeper: weakref.ref[Sweeper], stopping: threading.Event, action: _Action) -> None:
-    """Run `sttlab-ui-sweep`: do something slow, say how far it is and what came of it."""
+    """Run `sttlab-ui-sweep`: perform a slow action, and report its progress and its result."""
 
     def progress(done: int, total: int) -> None:
         alive = sweeper()
@@ -429,28 +430,28 @@ def _work(sweeper: weakref.ref[Sweeper], stopping: threading.Event, action: _Act
         result = str(error)
     except Exception as error:
         log.exception("the sweep failed")
-        result = f"the sweep failed, which it should not: {type(error).__name__}: {error}"
+        result = f"the sweep failed by a bug in sttlab: {type(error).__name__}: {error}"
     if (alive := sweeper()) is not None and not stopping.is_set():
         alive._finish(result)
 
 
 def _try_all(
-    sounds: Sequence[Sound],
+    recordings: Sequence[Sound],
     labels: Sequence[Labels],
     grid: Mapping[str, Iterable[Any]],
     first: VadConfig,
     progress: _Progress,
 ) -> tuple[Sweep, Sweep]:
-    """Try the grid, and the settings that it is compared with."""
-    found = sweep(sounds, labels, grid, config=first, progress=progress)
+    """Try the grid, and the settings with which it is compared."""
+    found = sweep(recordings, labels, grid, config=first, progress=progress)
     as_it_is = {"max_utterance_s": [first.max_utterance_s]}
     return found, sweep(found.traces, labels, as_it_is, config=first)
 
 
 def _metrics(found: Sweep | None) -> dict[str, str]:
-    """Give what can be shown, by how it is called."""
-    words = found is not None and bool(found.word_errors)
-    return {words_: name for name, words_ in METRICS.items() if words or name != WORDS}
+    """Return the names of the metrics that have values, by their labels."""
+    counted = found is not None and bool(found.word_errors)
+    return {label: name for name, label in METRICS.items() if counted or name != WORDS}
 
 
 def _dropdown(description: str, options: Mapping[str, Any]) -> widgets.Dropdown:

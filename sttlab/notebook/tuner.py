@@ -1,4 +1,4 @@
-"""VadTuner: sliders on a recording, and at once what they do to it."""
+"""VadTuner: sliders over a recording that show the effect of its settings at once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from sttlab.notebook.plots import (
     FLOOR,
     ONSET,
     TRUTH,
-    draw_sound,
+    draw_audio,
     field_label,
     score_panels,
     trace_panels,
@@ -46,10 +46,10 @@ ROWS = 8  # on a page
 ENDS: dict[EndReason, str] = {
     "silence": "silence timeout",
     "longest": "longest utterance",
-    "interrupted": "sound lost",
+    "interrupted": "lost audio",
     "end": "end of recording",
 }
-SCORES = {  # heading, and what it means
+SCORES = {  # by the name of a figure, its heading and its meaning
     "utterances": ("spoken", "utterances that the labels hold"),
     "found": ("found", "utterances that the settings find"),
     "missed": ("missed", "spoken, and no part of it found"),
@@ -65,30 +65,30 @@ SCORES = {  # heading, and what it means
 }
 MORE_IS_BETTER = ("precision", "recall")
 NOT_JUDGED = ("utterances", "found")
-TOO_MUCH = 0.03  # of all speech missed, to be advised about
-NOISY = 0.1  # of the time without speech
-GAP_S = 0.2  # around labels, which are not exact
-CLIPPED_MS = 50  # less than a syllable
-LINES = 480  # points of a threshold that moves
+TOO_MUCH = 0.03  # share of missed speech above which the tuner advises a lower threshold
+NOISY = 0.1  # share of the time without speech in which noise may exceed the threshold
+GAP_S = 0.2  # margin around labels, whose edges are not exact, that counts as neither
+CLIPPED_MS = 50  # longest clipping that needs no advice; a syllable is longer
+LINES = 480  # points of the curve of an adaptive threshold
 
 
 class VadTuner(Displayed):
-    """Settings for a recording, found by hand and eye.
+    """Sliders over a recording, with its utterances and their scores.
 
     Parameters
     ----------
     recording : Recording
         Mono samples at SAMPLE_RATE.
     config : VadConfig, optional
-        What to begin with, and what "reset" goes back to.
+        Settings to begin with, to which "reset" returns.
     labels : Labels, optional
-        When people really speak; with them, the settings are scored.
+        When people speak. With labels, the settings are scored.
     session : Session, optional
-        What "use live" changes the settings of.
+        Session to whose settings "use live" writes.
     model : str, TranscribeConfig or AsrWorker
-        What "transcribe" uses; loaded when first asked for.
+        Model that "transcribe" uses, which loads it on first use.
     path : str or Path
-        Where "save" writes.
+        File that "save" writes.
 
     Attributes
     ----------
@@ -96,8 +96,8 @@ class VadTuner(Displayed):
 
     Notes
     -----
-    Callbacks of its controls only ask the thread `sttlab-ui` to draw; that thread is there only
-    while there is something to draw.
+    Callbacks of its controls only request a drawing, which the thread `sttlab-ui` does. The thread
+    ends when nothing is left to draw.
 
     Examples
     --------
@@ -122,8 +122,8 @@ class VadTuner(Displayed):
         self._painter = Painter(self._paint)
         self._texts.on_text(self._painter.request)
         self._first_scores: Scores | None = None
-        # The detectors that stand beside each other, of those asked for: the last one whose score
-        # is the level, and the last one whose score has a panel of its own; None if there was none.
+        # The two detectors that are compared: the last one chosen whose score is the level, and
+        # the last one chosen whose score has a panel of its own (None before the first).
         self._by_level = VadConfig().detector
         self._by_score: str | None = None
         self._utterances = lru_cache(maxsize=8)(self.trace.utterances)
@@ -133,7 +133,7 @@ class VadTuner(Displayed):
 
     @property
     def config(self) -> VadConfig:
-        """The settings as they stand; setting them moves the sliders."""
+        """The settings of the sliders. Setting it moves them."""
         return self._sliders.config
 
     @config.setter
@@ -143,18 +143,18 @@ class VadTuner(Displayed):
 
     @property
     def utterances(self) -> list[Utterance]:
-        """What the settings as they stand find."""
+        """The utterances that the current settings find."""
         return list(self._utterances(self.config))
 
     def save(self, path: str | Path | None = None) -> Path:
         """Write the settings to a file that `Config.load` and ``sttlab serve --config`` read.
 
-        What the file says of transcription stays.
+        Its table ``[transcribe]`` stays as it is.
 
         Raises
         ------
         ConfigError
-            If the file is there and is not a settings file.
+            If the file exists and is not a valid settings file.
         """
         target = Path(path or self.path)
         config = Config.load(target) if target.exists() else Config()
@@ -163,23 +163,23 @@ class VadTuner(Displayed):
         return target
 
     def calibrate(self) -> VadConfig:
-        """Take a fixed threshold from the quietest two seconds of the recording.
+        """Set a fixed threshold by the quietest two seconds of the recording.
 
         Raises
         ------
         ConfigError
-            If even those don't sound like an empty room.
+            If even those hold more than room noise.
         """
         self.config = calibrate(self.trace.quietest(), self.config)
         return self.config
 
     def use_live(self) -> None:
-        """Give the settings to the session."""
+        """Apply the settings to the session."""
         if self.session is not None:
             self.session.update(self.config)
 
     def close(self) -> None:
-        """Take the widget off the page and end what it had running."""
+        """Take the widget off the page, and end its threads."""
         self._painter.close()
         self._texts.close()
         super().close()
@@ -221,7 +221,7 @@ class VadTuner(Displayed):
         )
         self.widget.add_class("sttlab-tuner")
 
-    # -- what the controls do, on whatever thread ipykernel calls them -------------------------
+    # -- controls, on the thread on which ipykernel calls them ---------------------------------
 
     def _moved(self) -> None:
         self._message.value = ""
@@ -262,7 +262,7 @@ class VadTuner(Displayed):
     def _transcribe(self, row: int) -> None:
         utterance = self._on_page(row)
         if utterance is not None:
-            self._texts.ask(utterance)
+            self._texts.request(utterance)
             self._painter.request()
 
     def _on_page(self, row: int) -> Utterance | None:
@@ -291,7 +291,7 @@ class VadTuner(Displayed):
             row.fill(i, found[i] if i < len(found) else None, self._texts)
 
     def _set_panels(self, config: VadConfig) -> None:
-        """Draw the still layer, at first and when another detector's panel is asked for."""
+        """Draw the lower layer, at first and when another detector needs its own panel."""
         drawn = hasattr(self._picture, "panels")
         if not score_panels(config.detector):
             self._by_level = config.detector
@@ -302,23 +302,23 @@ class VadTuner(Displayed):
             self._say("")
         if not drawn:
             panels = trace_panels(self.trace, self._by_score or self._by_level)
-            self._picture.set_axes(panels, 0, self.trace.duration_s, self._draw_sound)
+            self._picture.set_axes(panels, 0, self.trace.duration_s, self._draw_audio)
 
     def _beside(self, config: VadConfig) -> VadConfig | None:
-        """Give the settings with the detector that the chosen one stands beside, if any."""
+        """Return the settings with the detector that is compared with the chosen one, if any."""
         if self._by_score is None:
             return None
         chosen = config.detector == self._by_score
         return replace(config, detector=self._by_level if chosen else self._by_score)
 
-    def _draw_sound(self, axes: list[Axes]) -> None:
-        draw_sound(axes, self.trace, self._by_score or self._by_level)
+    def _draw_audio(self, axes: list[Axes]) -> None:
+        draw_audio(axes, self.trace, self._by_score or self._by_level)
         for ax in axes[:2]:
             for span in self._labels or ():
                 ax.axvspan(span.start_s, span.end_s, 0, 0.04, color=TRUTH, lw=0)
 
     def _shapes(self, config: VadConfig, found: list[Utterance]) -> list[str]:
-        """Draw thresholds and utterances; with two detectors, those of both."""
+        """Draw thresholds and utterances, of both detectors if two are compared."""
         chosen = 2 if config.detector == self._by_score else 1
         shapes = [self._picture.spans([0, chosen], found, number=True)]
         beside = self._beside(config)
@@ -329,7 +329,7 @@ class VadTuner(Displayed):
         return shapes + self._thresholds(chosen, config)
 
     def _thresholds(self, panel: int, config: VadConfig) -> list[str]:
-        """Draw where speech begins and ends, and the noise floor if the detector follows it."""
+        """Draw the onset and offset thresholds, and the noise floor if the detector tracks it."""
         floor = self.trace.heard(config.detector).floor
         activity = self.trace.activity(config)
         frame_s = frame_length(config) / SAMPLE_RATE
@@ -356,7 +356,7 @@ class VadTuner(Displayed):
         )
 
     def _scores(self, config: VadConfig, found: list[Utterance]) -> str:
-        """Compare the settings with those it began with, and with the other detector."""
+        """Compare the current settings with the first ones, and with the other detector."""
         if self._labels is None:
             return ""
         now = self._score(found)
@@ -380,7 +380,7 @@ class VadTuner(Displayed):
         return score(found, self._labels, duration_s=self.trace.duration_s)
 
     def _noise(self, config: VadConfig) -> float:
-        """Give the part of the time without speech in which the threshold is passed."""
+        """Return the share of the time without speech in which scores exceed the threshold."""
         activity = self.trace.activity(config)
         silent = self._silence(frame_length(config), len(activity.score))
         return float((activity.score > activity.offset)[silent].mean()) if silent.any() else 0.0
@@ -395,7 +395,7 @@ class VadTuner(Displayed):
 
 
 class _Row:
-    """One utterance in the list: its facts, and buttons to hear and to read it."""
+    """One utterance in the list: its facts, and buttons to play and to transcribe it."""
 
     def __init__(self, tuner: VadTuner, i: int) -> None:
         self._facts = widgets.HTML()
@@ -412,7 +412,7 @@ class _Row:
         self.widget = widgets.HBox([self._facts, play, read, self._text])
 
     def fill(self, i: int, utterance: Utterance | None, texts: _Texts) -> None:
-        """Show an utterance, or nothing."""
+        """Show an utterance, or hide the row if it is None."""
         self.widget.layout.display = None if utterance else "none"
         if utterance is None:
             return
@@ -427,7 +427,7 @@ class _Row:
 
 
 class _Texts:
-    """What a model makes of utterances, kept while the sliders move."""
+    """The transcripts of utterances, kept while the sliders move."""
 
     def __init__(self, model: str | TranscribeConfig | AsrWorker) -> None:
         self._model = model
@@ -435,16 +435,16 @@ class _Texts:
         self._texts: dict[tuple[int, int], str] = {}
         self._waiting = 0
 
-    def on_text(self, tell: Any) -> None:
-        """Have `tell` called on the worker's thread when a text is there."""
-        self._tell = weakref.WeakMethod(tell)
+    def on_text(self, callback: Any) -> None:
+        """Call `callback`, held weakly, on the engine's thread when a text has arrived."""
+        self._callback = weakref.WeakMethod(callback)
 
     def get(self, utterance: Utterance) -> str:
-        """Give the text, or how far it is."""
+        """Return the text, the state of its request, or "" if it was not requested."""
         return self._texts.get((utterance.start_sample, utterance.end_sample), "")
 
-    def ask(self, utterance: Utterance) -> None:
-        """Queue an utterance. Doesn't wait."""
+    def request(self, utterance: Utterance) -> None:
+        """Queue an utterance for the engine. Never blocks."""
         key = (utterance.start_sample, utterance.end_sample)
         self._texts[key] = "…"
         try:
@@ -461,20 +461,20 @@ class _Texts:
             return
         job = Job(utterance.samples, Priority.FINAL, partial(_deliver, weakref.ref(self), key))
         if not self._worker.submit(self, job, lambda: True):
-            self._texts[key] = "busy with others; ask again"
+            self._texts[key] = "the engine is busy; try again"
 
     def answer(self, key: tuple[int, int], answer: Answer) -> None:
-        """Take what the model says."""
+        """Store the engine's answer."""
         if isinstance(answer, TranscribeError):
             self._texts[key] = str(answer)
         else:
             held = ", ".join(f"[{s.text} – held back: {s.reason}]" for s in answer.suppressed)
             self._texts[key] = " ".join(filter(None, [answer.text, held])) or "(nothing)"
-        if (tell := self._tell()) is not None:
-            tell()
+        if (callback := self._callback()) is not None:
+            callback()
 
     def close(self) -> None:
-        """Forget what waits, and end the thread if it is this tuner's."""
+        """Cancel requests that wait, and end the engine's thread if it is this tuner's own."""
         if self._worker is not None:
             self._worker.forget(self)
             if self._worker is not self._model:
@@ -506,7 +506,7 @@ def _score_line(name: str, figures: dict[str, float], before: dict[str, float]) 
 
 
 def _figure(key: str, value: float) -> str:
-    """Write a score with its unit; of onsets the 90th percentile, of delays the median."""
+    """Write a score with its unit."""
     if math.isnan(value):
         return "–"
     if key.endswith("_ms"):
@@ -515,7 +515,7 @@ def _figure(key: str, value: float) -> str:
 
 
 def _change(key: str, value: float, before: float) -> str:
-    """Draw which way a score has gone, and whether that is good."""
+    """Draw an arrow for a score that has risen or fallen, in a colour for better or worse."""
     if key in NOT_JUDGED or _figure(key, value) == _figure(key, before) or math.isnan(before):
         return ""
     up = value > before
@@ -526,7 +526,7 @@ def _change(key: str, value: float, before: float) -> str:
 
 
 def _advice(scores: Scores, noise: float, config: VadConfig) -> str:
-    """Say what is worst, and what to move; see `VadTuner._noise` for `noise`."""
+    """Say what is worst, and which slider to move; `VadTuner._noise` returns `noise`."""
     used = deciding_fields(config)
     name = next(
         field_label(field)

@@ -151,7 +151,7 @@ def test_a_final_is_timed_from_the_true_end() -> None:
     found = match([truth(1, 2), truth(4, 5)], [said(0.7, 2.3, 2.7), said(3.7, 5.2, 6.0)])
     assert [o.delay_s for o in found.outcomes] == pytest.approx([0.7, 1.0])
     assert found.pairs == (("a b c", "a b c"),) * 2
-    assert found.invented == ()
+    assert found.hallucinated == ()
 
 
 def test_cut_utterances_count_until_their_last_piece() -> None:
@@ -172,18 +172,18 @@ def test_merged_utterances_share_a_final_and_a_pair() -> None:
     assert found.pairs == (("a b", "a b"), ("c", "c"))
 
 
-def test_missed_and_invented_stand_against_nothing() -> None:
+def test_missed_and_hallucinated_words_have_no_counterpart() -> None:
     found = match([truth(1, 2, "a")], [said(5, 6, 6.5, "thank you")])
     (outcome,) = found.outcomes
     assert (outcome.texts, outcome.delay_s, outcome.shown_s) == ((), None, None)
     assert found.pairs == (("a", ""), ("", "thank you"))
-    assert [s.text for s in found.invented] == ["thank you"]
+    assert [s.text for s in found.hallucinated] == ["thank you"]
 
 
 def test_touching_an_utterance_is_not_holding_it() -> None:
     found = match([truth(1, 2)], [said(0.7, 2.1, 2.6), said(1.95, 3.5, 4.0, "noise")])
     assert found.outcomes[0].texts == ("a b c",)
-    assert [s.text for s in found.invented] == ["noise"]
+    assert [s.text for s in found.hallucinated] == ["noise"]
 
 
 def test_a_very_short_final_within_an_utterance_belongs_to_it() -> None:

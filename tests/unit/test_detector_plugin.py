@@ -88,7 +88,7 @@ def test_the_sweep_tries_it_beside_others(talk):
         expected = score(segment(talk, config), SPOKEN, duration_s=8).figures()
         assert scores.figures() == pytest.approx(expected, nan_ok=True)
     assert [scores.found for scores in found.scores] == [2, 2, 2, 0]
-    with pytest.raises(ConfigError, match="margin_db decides nothing with the detector 'loudness'"):
+    with pytest.raises(ConfigError, match="margin_db has no effect with the detector 'loudness'"):
         sweep(talk, SPOKEN, {"margin_db": [8.0]}, config=VadConfig(detector="loudness"))
 
 

@@ -167,7 +167,7 @@ def test_sound_is_sent_piece_by_piece(recording, page):
     assert len(pcm) == 2 * (len(recording.samples) - 31 * SAMPLE_RATE)
     long = stt.Labeler(stt.Recording(np.zeros(100 * SAMPLE_RATE, np.float32)))
     _, (pcm,) = page.ask(long, "sound", start_s=0, end_s=100)
-    assert len(pcm) == 2 * module.SOUND_S * SAMPLE_RATE
+    assert len(pcm) == 2 * module.AUDIO_S * SAMPLE_RATE
 
 
 def test_an_empty_recording_can_be_shown(page):

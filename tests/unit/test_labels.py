@@ -126,7 +126,7 @@ def test_one_recording_of_several(tmp_path):
         ("a.uem", "m NA 0", "line 1: 4 fields"),
         ("a.txt", "0 1 spaces", "line 1: .*tabs"),
         ("a.txt", "0\t1\tok\n1,5\t2\tcomma", "line 2: '1,5' is not a time"),
-        ("a.txt", "0.2\t0.2\tspeech\n", "1 marks without length"),
+        ("a.txt", "0.2\t0.2\tspeech\n", "1 labels without length"),
         ("a.json", "{", "not JSON"),
         ("a.json", "[]", 'a list "segments"'),
         ("a.json", '{"segments": [{"start": 0}]}', "segment 1: start and end"),

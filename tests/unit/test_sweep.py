@@ -195,7 +195,7 @@ def test_what_progress_raises_ends_it(talks):
         ({"detector": "energy"}, {}, "a list of values for detector, not 'energy'"),
         ({"margin": [8]}, {}, "unknown setting 'margin'; did you mean margin_db?"),
         ({"margin_db": [8, 99]}, {}, "margin_db must be between 1 and 60 dB, not 99 dB"),
-        ({"probability": [0.5]}, {}, "probability decides nothing with the detector 'energy'"),
+        ({"probability": [0.5]}, {}, "probability has no effect with the detector 'energy'"),
         ({"margin_db": [3, 9]}, {"threshold_dbfs": -40.0}, "threshold_dbfs -40: take it out"),
     ],
 )
@@ -263,7 +263,7 @@ def test_what_cannot_be_measured_has_no_best():
     assert np.isnan(found.metric("endpoint_delay_median_ms")).all()
     assert np.isnan(found.metric("missed_rate")).all()
     assert found.front("endpoint_delay_median_ms", "missed_rate") == []
-    with pytest.raises(ConfigError, match="no setting has a figure for endpoint delay"):
+    with pytest.raises(ConfigError, match="no setting has a value of endpoint delay"):
         found.best("endpoint_delay_median_ms")
     with pytest.raises(ConfigError, match="unknown metric 'speed'; known are"):
         found.metric("speed")
@@ -360,7 +360,7 @@ def test_what_cannot_be_measured_is_not_plotted(cube):
 
     with pytest.raises(ConfigError, match="unknown metric 'delay'"):
         plot_sweep(cube, "delay")
-    with pytest.raises(ConfigError, match="no setting has a figure for word error rate"):
+    with pytest.raises(ConfigError, match="no setting has a value of word error rate"):
         plot_sweep(cube, "word_error_rate", chosen=0)
 
 

@@ -226,7 +226,7 @@ def test_what_cannot_be_measured_is_said_in_words(make_sweeper):
     sweeper.wait(WAIT_S)
     find(sweeper.widget, "Dropdown", "Colours show").label = METRICS["endpoint_delay_median_ms"]
     settled(sweeper)
-    assert "no setting has a figure for endpoint delay, median (ms)" in words(sweeper.widget)
+    assert "no setting has a value of endpoint delay, median (ms)" in words(sweeper.widget)
 
 
 def test_use_this_saves_what_stands_below(ready, tmp_path):
@@ -265,7 +265,7 @@ def test_another_recording_is_shown_with_the_same_settings(ready, talks):
     ("error", "said"),
     [
         (ConfigError("the disk is full: empty it"), "the disk is full: empty it"),
-        (ZeroDivisionError("by zero"), "the sweep failed, which it should not: ZeroDivisionError"),
+        (ZeroDivisionError("by zero"), "the sweep failed by a bug in sttlab: ZeroDivisionError"),
     ],
 )
 def test_what_goes_wrong_is_said_in_words(make_sweeper, monkeypatch, error, said):
