@@ -29,6 +29,8 @@
  * @property {BrowserMicrophone} microphone
  */
 
+const WITHOUT_MICROPHONE = "This browser's own microphone and recordings work meanwhile.";
+
 /**
  * The status before the first message.
  *
@@ -168,8 +170,9 @@ function wordsOfServer(status) {
   if (status.busy) return say("busy", sentence(status.busy, ""));
   if (status.problem) {
     const title = sentence(status.problem);
-    const text = /microphone|PortAudio/i.test(title) ? "No microphone" : "Stopped";
-    return say("bad", text, { title, advice: "", retry: "capture" });
+    const deaf = /microphone|PortAudio|sounddevice/i.test(title);
+    const advice = deaf ? WITHOUT_MICROPHONE : "";
+    return say("bad", deaf ? "No microphone" : "Stopped", { title, advice, retry: "capture" });
   }
   if (device) return say("bad", "No sound", device);
   if (status.hearing === "speech") return say("speech", "Speech");

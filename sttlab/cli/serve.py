@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,8 +30,15 @@ from sttlab.cli.options import (
 )
 from sttlab.cli.terminal import INTERRUPTED, say, start_worker
 
+from sttlab.errors import DeviceUnavailable, MissingExtra
+
 if TYPE_CHECKING:
     from sttlab.capture.base import AudioSource
+
+WITHOUT_MICROPHONE = (
+    "Until there is one, the page takes the browser's own microphone, and recordings; "
+    "one that is plugged in later is used"
+)
 
 
 def serve(
@@ -59,7 +71,7 @@ def serve(
 
     A page shows them at http://HOST:PORT/, and a WebSocket at /ws sends them. The microphone is
     open while a client is connected. With --host 0.0.0.0, other machines can connect with the token
-    that is in the printed link.
+    that is in the link: a terminal shows it, and without one it is kept in a private file.
     """
     if device and source:
         raise typer.BadParameter("give one of --device and --source, not both")
@@ -69,10 +81,10 @@ def serve(
     from sttlab import AsrWorker, Session
     from sttlab.engines import make_engine
     from sttlab.server.app import create_app
-    from sttlab.server.gate import choose_token, own_name
-    from sttlab.server.launch import with_token
+    from sttlab.server.gate import TOKEN_VARIABLE, choose_token, own_name
     from sttlab.server.uvicorn_server import Server
 
+    given = token or os.environ.get(TOKEN_VARIABLE)
     token = choose_token(host, token)
     worker = AsrWorker(make_engine(settings.transcribe))
     session = Session(_source(source, device, channel), vad=settings.vad, model=worker)
@@ -89,9 +101,7 @@ def serve(
         start_worker(worker)
         for name in ("sttlab.server", "uvicorn.error"):
             logging.getLogger(name).setLevel(logging.INFO)
-        # The link is printed and not logged, since logs are kept and the token must not be.
-        say(f"serving at {with_token(server.url, token)}")
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt), _link_told(server.url, token, bool(given)):
             server.run()
     raise typer.Exit(INTERRUPTED)
 
@@ -106,5 +116,59 @@ def _source(source: Path | None, device: str | None, channel: int | None) -> Aud
         file.close()
         return file
     wanted = int(device) if device and device.isdecimal() else device
-    find_device(wanted, list_devices())
+    try:
+        find_device(wanted, list_devices())
+    except (DeviceUnavailable, MissingExtra) as error:
+        say(f"{error}. {WITHOUT_MICROPHONE}")
     return Microphone(wanted, channel=channel)
+
+
+@contextlib.contextmanager
+def _link_told(url: str, token: str | None, given: bool) -> Iterator[None]:
+    """Say where the page is. The token goes to a terminal or into a file: a log is kept."""
+    from sttlab.server.gate import TOKEN_VARIABLE
+    from sttlab.server.launch import with_token
+
+    if token is None or sys.stderr.isatty():
+        say(f"serving at {with_token(url, token)}")
+        yield
+    elif given:
+        say(f"serving at {url}?token=..., with the token that it was given")
+        yield
+    else:
+        with _private_file(f"{with_token(url, token)}\n") as path:
+            where = f"only you can read {path}, where the link with the token is"
+            remedy = f"set {TOKEN_VARIABLE}: the link with the token can't be kept in a file"
+            say(f"serving at {url}; {where if path else remedy}")
+            yield
+
+
+@contextlib.contextmanager
+def _private_file(text: str) -> Iterator[str | None]:
+    """Keep a text in a file that only its owner can read, for a while; None if it can't be kept."""
+    path = None
+    try:
+        descriptor, path = tempfile.mkstemp(prefix="sttlab-link-", suffix=".txt", text=True)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError:
+        yield None
+        _remove(path)
+        return
+
+    def leave(number: int, _: object) -> None:  # SIGTERM ends the process as it always does
+        _remove(path)
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        yield path
+    finally:
+        _remove(path)
+
+
+def _remove(path: str | None) -> None:
+    with contextlib.suppress(OSError):
+        if path:
+            os.unlink(path)

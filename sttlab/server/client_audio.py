@@ -23,7 +23,7 @@ class ClientAudio:
     Attributes
     ----------
     heard : bool
-        Whether the client has sent anything since `wait_for_end` last looked.
+        Whether the client has sent audio since `wait_for_end` last looked.
     """
 
     def __init__(self, source: PushSource) -> None:
@@ -46,6 +46,7 @@ class ClientAudio:
         SourceError
             If they come faster than the rate limit allows, or end within a sample.
         """
+        self.heard = self.heard or bool(data)
         if not self._allowance.take(len(data)):
             raise SourceError("sound may not come faster than it is said")
         if len(data) % 2:
@@ -61,7 +62,7 @@ class ClientAudio:
         self._source.end()
 
     async def wait_for_end(self, idle_s: float) -> bool:
-        """Wait until the audio has ended, or the client sent nothing for `idle_s`; say which.
+        """Wait until the audio has ended, or none came for `idle_s`; say which.
 
         Returns
         -------

@@ -21,8 +21,13 @@ from sttlab.server.hub import Hub
 from sttlab.server.protocol import MAX_FILE_BYTES, FileDone, FileOpened, FileProgress
 
 MAX_FILES = 4  # at a time
-IDLE_S = 30.0  # without a byte of a file that is being sent
+SLOW_S = 30.0  # of waiting for a file that comes more slowly than SLOWEST_BYTES_PER_S
+SLOWEST_BYTES_PER_S = 2048.0  # half of what the slowest of mobile networks carries
 TELL_S = 0.25  # between checks of the progress
+TOO_SLOW = (
+    f"for {SLOW_S:.0f} s, less than {SLOWEST_BYTES_PER_S / 1024:.0f} KiB of the file came a second: "
+    "send it over a quicker network, or compress it"
+)
 STOPPED = "the server was stopped meanwhile"
 NO_FORM = "send the recording itself, and no form: curl --data-binary @talk.m4a"
 TOO_LARGE = f"a file may have {MAX_FILE_BYTES >> 20} MiB at most: cut it, or compress it"
@@ -124,18 +129,22 @@ class _File:
     async def take(self, request: Request) -> None:
         """Pass the file on to the decoder, as it comes."""
         await asyncio.to_thread(self._source.launch)
-        taken = 0
+        taken, patience_s = 0, SLOW_S
         pieces = request.stream().__aiter__()
+        loop = self._loop
         while True:
+            asked_s = loop.time()
             try:
-                piece = await asyncio.wait_for(pieces.__anext__(), IDLE_S)
+                piece = await asyncio.wait_for(pieces.__anext__(), patience_s)
             except StopAsyncIteration:
                 break
             except ClientDisconnect:
                 raise HTTPException(400, "the file did not come whole") from None
             except asyncio.TimeoutError:
-                raise HTTPException(408, f"nothing came for {IDLE_S:.0f} s") from None
+                raise HTTPException(408, TOO_SLOW) from None
             taken += len(piece)
+            left_s = patience_s - (loop.time() - asked_s) + len(piece) / SLOWEST_BYTES_PER_S
+            patience_s = min(SLOW_S, max(0.0, left_s))
             if taken > MAX_FILE_BYTES:
                 raise HTTPException(413, TOO_LARGE)
             await asyncio.to_thread(self._source.write, piece)

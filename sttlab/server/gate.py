@@ -245,17 +245,26 @@ def _same(one: str, other: str) -> bool:
 
 
 async def _refuse(scope: Scope, send: Send, why: str) -> None:
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008})  # before accept: HTTP 403
+    headers = [(b"content-type", b"text/plain; charset=utf-8")]
+    if scope["type"] == "http":
+        await _answer(send, 403, why + "\n", headers)
+    elif "websocket.http.response" in scope.get("extensions", {}):
+        await _answer(send, 403, why + "\n", headers, kind="websocket.http.response")
     else:
-        await _answer(send, 403, why + "\n", [(b"content-type", b"text/plain; charset=utf-8")])
+        await send({"type": "websocket.close", "code": 1008})  # before accept: HTTP 403
 
 
-async def _answer(send: Send, status: int, text: str, headers: list[tuple[bytes, bytes]]) -> None:
+async def _answer(
+    send: Send,
+    status: int,
+    text: str,
+    headers: list[tuple[bytes, bytes]],
+    kind: str = "http.response",
+) -> None:
     body = text.encode()
     headers = [*headers, (b"content-length", b"%d" % len(body)), *HEADERS]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": f"{kind}.start", "status": status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": body})
 
 
 def _with_headers(send: Send) -> Send:

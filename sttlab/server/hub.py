@@ -117,8 +117,6 @@ class Hub:
     async def _take(self, connection: Connection, message: str | bytes) -> None:
         """Take audio; obey a client that wants all, and ignore what another sends."""
         audio = self._audio
-        if audio:
-            audio.heard = True
         if audio and not audio.ended and isinstance(message, bytes):
             try:
                 audio.push(message)

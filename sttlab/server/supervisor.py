@@ -50,6 +50,7 @@ class Supervisor:
         self._lock = asyncio.Lock()  # held while capture starts or stops
         self._lease = session.lease()
         self._start = 0  # the start of capture that `problem` is about: `Session.starts`
+        self._logged: str | None = None  # problem of the attempts since capture last ran
         self._silent = False  # whether the problem is a microphone that delivers zeros
         self._releasing: set[asyncio.Task[None]] = set()
 
@@ -66,9 +67,12 @@ class Supervisor:
                 try:
                     await asyncio.to_thread(self._lease.capture)
                     log.info("capture runs: %s", self._session.source.name)
+                    self._logged = None
                 except SttlabError as error:
                     problem = str(error)
-                    log.warning("capture did not start: %s", error)
+                    if problem != self._logged:
+                        log.warning("capture did not start: %s", error)
+                    self._logged = problem
             self._see_start(self._session.starts)
             self.problem = problem or self.problem
             return self._session.running

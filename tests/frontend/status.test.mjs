@@ -51,7 +51,9 @@ test("a failed session can be started again, and says whether it was the microph
     text: "Stopped",
     problem: { title: "The model ran out of memory.", advice: "", retry: "capture" },
   });
-  assert.equal(failed("PortAudio: no such device").text, "No microphone");
+  const deaf = failed("PortAudio: no such device");
+  assert.equal(deaf.text, "No microphone");
+  assert.match(deaf.problem.advice, /browser's own microphone and recordings/);
 });
 
 test("a recording that ended stays ended until the server captures again", () => {

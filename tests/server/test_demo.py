@@ -1,10 +1,12 @@
 """`sttlab demo` and `sttlab serve`, in a process of their own, as a person runs them."""
 
 import json
+import os
 import re
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,15 +19,16 @@ from websockets.sync.client import connect
 
 pytestmark = pytest.mark.needs("whisper")
 
+DEMO = Path(__file__).parents[2] / "data" / "demo.flac"
 posix = pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
 
 
 @contextmanager
-def sttlab(*args: str) -> Iterator[subprocess.Popen[str]]:
+def sttlab(*args: str, stderr: int = subprocess.PIPE) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "sttlab", *args],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         encoding="utf-8",
     )
@@ -113,21 +116,57 @@ def test_a_signal_while_the_engine_works_ends_it_promptly(data: Path, sent: str,
     assert "Traceback" not in err
 
 
+OPEN = ("--source", str(DEMO), "--port", "0", "--host", "0.0.0.0", "--locked")
+LINK = re.compile(r"http://(\S+)/(\?token=[\w-]{20,})")
+
+
 @posix
-def test_other_machines_come_in_by_the_link_that_is_printed_once(data: Path) -> None:
-    options = ("--source", str(data / "demo.flac"), "--port", "0", "--host", "0.0.0.0", "--locked")
-    with sttlab("serve", *options) as process:
+@pytest.mark.parametrize(("sent", "code"), [("SIGINT", 130), ("SIGTERM", -15)])
+def test_without_a_terminal_the_link_is_in_a_private_file_while_it_runs(
+    sent: str, code: int
+) -> None:
+    with sttlab("serve", *OPEN) as process:
         assert process.stderr
-        links = (re.search(r"http://(\S+)/(\?token=\S+)", line) for line in process.stderr)
-        address, query = next(match.groups() for match in links if match)
-        with pytest.raises(InvalidStatus, match="403"):
+        told = next(line for line in process.stderr if "http://" in line)
+        found = re.search(r"only you can read (\S+),", told)
+        assert found
+        path = Path(found[1])
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        link = LINK.match(path.read_text())
+        assert link
+        address, query = link.groups()
+        with pytest.raises(InvalidStatus) as refused:
             connect(f"ws://{address}/ws")
+        assert b"wants its token" in (refused.value.response.body or b"")
         with connect(f"ws://{address}/ws{query}&events=all") as client:
             assert json.loads(client.recv(timeout=60))["locked"]
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(getattr(signal, sent))
         out, err = process.communicate(timeout=10)
-    assert query.partition("=")[2] not in out + err
+    assert process.returncode == code
+    assert query.partition("=")[2] not in told + out + err
     assert "Traceback" not in err
+    assert not path.exists()
+
+
+@posix
+def test_a_terminal_shows_the_link_and_a_token_that_was_given_is_never_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import pty
+
+    ours, its = pty.openpty()
+    with sttlab("serve", *OPEN, stderr=its) as process, os.fdopen(ours) as terminal:
+        os.close(its)
+        link = next(match for line in terminal if (match := LINK.search(line)))
+        with connect(f"ws://{link[1]}/ws{link[2]}&events=all") as client:
+            assert json.loads(client.recv(timeout=60))["locked"]
+        process.kill()
+    monkeypatch.setenv("STTLAB_TOKEN", "correct-horse-battery")
+    with sttlab("serve", *OPEN) as process:
+        assert process.stderr
+        told = next(line for line in process.stderr if "http://" in line)
+    assert "the token that it was given" in told
+    assert "correct-horse-battery" not in told
 
 
 def test_a_port_taken_is_a_failure_on_one_line(data: Path) -> None:

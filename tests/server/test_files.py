@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import io
 import json
+import select
 import socket
 import threading
 from collections.abc import Iterable, Iterator
@@ -183,12 +184,30 @@ def test_too_large_a_file_is_refused(server: ServerHandle, monkeypatch: pytest.M
 def test_a_file_that_stops_coming_is_given_up(
     server: ServerHandle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "IDLE_S", 0.1)
+    monkeypatch.setattr(files, "SLOW_S", 0.1)
     address = urlsplit(server.url)
     with socket.create_connection((address.hostname, address.port or 0)) as lazy:
         lazy.sendall(b"POST /files HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9999\r\n\r\nRIFF")
         lazy.settimeout(WAIT_S)
         assert lazy.recv(12) == b"HTTP/1.1 408"
+
+
+def test_a_file_that_trickles_holds_no_place(
+    server: ServerHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "SLOW_S", 0.5)
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port or 0)) as slow:
+        slow.sendall(HALF)
+        for _ in range(int(WAIT_S / 0.02)):
+            slow.sendall(b"R")
+            if select.select([slow], [], [], 0.02)[0]:
+                break
+        assert slow.recv(12) == b"HTTP/1.1 408"
+    wait_until_not(left_behind)
+    pieces = (LONG[start : start + 500_000] for start in range(0, len(LONG), 500_000))
+    with sending(server, pieces) as answer:
+        assert lines(answer)[-1]["event"] == "done"
 
 
 def test_one_too_many_is_told_so(

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
 
 from sttlab.audio import SAMPLE_RATE, to_pcm16
 from sttlab.config import TranscribeConfig
@@ -192,6 +193,29 @@ def test_who_sends_nothing_holds_no_place(
     with client(server, OWN) as own:
         assert closed_with(own) == (1008, "no audio came for 0 s")
     wait_until_not(sessions)
+
+
+def test_only_audio_holds_a_place(server: ServerHandle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(microphones, "IDLE_S", 0.5)
+
+    def keep_saying(socket: ClientConnection, message: str | bytes) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                socket.send(message)
+                threading.Event().wait(0.05)
+
+    for message in ("hello", '{"set": {}}', b""):
+        with client(server, OWN) as own:
+            saying = threading.Thread(target=keep_saying, args=(own, message))
+            saying.start()
+            assert closed_with(own) == (1008, "no sound came for 0 s")
+            saying.join(WAIT_S)
+    with client(server, OWN) as silent:
+        for _ in range(25):
+            silent.send(bytes(320))
+            threading.Event().wait(0.04)
+        send(silent, end=True)
+        assert closed_with(silent) == (1000, "")
 
 
 def test_what_the_engine_has_no_time_for_is_said(
