@@ -29,7 +29,6 @@ from sttlab.cli.options import (
     read_settings,
 )
 from sttlab.cli.terminal import INTERRUPTED, say, start_worker
-
 from sttlab.errors import DeviceUnavailable, MissingExtra
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ SLOW_S = 30.0  # of waiting for a file that comes more slowly than SLOWEST_BYTES
 SLOWEST_BYTES_PER_S = 2048.0  # half of what the slowest of mobile networks carries
 TELL_S = 0.25  # between checks of the progress
 TOO_SLOW = (
-    f"for {SLOW_S:.0f} s, less than {SLOWEST_BYTES_PER_S / 1024:.0f} KiB of the file came a second: "
-    "send it over a quicker network, or compress it"
+    f"in {SLOW_S:.0f} s less than {SLOWEST_BYTES_PER_S / 1024:.0f} KiB of the file came a second. "
+    "Send it over a quicker network, or compress it"
 )
 STOPPED = "the server was stopped meanwhile"
 NO_FORM = "send the recording itself, and no form: curl --data-binary @talk.m4a"
