@@ -1,9 +1,9 @@
-"""Does 0.9 mean nine in ten right? Words of real speech by their confidence, by several formulas.
+"""Calibration of a word's confidence on real speech, for several formulas.
 
     python -m tests.benchmarks.bench_confidence FOLDER [--model tiny.en] [--output bench-results]
 
-FOLDER is one for `sttlab bench`. Each recording is transcribed with words on request; a word is
-right if it stands in the alignment with what was said. Writes a table, all figures and a chart.
+FOLDER is as for `sttlab bench`. Each recording is transcribed with the confidence of words; a word
+is right if the alignment with the reference says so. Writes a table, all figures and a chart.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sttlab.engines.words import word_confidence
 from sttlab.evaluate.wer import normaliser, wer
 from tests.benchmarks import study
 
-LENGTHS_S = (1.0, 120.0)  # of recordings
+LENGTHS_S = (1.0, 120.0)  # bounds of the length of a recording
 EDGES = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
 FORMULAS: dict[str, Callable[[list[float]], float]] = {
     "mean of its tokens": lambda shares: float(np.mean(shares)),
@@ -40,15 +40,15 @@ USED = "root of the product of its tokens"
 
 @dataclass(frozen=True)
 class Judged:
-    """A word written, and whether it was said."""
+    """A transcribed word, and whether it is right."""
 
     text: str
     shares: list[float]
     right: bool
 
 
-class Telling(WhisperEngine):
-    """Whisper that keeps the probabilities of the tokens of each word, in order."""
+class TokenRecorder(WhisperEngine):
+    """Whisper that records the probabilities of the tokens of each word, in order."""
 
     kept: list[list[float]]
 
@@ -58,13 +58,13 @@ class Telling(WhisperEngine):
 
 
 def judge(clips: list[Clip], model: str) -> tuple[list[Judged], int]:
-    """Transcribe, and say of each word whether it was said; and count those that can't be told."""
-    engine = Telling(TranscribeConfig(model=model, language="en", device="cpu", words=True))
+    """Transcribe, and judge each word; return also the number of words that can't be judged."""
+    engine = TokenRecorder(TranscribeConfig(model=model, language="en", device="cpu", words=True))
     engine.kept = []
     engine.load()
     _, normalise = normaliser("en")
     judged: list[Judged] = []
-    untold = 0
+    skipped = 0
     for number, clip in enumerate(clips, 1):
         engine.kept = []
         said = engine.transcribe(clip.samples)
@@ -72,20 +72,20 @@ def judge(clips: list[Clip], model: str) -> tuple[list[Judged], int]:
         shares = by_word(engine.kept, [word.confidence for word in words])
         written = [normalise(word.text).split() for word in words]
         aligned = wer(clip.text, said.text).utterances[0]
-        heard = [w for w in aligned if w.kind != "delete"]
-        if [w for parts in written for w in parts] != [w.written for w in heard]:
-            untold += len(words)  # numbers and contractions are normalised across words
+        transcribed = [w for w in aligned if w.kind != "delete"]
+        if [w for parts in written for w in parts] != [w.written for w in transcribed]:
+            skipped += len(words)  # numbers and contractions are normalised across words
             continue
         for word, parts, share in zip(words, written, shares, strict=True):
-            mine, heard = heard[: len(parts)], heard[len(parts) :]
+            mine, transcribed = transcribed[: len(parts)], transcribed[len(parts) :]
             if parts:
                 judged.append(Judged(word.text, share, all(w.kind == "equal" for w in mine)))
         print(f"{number} of {len(clips)}: {clip.name}", file=sys.stderr)
-    return judged, untold
+    return judged, skipped
 
 
 def by_word(parts: list[list[float]], products: list[float]) -> list[list[float]]:
-    """Put the tokens of a word's parts together: as many as their product tells."""
+    """Join the tokens of a word's parts: as many parts as have the word's product."""
     left, found = iter(parts), []
     for product in products:
         mine: list[float] = []
@@ -99,7 +99,7 @@ def by_word(parts: list[list[float]], products: list[float]) -> list[list[float]
 
 
 def figures(judged: list[Judged], formula: Callable[[list[float]], float]) -> dict[str, Any]:
-    """How well a formula tells right words from wrong ones, and how well it says how many."""
+    """Return how well a formula separates right words from wrong ones, and its calibration."""
     sure = np.array([min(1.0, formula(word.shares)) for word in judged])
     right = np.array([word.right for word in judged])
     bins = np.clip(np.digitize(sure, EDGES) - 1, 0, len(EDGES) - 2)
@@ -117,19 +117,19 @@ def figures(judged: list[Judged], formula: Callable[[list[float]], float]) -> di
 
 
 def mean(values: NDArray[Any]) -> float:
-    """Mean, or 0 of nothing."""
+    """Return the mean, or 0 without values."""
     return float(values.mean()) if len(values) else 0.0
 
 
 def auc(sure: NDArray[Any], right: NDArray[Any]) -> float:
-    """How often a right word is surer than a wrong one (Mann and Whitney's U, ties by half)."""
+    """Return how often a right word has more confidence than a wrong one (Mann-Whitney U)."""
     good, bad = sure[right], sure[~right]
     above = (good[:, None] > bad).mean() + (good[:, None] == bad).mean() / 2
     return float(above)
 
 
 def as_table(found: dict[str, dict[str, Any]]) -> str:
-    """Lay the figures out in Markdown."""
+    """Write the figures as a Markdown table."""
     rows = [
         (name, f"{f['calibration_error']:.3f}", f"{f['brier']:.3f}", f"{f['auc']:.3f}")
         for name, f in found.items()
@@ -140,10 +140,10 @@ def as_table(found: dict[str, dict[str, Any]]) -> str:
 
 
 def chart(found: dict[str, dict[str, Any]], title: str) -> Figure:
-    """Draw how many words are right against how sure they are."""
+    """Draw the share of right words by confidence."""
     figure = Figure(figsize=(6, 5.2), layout="constrained")
     axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
-    axes.plot((0, 1), (0, 1), ":", color="#7a7a7a", label="as it should be")
+    axes.plot((0, 1), (0, 1), ":", color="#7a7a7a", label="perfect calibration")
     for name, f in found.items():
         rows = [r for r in f["bins"] if r["words"] >= 5]
         looks = {"lw": 2.5, "ms": 7} if name == USED else {"lw": 1, "ms": 4, "alpha": 0.7}
@@ -152,7 +152,7 @@ def chart(found: dict[str, dict[str, Any]], title: str) -> Figure:
         counts.bar(low, row["words"], high - low, align="edge", color="#2f8fd0", ec="white")
     counts.set_yscale("log")
     counts.set(xlabel="confidence", ylabel="words")
-    axes.set(ylabel="part of the words that is right", xlim=(0, 1), ylim=(0, 1.02), title=title)
+    axes.set(ylabel="share of right words", xlim=(0, 1), ylim=(0, 1.02), title=title)
     axes.legend(fontsize=8)
     return figure
 
@@ -162,15 +162,15 @@ def main() -> None:
     options = study.options(__doc__)
     before = surroundings()
     clips, _ = read_clips(options.folder, "en", *LENGTHS_S)
-    judged, untold = judge(clips, options.model)
+    judged, skipped = judge(clips, options.model)
     found = {name: figures(judged, formula) for name, formula in FORMULAS.items()}
     right = sum(word.right for word in judged)
     title = f"{options.model}: {len(judged)} words, {right / len(judged):.0%} right"
     words = [{"text": w.text, "shares": w.shares, "right": w.right} for w in judged]
-    result = {"title": title, "before": before, "left_out": untold, "formulas": found}
+    result = {"title": title, "before": before, "left_out": skipped, "formulas": found}
     stem = options.output / f"confidence-{options.model}"
     study.write(stem, result | {"words": words}, as_table(found), chart(found, title))
-    print(f"{title}; {untold} words left out, because they can't be told one by one")
+    print(f"{title}; {skipped} words left out, because they can't be judged one by one")
 
 
 if __name__ == "__main__":

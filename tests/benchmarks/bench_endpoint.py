@@ -1,9 +1,9 @@
-"""Whether the text so far tells that somebody has finished: a timeout by evidence, or a fixed one.
+"""Whether the text so far tells the end of an utterance: adaptive or fixed silence timeout.
 
     python -m tests.benchmarks.bench_endpoint FOLDER [--model tiny.en] [--output bench-results]
 
-FOLDER is one for `sttlab bench`. Its sentences are joined with known gaps; data/ and its labels are
-added. In every pause the engine reads what was said so far, and rules of all kinds decide by that
+FOLDER is as for `sttlab bench`. Its sentences are joined with known gaps; data/ and its labels are
+added. In every pause the engine transcribes the utterance so far, and many rules decide by that
 text how long to wait. Writes what each rule cuts off, and how long after the last word it decides.
 """
 
@@ -33,13 +33,13 @@ DATA = Path(__file__).parents[2] / "data"
 LABELLED = ("demo", "monologue", "pause", "cough")
 LENGTHS_S = (1.0, 30.0)
 SEEDS = (1,)
-LOOK_S = 0.2  # of pause, before the engine is asked
-DECODE_S = 0.1  # that it then takes
+LOOK_S = 0.2  # length of a pause after which the engine transcribes
+DECODE_S = 0.1  # time that the engine then takes
 FIXED_S = 0.6
 FIXED_TRIED_S = (0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 1.0, 1.3)
 LONG_TRIED_S = (0.6, 0.8, 1.0)
-SAME_S = 0.15  # by which labels and detector may differ
-HANGING = frozenset(  # words after which nobody is done
+SAME_S = 0.15  # most by which labels and detector may differ
+HANGING = frozenset(  # words after which a sentence goes on
     {"a", "an", "the", "and", "or", "but", "so", "if", "as", "of", "to", "in", "on", "at", "by"}
     | {"for", "from", "with", "that", "which", "who", "whose", "when", "where", "while", "than"}
     | {"because", "then", "this", "these", "my", "your", "his", "her", "its", "our", "their"}
@@ -55,8 +55,8 @@ class Evidence:
     text: str
     confidence: float
     last: float  # probability of the last token, most often the full stop
-    over: float  # probability that nothing follows it
-    falling_db: float  # by which the last quarter of a second is softer than the second before
+    over: float  # probability of the end of text after it
+    falling_db: float  # level of the second before the last quarter, over that of the quarter
 
     @property
     def sentence(self) -> bool:
@@ -70,7 +70,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Session:
-    """Sound, where it is speech by the detector, and where utterances really are; in seconds."""
+    """Audio, with the spans of speech by the detector and the true utterances, in seconds."""
 
     samples: Any
     runs: list[tuple[float, float]]
@@ -82,14 +82,14 @@ Decided = tuple[int, list[float], int]  # truths cut, delays from their ends, ho
 
 
 class Reader:
-    """Reads stretches of a session, each once."""
+    """Transcribes spans of a session, each once."""
 
     def __init__(self, model: str) -> None:
         self.engine = Engine(TranscribeConfig(model=model, language="en", device="cpu"))
         self._known: dict[tuple[int, float, float], Evidence] = {}
 
     def read(self, session: Session, begin_s: float, end_s: float) -> Evidence:
-        """Say what is known when `LOOK_S` have passed since `end_s`."""
+        """Return what is known `LOOK_S` after `end_s`."""
         key = id(session), begin_s, end_s
         if key not in self._known:
             first, last = (int(s * SAMPLE_RATE) for s in (begin_s, end_s))
@@ -110,7 +110,7 @@ class Reader:
 
 
 class Engine(WhisperEngine):
-    """Whisper that also says how sure it is of its last token and of the end."""
+    """Whisper that also gives the probabilities of its last token and of the end of text."""
 
     last = over = 0.0
 
@@ -129,7 +129,7 @@ class Engine(WhisperEngine):
 
 
 def sessions(folder: Path) -> Iterator[Session]:
-    """Join each speaker's sentences, and take what is labelled."""
+    """Yield the joined sentences of each speaker, then the labelled recordings."""
     clips, _ = read_clips(folder, "en", *LENGTHS_S)
     speakers: dict[str, list[Any]] = {}
     for clip in clips:
@@ -144,14 +144,14 @@ def sessions(folder: Path) -> Iterator[Session]:
 
 
 def make(samples: Any, truths: list[tuple[float, float]]) -> Session:
-    """Find speech as the live path does, every pause of `LOOK_S` apart."""
+    """Find speech as the live path does, split at each pause of `LOOK_S`."""
     found = segment(Recording(samples), VadConfig(silence_timeout_s=LOOK_S))
     runs = [(u.onset_sample / SAMPLE_RATE, u.speech_end_sample / SAMPLE_RATE) for u in found]
     return Session(samples, runs, truths)
 
 
 def decide(session: Session, rule: Rule, reader: Reader | None) -> Decided:
-    """Close utterances by a rule."""
+    """End utterances by a rule, and compare them with the true ones."""
     closes: list[tuple[float, float, float]] = []  # end of speech, decision, next speech
     begin_s: float | None = None
     for i, (onset_s, end_s) in enumerate(session.runs):
@@ -176,7 +176,7 @@ NOTHING = Evidence("", 0, 0, 0, 0)
 
 
 def rules() -> Iterator[tuple[str, dict[str, Any], Rule, bool]]:
-    """Fixed timeouts, then rules by evidence: a name, its numbers, itself, and if it reads."""
+    """Yield fixed timeouts, then rules by evidence: name, figures, rule, whether it uses text."""
     for fixed_s in FIXED_TRIED_S:
         yield (
             f"fixed, {fixed_s:g} s",
@@ -198,12 +198,12 @@ def rules() -> Iterator[tuple[str, dict[str, Any], Rule, bool]]:
 
 
 def fixed(timeout_s: float) -> Rule:
-    """Wait for as long, whatever was said."""
+    """Return a rule that always waits for the same time."""
     return lambda evidence: timeout_s
 
 
 def by_evidence(last: float, over: float, sure: float, falling_db: float, long_s: float) -> Rule:
-    """Decide at once after what looks like a sentence, late after what hangs."""
+    """Return a rule that decides at once after a sentence, and late after a hanging word."""
 
     def rule(e: Evidence) -> float:
         if e.hangs or not e.sentence:
@@ -225,7 +225,7 @@ def measure(every: list[Session], reader: Reader) -> list[dict[str, Any]]:
 
 
 def totals(results: list[Decided]) -> dict[str, Any]:
-    """Add up what a rule did to some sessions."""
+    """Sum the results of a rule over some sessions."""
     delays = [d for _, ds, _ in results for d in ds]
     return {
         "cut": sum(cut for cut, _, _ in results),
@@ -236,9 +236,9 @@ def totals(results: list[Decided]) -> dict[str, Any]:
 
 
 def on_others(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Say how a rule does on each session that was chosen on all the others.
+    """Cross-validate: for each session, apply the rule that is chosen on all others.
 
-    Chosen is the quickest of those that cut no more than the timeout in use.
+    The chosen rule is the quickest of those that cut no more than the timeout in use.
     """
     (used,) = (r for r in rows if r.get("timeout_s") == FIXED_S)
     evidence = [r for r in rows if r["kind"] == "evidence"]
@@ -253,7 +253,7 @@ def on_others(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def front(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Those that no other beats in both delay and cuts, the quickest first."""
+    """Return the Pareto front of delay and cuts, the quickest first."""
     best: list[dict[str, Any]] = []
     for row in sorted(rows, key=lambda r: (r["median_s"], r["cut"], r["p95_s"])):
         if not best or row["cut"] < best[-1]["cut"]:

@@ -1,8 +1,8 @@
-"""How fast the engine is when other programs want the same cores, by how long its threads spin.
+"""Throughput of the engine when other programs use the same cores, by how long its threads spin.
 
     python tests/benchmarks/bench_shared.py
 
-Prints utterances decoded per 10 s: by one process alone, and by five at once, together.
+Prints utterances decoded in 10 s, by one process alone and by five at once in sum.
 """
 
 import os

@@ -1,11 +1,11 @@
-"""How long a thousand settings on an hour of sound take, and how long auditok takes for the same.
+"""Time of a sweep of a thousand settings over an hour of audio, compared with auditok.
 
     python tests/benchmarks/bench_sweep.py
 
-The hour is the labelled speech of data/, repeated. Measured from samples to scores, levels
-included, numba's compiling not; the best of three. auditok gets settings under which it cuts as
-sttlab does (no hysteresis, no minimum, no longest utterance), some of the thousand, and it is
-checked that it does. It doesn't score. It is timed as it is called, and fed with known levels.
+The hour is the labelled speech of data/, repeated. The time is from samples to scores, with the
+levels and without numba's compilation, the best of three. auditok runs some of the thousand, with
+settings under which it cuts as sttlab does (no hysteresis, no minimum, no longest utterance), which
+is checked. It doesn't score. It is timed twice: as users call it, and with known levels.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ HOUR_S = 3600
 TARGET_S = 2.0
 FULL_SCALE_DB = 20 * np.log10(32768)  # auditok's levels are those of 16-bit integers
 FRAME_S = FRAME_SAMPLES / SAMPLE_RATE
-SAMPLED = 10  # of the thousand, for auditok's tokenizer
-CALLED = 3  # of the thousand, for auditok.split, which takes seconds for each
+SAMPLED = 10  # settings that auditok's tokenizer runs
+CALLED = 3  # settings that auditok.split runs, which takes seconds for each
 GRID = {
     "margin_db": np.linspace(3, 20, 10),
     "silence_timeout_s": np.linspace(0.2, 1.5, 20),
@@ -64,7 +64,7 @@ def make_hour() -> tuple[Recording, Labels]:
 
 
 def seconds(do: Callable[..., Any], *arguments: Any, times: int = 1) -> float:
-    """Time something, the best of several."""
+    """Return the shortest time of several calls."""
     taken = []
     for _ in range(times):
         started = time.perf_counter()
@@ -74,7 +74,7 @@ def seconds(do: Callable[..., Any], *arguments: Any, times: int = 1) -> float:
 
 
 def by_split(pcm: bytes, config: VadConfig) -> list[tuple[int, int]]:
-    """Let auditok do everything."""
+    """Cut by `auditok.split`."""
     assert config.threshold_dbfs is not None
     regions: Any = auditok.split(
         pcm,
@@ -92,18 +92,18 @@ def by_split(pcm: bytes, config: VadConfig) -> list[tuple[int, int]]:
 
 
 class Known(auditok.util.DataSource):
-    """Levels, one by one."""
+    """A data source of known levels."""
 
     def __init__(self, levels: list[float]) -> None:
         self._levels: Iterator[float] = iter(levels)
 
     def read(self) -> float | None:
-        """Give the next."""
+        """Return the next level."""
         return next(self._levels, None)
 
 
 def by_tokenizer(levels: list[float], config: VadConfig) -> list[tuple[int, int]]:
-    """Let auditok only cut."""
+    """Cut by auditok's tokenizer, with known levels."""
     threshold = config.threshold_dbfs
     assert threshold is not None
     tokenizer = auditok.core.StreamTokenizer(
@@ -114,12 +114,12 @@ def by_tokenizer(levels: list[float], config: VadConfig) -> list[tuple[int, int]
 
 
 def frames(config: VadConfig) -> int:
-    """Silence timeout."""
+    """Return the silence timeout in frames."""
     return round(config.silence_timeout_s / FRAME_S)
 
 
 def main() -> None:
-    """Print what a sweep takes, and auditok's time over it."""
+    """Print the time of a sweep, and auditok's relative to it."""
     recording, labels = make_hour()
     compiling = seconds(sweep, recording[:10], labels, {"margin_db": [8]})
     print(f"{os.cpu_count()} cores; the first sweep of all, compiling included: {compiling:.1f} s")
@@ -143,7 +143,7 @@ def main() -> None:
 
 
 def check(cut: Callable[[VadConfig], Any], trace: Trace, config: VadConfig) -> float:
-    """Hold auditok's cuts to sttlab's, and time them."""
+    """Check that auditok cuts as sttlab does; return its time."""
     cuts = [
         (u.onset_sample // FRAME_SAMPLES, u.speech_end_sample // FRAME_SAMPLES)
         for u in trace.utterances(config)

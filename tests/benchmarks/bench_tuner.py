@@ -1,9 +1,9 @@
-"""How long a step of a slider takes on a ten-minute recording.
+"""Time of a step of a slider on a ten-minute recording.
 
     python tests/benchmarks/bench_tuner.py
 
-Measured from the slider's move to the last message to the browser: deciding anew, and drawing
-thresholds, utterances and rows. Real speech from data/, repeated.
+The time is from the slider's move to the last message to the browser: new decisions, and drawing of
+thresholds, utterances and rows. The audio is real speech from data/, repeated.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main() -> None:
         tuner._painter.settle()
         steps = []
         for value in np.linspace(low, high, 41):
-            sliders[name].unobserve_all("value")  # lest sttlab-ui draws it as well
+            sliders[name].unobserve_all("value")  # so that sttlab-ui doesn't draw it as well
             started = time.perf_counter()
             sliders[name].value = float(value)
             tuner._paint()

@@ -1,10 +1,10 @@
-"""How short a window Whisper's encoder may hear, and what that costs in words and saves in time.
+"""Word errors and CPU time of Whisper with shorter windows of its encoder.
 
     python -m tests.benchmarks.bench_window FOLDER [--model tiny.en] [--output bench-results]
 
-FOLDER is one for `sttlab bench`. Each recording is transcribed in each window, one window after the
-other, so that whatever else the machine does slows all of them; CPU time is compared. Writes a
-table, all figures and a chart.
+FOLDER is as for `sttlab bench`. Each recording is transcribed in every window in turn, so that
+other work of the machine slows all of them alike; CPU time is compared. Writes a table, all figures
+and a chart.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from sttlab.engines.whisper import SHORT_WINDOWS_S, WINDOW_S, WhisperEngine
 from sttlab.evaluate.wer import WordErrors, difference, wer
 from tests.benchmarks import study
 
-LENGTHS_S = (1.0, 120.0)  # of recordings
-TOLERANCE = 0.003  # of word error rate, that a shorter window may cost
+LENGTHS_S = (1.0, 120.0)  # bounds of the length of a recording
+TOLERANCE = 0.003  # most by which a shorter window may raise the word error rate
 SHORTEST_TRIED_S = (2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0)
 AFTER_TRIED_S = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0)
 
 
 @dataclass(frozen=True)
 class Window:
-    """At least `shortest_s` long, and as much as `after_s` longer than the sound."""
+    """A window at least `shortest_s` long, and at least `after_s` longer than the audio."""
 
     shortest_s: float
     after_s: float = 0.0
@@ -39,12 +39,12 @@ class Window:
     def __str__(self) -> str:
         if self.shortest_s == WINDOW_S:
             return "30 s, always"
-        return f"at least {self.shortest_s:g} s, {self.after_s:g} s behind"
+        return f"at least {self.shortest_s:g} s, {self.after_s:g} s after the audio"
 
 
 @dataclass
 class Tried:
-    """What came of a window."""
+    """The results of a window."""
 
     texts: list[str] = field(default_factory=list)
     cpu_s: float = 0.0
@@ -56,12 +56,12 @@ FULL = Window(WINDOW_S)
 
 
 def used(model: str) -> Window:
-    """Give the window in use; for a model that has none, tiny.en's."""
+    """Return the window in use; for a model without one, that of tiny.en."""
     return Window(*SHORT_WINDOWS_S.get(model, SHORT_WINDOWS_S["tiny.en"]))
 
 
 def windows(model: str) -> list[Window]:
-    """Give the full window and those that differ from the one in use in one of its lengths."""
+    """Return the full window, and those that differ from the one in use in one length."""
     usual = used(model)
     shortest = [Window(shortest_s, usual.after_s) for shortest_s in SHORTEST_TRIED_S]
     after = [Window(usual.shortest_s, after_s) for after_s in AFTER_TRIED_S]
@@ -77,9 +77,9 @@ class AnyWindow(WhisperEngine):
     def _quantise(self, model: Any) -> None:
         pass  # so that nothing but the window differs
 
-    def _window_s(self, sound_s: float) -> float:
+    def _window_s(self, audio_s: float) -> float:
         self.pieces += 1
-        return min(WINDOW_S, max(self.window.shortest_s, sound_s + self.window.after_s))
+        return min(WINDOW_S, max(self.window.shortest_s, audio_s + self.window.after_s))
 
     def _encode(self, *arguments: Any) -> Any:
         self.encoded += 1
@@ -105,7 +105,7 @@ def try_all(clips: list[Clip], model: str) -> dict[Window, Tried]:
 
 
 def figures(clips: list[Clip], tried: dict[Window, Tried]) -> list[dict[str, Any]]:
-    """Word errors of each window, and by how much they are more than the full window's."""
+    """Return the word errors of each window, and their difference to the full window's."""
     errors = {w: wer([c.text for c in clips], t.texts) for w, t in tried.items()}
     return [
         asdict(window)
@@ -124,19 +124,19 @@ def figures(clips: list[Clip], tried: dict[Window, Tried]) -> list[dict[str, Any
 
 
 def differing(one: WordErrors, other: WordErrors) -> int:
-    """Count recordings whose words are not the same."""
+    """Count the recordings whose transcribed words differ."""
     written = [[[w.written for w in words] for words in e.utterances] for e in (one, other)]
     return sum(a != b for a, b in zip(*written, strict=True))
 
 
 def as_table(rows: list[dict[str, Any]]) -> str:
-    """Lay the figures out in Markdown."""
+    """Write the figures as a Markdown table."""
     header = (
         "window",
         "WER",
         "more than the full window's (95 % interval), points",
         "CPU time over the full window's",
-        "read again in the full window",
+        "decoded again in the full window",
     )
     return table(
         header,
@@ -154,12 +154,12 @@ def as_table(rows: list[dict[str, Any]]) -> str:
 
 
 def chart(rows: list[dict[str, Any]], usual: Window, title: str) -> Figure:
-    """Draw what each window costs in words, and what it saves."""
+    """Draw the word errors and the CPU time of each window."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, key, fixed, label, other in (
-        (left, "shortest_s", "after_s", "shortest window, s", "s behind the sound"),
-        (right, "after_s", "shortest_s", "window behind the sound, s", "s at least"),
+        (left, "shortest_s", "after_s", "shortest window, s", "s after the audio"),
+        (right, "after_s", "shortest_s", "window after the audio, s", "s at least"),
     ):
         kept = getattr(usual, fixed)
         shown = sorted((r for r in rows if r[fixed] == kept), key=lambda r: r[key])

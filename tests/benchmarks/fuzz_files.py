@@ -1,10 +1,10 @@
-"""Send ever stranger files through the decoding of uploads, guided by coverage.
+"""Fuzz the decoding of uploads, guided by coverage.
 
     pip install atheris      # where it has a wheel: CPython on Linux
     python tests/benchmarks/fuzz_files.py -max_total_time=600 FOLDER
 
-FOLDER takes what it finds; it begins with the recordings of data/. It sees the coverage of Python
-code, FFmpeg's not. A file that ends the process is a finding, and is kept as crash-*.
+FOLDER is the corpus, which begins with the recordings of data/. Only the coverage of Python code
+guides it, not FFmpeg's. A file that crashes the process is kept as crash-*.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ with atheris.instrument_imports(include=["sttlab"]):
     from sttlab.decoding import open_audio, said_duration_s
     from sttlab.errors import DecodeError
 
-ENOUGH = 30 * SAMPLE_RATE  # a header may promise days
+ENOUGH = 30 * SAMPLE_RATE  # most samples decoded of a file, whose header may declare days
 
 
 def decode(data: bytes) -> None:
-    """Decode as an upload is; only DecodeError may come of it."""
+    """Decode data as an upload is decoded; it may raise only DecodeError."""
     count = 0
     try:
         said_duration_s(io.BytesIO(data))
@@ -39,7 +39,7 @@ def decode(data: bytes) -> None:
 
 
 def main() -> None:
-    """Begin with the recordings of data/, and go on until told to stop."""
+    """Fill the corpus with the recordings of data/, and fuzz until stopped."""
     logging.disable()
     folder = Path(next((a for a in sys.argv[1:] if not a.startswith("-")), "fuzz-corpus"))
     folder.mkdir(exist_ok=True)

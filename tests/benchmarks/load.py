@@ -1,4 +1,4 @@
-"""How many clients one server serves, and how many microphones, before they wait.
+"""Load test: how many clients and how many microphones a server serves without delay.
 
     python -m tests.benchmarks.load
 
@@ -45,26 +45,26 @@ READY_S = 120.0
 OPEN_S = 30.0
 TOGETHER = 20  # clients that connect at a time
 SETTLE_S = 1.0
-PAUSE_S = 1.0  # between what a microphone hears
-GROWN = 1.5  # times the delay of a single microphone
+PAUSE_S = 1.0  # silence between the clips of a microphone
+GROWN = 1.5  # delay that ends the measurement, relative to that of a single microphone
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """So many clients at once, and how long their text took.
+    """The delays with a number of clients.
 
     Attributes
     ----------
     clients : int
     texts : int
-        That they got.
+        Texts that they received.
     missing : int
-        That they should have got, and did not.
+        Texts that they should have received, and did not.
     median_ms, worst_ms : float
-        For plain clients: from the engine's answer to the client, the 99th percentile. For
-        microphones: from the end of speech to its text, the 95th.
+        For plain clients, median and 99th percentile of the time from the engine's answer to the
+        client. For microphones, median and 95th percentile from the end of speech to its text.
     cores : float
-        That the server kept busy.
+        Cores that the server used.
     """
 
     clients: int
@@ -77,16 +77,16 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What was measured, and what the one too many was told."""
+    """The measurements, and how the server refuses one client too many."""
 
     plain: tuple[Step, ...]
     plain_refusal: str
     microphones: tuple[Step, ...]
-    late_refusal: str  # told to one more beside the last step's microphones
+    late_refusal: str  # refusal of one more while the last step's microphones speak
     microphone_refusal: str
 
     def table(self) -> str:
-        """Write it in Markdown."""
+        """Write the measurements in Markdown."""
         rows = [
             "| clients | texts | missing | median | worst | server's cores |",
             "|" + " --- |" * 6,
@@ -101,12 +101,12 @@ class Load:
                 for s in steps
             ]
         if self.plain_refusal:
-            rows += ["", f"One plain client more is told: {self.plain_refusal}."]
+            rows += ["", f"One plain client more is refused: {self.plain_refusal}."]
         if self.microphones:
-            told = f"is told: {self.late_refusal}" if self.late_refusal else "is heard"
-            rows += ["", f"While {self.microphones[-1].clients} speak, one more {told}."]
+            then = f"is refused: {self.late_refusal}" if self.late_refusal else "is admitted"
+            rows += ["", f"While {self.microphones[-1].clients} speak, one more {then}."]
         if self.microphone_refusal:
-            rows += ["", f"While all that may connect are silent: {self.microphone_refusal}."]
+            rows += ["", f"With the most that may connect, silent: {self.microphone_refusal}."]
         return "\n".join(rows)
 
 
@@ -173,7 +173,7 @@ async def _part(sockets: Sequence[Any]) -> None:
 
 
 async def _listen(url: str, count: int, seconds: float, child: Child) -> Step:
-    """Have plain clients note when each text comes, which says when the engine made it."""
+    """Measure plain clients: each text is the time at which the engine made it."""
     got: list[tuple[float, str]] = []
 
     async def read(socket: Any) -> None:
@@ -190,7 +190,7 @@ async def _listen(url: str, count: int, seconds: float, child: Child) -> Step:
     ended = time.monotonic()
     await _part(sockets)
     await asyncio.gather(*readers)
-    # The last may still be on its way to some, and the first may have been so before.
+    # The first and the last text may have reached only some of the clients in this time.
     each = Counter(text for _, text in texts)
     whole = [text for text in each if began < float(text) < ended - SETTLE_S]
     waits = [at - float(text) for at, text in texts if text in whole]
@@ -199,7 +199,7 @@ async def _listen(url: str, count: int, seconds: float, child: Child) -> Step:
 
 
 async def _speak(url: str, count: int, seconds: float, clips: Sequence[Clip], child: Child) -> Step:
-    """Have clients send speech as it is spoken, and note how long after its end the text comes."""
+    """Measure microphones: clients send speech in real time, and note the delay of each text."""
     delays: list[float] = []
     outcomes: Counter[str] = Counter()
 
@@ -229,7 +229,7 @@ async def _speak(url: str, count: int, seconds: float, clips: Sequence[Clip], ch
 async def _speak_and_one_more(
     url: str, count: int, seconds: float, clips: Sequence[Clip], child: Child
 ) -> tuple[Step, str]:
-    """Have one more come when they have spoken for so long, and give what it is told."""
+    """Measure microphones; return also how one more is refused after `seconds`."""
 
     async def come() -> str:
         await asyncio.sleep(seconds)
@@ -269,7 +269,7 @@ def _step(
 
 
 async def _one_more(url: str, query: str, count: int) -> str:
-    """Connect as many as there may be, and one more; give what that one is told."""
+    """Connect `count` clients and one more; return how that one is refused."""
     sockets = await _connect(url + query, count)
     try:
         return await _told(url + query)
@@ -278,7 +278,7 @@ async def _one_more(url: str, query: str, count: int) -> str:
 
 
 async def _told(url: str) -> str:
-    """Connect, and give what the server says as it closes; nothing if it doesn't."""
+    """Connect, and return the close code and reason of the server; "" if it doesn't close."""
     from websockets.exceptions import ConnectionClosed
 
     async def read(socket: Any) -> None:
@@ -291,14 +291,14 @@ async def _told(url: str) -> str:
     except ConnectionClosed as closed:
         return f"{closed.rcvd.code} {closed.rcvd.reason}" if closed.rcvd else "nothing"
     except asyncio.TimeoutError:
-        pass  # there may be more
+        pass  # the client is admitted
     finally:
         await _part([extra])
     return ""
 
 
 def main(
-    seconds: Annotated[float, typer.Option(min=2, help="For each number of clients.")] = 10.0,
+    seconds: Annotated[float, typer.Option(min=2, help="Time for each number of clients.")] = 10.0,
     recordings: Recordings = None,
     model: Model = None,
     threads: Threads = 2,
@@ -306,9 +306,10 @@ def main(
 ) -> None:
     """Measure how many clients one server serves.
 
-    Plain clients: from the engine's answer to the text at each, all on this machine. Clients that
-    send their microphone, as it is spoken: from the end of speech to its text, until that has
-    grown by half. And what one client too many is told, and one more while the last step's speak.
+    For plain clients, the delay is from the engine's answer to the text at each client, all on this
+    machine. For clients that send audio in real time, it is from the end of speech to its text;
+    more of them connect until it has grown by half. The result also says how the server refuses one
+    client too many.
     """
     clips, _ = material.read_clips(folder(recordings), "en", SHORTEST_S, LONGEST_S)
     before = report.surroundings()

@@ -1,7 +1,7 @@
 """The server that `load` measures: ``python -m tests.benchmarks.load_server MODEL``.
 
-It serves until its stdin ends. With the model ``-``, its session hears a beep twice a second, and
-the engine answers each beep with the time. Any other model is Whisper, for clients that send audio.
+It serves until its stdin ends. With the model ``-``, the source beeps twice a second, and the
+engine answers each beep with the time. Any other model is Whisper, for clients that send audio.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class _Clock:
 
 
 def main() -> None:
-    """Be the server."""
+    """Run the server."""
     model = sys.argv[1]
     config = TranscribeConfig(model=model, language="en")
     beeps = model == CLOCK

@@ -1,9 +1,9 @@
-"""RealtimeSTT beside the systems of `sttlab bench live`, with its options.
+"""`sttlab bench live` with RealtimeSTT among the systems.
 
     pip install RealtimeSTT
     python -m tests.benchmarks.realtimestt --system sttlab --system realtimestt
 
-With JSON as its only argument it is RealtimeSTT, a program as `sttlab.bench.systems` has them.
+With JSON as its only argument it runs RealtimeSTT as a system of `sttlab.bench.systems`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from sttlab.bench.live import SYSTEMS, System
 from sttlab.bench.systems import BLOCK_SAMPLES, blocks
 from sttlab.engines.weights import find_ctranslate2
 
-TIMEOUT_S = 0.6  # its default
+TIMEOUT_S = 0.6  # RealtimeSTT's default silence timeout
 
 
-def listen(options: dict[str, Any]) -> None:
-    """Run RealtimeSTT at its quickest: it transcribes 0.2 s into the pause."""
+def run_realtimestt(options: dict[str, Any]) -> None:
+    """Run RealtimeSTT with its quickest setting: it transcribes 0.2 s into a pause."""
     from RealtimeSTT import AudioToTextRecorder  # type: ignore[import-not-found,unused-ignore]
 
     began: list[float] = []
@@ -70,7 +70,7 @@ def listen(options: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:] and sys.argv[1].startswith("{"):
-        listen(json.loads(sys.argv[1]))
+        run_realtimestt(json.loads(sys.argv[1]))
     else:
         command = ("-m", "tests.benchmarks.realtimestt")
         SYSTEMS["realtimestt"] = System(command, "faster-whisper int8", TIMEOUT_S)

@@ -1,10 +1,10 @@
-"""Hours of speech through the whole server, while all that can go wrong does.
+"""Soak test: hours of speech through the whole server, with injected faults.
 
     python -m tests.benchmarks.soak --hours 4
 
-Every utterance is accounted for: what is spoken is known, an engine's text begins with a checksum
-of the sound that it was given, and a real client of `/ws` must get each text once and in order,
-but for those utterances that the session reported as failed.
+Every utterance is accounted for. What is spoken is known, and the engine's text begins with a
+checksum of its audio. A real client of `/ws` must receive each text once and in order, except those
+of utterances that the session reports as failed.
 """
 
 from __future__ import annotations
@@ -64,30 +64,30 @@ from sttlab.server.memory import give_back
 from tests.benchmarks.visitors import Visitors
 
 VAD = VadConfig(threshold_dbfs=-45.0, silence_timeout_s=0.4)
-BEFORE_S, AFTER_S = 0.2, 1.0  # of silence, around each clip
+BEFORE_S, AFTER_S = 0.2, 1.0  # silence before and after each clip
 LONGEST_BLOCK_S = 2.0
-SHORT_PAUSE = replace(VAD, silence_timeout_s=0.1)  # which finds the parts of speech
-CLOSE_ENOUGH = 1600  # samples that a part may stand out of its utterance
-PATIENCE = 0.02, 0.1  # of the worker, so that a hang takes a second; with a true engine, some
-END_S = 60.0  # for the last texts to arrive
-FLAT = 1.1  # times the memory of the second quarter of a run, in the last
-MORE = 2  # threads, or files, than then: the pool of asyncio grows as it is used
+SHORT_PAUSE = replace(VAD, silence_timeout_s=0.1)  # settings that find the parts of speech
+CLOSE_ENOUGH = 1600  # samples by which a part of speech may exceed its utterance
+PATIENCE = 0.02, 0.1  # `patience` of the worker without and with a real engine: hangs end soon
+END_S = 60.0  # longest wait for the last texts
+FLAT = 1.1  # most memory in the last quarter of a run, relative to the second
+MORE = 2  # most threads or files more than in the second quarter; asyncio's pool grows with use
 SOURCE_FAULTS = {"samples lost": 6, "device lost": 3, "no sound for a while": 3, "source fails": 1}
 ENGINE_FAULTS = {"engine raises": 3, "engine raises twice": 2, "nonsense": 2, "engine hangs": 1}
 
 
 class Dice:
-    """Says when something goes wrong, and what.
+    """Decides at random when a fault happens, and which.
 
     Parameters
     ----------
     rng : numpy Generator
     kinds : dict
-        What may go wrong, and how often compared to the others.
+        Kinds of faults, with their relative frequencies.
     per_hour : float
-        How often in an hour of sound.
+        Faults in an hour of audio.
     counts : Counter
-        Of what went wrong.
+        Counts the faults by kind.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Dice:
         self._counts = counts
 
     def throw(self, samples: int) -> str | None:
-        """Say what goes wrong while so many samples pass; most often nothing."""
+        """Return the fault that happens within this many samples, or None."""
         if self.rng.random() >= self._per_sample * samples:
             return None
         kind = str(self.rng.choice(self._kinds, p=self._weights))
@@ -118,13 +118,13 @@ class Spoken:
     """A clip as it was played."""
 
     stream: int
-    start: int  # as a position in the stream
-    speech: tuple[tuple[int, int], ...]  # relative to that
-    hit: bool = False  # by lost sound, which was reported
+    start: int  # position in the stream
+    speech: tuple[tuple[int, int], ...]  # relative to `start`
+    hit: bool = False  # whether audio of it was lost, which was reported
 
 
 class Player:
-    """A source that plays clips as fast as they are taken, and fails now and then."""
+    """A source that plays clips as fast as they are read, with faults."""
 
     name = "soak"
 
@@ -140,7 +140,7 @@ class Player:
         self._open = False
 
     def open(self) -> None:
-        """Begin a new stream, and go on where the last one ended."""
+        """Begin a new stream, which continues where the last one ended."""
         self._stream += 1
         self._position = 0
         self._open = True
@@ -150,7 +150,7 @@ class Player:
         self._open = False
 
     def read(self, timeout_s: float) -> Block | None:
-        """Give the next block, which may be the last of its clip."""
+        """Return the next block, which may be the last of its clip."""
         if not self._open:
             return None
         if not len(self._left):
@@ -191,7 +191,7 @@ class Player:
 
 
 def _prepared(clip: Clip) -> tuple[NDArray[np.float32], tuple[tuple[int, int], ...]]:
-    """Put silence around a clip, and find where speech is in it."""
+    """Pad a clip with silence, and find its speech."""
     before, after = (np.zeros(round(s * SAMPLE_RATE), np.float32) for s in (BEFORE_S, AFTER_S))
     samples = np.concatenate([before, clip.samples, after])
     found = segment(Recording(samples), SHORT_PAUSE)
@@ -200,17 +200,17 @@ def _prepared(clip: Clip) -> tuple[NDArray[np.float32], tuple[tuple[int, int], .
 
 
 def mark(samples: NDArray[np.generic]) -> str:
-    """Give what the text of this sound begins with."""
+    """Return the checksum with which the text of this audio begins."""
     return f"{zlib.crc32(np.ascontiguousarray(samples).tobytes()):08x}"
 
 
 class Flaky:
-    """An engine that fails now and then; otherwise another one's text, after a checksum.
+    """An engine with faults, which puts a checksum before the text of another engine.
 
     Parameters
     ----------
     inner : Engine or None
-        None for one that takes no time and hears nothing.
+        The other engine; None for a text that is only the checksum and takes no time.
     dice : Dice
     """
 
@@ -266,13 +266,13 @@ class Flaky:
 
 @dataclass
 class Ledger:
-    """What became of each utterance. Written to by the session's threads and the client's."""
+    """The outcome of each utterance. The threads of the session and of the client write to it."""
 
     utterances: int = 0
     delivered: int = 0
     failed: int = 0
     lost: list[str] = field(default_factory=list)
-    heard: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # by stream
+    found: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # utterances by stream
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -280,12 +280,12 @@ class Ledger:
         self._due: deque[str] = deque()
 
     def write(self, stream: int, event: Event) -> None:
-        """Take in an event of the session."""
+        """Note an event of the session."""
         with self._lock:
             if isinstance(event, Utterance):
                 self.utterances += 1
                 self._open[stream, event.utterance_id] = mark(event.samples)
-                self.heard.setdefault(stream, []).append((event.start_sample, event.end_sample))
+                self.found.setdefault(stream, []).append((event.start_sample, event.end_sample))
             elif isinstance(event, Transcript | TranscriptionFailed | Suppressed):
                 expected = self._open.pop((stream, event.utterance_id), None)
                 if expected is None:
@@ -295,60 +295,60 @@ class Ledger:
                 elif isinstance(event, Transcript) and event.text.startswith(expected):
                     self._due.append(event.text)
                 else:
-                    self.lost.append(f"another sound's text: {event}")
+                    self.lost.append(f"text of other audio: {event}")
 
     def receive(self, text: str) -> None:
-        """Take in what the client got."""
+        """Note a text that the client has received."""
         with self._lock:
             if not self._due or self._due.popleft() != text:
-                self.lost.append(f"out of turn at the client: {text}")
+                self.lost.append(f"out of order at the client: {text}")
             self.delivered += 1
 
     def settled(self) -> bool:
-        """Whether nothing is under way."""
+        """Whether each utterance has its outcome and each text has reached the client."""
         with self._lock:
             return not (self._open or self._due)
 
     def close(self, spoken: Sequence[Spoken]) -> None:
-        """Note what never came, and what was spoken and never noticed."""
-        self.lost += [f"nothing became of utterance {key}" for key in self._open]
+        """Note utterances without outcome, texts that were not received, and missed speech."""
+        self.lost += [f"no outcome of utterance {key}" for key in self._open]
         self.lost += [f"never reached the client: {text}" for text in self._due]
         for clip in spoken:
-            heard = self.heard.get(clip.stream, [])
+            found = self.found.get(clip.stream, [])
             for begin, end in () if clip.hit else clip.speech:
                 begin, end = begin + clip.start + CLOSE_ENOUGH, end + clip.start - CLOSE_ENOUGH
-                if not any(a <= begin and end <= b for a, b in heard):
-                    self.lost.append(f"never noticed: stream {clip.stream}, samples {begin}-{end}")
+                if not any(a <= begin and end <= b for a, b in found):
+                    self.lost.append(f"never found: stream {clip.stream}, samples {begin}-{end}")
 
 
 class Usage(NamedTuple):
-    """What the process uses after so many hours of sound, with no visitor there."""
+    """Resources of the process after some hours of audio, while no visitor is connected."""
 
     hours: float
-    memory_mb: float  # without the next
-    failed_mb: float  # the sound of failed utterances, which the session keeps up to a bound
+    memory_mb: float  # without `failed_mb`
+    failed_mb: float  # audio of failed utterances, which the session keeps up to a bound
     threads: float
     files: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Soak:
-    """What a soak found.
+    """The results of a soak.
 
     Attributes
     ----------
     hours, wall_s : float
-        Length of the sound, and the time that it took.
+        Length of the audio, and the wall time that it took.
     engine : str
     spoken, hit, utterances, delivered, failed : int
-        Clips played, those of them in which sound was lost; utterances, texts that the client got,
-        utterances reported as failed.
+        Number of clips played, of clips with lost audio, of utterances, of texts that the client
+        received, and of utterances reported as failed.
     lost : tuple of str
-        What is unaccounted for: nothing, if all is well.
+        What is not accounted for; empty if all is well.
     faults : dict of int
-        By kind.
+        Number of faults by kind.
     usage : tuple of Usage
-        Whenever no visitor was there.
+        Samples of each time at which no visitor was connected.
     """
 
     hours: float
@@ -383,18 +383,18 @@ class Soak:
         return (*self.lost, *grown)
 
     def table(self) -> str:
-        """Write down what matters, in Markdown."""
+        """Write the results as a Markdown table."""
         quarters = list(zip(*self._quarters(), strict=True))[1:]
         names = (
             "MB of memory, in each quarter",
-            "MB of failed utterances' sound beside it",
+            "MB of failed utterances' audio beside it",
             "threads",
             "open files and sockets",
         )
         rows = [
-            ("sound", f"{self.hours:.1f} h, in {self.wall_s / 3600:.2f} h"),
+            ("audio", f"{self.hours:.1f} h, in {self.wall_s / 3600:.2f} h"),
             ("engine", self.engine),
-            ("clips spoken", f"{self.spoken}, {self.hit} of them hit by reported loss of sound"),
+            ("clips spoken", f"{self.spoken}, {self.hit} of them hit by reported loss of audio"),
             ("utterances", str(self.utterances)),
             ("their texts at the client", str(self.delivered)),
             ("reported as failed", str(self.failed)),
@@ -408,7 +408,7 @@ class Soak:
         return "\n".join(["| soak | |", "| --- | --- |", *(f"| {a} | {b} |" for a, b in rows)])
 
     def _quarters(self) -> list[Usage]:
-        """Take the median of each figure in each quarter of the run that has any."""
+        """Return the medians of each quarter of the run that has samples."""
         looks: list[list[Usage]] = [[], [], [], []]
         for usage in self.usage:
             looks[min(3, int(4 * usage.hours / self.hours))].append(usage)
@@ -424,18 +424,18 @@ def run(
     engine: Engine | None = None,
     progress: Callable[[str, float], None] = lambda label, done: None,
 ) -> Soak:
-    """Play `hours` of clips to a server, as fast as it takes them.
+    """Play `hours` of clips to a server, as fast as it reads them.
 
     Parameters
     ----------
     clips : sequence of Clip
     hours : float
     seed : int
-        Of what is played, and of what goes wrong.
+        Seed of what is played, and of the faults.
     faults_per_hour : float
-        Of each of the two, source and engine; visitors do their worst all the time.
+        Faults of the source, and as many of the engine; visitors misbehave all the time.
     engine : Engine, optional
-        Without one, text is a checksum and takes no time.
+        Without it, the text is a checksum and takes no time.
     """
     faults: Counter[str] = Counter()
     rngs = [np.random.default_rng((seed, i)) for i in range(3)]
@@ -474,7 +474,7 @@ def run(
 
 
 def _look(player: Player, session: Session) -> Usage:
-    give_back()  # as the server does now and then: hours pass here in a minute
+    give_back()  # the server does so each minute, in which hours pass here
     process = psutil.Process()
     failed_mb = sum(u.samples.nbytes for u in session.failed) / 1e6
     return Usage(
@@ -493,7 +493,7 @@ def _wait_for_end(player: Player, session: Session, progress: Callable[[str, flo
 
 
 class _Listener:
-    """A plain client that stays all the time, on a thread `bench-listener`."""
+    """A plain client that stays connected, on a thread `bench-listener`."""
 
     def __init__(self, server: ServerHandle, ledger: Ledger) -> None:
         self._url = server.ws_url
@@ -515,7 +515,7 @@ class _Listener:
                 except TimeoutError:
                     continue
                 except ConnectionClosed as closed:
-                    self._ledger.lost.append(f"the client was let go: {closed}")
+                    self._ledger.lost.append(f"the client was disconnected: {closed}")
                     return
 
     def __enter__(self) -> _Listener:
@@ -528,7 +528,7 @@ class _Listener:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Log nothing meanwhile: what goes wrong is meant to."""
+    """Turn logging off, since the faults are intended."""
     loggers = [logging.getLogger(name) for name in ("sttlab", "uvicorn", "asyncio")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -541,15 +541,15 @@ def quiet() -> Iterator[None]:
 
 
 def main(
-    hours: Annotated[float, typer.Option(min=0.1, help="Of audio.")] = 4.0,
+    hours: Annotated[float, typer.Option(min=0.1, help="Length of the audio.")] = 4.0,
     faults_per_hour: Annotated[
-        float, typer.Option(min=0, help="Of the source, and as many of the engine.")
+        float, typer.Option(min=0, help="Faults of the source, and as many of the engine.")
     ] = 60.0,
     recordings: Recordings = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="Whisper model that transcribes it. [default: none, but a checksum]",
+            help="Whisper model that transcribes it. [default: none; the text is a checksum]",
             show_default=False,
         ),
     ] = None,
@@ -557,13 +557,13 @@ def main(
     seed: Seed = 1,
     output: Output = Path("bench-results"),
 ) -> None:
-    """Play hours of speech to the server, faster than real time, while all that can goes wrong.
+    """Play hours of speech to the server, faster than real time, with injected faults.
 
-    The source loses audio and fails, the engine raises, hangs and answers nonsense, and clients
-    come and go, send garbage, never read and vanish, at random from the seed. Every utterance must
-    reach a client that stays, once and in order, or be reported as failed; and neither memory nor
-    threads nor open files may grow from the second quarter of the run to the last. What fails to
-    is printed, and the exit code is 1.
+    The source loses audio and fails. The engine raises, hangs and gives answers that are not valid.
+    Clients come and go, send garbage, never read and vanish. All of it is random, from the seed.
+    Every utterance must reach a client that stays, once and in order, or be reported as failed.
+    Memory, threads and open files must not grow from the second quarter of the run to the last.
+    Each violation is printed, and makes the exit code 1.
     """
     config = TranscribeConfig(model=model, language=language) if model else None
     clips, _ = material.read_clips(folder(recordings), language, SHORTEST_S, LONGEST_S)

@@ -1,4 +1,4 @@
-"""What the studies of the engine share: their options, and how they write what they found."""
+"""Shared by the studies of the engine: command-line options and output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def options(about: str | None) -> argparse.Namespace:
 
 
 def write(stem: Path, result: dict[str, Any], text: str, figure: Figure) -> None:
-    """Write all figures, the table and the chart next to one another, and print the table."""
+    """Write all figures, the table and the chart into one folder, and print the table."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     Path(f"{stem}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     Path(f"{stem}.md").write_text(text + "\n", encoding="utf-8")

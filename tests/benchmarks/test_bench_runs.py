@@ -1,4 +1,4 @@
-"""The benchmarks run as a person runs them: real processes, weights, server and client."""
+"""The benchmarks as a user runs them: real processes, weights, server and client."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_live_measures_sttlab_and_a_weekend_project(tmp_path: Path) -> None:
 
 
 @needs_all
-def test_file_measures_engines_on_the_same_sound(tmp_path: Path) -> None:
+def test_file_measures_engines_on_the_same_audio(tmp_path: Path) -> None:
     result = bench(
         tmp_path,
         *("file", "--engine", "sttlab", "--engine", "faster-whisper int8", "--joined-s", "30"),
@@ -83,11 +83,11 @@ def test_server_counts_clients_and_microphones(data: Path) -> None:
     assert found.plain_refusal == ""
     assert found.late_refusal == ""
     assert found.microphone_refusal.startswith(f"1013 {MAX_MICROPHONES} microphones")
-    assert "While 1 speak, one more is heard." in found.table()
+    assert "While 1 speak, one more is admitted." in found.table()
     assert "| 3 plain |" in found.table()
 
 
-def test_a_child_that_fails_gives_its_reason() -> None:
+def test_child_that_fails_raises_with_its_stderr() -> None:
     with (
         Child(["-c", "import sys; sys.exit('no model, no text')"], threads=1) as child,
         pytest.raises(ServerError, match=r"exit code 1.*no model, no text"),
@@ -95,7 +95,7 @@ def test_a_child_that_fails_gives_its_reason() -> None:
         child.line(30)
 
 
-def test_a_child_that_says_nothing_is_given_up() -> None:
+def test_silent_child_raises_after_the_timeout() -> None:
     with (
         Child(["-c", "input()"], threads=1) as child,
         pytest.raises(ServerError, match="said nothing for 1 s"),
@@ -103,7 +103,7 @@ def test_a_child_that_says_nothing_is_given_up() -> None:
         child.line(1)
 
 
-def test_a_child_says_lines_and_ends() -> None:
+def test_child_gives_its_json_lines_then_none() -> None:
     code = "print('loading'); print('{\"a\": 1}')"
     with Child(["-c", code], threads=1) as child:
         first = child.line(30)
@@ -112,7 +112,7 @@ def test_a_child_says_lines_and_ends() -> None:
         assert child.line(30) is None
 
 
-def test_the_cost_of_a_child_is_its_own() -> None:
+def test_meter_measures_memory_and_cpu_of_the_child() -> None:
     code = (
         "import sys; x = bytearray(2 * 10**8); sum(range(10**7)); print('{}', flush=True); input()"
     )

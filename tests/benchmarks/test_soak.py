@@ -1,4 +1,4 @@
-"""Minutes of what the soak does for hours, and what it says when something is wrong."""
+"""The soak, for minutes and not hours, and how it reports what is wrong."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def clips(data: Path) -> list[Clip]:
     return material.read_clips(data, "en", 1.0, 20.0)[0]
 
 
-def test_nothing_is_lost_but_what_is_reported_whatever_goes_wrong(clips: list[Clip]) -> None:
+def test_soak_loses_only_utterances_reported_as_failed(clips: list[Clip]) -> None:
     found = soak.run(clips, hours=0.1, seed=7, faults_per_hour=400)
     assert found.lost == ()
     assert found.utterances == found.delivered + found.failed
@@ -45,7 +45,7 @@ def every_tenth(drop: Callable[[StreamEvent], bool]) -> Callable[[StreamEvent], 
     return lambda event: drop(event) and next(numbers) % 10 == 0
 
 
-def test_a_text_that_does_not_reach_the_client_is_found_and_fails_the_soak(
+def test_soak_fails_if_a_text_does_not_reach_the_client(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     plain, lost = protocol.plain, every_tenth(lambda event: isinstance(event, Transcript))
@@ -53,20 +53,20 @@ def test_a_text_that_does_not_reach_the_client_is_found_and_fails_the_soak(
     monkeypatch.setattr(soak, "END_S", 1.0)
     told = CliRunner().invoke(soak.app, ["--hours", "0.1", "--output", str(tmp_path)])
     assert told.exit_code == 1
-    assert "out of turn at the client" in told.stderr
+    assert "out of order at the client" in told.stderr
 
 
-def test_an_utterance_that_nobody_notices_is_found(
+def test_soak_reports_speech_that_no_utterance_holds(
     monkeypatch: pytest.MonkeyPatch, clips: list[Clip]
 ) -> None:
     handle, deaf = StreamCore.feed, every_tenth(lambda event: isinstance(event, Utterance))
     monkeypatch.setattr(StreamCore, "feed", lambda *a: [e for e in handle(*a) if not deaf(e)])
     found = soak.run(clips, hours=0.1, seed=1, faults_per_hour=0)
-    assert any("never noticed" in problem for problem in found.problems)
+    assert any("never found" in problem for problem in found.problems)
 
 
 class Leaky(Counting):
-    """An engine that keeps something of each utterance."""
+    """An engine that leaks something with each utterance."""
 
     def __init__(self, take: Callable[[], object]) -> None:
         super().__init__(text="yes")
@@ -80,13 +80,15 @@ class Leaky(Counting):
 
 @pytest.fixture
 def over() -> Iterator[threading.Event]:
-    """Ends the threads that leaked."""
+    """Event that ends the leaked threads."""
     over = threading.Event()
     yield over
     over.set()
 
 
-def test_what_leaks_is_found(clips: list[Clip], over: threading.Event) -> None:
+def test_soak_reports_leaks_of_memory_threads_and_files(
+    clips: list[Clip], over: threading.Event
+) -> None:
     def leak() -> object:
         thread = threading.Thread(target=over.wait)
         thread.start()
@@ -103,7 +105,7 @@ def test_what_leaks_is_found(clips: list[Clip], over: threading.Event) -> None:
 
 
 def usage(**changes: float) -> Iterator[soak.Usage]:
-    """So much more of something in each hour of eight."""
+    """Eight hours of samples, in which the given resources grow by that much an hour."""
     flat = soak.Usage(hours=0, memory_mb=100, failed_mb=0, threads=12, files=15)
     for hours in np.arange(0, 8, 0.25):
         grown = {name: getattr(flat, name) + rate * hours for name, rate in changes.items()}
@@ -121,7 +123,7 @@ def usage(**changes: float) -> Iterator[soak.Usage]:
         ({"files": 1}, ("open files and sockets grew from 18 to 22",)),
     ],
 )
-def test_what_grows_in_the_second_half_is_a_problem(changes, problems) -> None:
+def test_growth_in_the_second_half_is_a_problem(changes, problems) -> None:
     found = soak.Soak(
         hours=8,
         wall_s=1,

@@ -1,4 +1,4 @@
-"""Clients as bad as they get, for the soak."""
+"""Clients that misbehave, for the soak."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from sttlab.bench.material import Clip
 from sttlab.server.launch import ServerHandle
 
 WAIT_S = 30.0
-TEXT_S = 180.0  # for an engine that others use, and that hangs at times
-AT_ONCE_S = 8.0  # of sound that a microphone may send
-MOST_DEAF = 4
-LEAVING = 0.2  # of the times, all leave
+TEXT_S = 180.0  # longest wait for a text of the engine, which is shared and hangs at times
+AT_ONCE_S = 8.0  # most audio that a client sends at once
+MOST_DEAF = 4  # most clients at a time that never read
+LEAVING = 0.2  # probability that all clients disconnect before the next act
 HANDSHAKE = (
     "GET /ws{query} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: c3R0bGFiIHN0dGxhYiBzdA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -32,23 +32,24 @@ HANDSHAKE = (
 
 
 class Visitors:
-    """Come and go on a thread `bench-visitors`, in an order that the generator decides.
+    """Connect and misbehave on a thread `bench-visitors`, in random order.
 
     Parameters
     ----------
     server : ServerHandle
     rng : numpy Generator
+        Decides the order.
     counts : Counter
-        Of what they did.
+        Counts the acts by kind.
     clips : sequence of Clip
-        What those with a microphone say.
+        Audio of those that send audio.
     alone : callable
-        Called whenever none is there.
+        Called each time that all have disconnected.
 
     Attributes
     ----------
     surprises : list of str
-        Answers that they should not have got.
+        Answers of the server that are wrong.
     """
 
     def __init__(
@@ -107,12 +108,12 @@ class Visitors:
                     self._leave()
                 acts[name]()
                 self._counts[name] += 1
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+            except Exception as error:  # noqa: BLE001 - any error is a finding
                 self.surprises.append(f"{name}: {error!r}")
         self._leave()
 
     def _leave(self) -> None:
-        """Have all gone, and wait until the server knows."""
+        """Disconnect all, and wait until the server has noticed."""
         for deaf in self._deaf:
             deaf.close()
         self._deaf.clear()
@@ -177,7 +178,7 @@ class Visitors:
     def _vanish(self) -> None:
         client = self._handshake()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        client.close()  # a reset, with no word of parting
+        client.close()  # with SO_LINGER 0: a TCP reset without a close frame
 
     def _ask_half(self) -> None:
         with socket.create_connection(self._address, WAIT_S) as client:
@@ -189,21 +190,21 @@ class Visitors:
 
         evil = {"Origin": "https://evil.example"}
         with contextlib.suppress(InvalidStatus), self._connect(additional_headers=evil):
-            raise ValueError("it was let in")
+            raise ValueError("it was admitted")
 
     def _speak(self) -> None:
         from websockets.exceptions import ConnectionClosedOK
 
         clip = self._clips[self._rng.integers(len(self._clips))]
-        sound = to_pcm16(clip.samples).astype("<i2").tobytes()
+        pcm = to_pcm16(clip.samples).astype("<i2").tobytes()
         texts = 0
         with self._connect("?source=client&events=all") as client:
-            for begin in range(0, len(sound), SAMPLE_RATE):
-                client.send(sound[begin : begin + SAMPLE_RATE])
+            for begin in range(0, len(pcm), SAMPLE_RATE):
+                client.send(pcm[begin : begin + SAMPLE_RATE])
             client.send('{"end": true}')
             with contextlib.suppress(ConnectionClosedOK):
                 while True:
                     event = json.loads(client.recv(TEXT_S))["event"]
                     texts += event in ("transcript", "transcription_failed")
         if not texts:
-            raise ValueError(f"nothing came of {clip.name}")
+            raise ValueError(f"no text came of {clip.name}")

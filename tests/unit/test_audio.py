@@ -111,7 +111,7 @@ CONTAINERS = [
 
 
 @pytest.mark.parametrize(("name", "codec", "rate"), CONTAINERS)
-def test_every_container_is_heard(tmp_path, name, codec, rate):
+def test_every_container_format_is_decoded(tmp_path, name, codec, rate):
     path = write(tmp_path / name, tone(rate)[np.newaxis], codec=codec, rate=rate)
     recording = load(path)
     check_is_tone(recording.samples)
@@ -119,12 +119,12 @@ def test_every_container_is_heard(tmp_path, name, codec, rate):
     assert recording.origin == str(path)
 
 
-def test_sound_of_a_video_is_heard(tmp_path):
+def test_audio_track_of_a_video_is_decoded(tmp_path):
     path = write(tmp_path / "a.mp4", tone(48_000)[np.newaxis], codec="aac", rate=48_000, video=True)
     check_is_tone(load(path).samples)
 
 
-def test_what_is_lossless_comes_back_as_it_was(tmp_path):
+def test_lossless_formats_decode_to_the_same_samples(tmp_path):
     sound = from_pcm16(to_pcm16(tone()))
     for name, codec in (("a.wav", "pcm_s16le"), ("a.flac", "flac")):
         path = write(tmp_path / name, sound[np.newaxis], codec=codec)
@@ -133,7 +133,7 @@ def test_what_is_lossless_comes_back_as_it_was(tmp_path):
 
 @pytest.mark.parametrize("layout", ["stereo", "5.1", "7.1"])
 @pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_f32le"])
-def test_channels_are_averaged(tmp_path, layout, codec):
+def test_channels_are_downmixed_by_their_mean(tmp_path, layout, codec):
     count = {"stereo": 2, "5.1": 6, "7.1": 8}[layout]
     same = write(tmp_path / "same.wav", np.tile(tone(), (count, 1)), codec=codec, layout=layout)
     check_is_tone(load(same).samples)
@@ -143,20 +143,20 @@ def test_channels_are_averaged(tmp_path, layout, codec):
     check_is_tone(load(some).samples, peak=0.375)  # silent channels are left out
 
 
-def test_a_file_and_its_samples_are_one_sound(tmp_path):
+def test_file_and_array_of_its_samples_give_equal_recordings(tmp_path):
     channels = np.stack([tone(), tone(hz=1000, peak=0.2)])
     path = write(tmp_path / "a.wav", channels, codec="pcm_f32le", layout="stereo")
     assert load(path).samples == pytest.approx(normalise(channels, SAMPLE_RATE), abs=1e-6)
 
 
-def test_floats_above_full_scale_are_scaled_down_as_those_of_an_array(tmp_path):
+def test_float_file_above_full_scale_is_scaled_down_as_an_array_is(tmp_path):
     for peak in (2.0, 32768.0):
         path = write(tmp_path / "a.wav", tone(peak=peak)[np.newaxis], codec="pcm_f32le")
         assert load(path).samples == pytest.approx(tone(peak=1.0), abs=1e-3)
         assert load(path).samples == pytest.approx(Recording(tone(peak=peak)).samples, abs=1e-6)
 
 
-def test_what_is_no_number_in_a_file_is_silence(tmp_path):
+def test_nan_and_inf_in_a_file_become_silence(tmp_path):
     sound = tone()
     sound[100], sound[200] = np.nan, np.inf
     path = write(tmp_path / "a.wav", sound[np.newaxis], codec="pcm_f32le")
@@ -165,13 +165,13 @@ def test_what_is_no_number_in_a_file_is_silence(tmp_path):
     assert np.isfinite(samples).all()
 
 
-def test_names_with_odd_letters_are_opened(tmp_path):
+def test_file_with_unusual_characters_in_its_name_loads(tmp_path):
     for name in ("ä b %20 #1?.wav", "http:a.wav", "-i.wav"):
         (tmp_path / name).write_bytes(wav_bytes(tone()))
         check_is_tone(load(tmp_path / name).samples)
 
 
-def test_a_title_in_latin_1_is_no_reason_to_refuse(tmp_path):
+def test_file_with_a_latin_1_title_loads(tmp_path):
     title = b"INFOINAM" + struct.pack("<I", 6) + "cafés".encode("latin-1") + b"\0"
     whole = wav_bytes(tone()) + b"LIST" + struct.pack("<I", len(title)) + title
     path = tmp_path / "a.wav"
@@ -191,7 +191,7 @@ def refused(path):
     return message
 
 
-def test_what_is_not_there_or_empty_is_refused(tmp_path):
+def test_missing_or_empty_file_is_refused(tmp_path):
     assert "not there" in refused(tmp_path / "a.wav")
     assert "a folder" in refused(tmp_path)
     assert f"{os.devnull} is no file" in refused(Path(os.devnull))
@@ -201,7 +201,7 @@ def test_what_is_not_there_or_empty_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "m4a", "ogg", "txt", "webm"])
-def test_text_is_refused_whatever_it_is_called(tmp_path, suffix):
+def test_text_file_is_refused_with_any_audio_suffix(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
     path.write_text("It is a truth universally acknowledged.\n" * 100)
     message = refused(path)
@@ -209,18 +209,18 @@ def test_text_is_refused_whatever_it_is_called(tmp_path, suffix):
     assert message.count(str(path)) == 1
 
 
-def test_noise_called_sound_is_refused(tmp_path):
+def test_random_bytes_with_an_audio_suffix_are_refused(tmp_path):
     path = tmp_path / "a.mp3"
     path.write_bytes(np.random.default_rng(0).bytes(64))
     refused(path)
 
 
-def test_a_video_without_sound_says_so(tmp_path):
+def test_video_without_audio_is_refused_with_the_reason(tmp_path):
     path = write(tmp_path / "a.mp4", None, codec=None, video=True)
     assert "no audio track" in refused(path)
 
 
-def test_headers_without_sound_are_refused(tmp_path):
+def test_header_without_audio_data_is_refused(tmp_path):
     path = tmp_path / "a.wav"
     path.write_bytes(wav_bytes(tone())[:44])
     assert "holds no audio" in refused(path)
@@ -228,7 +228,7 @@ def test_headers_without_sound_are_refused(tmp_path):
     refused(path)
 
 
-def test_playlists_open_nothing(tmp_path):
+def test_playlist_is_refused_and_opens_no_other_file(tmp_path):
     (tmp_path / "secret.wav").write_bytes(wav_bytes(tone()))
     for name, text in (
         ("a.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nsecret.wav\n#EXT-X-ENDLIST\n"),
@@ -240,7 +240,7 @@ def test_playlists_open_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("rate", [1, 100, 4_000_000])
-def test_a_rate_that_is_not_of_sound_is_refused(tmp_path, rate):
+def test_file_with_an_invalid_sample_rate_is_refused(tmp_path, rate):
     whole = wav_bytes(tone())
     path = tmp_path / "a.wav"
     path.write_bytes(whole[:24] + struct.pack("<I", rate) + whole[28:])
@@ -248,7 +248,7 @@ def test_a_rate_that_is_not_of_sound_is_refused(tmp_path, rate):
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.mp3", "a.ogg", "a.webm", "a.aac"])
-def test_of_a_truncated_file_the_beginning_is_heard(tmp_path, name):
+def test_truncated_file_decodes_up_to_the_cut(tmp_path, name):
     codec, rate = next((c, r) for n, c, r in CONTAINERS if n == name)
     path = write(tmp_path / name, tone(rate, 4.0)[np.newaxis], codec=codec, rate=rate)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 5])
@@ -257,7 +257,7 @@ def test_of_a_truncated_file_the_beginning_is_heard(tmp_path, name):
     assert heard_hz(samples) == pytest.approx(TONE_HZ, abs=2)
 
 
-def test_a_claimed_length_is_not_believed(tmp_path):
+def test_declared_length_of_a_file_is_not_trusted(tmp_path):
     whole = bytearray(wav_bytes(tone()))
     at = whole.index(b"data") + 4
     whole[4:8] = whole[at : at + 4] = struct.pack("<I", 0xFFFF_FFF0)
@@ -273,7 +273,7 @@ def test_a_claimed_length_is_not_believed(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.flac", "a.mp3", "a.ts"])
-def test_what_comes_after_broken_sound_is_heard(tmp_path, name):
+def test_decoding_goes_on_after_broken_packets(tmp_path, name):
     codec, rate = next((c, r) for n, c, r in CONTAINERS if n == name)
     path = write(tmp_path / name, tone(rate, 4.0)[np.newaxis], codec=codec, rate=rate)
     break_at(path, 0.5)
@@ -282,7 +282,7 @@ def test_what_comes_after_broken_sound_is_heard(tmp_path, name):
     assert heard_hz(samples[-SAMPLE_RATE:]) == pytest.approx(TONE_HZ, abs=2)
 
 
-def test_what_is_left_out_is_said(tmp_path, caplog):
+def test_audio_left_out_of_a_file_is_logged(tmp_path, caplog):
     path = write(tmp_path / "a.m4a", tone(44_100, 4.0)[np.newaxis], codec="aac", rate=44_100)
     break_at(path, 0.5)
     with caplog.at_level(logging.WARNING, "sttlab.decoding"):
@@ -298,7 +298,7 @@ def break_at(path, part):
 
 
 @pytest.mark.parametrize(("name", "codec"), [("mp3", "libmp3lame"), ("aac", "aac")])
-def test_rate_and_channels_may_change_on_the_way(tmp_path, name, codec):
+def test_sample_rate_and_channels_may_change_within_a_file(tmp_path, name, codec):
     mono = write(tmp_path / f"1.{name}", tone(44_100)[np.newaxis], codec=codec, rate=44_100)
     both = np.tile(tone(24_000), (2, 1))
     stereo = write(tmp_path / f"2.{name}", both, codec=codec, rate=24_000, layout="stereo")
@@ -310,7 +310,7 @@ def test_rate_and_channels_may_change_on_the_way(tmp_path, name, codec):
     check_is_tone(samples[-SAMPLE_RATE:], seconds=1.0)
 
 
-def test_more_than_memory_should_hold_is_refused(tmp_path, monkeypatch):
+def test_file_longer_than_the_limit_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "a.wav"
     path.write_bytes(wav_bytes(tone()))
     monkeypatch.setattr(sttlab.decoding, "LONGEST_LOAD_S", 1)
@@ -319,7 +319,7 @@ def test_more_than_memory_should_hold_is_refused(tmp_path, monkeypatch):
         assert sum(map(len, pieces)) == len(tone())  # piece by piece there is no bound
 
 
-def test_every_recording_in_data_is_heard(data):
+def test_every_recording_in_data_loads(data):
     for path in sorted(data.iterdir()):
         if path.suffix in {".flac", ".wav", ".mp3", ".ogg", ".opus"}:
             assert load(path).duration_s > 1
@@ -332,7 +332,7 @@ def test_every_recording_in_data_is_heard(data):
     "dtype",
     ["i1", "u1", "i2", "u2", ">i2", "i4", "u4", "i8", "f2", "f4", "f8", ">f4", "longdouble"],
 )
-def test_any_type_means_the_same_sound(dtype):
+def test_every_dtype_gives_the_same_samples(dtype):
     kind = np.dtype(dtype)
     sound = tone().astype(np.float64)
     if kind.kind in "iu":
@@ -343,13 +343,13 @@ def test_any_type_means_the_same_sound(dtype):
     assert normalised == pytest.approx(tone(), abs=0.02 if kind.itemsize == 1 else 1e-3)
 
 
-def test_full_scale_of_integers_is_full_scale():
+def test_integer_full_scale_becomes_float_full_scale():
     for dtype in (np.uint8, np.int16, np.uint16, np.int32):
         ends = np.array([np.iinfo(dtype).min, np.iinfo(dtype).max], dtype)
         assert normalise(ends, SAMPLE_RATE) == pytest.approx([-1, 1], abs=0.01)
 
 
-def test_channels_lie_either_way():
+def test_channels_may_be_rows_or_columns_of_an_array():
     left, right = tone(), tone(hz=1000)
     expected = (left + right) / 2
     assert normalise(np.stack([left, right]), SAMPLE_RATE) == pytest.approx(expected)
@@ -360,11 +360,11 @@ def test_channels_lie_either_way():
 
 @pytest.mark.parametrize("shape", [(0,), (0, 2), (2, 0), (0, 1)])
 @pytest.mark.parametrize("rate", [8_000, SAMPLE_RATE, 44_100])
-def test_nothing_stays_nothing(shape, rate):
+def test_normalise_of_empty_array_is_empty(shape, rate):
     assert normalise(np.zeros(shape, np.int16), rate).shape == (0,)
 
 
-def test_what_is_no_number_is_silence_in_its_channel_alone():
+def test_nan_in_one_channel_silences_only_that_channel():
     stereo = np.stack([tone(), tone()])
     stereo[0, :100] = np.nan
     stereo[0, 100:200] = [np.inf, -np.inf] * 50
@@ -374,32 +374,32 @@ def test_what_is_no_number_is_silence_in_its_channel_alone():
     assert not normalise(np.full(100, np.nan), 8_000).any()
 
 
-def test_out_of_range_is_scaled_down():
+def test_floats_out_of_range_are_scaled_down():
     assert normalise(tone(peak=8.0), SAMPLE_RATE) == pytest.approx(tone(peak=1.0), abs=1e-3)
     as_integers = np.rint(tone(peak=1.0) * 32767).astype(np.float64)
     assert normalise(as_integers, SAMPLE_RATE) == pytest.approx(tone(peak=1.0), abs=1e-3)
     assert normalise(np.array([1e300, -5e299]), SAMPLE_RATE).tolist() == [1.0, -0.5]
 
 
-def test_an_offset_stays():
+def test_dc_offset_is_kept():
     assert normalise(np.full(100, 0.25), SAMPLE_RATE).tolist() == [0.25] * 100
     assert normalise(np.full(4410, 8192, np.int16), 44_100)[200:-200] == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize("rate", [1_000, 8_000, 11_025, 44_100, 48_000, 768_000])
-def test_any_rate_is_resampled(rate):
+def test_every_sample_rate_is_resampled_to_16_khz(rate):
     sound = normalise(tone(rate), rate)
     assert len(sound) == pytest.approx(SECONDS * SAMPLE_RATE, abs=1)
     check_is_tone(sound)
 
 
-def test_resampling_stays_in_range():
+def test_resampled_audio_stays_within_full_scale():
     square = np.sign(tone(44_100)).astype(np.float32)
     assert np.abs(normalise(square, 44_100)).max() <= 1
 
 
 @pytest.mark.parametrize("rate", [0, -16_000, 999, 768_001, float("nan"), float("inf")])
-def test_a_rate_out_of_bounds_is_refused(rate):
+def test_sample_rate_out_of_bounds_is_refused(rate):
     with pytest.raises(SourceError, match="sample_rate must be between 1000 and 768000 Hz"):
         normalise(tone(), rate)
 
@@ -407,7 +407,7 @@ def test_a_rate_out_of_bounds_is_refused(rate):
 @pytest.mark.parametrize(
     "samples", [np.zeros(4, complex), np.array(["a"]), np.zeros((2, 2, 2)), np.float32(1), None]
 )
-def test_what_is_no_sound_is_refused(samples):
+def test_array_that_is_not_audio_is_refused(samples):
     with pytest.raises(SourceError, match="samples must be real numbers"):
         normalise(samples, SAMPLE_RATE)
 
@@ -419,7 +419,7 @@ def test_levels_are_dbfs():
     assert level_dbfs(np.empty(0, np.float32)) == FLOOR_DBFS
 
 
-def test_pcm_comes_back_and_clips():
+def test_pcm16_round_trip_keeps_samples_and_clips():
     every = np.arange(-32768, 32768, dtype=np.int16)
     assert np.array_equal(to_pcm16(from_pcm16(every)), every)
     assert np.array_equal(from_pcm16(every.astype("<i2").tobytes()), from_pcm16(every))
@@ -429,7 +429,7 @@ def test_pcm_comes_back_and_clips():
 # -- recordings --------------------------------------------------------------------------------
 
 
-def test_a_recording_is_a_value_of_its_own():
+def test_recording_copies_its_samples_and_is_read_only():
     given = tone()
     recording = Recording(given)
     given[:] = 0
@@ -440,7 +440,7 @@ def test_a_recording_is_a_value_of_its_own():
         recording.samples = given  # type: ignore[misc]
 
 
-def test_a_recording_is_made_of_anything_that_is_sound():
+def test_recording_accepts_any_array_of_audio():
     recording = Recording(np.tile(to_pcm16(tone(44_100)), (2, 1)), 44_100)
     assert recording.sample_rate == SAMPLE_RATE
     check_is_tone(recording.samples)
@@ -448,7 +448,7 @@ def test_a_recording_is_made_of_anything_that_is_sound():
         Recording(np.zeros(4, complex))
 
 
-def test_slices_are_in_seconds():
+def test_recording_is_sliced_in_seconds():
     recording = Recording(tone(), origin="a")
     for cut, expected in (
         (slice(0.5, 1.0), tone()[8_000:16_000]),
@@ -467,7 +467,7 @@ def test_slices_are_in_seconds():
             recording[wrong]
 
 
-def test_a_slice_is_as_loud_as_it_was():
+def test_slice_of_a_recording_keeps_its_level():
     loud = Recording(np.concatenate([tone(peak=0.1), np.sign(tone(44_100))]), 44_100)
     for begin, end in pairwise((0.0, 0.5, 1.0)):
         first, last = round(begin * SAMPLE_RATE), round(end * SAMPLE_RATE)
@@ -476,19 +476,19 @@ def test_a_slice_is_as_loud_as_it_was():
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "A.WAV", "ä %d.flac"])
 @pytest.mark.parametrize("seconds", [SECONDS, 1 / SAMPLE_RATE])
-def test_saved_and_loaded_is_the_same(tmp_path, name, seconds):
+def test_saved_recording_loads_to_equal_samples(tmp_path, name, seconds):
     recording = Recording(tone(seconds=seconds) + np.float32(0.25))
     recording.save(tmp_path / name)
     assert np.array_equal(to_pcm16(load(tmp_path / name).samples), to_pcm16(recording.samples))
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac"])
-def test_nothing_can_be_saved(tmp_path, name):
+def test_empty_recording_can_be_saved(tmp_path, name):
     Recording(np.empty(0, np.float32)).save(tmp_path / name)
     assert "holds no audio" in refused(tmp_path / name)
 
 
-def test_a_file_that_cannot_be_written_is_said_so(tmp_path):
+def test_save_to_an_unwritable_path_raises_with_the_reason(tmp_path):
     recording = Recording(tone())
     for name in ("a.mp3", "a"):
         with pytest.raises(SourceError, match=r"saved as \.wav or \.flac"):
@@ -515,7 +515,7 @@ def test_a_recording_shows_its_level_and_plays(tmp_path):
     assert np.array_equal(to_pcm16(load(path).samples), to_pcm16(recording.samples))
 
 
-def test_of_a_long_recording_the_player_has_the_beginning():
+def test_player_of_a_long_recording_holds_only_its_beginning():
     recording = Recording(np.zeros(301 * SAMPLE_RATE, np.float32))
     page = recording._repr_html_()
     assert "recording: 301.00 s, of which the player has the first 5 minutes" in page
@@ -523,7 +523,7 @@ def test_of_a_long_recording_the_player_has_the_beginning():
 
 
 @pytest.mark.parametrize("count", [0, 1, 319, 320, 12_345])
-def test_the_trace_of_any_length_is_drawn(count):
+def test_level_trace_is_drawn_for_any_length(count):
     picture = trace_svg(np.ones(count, np.float32))
     heights = re.findall(r",(\d+\.\d)", picture)
     assert heights

@@ -43,7 +43,7 @@ def test_trim_finds_both_ends_and_the_pause() -> None:
     assert pause_s == pytest.approx(0.4, abs=0.021)
 
 
-def test_trim_is_not_deceived_by_a_click() -> None:
+def test_trim_ignores_a_click() -> None:
     samples = np.concatenate([quiet(0.5), tone(1), quiet(1)])
     samples[-4000:-3950] = 0.5
     ends = material.trim(samples)
@@ -51,7 +51,7 @@ def test_trim_is_not_deceived_by_a_click() -> None:
     assert ends[1] / SAMPLE_RATE == pytest.approx(1.5, abs=0.011)
 
 
-def test_trim_refuses_what_does_not_stand_out() -> None:
+def test_trim_returns_none_for_noisy_clips() -> None:
     noisy = tone(2, -40) + material.room_noise(2 * SAMPLE_RATE, np.random.default_rng(1), -45)
     assert material.trim(noisy) is None
     assert material.trim(np.zeros(100, np.float32)) is None
@@ -70,7 +70,7 @@ def test_trim_agrees_with_the_labels_of_real_speech(data: Path) -> None:
         assert ends[1] / SAMPLE_RATE == pytest.approx(labelled_end_s, abs=0.15)
 
 
-def test_speech_stands_where_the_truth_says() -> None:
+def test_stimulus_has_speech_where_its_truths_say() -> None:
     samples, truths = material.conversation([clip("a"), clip("b", 2.0)], 5, seed=3)
     assert len(truths) == 5
     assert {t.name for t in truths[:2]} == {"a", "b"}
@@ -86,7 +86,7 @@ def test_speech_stands_where_the_truth_says() -> None:
     assert max(gaps) <= material.GAPS_S[1] + 0.001
 
 
-def test_the_seed_decides_everything() -> None:
+def test_same_seed_gives_the_same_stimulus() -> None:
     def played(seed: int) -> material.Stimulus:
         clips = [clip("a"), clip("b", 1.5)]
         return material.stimulus(clips, [], count=4, noise_s=6, seed=seed)
@@ -96,7 +96,7 @@ def test_the_seed_decides_everything() -> None:
     assert played(1).truths != played(2).truths
 
 
-def test_noises_come_at_their_levels_and_places() -> None:
+def test_noises_have_their_levels_and_positions() -> None:
     keys = Clip(name="keys", samples=tone(0.5, -33), text="")
     played = material.stimulus([clip()], [keys], count=1, noise_s=9, seed=1)
     assert [n.name for n in played.noises] == ["fan"] * 3 + ["hum"] * 3 + ["keys"] * 3
@@ -116,7 +116,7 @@ def test_a_folder_without_clean_speech_is_refused(tmp_path: Path) -> None:
         material.read_clips(tmp_path, "en", 1, 20)
 
 
-def test_a_manifest_says_what_counts(tmp_path: Path, data: Path) -> None:
+def test_manifest_decides_which_recordings_count(tmp_path: Path, data: Path) -> None:
     rows = [
         ("austen-1.flac", "en", "english_read", "shipped", False),
         ("austen-2.flac", "en", "english_read", "asr", False),
@@ -147,14 +147,14 @@ def said(start_s: float, end_s: float, received_s: float, text: str = "a b c") -
     return Said(start_s=start_s, end_s=end_s, text=text, received_s=received_s)
 
 
-def test_a_final_is_timed_from_the_true_end() -> None:
+def test_delay_of_a_final_is_from_the_true_end_of_speech() -> None:
     found = match([truth(1, 2), truth(4, 5)], [said(0.7, 2.3, 2.7), said(3.7, 5.2, 6.0)])
     assert [o.delay_s for o in found.outcomes] == pytest.approx([0.7, 1.0])
     assert found.pairs == (("a b c", "a b c"),) * 2
     assert found.hallucinated == ()
 
 
-def test_cut_utterances_count_until_their_last_piece() -> None:
+def test_delay_of_a_cut_utterance_is_that_of_its_last_final() -> None:
     found = match([truth(1, 5, "a b c d")], [said(0.8, 2, 2.6, "a b"), said(3, 5, 5.8, "c d")])
     (outcome,) = found.outcomes
     assert outcome.texts == ("a b", "c d")
@@ -180,18 +180,18 @@ def test_missed_and_hallucinated_words_have_no_counterpart() -> None:
     assert [s.text for s in found.hallucinated] == ["thank you"]
 
 
-def test_touching_an_utterance_is_not_holding_it() -> None:
+def test_final_that_only_touches_an_utterance_does_not_match() -> None:
     found = match([truth(1, 2)], [said(0.7, 2.1, 2.6), said(1.95, 3.5, 4.0, "noise")])
     assert found.outcomes[0].texts == ("a b c",)
     assert [s.text for s in found.hallucinated] == ["noise"]
 
 
-def test_a_very_short_final_within_an_utterance_belongs_to_it() -> None:
+def test_very_short_final_within_an_utterance_matches_it() -> None:
     found = match([truth(1, 2, "no")], [said(1.4, 1.5, 2.2, "no")])
     assert found.outcomes[0].texts == ("no",)
 
 
-def test_shown_is_when_the_final_words_first_stood_there() -> None:
+def test_shown_is_the_time_of_the_first_partial_with_the_final_words() -> None:
     partials = (
         Shown(at_s=1.9, text="a b", stable="a"),
         Shown(at_s=2.2, text="A, b c.", stable="a x"),
@@ -206,7 +206,7 @@ def test_shown_is_when_the_final_words_first_stood_there() -> None:
     assert (found.stable_words, found.contradicted_words) == (2, 1)
 
 
-def test_without_a_fitting_partial_the_final_shows_the_words() -> None:
+def test_shown_is_the_time_of_the_final_without_such_a_partial() -> None:
     partials = (Shown(at_s=1.9, text="a b", stable="a b c d"),)
     final = Said(start_s=0.7, end_s=2.3, text="a b c", received_s=2.7, partials=partials)
     found = match([truth(1, 2)], [final])
@@ -214,7 +214,7 @@ def test_without_a_fitting_partial_the_final_shows_the_words() -> None:
     assert (found.stable_words, found.contradicted_words) == (4, 1)
 
 
-def test_spread_is_of_the_values() -> None:
+def test_spread_gives_median_and_percentiles() -> None:
     assert spread([]) is None
     assert spread([0.5]) == {"median": 0.5, "p90": 0.5, "p95": 0.5}
     values = spread(list(range(101)))

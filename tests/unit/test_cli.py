@@ -46,7 +46,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_option_prints_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     import sttlab
 
     assert main(["--version"]) == 0
@@ -72,7 +72,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["serve", "--source", DEMO, "--allow-origin", "hub.example"], "no origin"),
     ],
 )
-def test_a_wrong_call_says_so_on_one_line(
+def test_wrong_call_prints_one_line_and_exits_2(
     args: list[str], named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(args) == 2
@@ -92,7 +92,7 @@ def test_a_wrong_call_says_so_on_one_line(
         ("[transcribe]\ntask = 'sing'", "sing"),
     ],
 )
-def test_a_wrong_settings_file_says_so_on_one_line(
+def test_invalid_settings_file_prints_one_line(
     text: str, named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "settings.toml"
@@ -104,7 +104,7 @@ def test_a_wrong_settings_file_says_so_on_one_line(
     assert named in err
 
 
-def test_a_file_that_cannot_be_played_is_refused_before_anyone_connects(
+def test_serve_refuses_an_undecodable_source_before_any_client_connects(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["serve", "--source", __file__]) == 1
@@ -113,7 +113,7 @@ def test_a_file_that_cannot_be_played_is_refused_before_anyone_connects(
     assert err.count("\n") == 1
 
 
-def test_a_port_that_is_taken_is_told_before_a_model_is_loaded(
+def test_serve_reports_a_port_in_use_before_it_loads_a_model(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -124,7 +124,7 @@ def test_a_port_that_is_taken_is_told_before_a_model_is_loaded(
     assert err.count("\n") == 1
 
 
-def test_a_reader_that_leaves_is_no_error() -> None:
+def test_closed_pipe_of_stdout_is_no_error() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
@@ -142,13 +142,13 @@ def names(files: list[Path], folder: Path, suffix: str = "txt") -> list[str]:
     return [path.name for path in _targets(files, folder, suffix)]
 
 
-def test_no_two_results_share_a_name(tmp_path: Path) -> None:
+def test_results_have_distinct_names(tmp_path: Path) -> None:
     files = [Path(name) for name in ("a/x.wav", "b/x.wav", "c/x.wav", "x.mp3", "X.ogg", "y.wav")]
     found = names(files, tmp_path)
     assert found == ["x.txt", "x.wav.txt", "x.wav-2.txt", "x.mp3.txt", "X.ogg.txt", "y.txt"]
 
 
-def test_a_result_never_replaces_what_is_to_be_read(tmp_path: Path) -> None:
+def test_result_never_overwrites_an_input_file(tmp_path: Path) -> None:
     sound = tmp_path / "talk.json"
     sound.touch()
     other = tmp_path / "talk.wav"
@@ -159,12 +159,12 @@ def test_a_result_never_replaces_what_is_to_be_read(tmp_path: Path) -> None:
         assert names([sound], link, "json") == ["talk.json.json"]
 
 
-def test_odd_names_keep_their_characters(tmp_path: Path) -> None:
+def test_results_keep_unusual_characters_of_names(tmp_path: Path) -> None:
     files = [Path("a b.wav"), Path("日本.mp3"), Path("-x.wav"), Path(".wav"), Path("noext")]
     assert names(files, tmp_path) == ["a b.txt", "日本.txt", "-x.txt", ".wav.txt", "noext.txt"]
 
 
-def test_a_name_that_is_no_text_is_written_as_json(tmp_path: Path) -> None:
+def test_name_that_is_not_valid_unicode_is_escaped_in_json(tmp_path: Path) -> None:
     from sttlab.transcription import FileTranscript
 
     transcript = FileTranscript(

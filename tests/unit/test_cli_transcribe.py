@@ -88,7 +88,7 @@ def good(tmp_path: Path, data: Path, speech: np.ndarray) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def test_bad_files_get_a_line_and_the_good_are_done(
+def test_bad_files_are_reported_on_a_line_and_the_others_transcribed(
     bad: list[Path], good: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = [str(path) for path in [*bad[:3], *good, *bad[3:]]]
@@ -105,7 +105,9 @@ def test_bad_files_get_a_line_and_the_good_are_done(
     assert "Traceback" not in err
 
 
-def test_the_shape_of_json(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_output_has_its_documented_keys(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = data / "demo.flac"
     assert main(["transcribe", "--format", "json", str(path)]) == 0
     out = capsys.readouterr().out
@@ -124,7 +126,7 @@ def test_the_shape_of_json(data: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert len(result["segments"]) >= 5
 
 
-def test_results_in_a_folder_lose_nothing(
+def test_output_folder_gets_a_result_for_each_file(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "b").mkdir()
@@ -156,7 +158,7 @@ def test_a_recording_without_speech_gives_an_empty_result(
     assert (result["text"], result["segments"], result["language"]) == ("", [], None)
 
 
-def test_a_folder_that_cannot_be_made_is_a_failure_on_one_line(
+def test_output_folder_that_cannot_be_made_prints_one_line(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
@@ -167,9 +169,7 @@ def test_a_folder_that_cannot_be_made_is_a_failure_on_one_line(
     assert str(tmp_path / "file") in err
 
 
-def test_an_unknown_model_is_a_failure_on_one_line(
-    data: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unknown_model_prints_one_line(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     call = ["transcribe", "--model", "nowhere/model.pt", str(data / "demo.flac")]
     assert main(call) == 1
     out, err = capsys.readouterr()
@@ -178,7 +178,7 @@ def test_an_unknown_model_is_a_failure_on_one_line(
     assert "Traceback" not in err
 
 
-def test_a_reader_that_leaves_is_no_error(data: Path) -> None:
+def test_closed_pipe_of_stdout_is_no_error(data: Path) -> None:
     process = subprocess.Popen(
         [*COMMAND, str(data / "demo.flac"), str(data / "word.mp3")],
         stdout=subprocess.PIPE,
@@ -196,7 +196,7 @@ def test_a_reader_that_leaves_is_no_error(data: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
 @pytest.mark.parametrize("moment", ["loading", "monologue"])
-def test_ctrl_c_stops_at_once(moment: str, data: Path) -> None:
+def test_ctrl_c_stops_transcribe_at_once(moment: str, data: Path) -> None:
     """While torch and the model load, and while the engine decodes."""
     process = subprocess.Popen(
         [*COMMAND, str(data / "monologue.flac")],
@@ -215,7 +215,7 @@ def test_ctrl_c_stops_at_once(moment: str, data: Path) -> None:
     assert "Traceback" not in err
 
 
-def test_results_are_utf8_whatever_the_console(data: Path, tmp_path: Path) -> None:
+def test_output_is_utf8_with_any_locale(data: Path, tmp_path: Path) -> None:
     path = Path(shutil.copy(data / "word.mp3", tmp_path / "日本.mp3"))
     environment = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
     done = subprocess.run(

@@ -13,13 +13,13 @@ MINE = Config(
 
 
 @pytest.mark.parametrize("config", [Config(), MINE])
-def test_settings_come_back_from_their_file(config: Config, tmp_path: Path) -> None:
+def test_saved_settings_load_to_an_equal_config(config: Config, tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     config.save(path)
     assert Config.load(path) == config
 
 
-def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+def test_settings_file_with_a_byte_order_mark_loads(tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_text("[vad]\nmargin_db = 9\n", "utf-8-sig")
     assert Config.load(path).vad.margin_db == 9

@@ -63,7 +63,7 @@ def utterances(events):
     return [event for event in events if isinstance(event, Utterance)]
 
 
-def test_one_utterance():
+def test_speech_between_silences_is_one_utterance():
     events = run(sound((0.5, -70), (1, -20), (1, -70)))
     (utterance,) = utterances(events)
     assert utterance.onset_sample == 8000
@@ -103,7 +103,7 @@ def test_an_utterance_equals_the_samples_at_its_position(parts):
         taken = u.end_sample
 
 
-def test_a_pause_foretells_the_utterance_exactly():
+def test_utterance_of_a_pause_equals_the_final_utterance():
     config = replace(CONFIG, silence_timeout_s=0.6, max_utterance_s=10)
     events = run(sound((0.5, -70), (1, -20), (0.5, -70), (1, -20), (1, -70)), config=config)
     pauses = [e.utterance for e in events if isinstance(e, SpeechPaused)]
@@ -116,7 +116,7 @@ def test_a_pause_foretells_the_utterance_exactly():
 
 @settings(max_examples=40)
 @given(pieces)
-def test_segment_is_the_streaming_path(parts):
+def test_segment_gives_the_utterances_of_the_streaming_path(parts):
     samples = sound(*parts)
     rng = np.random.default_rng(len(samples))
     cuts = rng.integers(0, len(samples) + 1, 30).tolist()
@@ -132,14 +132,14 @@ def test_flush_emits_open_speech_to_the_last_sample():
     assert utterance.speech_end_sample == len(samples)
 
 
-def test_flush_keeps_what_follows_the_last_speech():
+def test_flush_keeps_samples_after_the_last_speech():
     samples = sound((0.5, -70), (0.5, -20), (0.1, -70))
     (utterance,) = utterances(run(samples))
     assert utterance.speech_end_sample == 16000
     assert utterance.end_sample == len(samples)
 
 
-def test_the_stream_goes_on_after_a_flush():
+def test_stream_continues_after_a_flush():
     core = StreamCore(CONFIG)
     samples = sound((0.5, -70), (0.507, -20))
     first = utterances(core.feed(Block(samples)) + core.flush())
@@ -148,7 +148,7 @@ def test_the_stream_goes_on_after_a_flush():
     assert (first[0].utterance_id, again[0].utterance_id) == (0, 1)
 
 
-def test_short_sounds_are_discarded_and_said():
+def test_sound_shorter_than_minimum_speech_is_discarded_with_an_event():
     events = run(sound((0.5, -70), (0.06, -20), (0.5, -70)))
     assert not utterances(events)
     assert [(e.start_s, e.end_s) for e in events if isinstance(e, SpeechDiscarded)] == [(0.5, 0.56)]
@@ -171,7 +171,7 @@ def test_levels_come_for_every_frame_in_order():
     assert states == "l" * 29 + "s" * 21 + "p" * 14 + "l" * 11
 
 
-def test_settings_apply_at_the_next_frame_and_keep_what_was_heard():
+def test_new_settings_apply_at_the_next_frame_and_keep_earlier_audio():
     samples = sound((0.5, -70), (0.5, -50), (0.5, -20), (1, -70))
     core = StreamCore(CONFIG)
     core.feed(Block(samples[:16000]))
@@ -183,7 +183,7 @@ def test_settings_apply_at_the_next_frame_and_keep_what_was_heard():
     assert utterance.decided_sample == round((1.5 + 0.8) * SAMPLE_RATE)
 
 
-def test_a_short_loss_is_silence_and_time_stays_true():
+def test_short_loss_of_samples_counts_as_silence_in_stream_time():
     core = StreamCore(CONFIG)
     core.feed(Block(sound((0.5, -70), (0.5, -20))))
     events = core.feed(Block(sound((0.5, -20), (0.5, -70)), lost_samples=1600))
@@ -193,7 +193,7 @@ def test_a_short_loss_is_silence_and_time_stays_true():
     assert [(e.time_s, e.count) for e in events if isinstance(e, SamplesLost)] == [(1.1, 1600)]
 
 
-def test_a_long_loss_ends_the_utterance():
+def test_long_loss_of_samples_ends_the_utterance():
     core = StreamCore(CONFIG)
     core.feed(Block(sound((0.5, -70), (0.5, -20))))
     events = core.feed(Block(sound((0.5, -20), (0.5, -70)), lost_samples=160_001))
@@ -209,7 +209,7 @@ def test_memory_is_bounded_in_silence():
     assert sum(len(samples) for _, samples in core._recent) <= 4 * SAMPLE_RATE
 
 
-def test_samples_that_are_not_numbers_are_silence():
+def test_nan_and_inf_samples_are_silence():
     samples = sound((0.5, -20), (0.5, -70))
     samples[100:200] = np.nan
     samples[300] = np.inf

@@ -55,7 +55,7 @@ def test_labels_lie_within_the_recording_and_where_it_is_louder(data: Path, name
     assert np.median(levels[inside]) > 1.4 * np.median(levels[~inside])
 
 
-def test_the_demo_can_be_made_anew(data: Path, tmp_path: Path) -> None:
+def test_make_variants_reproduces_the_demo_files(data: Path, tmp_path: Path) -> None:
     make_demo(tmp_path)
     for name in ("demo.flac", "demo-noisy.flac", "demo-far.flac", "demo-phone.wav"):
         made, kept = load(tmp_path / name).samples, load(data / name).samples
@@ -72,7 +72,7 @@ def test_noise_has_the_snr_asked_for(data: Path, snr_db: float) -> None:
     assert measured == pytest.approx(snr_db, abs=0.01)
 
 
-def test_a_room_makes_speech_softer_and_last_longer(data: Path) -> None:
+def test_room_variant_is_softer_and_reverberates(data: Path) -> None:
     click = np.zeros(16_000, np.float32)
     click[1000] = 1
     heard = move_away(click, 0.5, np.random.default_rng(0))
@@ -82,9 +82,7 @@ def test_a_room_makes_speech_softer_and_last_longer(data: Path) -> None:
     assert 20 * np.log10(early / late) == pytest.approx(30, abs=2)
 
 
-def test_the_command_line_makes_the_same_file_from_the_same_seed(
-    data: Path, tmp_path: Path
-) -> None:
+def test_make_variants_gives_the_same_file_for_the_same_seed(data: Path, tmp_path: Path) -> None:
     def make(name: str, seed: int) -> bytes:
         options = ["--snr-db", "5", "--rt60-s", "0.4", "--seed", str(seed)]
         script, source = str(data / "make_variants.py"), str(data / "austen-2.flac")

@@ -106,20 +106,20 @@ def test_a_dead_channel_does_not_halve_the_other(speech):
         assert level_dbfs(mixed(speech, dead)) == pytest.approx(level_dbfs(speech), abs=0.5)
 
 
-def test_alike_and_unlike_channels_are_averaged(speech):
+def test_similar_and_different_channels_are_averaged(speech):
     assert mixed(speech, speech) == pytest.approx(speech)
     other = np.roll(speech, SAMPLE_RATE)
     assert mixed(speech, other) == pytest.approx((speech + other) / 2, abs=1e-6)
 
 
-def test_a_speaker_who_comes_late_on_a_channel_of_their_own_is_heard(speech):
+def test_late_speaker_on_a_separate_channel_is_kept(speech):
     silence = np.zeros_like(speech)
     left, right = np.concatenate([speech, silence]), np.concatenate([silence, speech])
     both = mixed(left, right)
     assert likeness(both[len(speech) :], speech) > 0.95
 
 
-def test_one_channel_is_taken_where_a_person_wants_it(speech, tmp_path):
+def test_channel_option_selects_a_single_channel(speech, tmp_path):
     other = np.roll(speech, SAMPLE_RATE)
     pair = np.stack([speech, other])
     path = tmp_path / "two.wav"
@@ -150,7 +150,7 @@ def test_mixing_depends_on_the_samples_alone_not_on_their_blocks(cuts, channels)
 # -- tracks --------------------------------------------------------------------------------------
 
 
-def test_the_audible_one_of_several_tracks_is_taken(speech, tmp_path, caplog):
+def test_audible_track_is_chosen_among_several(speech, tmp_path, caplog):
     tracks = [(mono(np.zeros_like(speech)), [(0, 0.0)]), (mono(speech), [(0, 0.0)])]
     path = write(tmp_path / "tracks.mp4", *tracks, default=0)
     with caplog.at_level(logging.WARNING, "sttlab.decoding"):
@@ -165,7 +165,7 @@ def test_the_audible_one_of_several_tracks_is_taken(speech, tmp_path, caplog):
         load(path, track=3)
 
 
-def test_the_default_one_of_several_audible_tracks_is_taken(speech, tmp_path):
+def test_default_track_is_chosen_among_audible_ones(speech, tmp_path):
     reverse = np.ascontiguousarray(speech[::-1])
     tracks = [(mono(reverse), [(0, 0.0)]), (mono(speech), [(0, 0.0)])]
     recording = load(write(tmp_path / "a.mkv", *tracks, default=1))
@@ -173,7 +173,7 @@ def test_the_default_one_of_several_audible_tracks_is_taken(speech, tmp_path):
     assert "Track 2 is used" in recording.notices[0]
 
 
-def test_a_track_that_cannot_be_decoded_is_passed_over(speech, tmp_path):
+def test_undecodable_track_is_skipped(speech, tmp_path):
     tracks = [(mono(speech), [(0, 0.0)]), (mono(speech), [(0, 0.0)])]
     path = write(tmp_path / "a.mp4", *tracks, default=0)
     data = path.read_bytes()
@@ -225,7 +225,7 @@ def test_a_gap_in_the_time_stamps_is_silence(name, codec, speech, tmp_path):
     assert sum(len(block.samples) for block in iter(lambda: live.read(1.0), None)) == len(samples)
 
 
-def test_time_stamps_that_cannot_be_are_left_out_and_said(speech, tmp_path):
+def test_impossible_time_stamps_are_ignored_with_a_warning(speech, tmp_path):
     marks = [(0, 0.0), (3.0, 400_000.0)]
     path = marked("a.mkv", "aac", speech, tmp_path, marks, video=False)
     data = bytearray(path.read_bytes())
@@ -262,7 +262,7 @@ def _wav(data, *, channels=1, bits=16, valid=None, claimed=None, kind=1):
 
 
 @pytest.mark.parametrize(("bits", "valid"), [(32, 24), (32, 20), (24, 20), (32, 16), (16, 12)])
-def test_fewer_valid_bits_than_the_container_has_are_heard_right(bits, valid, speech, tmp_path):
+def test_samples_padded_to_a_larger_container_decode_right(bits, valid, speech, tmp_path):
     values = np.rint(speech.astype("f8") * 2 ** (valid - 1)).astype("<i4") << (32 - valid)
     octets = values.view(np.uint8).reshape(-1, 4)[:, 4 - bits // 8 :]
     path = tmp_path / "a.wav"
@@ -270,7 +270,7 @@ def test_fewer_valid_bits_than_the_container_has_are_heard_right(bits, valid, sp
     assert load(path).samples == pytest.approx(speech, abs=2.0 ** (1 - valid))
 
 
-def test_what_a_header_claims_and_the_file_lacks_is_said(speech, tmp_path):
+def test_file_shorter_than_its_header_declares_is_reported(speech, tmp_path):
     path = tmp_path / "a.wav"
     whole = wav_bytes(speech)
     path.write_bytes(whole[:100_000])
@@ -296,7 +296,7 @@ def test_what_a_header_claims_and_the_file_lacks_is_said(speech, tmp_path):
         ("a.mp3", "libmp3lame"),
     ],
 )
-def test_files_that_were_joined_are_all_heard(name, codec, data, tmp_path):
+def test_all_parts_of_a_joined_file_are_decoded(name, codec, data, tmp_path):
     joined, length = b"", 0.0
     for number, rate in ((1, 48_000), (2, 24_000)):
         samples = load(data / f"austen-{number}.flac").samples
@@ -315,7 +315,7 @@ def test_files_that_were_joined_are_all_heard(name, codec, data, tmp_path):
     )
 
 
-def test_a_joined_file_that_is_broken_is_named(speech, tmp_path):
+def test_broken_part_of_a_joined_file_is_reported(speech, tmp_path):
     path = tmp_path / "a.wav"
     broken = b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0" + bytes(24)
     path.write_bytes(wav_bytes(speech) + broken)
@@ -327,7 +327,7 @@ def test_a_joined_file_that_is_broken_is_named(speech, tmp_path):
 # -- lengths -------------------------------------------------------------------------------------
 
 
-def test_what_claims_to_be_too_long_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+def test_file_that_declares_too_great_a_length_is_refused_before_decoding(tmp_path, monkeypatch):
     second = np.zeros((1, SAMPLE_RATE), np.float32)
     path = write(tmp_path / "a.flac", (np.tile(second, 60), [(0, 0.0)]), codec="flac")
     monkeypatch.setattr("sttlab.decoding.LONGEST_LOAD_S", 30)
@@ -341,7 +341,7 @@ def test_what_claims_to_be_too_long_is_refused_before_it_is_decoded(tmp_path, mo
 
 
 @pytest.mark.parametrize("name", ["a.flv", "a.voc", "a.nut"])
-def test_further_containers_are_heard(name, speech, tmp_path):
+def test_further_container_formats_are_decoded(name, speech, tmp_path):
     codec = {"a.flv": "libmp3lame", "a.voc": "pcm_u8"}.get(name, "pcm_s16le")
     rate = 44_100 if name == "a.flv" else SAMPLE_RATE
     tone = np.sin(2 * np.pi * 440 * np.arange(2 * rate) / rate).astype("f4") / 2

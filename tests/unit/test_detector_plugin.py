@@ -56,7 +56,7 @@ def kinds(widget):
 
 
 @pytest.mark.needs("jupyter")
-def test_the_tuner_offers_it_and_shows_its_scores(talk, config):
+def test_tuner_offers_a_registered_detector_and_shows_its_scores(talk, config):
     from sttlab.notebook.tuner import VadTuner
 
     tuner = VadTuner(talk, labels=SPOKEN)
@@ -77,7 +77,7 @@ def test_the_tuner_offers_it_and_shows_its_scores(talk, config):
     tuner.close()
 
 
-def test_the_sweep_tries_it_beside_others(talk):
+def test_sweep_tries_a_registered_detector_beside_others(talk):
     grid: dict[str, Any] = {
         "detector": ["energy", "loudness"],
         "probability": [0.5, 0.9],
@@ -93,7 +93,7 @@ def test_the_sweep_tries_it_beside_others(talk):
 
 
 @pytest.mark.needs("jupyter")
-def test_the_monitor_follows_it_frame_by_frame(config):
+def test_monitor_shows_a_registered_detectors_frames(config):
     from sttlab.notebook.monitor import LiveMonitor
 
     source = Blocks(Block(noise((12, -70), *PARTS)), then_wait=False)
@@ -113,7 +113,7 @@ def test_the_monitor_follows_it_frame_by_frame(config):
     monitor.close()
 
 
-def test_the_protocol_describes_it_and_takes_it():
+def test_protocol_describes_and_accepts_a_registered_detector():
     detector = protocol.detectors()["loudness"]
     assert (detector.label, detector.frame_s) == ("loudness", 0.01)
     assert detector.scale == LoudnessVad.scale
@@ -130,7 +130,7 @@ def test_the_protocol_describes_it_and_takes_it():
     assert protocol.change(VadConfig(), asked.changes).detector == "loudness"
 
 
-def test_a_name_is_taken_once_and_fields_must_be_known():
+def test_register_refuses_a_duplicate_name_and_unknown_fields():
     class Other(EnergyVad):
         name = "loudness"
 
@@ -144,7 +144,7 @@ def test_a_name_is_taken_once_and_fields_must_be_known():
     assert "wrong" not in vad.DETECTORS
 
 
-def test_what_is_not_registered_is_refused():
+def test_unregistered_detector_is_refused():
     del vad.DETECTORS["loudness"]
     with pytest.raises(ConfigError, match="must be energy or silero, not 'loudness'"):
         VadConfig(detector="loudness")

@@ -38,7 +38,7 @@ def columns(activity):
     return [activity.level_dbfs, activity.score, activity.onset, activity.offset]
 
 
-def test_one_value_a_frame(config):
+def test_detector_gives_one_value_for_each_frame(config):
     detector = make_detector(config)
     frames = frames_of(noise(2), detector)
     for column in columns(detector.process(frames)):
@@ -47,14 +47,14 @@ def test_one_value_a_frame(config):
         assert np.isfinite(column).all()
 
 
-def test_no_frames_give_no_values(config):
+def test_detector_gives_no_values_for_no_frames(config):
     detector = make_detector(config)
     empty = np.empty((0, detector.frame_samples), np.float32)
     assert [len(c) for c in columns(detector.process(empty))] == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("cuts", [[1], [1, 2, 3], [7, 50, 51], list(range(1, 120))])
-def test_the_same_however_frames_come(config, cuts):
+def test_scores_do_not_depend_on_how_frames_are_batched(config, cuts):
     whole, pieces = make_detector(config), make_detector(config)
     frames = frames_of(np.concatenate([noise(2, -60), noise(1), noise(2, -60)]), whole)
     split = [columns(pieces.process(frames[a:b])) for a, b in itertools.pairwise([0, *cuts, None])]
@@ -62,7 +62,7 @@ def test_the_same_however_frames_come(config, cuts):
         assert np.array_equal(one, np.concatenate(parts))
 
 
-def test_level_is_that_of_the_frame(config):
+def test_level_is_the_rms_of_each_frame(config):
     detector = make_detector(config)
     levels = detector.process(frames_of(noise(2, -40), detector)).level_dbfs
     assert levels == pytest.approx(-40, abs=3)
@@ -80,14 +80,14 @@ def test_new_settings_apply_to_the_next_frames(config):
     assert (after.offset < after.onset).all()
 
 
-def test_extremes_are_judged(config):
+def test_extreme_levels_give_finite_scores(config):
     detector = make_detector(config)
     for samples in (np.zeros(8000, np.float32), np.ones(8000, np.float32), noise(0.5, 40)):
         scores = detector.process(frames_of(samples, detector)).score
         assert np.isfinite(scores).all()
 
 
-def test_a_detector_describes_itself(config):
+def test_detector_has_every_attribute_that_describes_it(config):
     detector = DETECTORS[config.detector]
     assert detector.name == config.detector
     assert detector.label
@@ -108,7 +108,7 @@ def other_value(name):
 
 
 @pytest.mark.parametrize("name", [f.name for f in fields(VadConfig) if f.name != "detector"])
-def test_only_the_fields_that_it_names_move_its_thresholds(config, name):
+def test_only_the_fields_that_a_detector_names_move_its_thresholds(config, name):
     detector = DETECTORS[config.detector]
     heard = make_detector(config).hear(frames_of(noise(1), detector))
     before = detector.judge(heard, config)
@@ -120,7 +120,7 @@ def test_only_the_fields_that_it_names_move_its_thresholds(config, name):
     assert np.array_equal(before.score, after.score)
 
 
-def test_what_is_heard_once_is_judged_as_it_is_live(config):
+def test_trace_gives_the_utterances_of_the_live_path(config):
     detector = make_detector(config)
     frames = frames_of(noise(2), detector)
     trace = Trace(Samples(frames.ravel()))
@@ -141,7 +141,7 @@ def test_the_monitor_finds_the_offset_from_the_onset(config):
     assert np.array_equal(activity.offset, detector.offset(activity.onset, config))
 
 
-def test_packages_that_it_needs_are_asked_for_by_their_extra(config, monkeypatch):
+def test_missing_package_of_a_detector_names_its_extra(config, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, package=None: None)
     if DETECTORS[config.detector].extra is None:
         require_detector(config)
@@ -150,7 +150,7 @@ def test_packages_that_it_needs_are_asked_for_by_their_extra(config, monkeypatch
             require_detector(config)
 
 
-def test_a_settings_file_may_name_it(config, tmp_path):
+def test_settings_file_may_name_a_detector(config, tmp_path):
     path = tmp_path / "settings.toml"
     Config(vad=config).save(path)
     assert Config.load(path).vad == config

@@ -78,16 +78,16 @@ def decide(marks: str, peaks=None, **changes) -> tuple[str, list[Decision], Endp
         ({}, "....", "----"),
     ],
 )
-def test_when_it_decides(changes, marks, signs):
+def test_decisions_come_at_the_expected_frames(changes, marks, signs):
     assert decide(marks, **changes)[0] == signs
 
 
-def test_sound_holds_pre_roll_and_post_roll():
+def test_utterance_holds_pre_roll_and_post_roll():
     _, decisions, _ = decide(".....###.....")
     assert decisions[-1] == Decision(TIMED_OUT, at=11, begin=3, onset=5, end=8, stop=9)
 
 
-def test_a_pause_foretells_the_sound_of_an_utterance_that_ends():
+def test_pause_decision_has_the_bounds_of_the_utterance_that_ends():
     _, decisions, _ = decide("..##.##.....", post_roll=2)
     paused = [d for d in decisions if d.what == PAUSED]
     ended = [d for d in decisions if d.what == TIMED_OUT]
@@ -95,13 +95,13 @@ def test_a_pause_foretells_the_sound_of_an_utterance_that_ends():
     assert [(d.begin, d.stop) for d in ended] == [(0, 9)]
 
 
-def test_sound_never_overlaps_the_one_before():
+def test_pre_roll_never_overlaps_the_previous_utterance():
     _, decisions, _ = decide("##...##...", pre_roll=9, post_roll=2)
     first, second = (d for d in decisions if d.what == TIMED_OUT)
     assert first.stop == second.begin == 4
 
 
-def test_cut_at_the_quietest_moment_and_goes_on():
+def test_long_speech_is_cut_at_its_quietest_moment_and_continues():
     peaks = [9.0] * 20
     peaks[6] = 1.0
     signs, decisions, state = decide("#" * 20, peaks, longest=10, cut_window=5)
@@ -163,7 +163,7 @@ def spans(limits: Limits, *parts) -> list[Decision]:
 
 
 @given(levels, configs, st.lists(st.integers(0, 300), max_size=5))
-def test_any_split_decides_the_same(levels, limits, cuts):
+def test_any_split_of_frames_gives_the_same_decisions(levels, limits, cuts):
     cuts = sorted({min(cut, len(levels)) for cut in cuts} | {0, len(levels)})
     parts = [levels[a:b] for a, b in itertools.pairwise(cuts)]
     assert spans(limits, *parts) == spans(limits, levels)
@@ -192,7 +192,7 @@ def test_no_loud_frame_is_lost(levels, limits):
 
 
 @given(levels, configs)
-def test_louder_never_loses_speech(levels, limits):
+def test_louder_frames_never_lose_speech(levels, limits):
     limits = limits._replace(longest=10_000)
     quiet, loud = (
         {

@@ -47,24 +47,24 @@ def test_levels_are_rms_in_dbfs():
     assert frame_levels(np.ones((1, 320), np.float32))[0] == pytest.approx(0)
 
 
-def test_floor_follows_the_room_up_and_down():
+def test_noise_floor_follows_the_room_up_and_down():
     assert floor_of(noise(10, -50)) == pytest.approx(-50, abs=1.5)
     assert floor_of(noise(10, -50), noise(10, -30)) == pytest.approx(-30, abs=1.5)
     assert floor_of(noise(10, -30), noise(1, -55)) == pytest.approx(-55, abs=1.5)
 
 
-def test_floor_never_learns_from_speech():
+def test_noise_floor_ignores_speech():
     room = noise(5, -55)
     assert floor_of(room, speech_like(60, -25, -55)) == pytest.approx(-55, abs=1.5)
     assert floor_of(speech_like(1, -25, -55)) <= -55
 
 
-def test_one_odd_dip_does_not_rule_the_floor():
+def test_noise_floor_ignores_a_single_dip():
     dip = noise(10, -45), noise(0.3, -80), noise(2, -45)
     assert floor_of(*dip) == pytest.approx(-45, abs=1.5)
 
 
-def test_floor_never_learns_from_zeros():
+def test_noise_floor_ignores_digital_silence():
     zeros = np.zeros(30 * SAMPLE_RATE, np.float32)
     assert floor_of(noise(10, -40), zeros) == pytest.approx(-40, abs=1.5)
     assert floor_of(noise(10, -40), *([noise(0.1, -40), zeros[:6400]] * 20)) == pytest.approx(
@@ -73,7 +73,7 @@ def test_floor_never_learns_from_zeros():
     assert floor_of(zeros) == -60
 
 
-def test_floor_is_the_same_however_frames_come():
+def test_noise_floor_does_not_depend_on_how_frames_are_batched():
     levels = frame_levels(frames(speech_like(20, -30, -50)))
     whole, pieces = NoiseFloor(), NoiseFloor()
     cuts = [0, 1, 7, 32, 33, 400, len(levels)]
@@ -81,7 +81,7 @@ def test_floor_is_the_same_however_frames_come():
     assert np.array_equal(whole.follow(levels), np.concatenate(split))
 
 
-def test_thresholds_absolute_and_relative():
+def test_thresholds_are_fixed_or_above_the_noise_floor():
     room = frames(noise(10, -45))
     absolute = EnergyVad(VadConfig(threshold_dbfs=-33, hysteresis_db=5)).process(room)
     assert set(absolute.onset) == {-33}
@@ -104,6 +104,6 @@ def test_calibration_proposes_a_threshold_above_the_room():
         (noise(0.2, -50), "half a second"),
     ],
 )
-def test_calibration_refuses(sound, says):
+def test_calibration_refuses_audio_that_is_not_room_noise(sound, says):
     with pytest.raises(ConfigError, match=says):
         calibrate(sound)

@@ -78,7 +78,7 @@ FORMS = {
 
 
 @by_all_engines
-def test_an_engine_says_its_config_and_its_name(engine: Engine) -> None:
+def test_engine_has_its_config_and_name(engine: Engine) -> None:
     assert engine.config is not None
     assert engine.config.engine in ENGINES
     assert engine.name == f"{engine.config.engine} {engine.config.model}"
@@ -114,7 +114,7 @@ def test_empty_or_silent_audio_gives_empty_text(engine: Engine, samples: Any) ->
 
 @by_all_engines
 @pytest.mark.parametrize("samples", [np.zeros((2, 2, 2)), np.array(["words"])])
-def test_what_is_not_audio_raises_transcribe_error(engine: Engine, samples: np.ndarray) -> None:
+def test_invalid_audio_raises_transcribe_error(engine: Engine, samples: np.ndarray) -> None:
     with pytest.raises(TranscribeError, match="can't be heard"):
         engine.transcribe(samples)
 
@@ -218,7 +218,7 @@ READ = ("austen-1", "austen-2", "austen-3", "austen-4", "austen-5", "monologue",
 
 
 @by_whisper_engines
-def test_words_are_as_right_as_the_model_makes_them(engine: Engine, data: Path) -> None:
+def test_word_errors_of_an_engine_are_those_of_its_model(engine: Engine, data: Path) -> None:
     """12 to 16 errors in 205 words, by engine; twice that would be something broken."""
     said = [engine.transcribe(load(data / f"{name}.flac").samples).text for name in READ]
     found = wer([(data / f"{name}.txt").read_text() for name in READ], said)
@@ -234,7 +234,7 @@ class Exact(WhisperEngine):
 
 
 @whisper_only
-def test_logits_in_eight_bits_say_what_exact_ones_say(data: Path) -> None:
+def test_int8_logits_give_the_text_of_exact_logits(data: Path) -> None:
     import torch
 
     exact, quantised = (kind(TranscribeConfig(device="cpu")) for kind in (Exact, WhisperEngine))
@@ -328,7 +328,7 @@ def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
         TranscribeConfig(engine="x")
 
 
-def test_a_name_stands_for_one_engine() -> None:
+def test_engine_name_can_be_registered_only_once() -> None:
     register(NAME, StopwatchEngine)
     with pytest.raises(ConfigError, match="an engine 'stopwatch' already"):
         register(NAME, WhisperEngine)
@@ -352,7 +352,7 @@ def test_a_third_engine_is_used_like_the_others(
 
 
 @whisper_only
-def test_a_device_that_is_not_there_is_refused() -> None:
+def test_missing_device_is_refused() -> None:
     import torch
 
     if torch.cuda.is_available():
@@ -362,7 +362,7 @@ def test_a_device_that_is_not_there_is_refused() -> None:
 
 
 @whisper_only
-def test_a_prompt_gives_the_spelling(data: Path) -> None:
+def test_initial_prompt_gives_the_spelling_of_names(data: Path) -> None:
     sound = load(data / "austen-1.flac").samples
     config = TranscribeConfig(device="cpu", initial_prompt="Mr. Jon Dashwoode and his sister.")
     assert "Dashwoode" in make_engine(config).transcribe(sound).text

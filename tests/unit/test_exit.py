@@ -22,7 +22,7 @@ assert spoken.wait(60)
 """
 
 
-def test_leaving_while_the_engine_is_busy_is_no_crash(data: Path) -> None:
+def test_python_exits_cleanly_while_the_engine_is_busy(data: Path) -> None:
     left = subprocess.run(
         [sys.executable, "-c", LEAVE, str(data / "demo.flac")],
         capture_output=True,

@@ -55,7 +55,7 @@ def test_srt_shows_the_text_but_for_arrows(name: str, tmp_path: Path) -> None:
     assert [text for _, _, text in played(path)] == [expected, "after"]
 
 
-def test_srt_has_no_escape_and_holds_tags_as_they_are() -> None:
+def test_srt_keeps_tags_as_they_are() -> None:
     text = export.to_srt([segment(r"a <b>bold</b> & {\an8} word")])
     assert text == "1\n00:00:01,000 --> 00:00:02,500\na <b>bold</b> & {\\an8} word\n"
 

@@ -116,7 +116,7 @@ def test_imports_point_one_way() -> None:
     assert wrong == []
 
 
-def test_every_part_has_its_place() -> None:
+def test_every_module_has_a_tier() -> None:
     parts = {part(module_name(path)) for path in SOURCES} - {""}
     assert parts <= set().union(*TIERS)
 
@@ -140,7 +140,9 @@ def test_every_part_has_its_place() -> None:
         ("sttlab.transcription", "sttlab.export.to_srt", True),
     ],
 )
-def test_the_import_rule_itself(module: str, imported: str, allowed: bool) -> None:
+def test_import_rule_allows_and_refuses_these_imports(
+    module: str, imported: str, allowed: bool
+) -> None:
     assert may_import(module, imported) is allowed
 
 
@@ -159,7 +161,7 @@ def test_importing_stays_light(statement: str) -> None:
     assert loaded & HEAVY == set()
 
 
-def test_the_package_itself_loads_next_to_nothing() -> None:
+def test_import_of_the_package_loads_no_submodules() -> None:
     code = (
         "import sys, importlib, logging, typing; before = len(sys.modules); "
         "import sttlab; print(len(sys.modules) - before)"
@@ -184,7 +186,7 @@ def run_python(code: str) -> str:
         ("cli.main(['demo'])", "fastapi", "server"),
     ],
 )
-def test_what_is_not_installed_is_named_with_its_extra(use: str, package: str, extra: str) -> None:
+def test_missing_package_is_reported_with_its_extra(use: str, package: str, extra: str) -> None:
     code = (
         f"import sys; sys.modules[{package!r}] = None; sys.stderr = sys.stdout\n"
         f"import sttlab; from sttlab import cli\n"
@@ -400,7 +402,7 @@ def test_ci_runs_the_pythons_that_the_package_promises() -> None:
     assert set(re.findall(r'python(?:-version)?: "(3\.\d+)"', workflow)) == promised
 
 
-def test_the_map_names_files_that_exist_and_every_folder_of_the_package() -> None:
+def test_architecture_names_existing_files_and_every_folder() -> None:
     text = read("docs/architecture.md")
     links = re.findall(r"\]\(\.\./([^)#]+)\)", text)
     assert [link for link in links if not (ROOT / link).exists()] == []
@@ -413,13 +415,13 @@ def test_the_map_names_files_that_exist_and_every_folder_of_the_package() -> Non
     )
 
 
-def test_the_map_gives_the_tiers_of_imports() -> None:
+def test_architecture_gives_the_tiers_of_imports() -> None:
     line = read("docs/architecture.md").split("unless a line here says so:\n\n")[1].split("\n\n")[0]
     shown = [set(re.findall(r"\w+", tier)) for tier in line.split("←")]
     assert shown == list(TIERS[:-1])
 
 
-def test_links_of_the_guide_lead_somewhere() -> None:
+def test_links_in_contributing_lead_to_files() -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", read("CONTRIBUTING.md"))
     assert [link for link in links if not (ROOT / link).exists()] == []
 

@@ -53,7 +53,7 @@ class Page:
         return about, low, high, np.frombuffer(buffers[2], "<f4")
 
 
-def test_it_starts_empty_from_labels_or_from_what_the_vad_finds(recording, data):
+def test_labeler_starts_empty_from_labels_or_from_vad(recording, data):
     assert stt.Labeler(recording).labels == Labels()
     truth = stt.load_labels(data / "demo.rttm")
     assert stt.Labeler(recording, truth).labels == truth
@@ -67,7 +67,7 @@ def test_it_starts_empty_from_labels_or_from_what_the_vad_finds(recording, data)
         assert turn.end_s == round(utterance.speech_end_sample / SAMPLE_RATE, 3)
 
 
-def test_what_the_browser_marks_are_the_labels(recording):
+def test_turns_of_the_browser_are_the_labels(recording):
     labeler = stt.Labeler(recording)
     labeler.widget.set_state({"turns": [[1.25, 2.5, "anna", "so, it is"], [3, 4.5, "", ""]]})
     assert labeler.labels == Labels([ANNA, Turn(start_s=3, end_s=4.5)])
@@ -80,7 +80,7 @@ def test_what_the_browser_marks_are_the_labels(recording):
 
 
 @pytest.mark.parametrize("ending", ["rttm", "txt", "json"])
-def test_what_is_saved_can_be_opened(recording, page, tmp_path, ending):
+def test_saved_labels_can_be_opened(recording, page, tmp_path, ending):
     labeler = stt.Labeler(recording, Labels([ANNA]))
     path = tmp_path / f"talk.{ending}"
     page.ask(labeler, "save", path=str(path))
@@ -102,7 +102,7 @@ def test_save_and_load_keep_the_path_for_the_buttons(recording, tmp_path):
     assert labeler.load() == Labels([ANNA])
 
 
-def test_a_file_that_does_not_do_is_explained_in_the_widget(recording, page, tmp_path):
+def test_labeler_shows_why_a_file_cannot_be_used(recording, page, tmp_path):
     labeler = stt.Labeler(recording, Labels([ANNA]))
     page.ask(labeler, "save", path=str(tmp_path / "talk.doc"))
     assert ".rttm, .txt or .json" in labeler.widget.status
@@ -113,7 +113,7 @@ def test_a_file_that_does_not_do_is_explained_in_the_widget(recording, page, tmp
         labeler.save(tmp_path / "talk.doc")
 
 
-def test_the_button_finds_speech_with_the_settings_given(recording, page):
+def test_from_vad_finds_speech_with_the_given_settings(recording, page):
     config = stt.VadConfig(threshold_dbfs=-35.0)
     labeler = stt.Labeler(recording, Labels([ANNA]), config)
     page.ask(labeler, "find")
@@ -124,7 +124,7 @@ def test_the_button_finds_speech_with_the_settings_given(recording, page):
     assert labeler.config.threshold_dbfs == -1.0
 
 
-def test_a_picture_holds_each_samples_extremes_and_level(recording, page):
+def test_waveform_holds_extremes_and_level_of_each_sample(recording, page):
     labeler = stt.Labeler(recording)
     about, low, high, levels = page.picture(labeler, 0, recording.duration_s, 500)
     assert len(low) == len(high) == len(levels) == 500
@@ -142,7 +142,7 @@ def test_a_picture_holds_each_samples_extremes_and_level(recording, page):
     assert levels == pytest.approx(labeler._trace.levels[100:101], abs=1e-4)
 
 
-def test_a_long_recording_is_sent_as_the_picture_needs_it(page):
+def test_long_recording_is_sent_at_the_resolution_of_the_picture(page):
     hour = np.zeros(3600 * SAMPLE_RATE, np.float32)
     hour[SAMPLE_RATE * 1800 + 5] = 0.5
     hour[-1] = -0.25
@@ -159,7 +159,7 @@ def test_a_long_recording_is_sent_as_the_picture_needs_it(page):
     assert len(state) < 1000, "nothing of the sound is in the widget's state"
 
 
-def test_sound_is_sent_piece_by_piece(recording, page):
+def test_audio_is_sent_in_pieces(recording, page):
     labeler = stt.Labeler(recording)
     _, (pcm,) = page.ask(labeler, "sound", start_s=1.5, end_s=2.0)
     assert np.allclose(from_pcm16(pcm), recording.samples[24000:32000], atol=2**-15)
@@ -177,7 +177,7 @@ def test_an_empty_recording_can_be_shown(page):
     assert len(low) == len(high) == len(levels) == 0
 
 
-def test_it_goes_when_no_name_holds_it(recording):
+def test_labeler_is_freed_when_no_name_refers_to_it(recording):
     labeler = stt.Labeler(recording, config=stt.VadConfig())
     canvas, gone = labeler.widget, weakref.ref(labeler)
     del labeler

@@ -83,13 +83,13 @@ def turn(start_s: float, end_s: float, speaker: str = "", text: str = "") -> Tur
         ("bom.txt", "\ufeff0\t1\tone", [turn(0, 1, "", "one")]),
     ],
 )
-def test_reads(tmp_path, name, text, turns):
+def test_load_labels_reads_each_format(tmp_path, name, text, turns):
     if name.endswith("TextGrid"):
         pytest.importorskip("praatio", reason="praatio not installed (`make test` installs it)")
     assert load_labels(write(tmp_path / name, text)).turns == tuple(turns)
 
 
-def test_reads_real_ones(data):
+def test_load_labels_reads_the_files_in_data(data):
     meeting = load_labels(data / "meeting-1.rttm")
     assert len(meeting) == 14
     assert meeting.turns[0] == turn(3.168, 3.968, "MEO069")
@@ -97,7 +97,7 @@ def test_reads_real_ones(data):
     assert len(meeting.speech) < len(meeting)  # some talk at once
 
 
-def test_a_uem_beside_says_what_was_labelled(tmp_path):
+def test_uem_beside_an_rttm_gives_the_scored_parts(tmp_path):
     path = write(tmp_path / "a.rttm", "SPEAKER m 1 1 1 <NA> <NA> x <NA> <NA>")
     assert load_labels(path).scored is None
     write(tmp_path / "a.uem", "m NA 6.0 7.0\nm NA 0.0 5.0\n")
@@ -105,7 +105,7 @@ def test_a_uem_beside_says_what_was_labelled(tmp_path):
     assert load_labels(tmp_path / "a.uem") == Labels((), [(0, 5), (6, 7)])
 
 
-def test_one_recording_of_several(tmp_path):
+def test_recording_is_chosen_from_an_rttm_of_several(tmp_path):
     lines = "SPEAKER a 1 0 1 <NA> <NA> x\nSPEAKER b 1 2 1 <NA> <NA> y\n"
     path = write(tmp_path / "both.rttm", lines)
     assert load_labels(path, recording="b").turns == (turn(2, 3, "y"),)
@@ -137,14 +137,14 @@ def test_one_recording_of_several(tmp_path):
         ("a.srt", "", "must end in one of .rttm"),
     ],
 )
-def test_says_what_is_wrong(tmp_path, name, text, says):
+def test_invalid_label_file_raises_with_line_and_reason(tmp_path, name, text, says):
     if name.endswith("TextGrid"):
         pytest.importorskip("praatio", reason="praatio not installed (`make test` installs it)")
     with pytest.raises(LabelError, match=says):
         load_labels(write(tmp_path / name, text))
 
 
-def test_says_which_file_is_missing_or_binary(tmp_path):
+def test_missing_binary_or_unwritable_label_file_is_named(tmp_path):
     with pytest.raises(LabelError, match=r"none\.rttm: No such file"):
         load_labels(tmp_path / "none.rttm")
     (tmp_path / "a.rttm").write_bytes(b"\xff\xfe\x00")
@@ -157,7 +157,7 @@ def test_says_which_file_is_missing_or_binary(tmp_path):
 
 
 @pytest.mark.parametrize("times", [(1, 1), (2, 1), (-1, 1), (0, math.inf), ("0", 1), (True, 2)])
-def test_a_turn_has_times_in_order(times):
+def test_turn_with_times_out_of_order_is_refused(times):
     with pytest.raises(LabelError):
         turn(*times)
 
@@ -173,7 +173,7 @@ turns = st.builds(
 
 
 @given(st.lists(turns, max_size=8), st.sampled_from(["rttm", "txt", "json"]))
-def test_what_is_saved_is_read_back(tmp_path_factory, found, kind):
+def test_saved_labels_load_to_equal_labels(tmp_path_factory, found, kind):
     path = tmp_path_factory.mktemp("labels") / f"a.{kind}"
     labels = Labels(found, [(0, 100)] if kind == "json" else None)
     labels.save(path)
@@ -199,13 +199,13 @@ def test_union_is_what_a_frame_by_frame_count_gives(spans, gap):
     assert union([(s, s + n) for s, n in spans], gap).tolist() == expected
 
 
-def test_a_gap_as_long_as_stated_parts():
+def test_gap_as_long_as_gap_s_is_not_closed():
     labels = Labels([turn(0, 1), turn(1.5, 2)])
     assert labels.utterances(gap_s=0.5).tolist() == [[0, 1], [1.5, 2]]
     assert labels.utterances(gap_s=0.51).tolist() == [[0, 2]]
 
 
-def test_face_shows_every_turn_and_escapes():
+def test_html_of_labels_shows_every_turn_and_escapes_text():
     page = Labels([turn(0, 1, "a", "<b>&"), turn(1, 2, "c")])._repr_html_()
     assert page.count("<rect") == 2
     assert "2 speakers" in page

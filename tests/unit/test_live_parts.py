@@ -73,7 +73,7 @@ def test_the_delay_of_a_transcript_is_the_sum_of_its_parts(ledger, clock):
     assert ledger.history == (event,)
 
 
-def test_what_an_utterance_came_to_is_counted_by_kind(ledger):
+def test_ledger_counts_outcomes_of_utterances(ledger):
     for number, what in enumerate((answer("a", "b", "c"), answer(""), TranscribeError("hiccup"))):
         ledger.open(utterance(number), arrived_at=0.0)
         events = ledger.answer(number, what, 0.5, speculative=False)
@@ -87,14 +87,14 @@ def test_what_an_utterance_came_to_is_counted_by_kind(ledger):
     assert [u.utterance_id for u in ledger.failed] == [2]
 
 
-def test_suppressed_text_has_its_place_in_the_stream(ledger):
+def test_suppressed_text_has_stream_time(ledger):
     ledger.open(utterance(0), arrived_at=0.0)
     (event,) = ledger.answer(0, answer("", "thank you"), 0.1, speculative=False)
     assert isinstance(event, Suppressed)
     assert (event.start_s, event.end_s) == (1.25, 1.5)
 
 
-def test_all_is_answered_once_capture_has_ended_and_the_last_utterance_is_closed(ledger, clock):
+def test_wait_ends_after_capture_has_ended_and_the_last_utterance_is_answered(ledger, clock):
     ledger.open(utterance(0), arrived_at=0.0)
     clock.now = 3.0
     assert ledger.late_s == 3.0
@@ -112,7 +112,7 @@ def test_all_is_answered_once_capture_has_ended_and_the_last_utterance_is_closed
 
 
 @pytest.mark.parametrize("abandons", [True, False])
-def test_a_wait_for_answers_ends_when_there_is_no_hope_for_them(ledger, abandons):
+def test_wait_ends_when_no_answer_can_come(ledger, abandons):
     ledger.open(utterance(0), arrived_at=0.0)
     if abandons:
         ledger.abandon()
@@ -121,7 +121,7 @@ def test_a_wait_for_answers_ends_when_there_is_no_hope_for_them(ledger, abandons
     assert ledger.stats(0.0).queued_utterances == 1
 
 
-def test_a_new_start_keeps_texts_and_failures_and_nothing_else(ledger):
+def test_restart_keeps_history_and_failures_only(ledger):
     for number, what in enumerate((answer("one"), TranscribeError("hiccup"))):
         ledger.open(utterance(number), arrived_at=0.0)
         ledger.answer(number, what, 0.1, speculative=False)

@@ -65,7 +65,7 @@ def kinds(monitor):
     return next(w for w in walk(monitor.widget) if type(w).__name__ == "ToggleButtons")
 
 
-def test_it_shows_level_text_and_what_was_held_back(watch, talk):
+def test_monitor_shows_level_transcripts_and_suppressed_text(watch, talk):
     session, monitor = watch(talk)
     with session:
         until(monitor, "What is <this>?", "2 held back", "Thanks.", "no speech", "listening")
@@ -81,7 +81,7 @@ def test_it_shows_level_text_and_what_was_held_back(watch, talk):
         assert f"{transcript.decode_s:.2f} s decode" in monitor._table.value
 
 
-def test_texts_that_are_there_already_are_shown(watch, talk):
+def test_monitor_shows_the_sessions_history(watch, talk):
     from sttlab.notebook.monitor import LiveMonitor
 
     session, monitor = watch(talk)
@@ -92,7 +92,7 @@ def test_texts_that_are_there_already_are_shown(watch, talk):
     later.close()
 
 
-def test_its_buttons_start_and_stop_the_session(watch, talk):
+def test_monitor_buttons_start_and_stop_the_session(watch, talk):
     session, monitor = watch(talk)
     start, stop = (find(monitor.widget, "Button", name) for name in ("Start", "Stop"))
     assert (start.disabled, stop.disabled) == (False, True)
@@ -104,7 +104,7 @@ def test_its_buttons_start_and_stop_the_session(watch, talk):
     assert len(session.history) == 2
 
 
-def test_start_plays_a_source_again_that_has_ended(watch, talk):
+def test_start_button_restarts_a_source_that_has_ended(watch, talk):
     session, monitor = watch(talk, then_wait=False)
     start = find(monitor.widget, "Button", "Start")
     with session:
@@ -121,7 +121,7 @@ def test_start_plays_a_source_again_that_has_ended(watch, talk):
     assert len(session.history) == 2 * settled_texts == 4
 
 
-def test_its_sliders_move_the_session_and_follow_it(watch, quiet):
+def test_monitor_sliders_update_the_session_and_follow_it(watch, quiet):
     session, monitor = watch(quiet)
     slider = find(monitor.widget, "FloatSlider", "Silence timeout (s)")
     slider.value = 0.9
@@ -135,7 +135,7 @@ def test_its_sliders_move_the_session_and_follow_it(watch, quiet):
         assert session.config == VadConfig(silence_timeout_s=1.5)
 
 
-def test_while_a_slider_is_dragged_nothing_moves_it_back(watch, quiet):
+def test_dragged_slider_is_not_moved_back(watch, quiet):
     session, monitor = watch(quiet)
     slider = find(monitor.widget, "FloatSlider", "Silence timeout (s)")
     seen = []
@@ -148,7 +148,7 @@ def test_while_a_slider_is_dragged_nothing_moves_it_back(watch, quiet):
     assert session.config.silence_timeout_s == slider.value == 2
 
 
-def test_a_setting_that_is_refused_is_said_and_taken_back(watch, quiet, monkeypatch):
+def test_refused_setting_is_shown_and_the_slider_moves_back(watch, quiet, monkeypatch):
     import importlib.util
 
     session, monitor = watch(quiet)
@@ -163,7 +163,7 @@ def test_a_setting_that_is_refused_is_said_and_taken_back(watch, quiet, monkeypa
     assert "pip install" not in words(monitor.widget)
 
 
-def test_two_monitors_of_a_session_stay_in_step(watch, talk):
+def test_two_monitors_of_a_session_show_the_same(watch, talk):
     from sttlab.notebook.monitor import LiveMonitor
 
     session, one = watch(talk)
@@ -182,7 +182,7 @@ def test_two_monitors_of_a_session_stay_in_step(watch, talk):
     until(one, "stopped")
 
 
-def test_it_draws_as_long_as_one_of_its_views_is_on_the_page(watch, quiet):
+def test_monitor_draws_while_one_view_is_on_the_page(watch, quiet):
     session, monitor = watch(quiet)
     monitor._repr_mimebundle_()
     monitor._repr_mimebundle_()
@@ -203,7 +203,7 @@ def test_it_draws_as_long_as_one_of_its_views_is_on_the_page(watch, quiet):
         assert moved.wait(WAIT_S)
 
 
-def test_closed_it_draws_no_more_and_the_session_goes_on(watch, talk):
+def test_closed_monitor_stops_drawing_and_the_session_goes_on(watch, talk):
     session, monitor = watch(talk)
     with session:
         until(monitor, "listening")
@@ -216,7 +216,7 @@ def test_closed_it_draws_no_more_and_the_session_goes_on(watch, talk):
     assert len(session.history) == 2
 
 
-def test_deleted_it_leaves_nothing(talk):
+def test_deleted_monitor_leaves_no_thread_or_widget(talk):
     import ipywidgets
 
     from sttlab.notebook.monitor import LiveMonitor
@@ -238,7 +238,7 @@ def test_deleted_it_leaves_nothing(talk):
     assert len(ipywidgets.widgets.widget._instances) == before
 
 
-def test_it_says_that_a_microphone_was_lost(watch):
+def test_monitor_shows_a_lost_microphone(watch):
     lost = DeviceLost(device="mic", message="mic was unplugged; plug it in again")
     session, monitor = watch(Block(np.zeros(3200, np.float32), events=(lost,)))
     with session:
@@ -254,7 +254,7 @@ def test_it_says_that_a_microphone_was_lost(watch):
     ],
     ids=["source", "unforeseen", "model"],
 )
-def test_it_says_why_start_failed(watch, monkeypatch, quiet, engine, open_error, words):
+def test_monitor_shows_why_start_failed(watch, monkeypatch, quiet, engine, open_error, words):
     session, monitor = watch(quiet, engine=engine)
     if open_error:
         monkeypatch.setattr(session.source, "open", lambda: raise_(open_error))
@@ -266,7 +266,7 @@ def raise_(error):
     raise error
 
 
-def test_it_says_that_the_source_failed_and_start_tries_again(watch, talk):
+def test_monitor_shows_a_failed_source_and_start_retries(watch, talk):
     session, monitor = watch(talk, DeviceUnavailable("the bus is gone"))
     with session:
         until(monitor, "the bus is gone", "failed · mic <1>", "What is <this>?")
@@ -277,14 +277,14 @@ def test_it_says_that_the_source_failed_and_start_tries_again(watch, talk):
         assert "the bus is gone" not in words(monitor.widget)
 
 
-def test_it_says_that_the_engine_failed(watch, talk):
+def test_monitor_shows_a_failed_engine(watch, talk):
     session, monitor = watch(talk, engine=Counting(answer=TranscribeError("out of memory")))
     with session:
         until(monitor, "out of memory", "no text yet")
 
 
 @pytest.mark.needs("silero")
-def test_the_detector_changes_while_it_runs(watch, talk):
+def test_monitor_follows_a_change_of_the_detector(watch, talk):
     session, monitor = watch(talk)
     with session:
         until(monitor, "What is <this>?")
@@ -294,7 +294,7 @@ def test_the_detector_changes_while_it_runs(watch, talk):
     assert [panel.label for panel in monitor._picture.panels] == ["level (dBFS)", "probability"]
 
 
-def test_only_the_last_ten_seconds_are_drawn(watch):
+def test_monitor_draws_only_the_last_ten_seconds(watch):
     session, monitor = watch(Block(noise((25, QUIET))), then_wait=False)
     with session:
         assert session.wait(WAIT_S)
@@ -302,7 +302,7 @@ def test_only_the_last_ten_seconds_are_drawn(watch):
     assert levels[-1].time_s - levels[0].time_s == pytest.approx(10, abs=0.03)
 
 
-def test_a_session_that_never_ran_shows_what_it_is_set_to():
+def test_monitor_of_a_new_session_shows_its_settings():
     from sttlab.notebook.monitor import LiveMonitor
 
     config = VadConfig(threshold_dbfs=-33, pre_roll_s=0.5)

@@ -58,7 +58,7 @@ def decode(sound: bytes) -> int:
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_whole_it_is_sound(name: str) -> None:
+def test_unchanged_file_is_decoded(name: str) -> None:
     assert decode(WHOLE[name]) > SAMPLE_RATE // 10
 
 
@@ -70,7 +70,7 @@ def test_whole_it_is_sound(name: str) -> None:
     suppress_health_check=[HealthCheck.too_slow],
 )
 @given(name=st.sampled_from(list(WHOLE)), edits=st.lists(EDIT, min_size=1, max_size=8))
-def test_damaged_it_is_sound_or_said_to_be_broken(
+def test_mutated_file_is_decoded_or_raises_decode_error(
     name: str, edits: list[tuple[float, str, bytes]]
 ) -> None:
     decode(damage(WHOLE[name], edits))

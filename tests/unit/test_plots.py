@@ -46,7 +46,7 @@ def bounds(utterances):
     return [(round(u.start_s, 6), round(u.end_s, 6)) for u in utterances]
 
 
-def test_trace_holds_level_threshold_and_utterances(talk):
+def test_plot_trace_draws_level_threshold_and_utterances(talk):
     from sttlab.notebook.plots import FOUND, plot_trace
 
     ax = plot_trace(talk, FIXED)
@@ -63,7 +63,7 @@ def test_trace_holds_level_threshold_and_utterances(talk):
     assert wave.get_xlim() == ax.get_xlim() == (0, 5.2)
 
 
-def test_every_axis_has_its_unit(talk):
+def test_plot_trace_labels_every_axis_with_its_unit(talk):
     from sttlab.notebook.plots import plot_trace
 
     ax = plot_trace(talk)
@@ -72,7 +72,7 @@ def test_every_axis_has_its_unit(talk):
     assert ax.figure.axes[0].get_ylabel() == "amplitude"
 
 
-def test_relative_threshold_stands_above_the_floor(talk):
+def test_plot_trace_draws_the_threshold_above_the_noise_floor(talk):
     from sttlab.notebook.plots import plot_trace
 
     drawn = lines(plot_trace(talk, VadConfig(margin_db=22)))
@@ -80,7 +80,7 @@ def test_relative_threshold_stands_above_the_floor(talk):
     assert np.array_equal(onset, np.maximum(floor + 22, -55))
 
 
-def test_labels_are_shown(talk):
+def test_plot_trace_draws_labels(talk):
     from sttlab.notebook.plots import TRUTH, plot_trace
 
     truth = [SimpleNamespace(start_s=1.0, end_s=2.0)]
@@ -88,7 +88,7 @@ def test_labels_are_shown(talk):
 
 
 @pytest.mark.needs("silero")
-def test_silero_brings_its_own_axes(talk):
+def test_plot_trace_has_axes_for_sileros_score(talk):
     from sttlab.notebook.plots import plot_trace
 
     figure = plot_trace(talk, VadConfig(detector="silero", probability=0.6)).figure
@@ -96,7 +96,7 @@ def test_silero_brings_its_own_axes(talk):
     assert set(lines(figure.axes[-1])["onset threshold"].get_ydata()) == {0.6}
 
 
-def test_a_cell_shows_it_and_pyplot_stays_out(talk):
+def test_plot_is_shown_by_a_cell_without_pyplot(talk):
     from PIL import Image
 
     from sttlab.notebook.plots import ShownAxes, plot_trace
@@ -112,14 +112,14 @@ def test_a_cell_shows_it_and_pyplot_stays_out(talk):
 
 
 @pytest.mark.parametrize("samples", [[], [0.1], [0.0] * 5000, [np.nan] * 400])
-def test_odd_recordings_are_plotted(samples):
+def test_plot_trace_draws_empty_silent_and_short_recordings(samples):
     from sttlab.notebook.plots import plot_trace, png_bytes
 
     odd = SimpleNamespace(samples=np.array(samples, np.float32))
     assert png_bytes(plot_trace(odd).figure).startswith(b"\x89PNG")
 
 
-def test_it_draws_into_given_axes(talk):
+def test_plot_trace_draws_into_given_axes(talk):
     from matplotlib.figure import Figure
 
     from sttlab.notebook.plots import FOUND, plot_trace
@@ -130,7 +130,7 @@ def test_it_draws_into_given_axes(talk):
     assert set(lines(ax)["onset threshold"].get_ydata()) == {-40}
 
 
-def test_utterances_stand_in_rows(talk):
+def test_plot_utterances_draws_a_row_for_each_name(talk):
     from sttlab.notebook.plots import plot_utterances
 
     found = segment(talk, FIXED)
@@ -163,7 +163,7 @@ def said(text: str, pause_s: float, decode_s: float):
     )
 
 
-def test_latency_is_stacked_with_the_timeout_in_its_own_colour():
+def test_plot_latency_stacks_the_parts_of_each_delay():
     from sttlab.events import SourceEnded
     from sttlab.notebook.plots import DELAYS, plot_latency
 
@@ -182,7 +182,7 @@ def test_latency_is_stacked_with_the_timeout_in_its_own_colour():
     assert "matplotlib.pyplot" not in sys.modules
 
 
-def test_a_transcript_shows_how_sure_each_word_is():
+def test_html_of_a_transcript_shades_words_by_confidence():
     from dataclasses import replace
 
     from sttlab.events import Segment, Word
@@ -199,7 +199,7 @@ def test_a_transcript_shows_how_sure_each_word_is():
     assert "one &lt;two&gt;" in said("one <two>", 0.6, 0.0)._repr_html_()
 
 
-def test_latency_of_nothing_is_an_empty_plot():
+def test_plot_latency_without_transcripts_is_empty():
     from matplotlib.figure import Figure
 
     from sttlab.notebook.plots import plot_latency, png_bytes
@@ -229,7 +229,7 @@ def test_trace_finds_what_segment_finds(parts, relative, timeout):
     ]
 
 
-def test_the_quietest_stretch_is_the_room():
+def test_quietest_two_seconds_are_found():
     recording = sound((1, -30), (2, -60), (1, -20))
     quiet = Trace(recording).quietest(1.5)
     assert len(quiet) == 1.5 * SAMPLE_RATE
@@ -237,7 +237,7 @@ def test_the_quietest_stretch_is_the_room():
 
 
 @given(count=st.integers(1, 300), columns=st.integers(1, 50))
-def test_extremes_miss_no_peak(count, columns):
+def test_extremes_keep_every_peak(count, columns):
     values = np.random.default_rng(count).standard_normal(count)
     at, low, high = extremes(values, columns)
     assert len(at) == len(low) == len(high) == min(count, columns)

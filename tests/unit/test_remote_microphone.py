@@ -98,7 +98,7 @@ class TestSource(SourceContract):
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_a_session_hears_what_the_browser_hears(browser, speech, rate):
+def test_session_receives_the_browsers_audio(browser, speech, rate):
     microphone = browser.microphone
     assert microphone.name == "microphone in the browser"
     microphone.open()
@@ -121,7 +121,7 @@ def test_a_session_hears_what_the_browser_hears(browser, speech, rate):
     size=st.integers(1, 500),
 )
 @settings(max_examples=100)
-def test_whatever_the_link_does_each_sample_is_there_once_or_counted_as_lost(fates, size):
+def test_each_sample_arrives_once_or_counts_as_lost_on_any_link(fates, size):
     """Stream time stays true: a sample is where it was spoken, or in a gap that is told."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         browser = Browser(monkeypatch)
@@ -150,7 +150,7 @@ def test_whatever_the_link_does_each_sample_is_there_once_or_counted_as_lost(fat
     assert heard == expected
 
 
-def test_sound_that_nobody_wants_is_not_acknowledged(browser, speech):
+def test_audio_is_not_acknowledged_while_closed(browser, speech):
     browser.start()
     browser.answers.clear()
     browser.sound(speech[:CHUNK], 0, run=1)
@@ -163,7 +163,7 @@ def test_sound_that_nobody_wants_is_not_acknowledged(browser, speech):
     assert browser.answers == [{"capture": "a", "run": 2, "taken": 0}]
 
 
-def test_a_reader_that_never_comes_bounds_what_is_kept(browser, speech):
+def test_buffer_is_bounded_without_a_reader(browser, speech):
     browser.microphone.open()
     browser.start()
     for i in range(200):  # each after a gap
@@ -175,14 +175,14 @@ def test_a_reader_that_never_comes_bounds_what_is_kept(browser, speech):
     assert lost == 100 * (refused[0] - 1)
 
 
-def test_a_reader_that_is_late_loses_nothing(browser, speech):
+def test_late_reader_loses_nothing(browser, speech):
     browser.microphone.open()
     browser.start()
     browser.play(np.tile(speech, 20))
     assert len(joined(read_all(browser.microphone))) == 20 * len(speech) > 40 * SAMPLE_RATE
 
 
-def test_another_page_takes_over(browser, speech):
+def test_another_page_takes_capture_over(browser, speech):
     browser.microphone.open()
     browser.start("a")
     browser.sound(speech[:CHUNK], 0)
@@ -197,7 +197,7 @@ def test_another_page_takes_over(browser, speech):
     assert browser.microphone.widget.holder == "b"
 
 
-def test_a_device_that_vanishes_and_comes_back_is_told(browser, speech):
+def test_lost_and_restored_device_gives_events(browser, speech):
     microphone = browser.microphone
     microphone.open()
     browser.start()
@@ -214,9 +214,7 @@ def test_a_device_that_vanishes_and_comes_back_is_told(browser, speech):
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_a_browser_that_falls_silent_is_told_and_nothing_of_what_it_kept_is_lost(
-    browser, speech, rate
-):
+def test_silent_browser_gives_device_lost_and_its_buffer_arrives_later(browser, speech, rate):
     microphone, clock = browser.microphone, browser.microphone._clock
     microphone.open()
     browser.start()
@@ -237,7 +235,7 @@ def test_a_browser_that_falls_silent_is_told_and_nothing_of_what_it_kept_is_lost
     assert samples == pytest.approx(len(speech) * SAMPLE_RATE / rate, abs=CHUNK)
 
 
-def test_the_same_session_starts_and_stops_as_often_as_one_likes(browser, speech):
+def test_session_starts_and_stops_repeatedly(browser, speech):
     browser.start()
     session = stt.Session(browser.microphone, model=Counting())
     for run in (1, 2, 3):
@@ -248,7 +246,7 @@ def test_the_same_session_starts_and_stops_as_often_as_one_likes(browser, speech
     assert session.stats.lost_samples == 0
 
 
-def test_closing_the_widget_ends_the_sound(browser):
+def test_closed_widget_ends_the_audio(browser):
     session = stt.Session(browser.microphone, model=Counting())
     session.start()
     browser.start()
@@ -259,7 +257,7 @@ def test_closing_the_widget_ends_the_sound(browser):
         session.start()
 
 
-def test_a_microphone_that_nobody_holds_is_gone(browser):
+def test_microphone_without_references_is_freed(browser):
     panel = browser.microphone.widget
     gone = weakref.ref(browser.microphone)
     browser.start()
@@ -269,7 +267,7 @@ def test_a_microphone_that_nobody_holds_is_gone(browser):
     assert panel.comm is None, "the browser lets go of the device"
 
 
-def test_shown_it_lives_until_no_page_shows_it(browser):
+def test_shown_microphone_lives_until_no_page_shows_it(browser):
     panel = browser.microphone.widget
     browser.microphone._repr_mimebundle_()
     gone = weakref.ref(browser.microphone)
@@ -283,7 +281,7 @@ def test_shown_it_lives_until_no_page_shows_it(browser):
     assert gone() is None
 
 
-def test_a_reader_and_the_browser_at_the_same_time(browser, speech):
+def test_reader_and_browser_may_run_at_once(browser, speech):
     microphone = browser.microphone
     microphone.open()
     browser.start()

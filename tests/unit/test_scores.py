@@ -79,13 +79,13 @@ def counts(scores: Scores) -> dict[str, int]:
         ([(2, 4), (1, 3)], [(1, 4)], {"fragmented": 1, "cut_off": 1}),
     ],
 )
-def test_counts(found, truth, expected):
+def test_utterances_are_counted_as_missed_false_fragmented_or_merged(found, truth, expected):
     scores = score(found, labels(*truth))
     assert counts(scores) == expected
     assert scores.found == len(found)
 
 
-def test_onset_is_clipped_by_what_the_sound_lacks():
+def test_clipped_onset_is_measured_to_the_start_of_the_audio():
     truth = labels((1, 2), (4, 5), (7, 8))
     found = [utterance(0.8, 1.1, 2, 2.6), utterance(4.25, 4.25, 5, 5.6)]
     assert score(found, truth).onset_clipped_ms == (0.0, 250.0)
@@ -118,7 +118,7 @@ def test_an_utterance_is_cut_off_by_when_it_was_decided():
     assert score([utterance(1, 1, 3, 4.2)], truth).cut_off == 0  # its end was unclear, no more
 
 
-def test_durations():
+def test_speech_hit_and_false_alarm_durations():
     scores = score([(1, 4), (8, 9)], labels((2, 6)), collar_s=0, duration_s=10)
     assert (scores.scored_s, scores.speech_s) == (10, 4)
     assert (scores.hit_s, scores.false_alarm_s) == (2, 2)
@@ -133,7 +133,7 @@ def test_a_collar_leaves_out_the_edges():
     assert (scores.hit_s, scores.false_alarm_s) == (1.5, 0.5)
 
 
-def test_what_was_not_labelled_does_not_count():
+def test_parts_that_are_not_labelled_do_not_count():
     truth = labels((1, 2), (11, 12), scored=[(0, 10)])
     scores = score([(1, 2), (5, 6), (14, 15)], truth, collar_s=0)
     assert (scores.utterances, scores.found, scores.scored_s) == (1, 2, 10)
@@ -141,7 +141,7 @@ def test_what_was_not_labelled_does_not_count():
     assert score([(1, 2)], labels((1, 2), scored=[])).scored_s == 0
 
 
-def test_without_speech_or_finds():
+def test_scores_without_speech_or_without_found_utterances():
     nothing, deaf, noisy = score([], labels()), score([], labels((1, 2))), score([(1, 2)], labels())
     assert (nothing.precision, nothing.recall, nothing.detection_error_rate) == (1, 1, 0)
     assert (deaf.precision, deaf.recall, deaf.f1, deaf.detection_error_rate) == (1, 0, 0, 1)
@@ -159,17 +159,17 @@ def test_figures_hold_medians():
 
 
 @pytest.mark.parametrize("wrong", [{"gap_s": -1}, {"collar_s": float("nan")}, {"duration_s": -1}])
-def test_refuses_numbers_without_sense(wrong):
+def test_negative_or_infinite_arguments_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         score([], labels(), **wrong)
 
 
-def test_refuses_times_out_of_order():
+def test_pair_with_times_out_of_order_is_refused():
     with pytest.raises(LabelError, match="not go from 2 to 1 s"):
         score([(2, 1)], labels())
 
 
-def test_face_is_a_table():
+def test_html_of_scores_is_a_table():
     page = score([utterance(0.8, 1.1, 2, 2.6)], labels((1, 2), (5, 6)))._repr_html_()
     assert '<th scope="row" style="text-align:left">missed</th><td>1 (50%)</td>' in page
     assert "600 ms, 600 ms" in page
@@ -185,7 +185,7 @@ spans = st.lists(
 
 
 @given(spans, spans)
-def test_against_one_by_one(found, truth):
+def test_scores_equal_those_of_a_naive_comparison(found, truth):
     """The same counts as by comparing each with each, in plain words."""
     scores = score(found, labels(*truth))
     spoken = labels(*truth).utterances(gap_s=0.5).tolist()
@@ -285,7 +285,7 @@ def test_durations_are_those_of_pyannote_metrics():
     assert np.array(ours) == pytest.approx(theirs, abs=1e-6)
 
 
-def test_a_real_meeting_against_itself(data):
+def test_labels_of_a_meeting_score_perfectly_against_themselves(data):
     truth = load_labels(data / "meeting-1.rttm")
     scores = score(truth, truth)
     assert scores.recall == scores.precision == 1

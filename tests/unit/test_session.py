@@ -54,7 +54,7 @@ def kinds(events):
     return Counter(type(event) for event in events)
 
 
-def test_to_wait_for_what_was_not_started_is_an_error():
+def test_wait_on_a_session_that_was_not_started_raises():
     session = Session(Blocks(), vad=VAD, model=Counting())
     with pytest.raises(SessionError, match="not started"):
         session.wait()
@@ -63,7 +63,7 @@ def test_to_wait_for_what_was_not_started_is_an_error():
     assert session.wait()
 
 
-def test_words_in_words_out():
+def test_speech_of_a_source_becomes_transcripts():
     session = Session(Blocks(speech(3)), vad=VAD, model=(engine := Counting()))
     events = collect(session)
     with session:
@@ -91,7 +91,7 @@ def test_stop_transcribes_what_was_said_before():
     assert not session.running
 
 
-def test_stop_takes_what_a_busy_session_had_not_read_yet():
+def test_stop_transcribes_audio_not_yet_read():
     go_on = threading.Event()
 
     class Late(Blocks):
@@ -111,7 +111,7 @@ def test_stop_takes_what_a_busy_session_had_not_read_yet():
     assert len(session.history) == 4
 
 
-def test_an_interrupt_while_the_model_loads_leaves_nothing():
+def test_interrupt_while_the_model_loads_leaves_no_thread():
     def interrupted():
         raise KeyboardInterrupt
 
@@ -125,7 +125,7 @@ def test_an_interrupt_while_the_model_loads_leaves_nothing():
     assert source.closed == 1
 
 
-def test_start_and_stop_again_and_again():
+def test_session_starts_and_stops_repeatedly():
     session = Session(source := Blocks(speech(1), then_wait=True), vad=VAD, model=Counting())
     before = threading.active_count()
     for round_number in range(1, 51):
@@ -138,7 +138,7 @@ def test_start_and_stop_again_and_again():
         assert source.opened == source.closed == len(session.history) == round_number
 
 
-def test_it_runs_until_the_last_who_holds_it_lets_go():
+def test_capture_runs_until_the_last_lease_is_closed():
     session = Session(source := Blocks(then_wait=True), model=Counting())
     one, other = session.lease(), session.lease()
     for lease in (one, other):
@@ -156,7 +156,7 @@ def test_it_runs_until_the_last_who_holds_it_lets_go():
     assert source.opened == source.closed == 2
 
 
-def test_another_source_is_heard_only_while_anyone_hears():
+def test_new_source_is_opened_only_while_a_lease_holds_capture():
     one, other = Blocks(then_wait=True), Blocks(then_wait=True)
     session = Session(one, model=Counting())
     session.change_source(other)
@@ -168,7 +168,7 @@ def test_another_source_is_heard_only_while_anyone_hears():
     assert (one.opened, one.closed, other.opened, other.closed) == (1, 1, 1, 1)
 
 
-def test_the_engine_stays_while_anyone_holds_it():
+def test_engine_thread_stays_while_a_lease_holds_it():
     session = Session(Blocks(then_wait=True), model=(engine := Counting()))
     one, other = session.lease(), session.lease()
     one.engine()
@@ -181,7 +181,7 @@ def test_the_engine_stays_while_anyone_holds_it():
     assert session.worker._thread is None
 
 
-def test_a_lease_whose_capture_did_not_start_holds_it_even_so_and_may_try_again():
+def test_lease_whose_capture_failed_to_start_holds_it_and_may_retry():
     class Plugged(Blocks):
         missing = True
 
@@ -237,7 +237,7 @@ def test_a_lease_keeps_no_session_alive():
     lease.close()
 
 
-def test_a_session_says_its_engine_and_what_ails_it(impatient):
+def test_session_names_its_engine_and_its_problem(impatient):
     session = Session(Blocks(speech(1)), vad=VAD, model=(engine := Hanging(1, heeds=False)))
     assert (session.engine_name, session.engine_problem) == ("counting", None)
     with session:
@@ -277,7 +277,7 @@ def test_a_source_that_breaks_stops_with_an_event_and_keeps_the_words():
 
 
 @pytest.mark.parametrize("error", [TranscribeError("not audio"), ZeroDivisionError("oops")])
-def test_an_utterance_that_fails_is_said_and_the_next_goes_on(error):
+def test_failed_utterance_gives_an_event_and_the_next_is_transcribed(error):
     engine = Counting(answer=error)
     session = Session(Blocks(speech(2)), vad=VAD, model=engine)
     events = collect(session)
@@ -302,7 +302,7 @@ NONSENSE = Transcription(
 @pytest.mark.parametrize(
     "wrong", [TranscribeError("hiccup"), MemoryError("full"), "text", 7, NONSENSE, b"\xff"]
 )
-def test_an_engine_that_fails_is_asked_once_more(wrong):
+def test_utterance_is_retried_once_after_an_engine_failure(wrong):
     engine = Counting()
     engine.answers = [wrong]
     session = Session(Blocks(speech(2)), vad=VAD, model=engine)
@@ -348,7 +348,7 @@ def impatient(monkeypatch):
         monkeypatch.setattr(f"sttlab.live.worker.{name}", value)
 
 
-def test_an_engine_that_takes_too_long_is_stopped_and_asked_once_more(impatient):
+def test_hanging_engine_is_cancelled_and_the_utterance_retried(impatient):
     session = Session(Blocks(speech(2)), vad=VAD, model=(engine := Hanging(1, heeds=True)))
     with session:
         assert session.wait(WAIT_S)
@@ -363,7 +363,7 @@ def test_an_engine_that_takes_too_long_is_stopped_and_asked_once_more(impatient)
     assert kinds(events)[Transcript] == 1
 
 
-def test_an_engine_that_cannot_be_stopped_holds_up_nobody_and_may_come_back(impatient):
+def test_engine_that_cannot_be_cancelled_fails_utterances_until_it_returns(impatient):
     source = Blocks(speech(3), then_wait=True)
     session = Session(source, vad=VAD, model=(engine := Hanging(1, heeds=False)))
     events = collect(session)
@@ -384,7 +384,7 @@ def test_an_engine_that_cannot_be_stopped_holds_up_nobody_and_may_come_back(impa
     assert session.stats.queued_utterances == 0
 
 
-def test_what_waits_for_a_place_does_not_wait_for_an_engine_that_cannot_be_stopped(impatient):
+def test_full_queue_does_not_block_on_an_engine_that_cannot_be_cancelled(impatient):
     count = LANE_JOBS + 4
     source = Blocks(speech(count), then_wait=True)
     session = Session(source, vad=VAD, model=(engine := Hanging(1, heeds=False)))
@@ -393,7 +393,7 @@ def test_what_waits_for_a_place_does_not_wait_for_an_engine_that_cannot_be_stopp
         engine.released.set()
 
 
-def test_the_sound_of_failed_utterances_is_bounded(monkeypatch):
+def test_audio_of_failed_utterances_is_bounded(monkeypatch):
     monkeypatch.setattr("sttlab.live.ledger.FAILED_S", 1.5)
     engine = Counting(answer=TranscribeError("not audio"))
     session = Session(Blocks(speech(4)), vad=VAD, model=engine)
@@ -508,7 +508,7 @@ def test_settings_apply_while_running_and_come_back():
 
 
 @pytest.mark.parametrize("bad", [{"silence_timeout_s": 99}, {"silence_timout_s": 1}])
-def test_bad_settings_are_refused_and_the_old_stay(bad):
+def test_invalid_settings_are_refused_and_the_old_ones_stay(bad):
     session = Session(Blocks(), vad=VAD, model=Counting())
     with pytest.raises(ConfigError, match="silence_timeout_s"):
         session.update(**bad)
@@ -528,7 +528,7 @@ def test_events_end_when_the_session_stops():
     assert list(session.events()) == []
 
 
-def test_a_slow_reader_loses_levels_first_and_is_told_in_the_end():
+def test_slow_subscriber_drops_levels_first_and_then_gets_an_error():
     stream = EventStream()
     level = Level(time_s=0, level_dbfs=-50, score=-50, threshold=-40, state="listening")
     for _ in range(LISTENER_EVENTS):
@@ -603,7 +603,7 @@ def test_a_source_that_stalls_ends_the_utterance():
 PAUSING = VadConfig(threshold_dbfs=-40, silence_timeout_s=0.6, pre_roll_s=0.0)
 
 
-def test_the_engine_begins_in_the_pause_and_is_asked_once():
+def test_speculation_begins_in_the_pause_and_its_answer_is_used():
     """What it heard in the pause is what it would have heard in the end, so that is the answer."""
     engine = Counting()
     source = Blocks(speech(1), np.zeros(8000, np.float32), then_wait=True)
@@ -620,7 +620,7 @@ def test_the_engine_begins_in_the_pause_and_is_asked_once():
     assert session.history[0].engine_s >= session.history[0].decode_s
 
 
-def test_speech_that_goes_on_again_and_again_sends_no_text_too_early():
+def test_resumed_speech_sends_no_final_too_early():
     """Pauses just short of the timeout: each starts a guess, and none of them gets out."""
     loud = speech(1, seconds=0.3)[:4800]
     pause = np.zeros(round(0.58 * SAMPLE_RATE), np.float32)
@@ -643,7 +643,7 @@ def test_speech_that_goes_on_again_and_again_sends_no_text_too_early():
     assert session.stats.queued_utterances == 0
 
 
-def test_sound_is_let_go_with_its_text_and_not_when_python_looks_for_circles():
+def test_audio_of_an_utterance_is_freed_with_its_transcript():
     pieces = [piece for _ in range(3) for piece in (speech(1), np.zeros(8000, np.float32))]
     session = Session(Blocks(*pieces), vad=PAUSING, model=Counting())
     events: list[weakref.ref[Event]] = []
@@ -659,7 +659,7 @@ def test_sound_is_let_go_with_its_text_and_not_when_python_looks_for_circles():
     assert all(text.guessed for text in session.history)
 
 
-def test_a_guess_that_is_not_done_becomes_the_answer_when_it_is():
+def test_unfinished_speculation_becomes_the_final_when_it_is_done():
     engine = Counting()
     engine.go.clear()
     source = Blocks(speech(1), np.zeros(8000, np.float32), then_wait=True)
@@ -691,7 +691,7 @@ def test_an_utterance_of_many_pauses_is_not_lost_while_the_engine_is_busy():
     assert len(session.history) == 1
 
 
-def test_partials_only_for_those_who_ask():
+def test_partials_are_made_only_on_request():
     def run(partials):
         session = Session(
             Blocks(*[speech(1, seconds=2)[i : i + 1600] for i in range(0, 38400, 1600)]),
@@ -710,7 +710,7 @@ def test_partials_only_for_those_who_ask():
     assert with_partials[Transcript] == 1
 
 
-def test_what_may_be_the_last_words_is_drafted_at_once():
+def test_partial_of_the_last_words_is_made_at_once_in_a_pause():
     """The clock stands, so that no other draft but the first is due."""
     loud = speech(1, seconds=0.8)[:12800]
     silence = np.zeros(4000, np.float32)
@@ -728,7 +728,7 @@ def test_what_may_be_the_last_words_is_drafted_at_once():
     assert kinds(events)[Transcript] == 1
 
 
-def test_a_partial_never_holds_up_a_final():
+def test_partial_never_delays_a_final():
     done = []
     with AsrWorker(engine := Counting()) as worker:
         engine.go.clear()
@@ -772,7 +772,7 @@ def test_the_worker_takes_sessions_in_turn():
     assert "".join(order[1:]) == "ababa"
 
 
-def test_a_session_that_nobody_holds_stops():
+def test_session_without_references_stops():
     source = Blocks(speech(1), then_wait=True)
     session = Session(source, vad=VAD, model=Counting())
     session.start()

@@ -30,7 +30,7 @@ class Sound:
 
 
 @pytest.mark.needs("silero")
-def test_hears_speech_in_noise_where_it_is(data):
+def test_silero_finds_labelled_speech_in_noise(data):
     found = segment(Sound(data / "demo-noisy.flac"), SILERO)
     turns = [line.split() for line in (data / "demo.rttm").read_text().splitlines()]
     truth = [(float(t[3]), float(t[3]) + float(t[4])) for t in turns]
@@ -41,7 +41,7 @@ def test_hears_speech_in_noise_where_it_is(data):
 
 
 @pytest.mark.needs("silero")
-def test_typing_is_speech_to_the_level_and_not_to_silero(data):
+def test_typing_is_speech_by_level_and_not_by_silero(data):
     typing = Sound(data / "keyboard.ogg")
     assert len(segment(typing, VadConfig())) > 0
     assert segment(typing, SILERO) == []
@@ -61,7 +61,7 @@ def test_probabilities_are_those_of_sileros_own_code(data):
 
 
 @pytest.mark.needs("silero")
-def test_live_is_as_whole_whatever_the_blocks(data):
+def test_silero_scores_do_not_depend_on_blocks(data):
     sound = Sound(data / "demo.flac", seconds=12)
     core = StreamCore(SILERO)
     events = [
@@ -79,7 +79,7 @@ def test_live_is_as_whole_whatever_the_blocks(data):
 
 
 @pytest.mark.needs("silero")
-def test_kept_probabilities_find_the_same(data):
+def test_trace_of_silero_gives_the_live_utterances(data):
     sound = Sound(data / "austen-2.flac")
     found, expected = Trace(sound).utterances(SILERO), segment(sound, SILERO)
     assert [(u.start_sample, u.end_sample, u.reason) for u in found] == [
@@ -89,7 +89,7 @@ def test_kept_probabilities_find_the_same(data):
 
 
 @pytest.mark.needs("silero")
-def test_the_detector_can_change_in_mid_speech_and_no_sound_is_lost(data):
+def test_change_of_detector_in_speech_loses_no_audio(data):
     sound = Sound(data / "austen-1.flac")
     half = len(sound.samples) // 2 + 5
     core = StreamCore(VadConfig())
@@ -105,7 +105,7 @@ def test_the_detector_can_change_in_mid_speech_and_no_sound_is_lost(data):
         assert np.array_equal(utterance.samples, whole)
 
 
-def test_says_what_to_install_when_it_is_missing(monkeypatch):
+def test_missing_silero_names_its_extra(monkeypatch):
     real = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "silero_vad" else real(name)
@@ -114,7 +114,7 @@ def test_says_what_to_install_when_it_is_missing(monkeypatch):
         StreamCore(SILERO)
 
 
-def test_settings_are_checked():
+def test_probability_settings_are_checked():
     with pytest.raises(ConfigError, match="detector must be energy or silero, not 'loud'"):
         VadConfig(detector="loud")
     with pytest.raises(ConfigError, match=r"probability must be between 0\.02"):
@@ -122,7 +122,7 @@ def test_settings_are_checked():
 
 
 @pytest.mark.needs("silero")
-def test_needs_no_torch():
+def test_silero_loads_no_torch():
     code = (
         "import sys\nfrom sttlab.config import VadConfig\nfrom sttlab.vad import make_detector\n"
         "make_detector(VadConfig(detector='silero'))\nassert 'torch' not in sys.modules"

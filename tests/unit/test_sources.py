@@ -70,7 +70,9 @@ def read_all(source: AudioSource) -> list[Block]:
 
 
 class TestSource(SourceContract):
-    def test_all_of_it_comes_once_and_in_order(self, source: AudioSource, data: Path) -> None:
+    def test_source_delivers_all_samples_once_and_in_order(
+        self, source: AudioSource, data: Path
+    ) -> None:
         whole = load(data / "word.mp3").samples
         for _ in range(2):  # opened again, from the start
             source.open()
@@ -84,7 +86,7 @@ class TestSource(SourceContract):
             assert source.read(WAIT_S) is None
 
 
-def test_a_file_waits_for_its_time(data: Path) -> None:
+def test_file_source_plays_in_real_time(data: Path) -> None:
     clock = Clock()
     source = FileSource(data / "word.mp3", speed=1.0, clock=clock)
     source.open()
@@ -96,7 +98,7 @@ def test_a_file_waits_for_its_time(data: Path) -> None:
     assert played == len(load(data / "word.mp3").samples)
 
 
-def test_a_late_reader_loses_nothing_of_a_file(data: Path) -> None:
+def test_file_source_loses_nothing_with_a_late_reader(data: Path) -> None:
     clock = Clock()
     source = FileSource(data / "word.mp3", clock=clock)
     source.open()
@@ -107,7 +109,7 @@ def test_a_late_reader_loses_nothing_of_a_file(data: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["file", "pushed"])
-def test_closing_wakes_a_reader_for_whom_nothing_comes(data: Path, kind: str) -> None:
+def test_close_ends_a_read_that_waits(data: Path, kind: str) -> None:
     source: AudioSource = PushSource()
     if kind == "file":
         source = FileSource(data / "word.mp3", speed=0.0001)
@@ -121,7 +123,7 @@ def test_closing_wakes_a_reader_for_whom_nothing_comes(data: Path, kind: str) ->
     reading.join()
 
 
-def test_a_file_that_is_closed_while_it_is_decoded_is_left_in_peace(data: Path) -> None:
+def test_file_source_may_be_closed_while_it_decodes(data: Path) -> None:
     for _ in range(20):
         source = FileSource(data / "austen-1.flac", speed=None)
         source.open()
@@ -139,7 +141,7 @@ def test_a_file_that_is_closed_while_it_is_decoded_is_left_in_peace(data: Path) 
         assert not reading.is_alive()
 
 
-def test_nothing_pushed_ends_in_time() -> None:
+def test_read_without_pushed_audio_returns_in_time() -> None:
     source = PushSource()
     source.open()
     assert is_empty(source.read(0.01))
@@ -148,12 +150,12 @@ def test_nothing_pushed_ends_in_time() -> None:
 
 
 @pytest.mark.parametrize("speed", [0, -1, float("nan"), float("inf")])
-def test_an_impossible_speed_is_refused(speed: float) -> None:
+def test_invalid_speed_is_refused(speed: float) -> None:
     with pytest.raises(ConfigError, match="speed must be above 0"):
         FileSource("a.wav", speed)
 
 
-def test_a_file_that_is_no_sound_is_refused_when_opened(tmp_path: Path) -> None:
+def test_file_that_is_not_audio_is_refused_by_open(tmp_path: Path) -> None:
     with pytest.raises(DecodeError, match="is not there"):
         FileSource(tmp_path / "nowhere.wav").open()
 
@@ -188,7 +190,7 @@ def sine(rate: int) -> np.ndarray:
 
 @given(cuts=st.lists(st.integers(0, 5000), max_size=40), rate=st.sampled_from([8_000, 44_100]))
 @settings(max_examples=50)
-def test_however_it_is_cut_the_same_comes_out(cuts: list[int], rate: int) -> None:
+def test_resampling_does_not_depend_on_how_audio_is_pushed(cuts: list[int], rate: int) -> None:
     sound = np.random.default_rng(0).uniform(-0.5, 0.5, sum(cuts)).astype(np.float32)
     parts = np.split(sound, np.cumsum(cuts)[:-1]) if cuts else []
     source = PushSource(rate)
@@ -220,7 +222,7 @@ def test_a_full_buffer_drops_the_oldest_and_counts_it() -> None:
     source.close()
 
 
-def test_more_than_the_buffer_at_once_leaves_its_end() -> None:
+def test_push_larger_than_the_buffer_keeps_its_end() -> None:
     source = PushSource()
     source.open()
     source.push(np.zeros(100, np.float32))
@@ -238,7 +240,7 @@ def test_more_than_the_buffer_at_once_leaves_its_end() -> None:
     source.close()
 
 
-def test_what_is_lost_to_no_reader_is_forgotten_with_him() -> None:
+def test_close_resets_the_count_of_lost_samples() -> None:
     source = PushSource()
     source.open()
     source.push(np.zeros(round(2 * BUFFER_S) * SAMPLE_RATE, np.float32))
@@ -250,7 +252,7 @@ def test_what_is_lost_to_no_reader_is_forgotten_with_him() -> None:
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_pcm_may_lie_in_any_buffer(kind: Callable[[bytes], bytes]) -> None:
+def test_push_accepts_any_bytes_like_object(kind: Callable[[bytes], bytes]) -> None:
     source = PushSource()
     source.open()
     source.push(kind(b"\x00\x40"))
@@ -259,7 +261,7 @@ def test_pcm_may_lie_in_any_buffer(kind: Callable[[bytes], bytes]) -> None:
     assert block.samples.tolist() == [0.5]
 
 
-def test_arrays_are_pcm_or_floats() -> None:
+def test_push_accepts_int16_and_float_arrays() -> None:
     source = PushSource()
     source.open()
     given = np.array([0.5, np.nan, np.inf])
@@ -274,7 +276,7 @@ def test_arrays_are_pcm_or_floats() -> None:
             source.push(wrong)
 
 
-def test_what_is_no_number_does_not_spread_when_resampled() -> None:
+def test_nan_does_not_spread_through_the_resampler() -> None:
     source = PushSource(48_000)
     source.open()
     source.push(np.full(4800, np.nan, np.float32))
@@ -285,7 +287,7 @@ def test_what_is_no_number_does_not_spread_when_resampled() -> None:
     assert block.samples[-1000:-500] == pytest.approx(0.5, abs=1e-3)
 
 
-def test_bytes_are_little_endian_pairs() -> None:
+def test_push_refuses_an_odd_number_of_bytes() -> None:
     source = PushSource()
     source.open()
     source.push(b"\x00\x40\xff\xff")
@@ -299,7 +301,7 @@ def test_bytes_are_little_endian_pairs() -> None:
     source.close()
 
 
-def test_what_is_not_open_takes_nothing() -> None:
+def test_push_to_a_closed_source_raises() -> None:
     source = PushSource()
     with pytest.raises(SourceError, match="start its session first"):
         source.push(b"")

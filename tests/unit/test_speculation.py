@@ -82,7 +82,7 @@ def grow(*texts: str) -> list[tuple[str, str] | None]:
     return [(p.text, p.stable) if (p := add(speculation, 0, text)) else None for text in texts]
 
 
-def test_words_that_two_transcriptions_begin_with_are_stable() -> None:
+def test_words_that_two_partials_begin_with_are_stable() -> None:
     assert grow("he was", "he was not", "he was not an", "He was not an ill") == [
         ("he was", ""),
         ("he was not", "he was"),
@@ -91,7 +91,7 @@ def test_words_that_two_transcriptions_begin_with_are_stable() -> None:
     ]
 
 
-def test_stable_words_stay_whatever_comes() -> None:
+def test_stable_words_stay_in_later_partials() -> None:
     shown = grow("a b c", "a b c", "x y z w", "x y z w v", "")
     assert shown[1] == ("a b c", "a b c")
     assert shown[2] == ("a b c w", "a b c")
@@ -99,7 +99,7 @@ def test_stable_words_stay_whatever_comes() -> None:
     assert shown[4] is None
 
 
-def test_partials_of_each_utterance_begin_anew() -> None:
+def test_each_utterance_has_its_own_partials() -> None:
     speculation = Speculation()
     add(speculation, 0, "one two")
     add(speculation, 0, "one two")
@@ -137,7 +137,7 @@ def test_a_partial_of_the_last_words_is_due_at_once_and_once_in_a_pause() -> Non
         assert not speculation.due(start_s)
 
 
-def test_an_answer_that_is_there_when_the_pause_has_lasted_is_the_answer_at_once() -> None:
+def test_finished_speculation_is_adopted_when_the_timeout_is_over() -> None:
     speculation, done = Speculation(), Answers()
     job = speculation.pause(utterance(), done)
     assert job.priority == Priority.SPECULATION
@@ -152,7 +152,7 @@ def test_an_answer_that_is_there_when_the_pause_has_lasted_is_the_answer_at_once
     assert speculation.adopt(utterance()) is None, "it was adopted already"
 
 
-def test_an_attempt_that_is_not_done_comes_first_once_the_pause_has_lasted() -> None:
+def test_unfinished_speculation_gets_priority_when_the_timeout_is_over() -> None:
     speculation, done = Speculation(), Answers()
     job = speculation.pause(utterance(), done)
     adopted = speculation.adopt(utterance())
@@ -166,7 +166,7 @@ def test_an_attempt_that_is_not_done_comes_first_once_the_pause_has_lasted() -> 
     assert speculation.settle(attempt, answer, engine_s)
 
 
-def test_speech_that_goes_on_drops_the_attempt() -> None:
+def test_resumed_speech_drops_the_speculation() -> None:
     speculation, done = Speculation(), Answers()
     job = speculation.pause(utterance(), done)
     speculation.follow(level("pause"))
@@ -181,14 +181,14 @@ def test_speech_that_goes_on_drops_the_attempt() -> None:
 
 
 @pytest.mark.parametrize("final", [utterance(length=3200), utterance(length=800)])
-def test_an_attempt_at_other_audio_is_not_adopted(final: Utterance) -> None:
+def test_speculation_on_other_audio_is_not_adopted(final: Utterance) -> None:
     speculation = Speculation()
     job = speculation.pause(utterance(), Answers())
     assert speculation.adopt(final) is None
     assert job.cancelled.is_set()
 
 
-def test_an_attempt_in_a_pause_that_lasts_makes_a_partial() -> None:
+def test_speculation_in_a_pause_makes_a_partial() -> None:
     speculation, done = Speculation(), Answers()
     speculation.pause(utterance(3), done).done(heard("well now"), 0.1)
     ((attempt, answer, engine_s),) = done.told
@@ -254,9 +254,7 @@ def spoken(data: Path, count: int) -> list[np.ndarray]:
 
 
 @pytest.mark.needs("whisper")
-def test_speech_that_pauses_again_and_again_gives_the_text_of_all_of_it(
-    engine: Engine, data: Path
-) -> None:
+def test_speech_with_many_pauses_gives_its_whole_text(engine: Engine, data: Path) -> None:
     parts = []
     for i, piece in enumerate(spoken(data, 6), 1):
         pause_s = LONG_S if i % 3 == 0 else SHORT_S

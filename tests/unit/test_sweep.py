@@ -64,7 +64,7 @@ def assert_same(found: Scores, expected: Scores):
         assert getattr(found, name) == pytest.approx(value, abs=0.002 if "_ms" in name else 1e-6)
 
 
-def test_real_speech_is_scored_as_by_brute_force(talks):
+def test_sweep_of_real_speech_equals_scoring_one_by_one(talks):
     recordings, labels = talks
     found = sweep(recordings, labels, GRID)
     assert len(found) == len(found.scores) == math.prod(found.shape) == 108
@@ -77,7 +77,7 @@ def test_real_speech_is_scored_as_by_brute_force(talks):
     assert len(seen) > 20, "the settings differ"
 
 
-def test_without_numba_it_is_the_same(talks, monkeypatch):
+def test_sweep_without_numba_gives_the_same_scores(talks, monkeypatch):
     grid = {name: GRID[name] for name in ("margin_db", "silence_timeout_s")}
     found = sweep(talks[0], talks[1], grid)
     with monkeypatch.context() as patch:
@@ -116,7 +116,7 @@ spans = st.lists(st.tuples(st.floats(0, 6), st.floats(0.05, 2)), max_size=5)
     gap_s=st.sampled_from([0.0, 0.5, 3.3]),
     collar_s=st.sampled_from([0.0, 0.2, 1.0]),
 )
-def test_any_sound_is_scored_as_by_brute_force(several, threshold, gap_s, collar_s):
+def test_sweep_of_any_audio_equals_scoring_one_by_one(several, threshold, gap_s, collar_s):
     recordings = [noise(*part) for part, _ in several]
     labels = [turns(*((a, a + length) for a, length in truth)) for _, truth in several]
     options = {"gap_s": gap_s, "collar_s": collar_s}
@@ -131,7 +131,7 @@ def test_any_sound_is_scored_as_by_brute_force(several, threshold, gap_s, collar
         assert_same(scores, brute_force(recordings, labels, config, **options))
 
 
-def test_only_what_was_labelled_is_scored():
+def test_sweep_scores_only_labelled_parts():
     talk = noise((1, -70), (1, -10), (1, -70), (1, -10), (1, -70))
     half = Labels([Turn(start_s=1, end_s=2)], scored=[(0, 2.5)])
     config = VadConfig(threshold_dbfs=-30)
@@ -140,7 +140,7 @@ def test_only_what_was_labelled_is_scored():
     assert (found.scores[0].found, found.scores[0].false) == (2, 0)
 
 
-def test_one_recording_needs_no_list():
+def test_sweep_accepts_a_single_recording():
     talk, truth = noise((1, -70), (1, -10), (1, -70)), turns((1, 2))
     grid: dict[str, Any] = {
         "threshold_dbfs": np.arange(-40, -20, 5),
@@ -166,7 +166,7 @@ def test_levels_are_computed_once_for_each_recording(talks, monkeypatch):
     assert len(heard) == len(NAMES)
 
 
-def test_it_says_how_far_it_is(talks):
+def test_sweep_reports_its_progress(talks):
     steps = []
     sweep(talks[0], talks[1], GRID, progress=lambda done, total: steps.append((done, total)))
     assert {total for _, total in steps} == {len(NAMES) + 108}
@@ -175,7 +175,7 @@ def test_it_says_how_far_it_is(talks):
     assert steps[-1][0] == steps[-1][1]
 
 
-def test_what_progress_raises_ends_it(talks):
+def test_exception_of_progress_ends_the_sweep(talks):
     class Enough(Exception):
         pass
 
@@ -199,12 +199,12 @@ def test_what_progress_raises_ends_it(talks):
         ({"margin_db": [3, 9]}, {"threshold_dbfs": -40.0}, "threshold_dbfs -40: take it out"),
     ],
 )
-def test_a_grid_that_makes_no_sense_is_refused(grid, base, words):
+def test_invalid_grid_is_refused(grid, base, words):
     with pytest.raises(ConfigError, match=re.escape(words)):
         sweep(noise((1, -20)), turns((0, 1)), grid, config=VadConfig(**base))
 
 
-def test_labels_must_be_as_many_as_recordings():
+def test_sweep_refuses_another_number_of_labels():
     with pytest.raises(ConfigError, match="not 2 recordings and 1 labels"):
         sweep([noise((1, -20))] * 2, [turns((0, 1))], {"margin_db": [8]})
 
@@ -218,7 +218,7 @@ def swept(talks):
     return sweep(talks[0], talks[1], grid)
 
 
-def test_the_best_has_the_least(swept):
+def test_best_setting_has_the_least_value(swept):
     for name in set(METRICS) - {"word_error_rate"}:
         values = swept.metric(name)
         assert values[swept.best(name)] == np.nanmin(values)
@@ -228,7 +228,7 @@ def test_the_best_has_the_least(swept):
     assert errors[best] == errors[tied].min()
 
 
-def test_rates_are_those_of_the_scores(swept):
+def test_metrics_of_a_sweep_equal_its_scores(swept):
     for i, scores in enumerate(swept.scores):
         assert swept.metric("cut_off_rate")[i] == scores.cut_off / scores.utterances
         assert swept.metric("lost_rate")[i] * scores.utterances == pytest.approx(
@@ -241,7 +241,7 @@ def test_rates_are_those_of_the_scores(swept):
     ("x", "y"),
     [("endpoint_delay_median_ms", "lost_rate"), ("missed_speech_rate", "false_alarm_rate")],
 )
-def test_nothing_beats_the_front(swept, x, y):
+def test_no_setting_beats_the_pareto_front(swept, x, y):
     a, b = swept.metric(x), swept.metric(y)
     front = swept.front(x, y)
     beaten = {
@@ -258,7 +258,7 @@ def test_nothing_beats_the_front(swept, x, y):
     assert len(front) > 1
 
 
-def test_what_cannot_be_measured_has_no_best():
+def test_metric_without_values_has_no_best():
     found = sweep(noise((1, -90)), turns(), {"margin_db": [8]})
     assert np.isnan(found.metric("endpoint_delay_median_ms")).all()
     assert np.isnan(found.metric("missed_rate")).all()
@@ -270,7 +270,7 @@ def test_what_cannot_be_measured_has_no_best():
     assert "endpoint delay" not in found._repr_html_()
 
 
-def test_a_cell_shows_the_best_of_each(swept):
+def test_html_of_a_sweep_shows_the_best_of_each_metric(swept):
     shown = swept._repr_html_()
     i = swept.best("detection_error_rate")
     row = re.search(r"<tr><th[^>]*>error rate.*?</tr>", shown)
@@ -282,7 +282,7 @@ def test_a_cell_shows_the_best_of_each(swept):
     assert "30 settings on 4 recordings" in shown
 
 
-def test_configs_hold_all_that_the_grid_does_not_name():
+def test_configs_of_a_sweep_keep_the_other_fields():
     base = VadConfig(pre_roll_s=0.7)
     found = sweep(noise((1, -20)), turns((0, 1)), {"margin_db": [5]}, config=base)
     assert found.configs == (replace(base, margin_db=5),)
@@ -296,7 +296,7 @@ def cube(talks):
 
 
 @pytest.mark.needs("jupyter")
-def test_a_heat_map_shows_the_plane_through_a_setting(cube):
+def test_plot_sweep_draws_a_heat_map_through_the_chosen_setting(cube):
     from sttlab.notebook.plots import map_settings, plot_sweep
 
     ax: Any = plot_sweep(cube, "missed_speech_rate", chosen=7)  # 0.7 s, 4 dB, hysteresis 6 dB
@@ -321,7 +321,7 @@ def test_a_heat_map_shows_the_plane_through_a_setting(cube):
 
 
 @pytest.mark.needs("jupyter")
-def test_a_trade_shows_every_setting_and_those_that_none_beats(cube):
+def test_plot_sweep_draws_every_setting_and_the_pareto_front(cube):
     from sttlab.notebook.plots import plot_sweep
 
     ax: Any = plot_sweep(cube, *TRADE, chosen=3)
@@ -334,7 +334,7 @@ def test_a_trade_shows_every_setting_and_those_that_none_beats(cube):
 
 
 @pytest.mark.needs("jupyter")
-def test_sweeps_of_any_shape_are_plotted(talks):
+def test_plot_sweep_draws_sweeps_of_any_shape(talks):
     from matplotlib.figure import Figure
 
     from sttlab.notebook.plots import plot_sweep, png_bytes
@@ -355,7 +355,7 @@ def test_sweeps_of_any_shape_are_plotted(talks):
 
 
 @pytest.mark.needs("jupyter")
-def test_what_cannot_be_measured_is_not_plotted(cube):
+def test_plot_sweep_refuses_a_metric_without_values(cube):
     from sttlab.notebook.plots import plot_sweep
 
     with pytest.raises(ConfigError, match="unknown metric 'delay'"):
@@ -385,7 +385,7 @@ class Engine:
 
 
 @pytest.mark.needs("whisper", "bench")
-def test_word_errors_are_counted_for_chosen_settings_and_each_utterance_is_read_once(talks):
+def test_each_utterance_is_transcribed_once_for_all_chosen_settings(talks):
     found = sweep(
         talks[0], talks[1], {"silence_timeout_s": [0.2, 0.4, 0.8], "margin_db": [8.0, 12.0]}
     )
@@ -422,14 +422,14 @@ def test_word_errors_are_counted_for_chosen_settings_and_each_utterance_is_read_
 
 
 @pytest.mark.parametrize("texts", ["one text", ["one", "two"], [None] * 4])
-def test_texts_must_be_as_many_as_recordings(talks, texts):
+def test_transcribe_refuses_another_number_of_texts(talks, texts):
     found = sweep(talks[0], talks[1], {"margin_db": [8]})
     with pytest.raises(ConfigError, match="4 recordings need as many texts"):
         found.transcribe(texts, model=Engine())
 
 
 @pytest.mark.needs("whisper", "bench")
-def test_a_cut_in_the_wrong_place_costs_words(data):
+def test_too_short_a_timeout_raises_word_errors(data):
     recording, labels = load(data / "pause.flac"), load_labels(data / "pause.rttm")
     found = sweep(recording, labels, {"silence_timeout_s": [0.14, 0.8]}, config=VadConfig())
     known = found.transcribe((data / "pause.txt").read_text(), settings=[0, 1])

@@ -94,7 +94,7 @@ def rows(sweeper):
     return {row[0].text: [cell.text for cell in row[1:]] for row in table.iter("tr")}
 
 
-def test_it_finds_what_a_sweep_finds_and_begins_with_the_best(talks, ready):
+def test_sweeper_shows_the_sweep_and_begins_with_the_best(talks, ready):
     expected = sweep(talks[0], talks[1], GRID)
     assert ready.sweep.scores == expected.scores
     best = expected.best()
@@ -111,7 +111,7 @@ def test_it_finds_what_a_sweep_finds_and_begins_with_the_best(talks, ready):
         ]
 
 
-def test_while_it_works_it_says_how_far_it_is_and_chooses_nothing(held, make_sweeper):
+def test_sweeper_shows_progress_and_chooses_nothing_meanwhile(held, make_sweeper):
     sweeper = make_sweeper()
     assert held.begun.wait(WAIT_S)
     settled(sweeper)
@@ -133,7 +133,7 @@ def test_while_it_works_it_says_how_far_it_is_and_chooses_nothing(held, make_swe
 
 
 @pytest.mark.parametrize("chart", ["_map", "_trade"])
-def test_a_click_chooses_and_everything_follows(ready, chart):
+def test_click_chooses_a_setting_and_all_controls_follow(ready, chart):
     setting = next(i for i in range(18) if i != ready._chosen)
     getattr(ready, chart).chosen = setting
     settled(ready)
@@ -151,14 +151,14 @@ def test_a_click_chooses_and_everything_follows(ready, chart):
     assert f"{found} utterances" in words(ready.tuner.widget)
 
 
-def test_a_slider_chooses_one_step_away(ready):
+def test_slider_chooses_the_next_setting(ready):
     ready.choose(0)
     find(ready.widget, "SelectionSlider", "Above the noise (dB)").value = 55.0
     assert ready.config == VadConfig(silence_timeout_s=0.2, margin_db=55)
     assert ready.sweep.configs[ready._map.chosen] == ready.config
 
 
-def test_threads_that_choose_at_once_end_in_step(ready):
+def test_concurrent_choices_end_in_one_consistent_setting(ready):
     def choose(settings):
         for setting in settings:
             ready._map.chosen = setting
@@ -177,7 +177,7 @@ def test_threads_that_choose_at_once_end_in_step(ready):
     assert [s.value for s in ready._sliders.values()] == list(values.values())
 
 
-def test_the_points_of_the_heat_map_stand_in_its_cells(ready):
+def test_points_of_the_heat_map_are_in_its_cells(ready):
     from PIL import Image
 
     ready.choose(0)
@@ -199,7 +199,7 @@ def test_the_points_of_the_heat_map_stand_in_its_cells(ready):
     assert len(set.union(*colors.values())) == len(colors) > 2
 
 
-def test_the_dots_stand_where_their_figures_are(ready):
+def test_dots_are_at_the_values_of_their_metrics(ready):
     x, y = (ready.sweep.metric(name) for name in TRADE)
     points = {int(i): (px, py) for i, px, py in ready._trade.points}
     assert sorted(points) == np.flatnonzero(~np.isnan(x + y)).tolist()
@@ -210,7 +210,7 @@ def test_the_dots_stand_where_their_figures_are(ready):
     assert ready._trade.stops == ready.sweep.front(*TRADE)
 
 
-def test_other_metrics_and_trades_are_drawn(ready):
+def test_sweeper_draws_other_metrics_and_trade_offs(ready):
     before = ready._map.png, ready._trade.png
     find(ready.widget, "Dropdown", "Colours show").label = METRICS["missed_speech_rate"]
     find(ready.widget, "Dropdown", "Dots show").label = "missed speech against false alarms"
@@ -221,7 +221,7 @@ def test_other_metrics_and_trades_are_drawn(ready):
     assert ready._trade.png != before[1]
 
 
-def test_what_cannot_be_measured_is_said_in_words(make_sweeper):
+def test_sweeper_says_that_a_metric_has_no_values(make_sweeper):
     sweeper = make_sweeper({"threshold_dbfs": [-1.0, -2.0]})
     sweeper.wait(WAIT_S)
     find(sweeper.widget, "Dropdown", "Colours show").label = METRICS["endpoint_delay_median_ms"]
@@ -229,7 +229,7 @@ def test_what_cannot_be_measured_is_said_in_words(make_sweeper):
     assert "no setting has a value of endpoint delay, median (ms)" in words(sweeper.widget)
 
 
-def test_use_this_saves_what_stands_below(ready, tmp_path):
+def test_use_this_saves_the_settings_of_the_tuner(ready, tmp_path):
     ready.choose(3)
     find(ready.tuner.widget, "FloatSlider", "Pre-roll (s)").value = 0.5
     find(ready.widget, "Button", "Use this").click()
@@ -243,7 +243,7 @@ def test_use_this_saves_what_stands_below(ready, tmp_path):
     assert "not valid TOML" in words(ready.widget)
 
 
-def test_another_recording_is_shown_with_the_same_settings(ready, talks):
+def test_sweeper_shows_another_recording_with_the_same_settings(ready, talks):
     import ipywidgets
 
     ready.choose(5)
@@ -268,7 +268,7 @@ def test_another_recording_is_shown_with_the_same_settings(ready, talks):
         (ZeroDivisionError("by zero"), "the sweep failed by a bug in sttlab: ZeroDivisionError"),
     ],
 )
-def test_what_goes_wrong_is_said_in_words(make_sweeper, monkeypatch, error, said):
+def test_sweeper_shows_the_error_of_a_failed_sweep(make_sweeper, monkeypatch, error, said):
     from sttlab.notebook import sweeper as module
 
     def fail(*args, **options):
@@ -282,14 +282,14 @@ def test_what_goes_wrong_is_said_in_words(make_sweeper, monkeypatch, error, said
         sweeper.wait(WAIT_S)
 
 
-def test_a_grid_that_makes_no_sense_is_refused_at_once(make_sweeper):
+def test_sweeper_refuses_an_invalid_grid_at_once(make_sweeper):
     with pytest.raises(ConfigError, match="did you mean margin_db"):
         make_sweeper({"margin": [8]})
     assert working() == []
 
 
 @pytest.mark.needs("whisper", "bench")
-def test_word_errors_are_counted_and_shown(make_sweeper, monkeypatch):
+def test_sweeper_counts_and_shows_word_errors(make_sweeper, monkeypatch):
     from sttlab.evaluate import sweep as module
 
     class Engine:
@@ -320,7 +320,7 @@ def test_word_errors_are_counted_and_shown(make_sweeper, monkeypatch):
 
 
 @pytest.mark.needs("whisper", "bench")
-def test_why_words_cannot_be_counted_is_said(make_sweeper):
+def test_sweeper_shows_why_word_errors_cannot_be_counted(make_sweeper):
     sweeper = make_sweeper(texts=["one", "two"], model="no/such/model.pt")
     sweeper.wait(WAIT_S)
     find(sweeper.widget, "Button", "Count word errors").click()
@@ -329,14 +329,14 @@ def test_why_words_cannot_be_counted_is_said(make_sweeper):
     assert shown(sweeper._results)
 
 
-def test_without_texts_no_words_are_offered(ready):
+def test_sweeper_without_texts_offers_no_word_errors(ready):
     assert [w.description for w in walk(ready.widget) if type(w).__name__ == "Button"][0:2] == [
         "Use this",
         "Calibrate",
     ]
 
 
-def test_closed_while_it_works_it_leaves_nothing(held, make_sweeper):
+def test_sweeper_closed_while_it_works_leaves_no_thread_or_widget(held, make_sweeper):
     import ipywidgets
 
     before = len(ipywidgets.widgets.widget._instances)
@@ -352,7 +352,7 @@ def test_closed_while_it_works_it_leaves_nothing(held, make_sweeper):
     assert len(ipywidgets.widgets.widget._instances) == before
 
 
-def test_deleted_while_it_works_it_leaves_nothing(held, talks):
+def test_sweeper_deleted_while_it_works_leaves_no_thread_or_widget(held, talks):
     import ipywidgets
 
     from sttlab.notebook.sweeper import Sweeper
@@ -372,7 +372,7 @@ def test_deleted_while_it_works_it_leaves_nothing(held, talks):
     assert len(ipywidgets.widgets.widget._instances) == before
 
 
-def test_shown_it_lives_until_it_leaves_the_page(talks):
+def test_shown_sweeper_lives_until_it_leaves_the_page(talks):
     from sttlab.notebook.sweeper import Sweeper
 
     sweeper = Sweeper(talks[0], talks[1], GRID)

@@ -54,7 +54,7 @@ def rows(tuner):
     return [row for row in tuner._rows if shown(row.widget)]
 
 
-def test_it_begins_with_what_the_settings_find(talk, make_tuner):
+def test_tuner_begins_with_the_utterances_of_its_settings(talk, make_tuner):
     config = VadConfig(silence_timeout_s=0.7)
     tuner = make_tuner(talk, config=config)
     assert tuner.config == config
@@ -66,7 +66,7 @@ def test_it_begins_with_what_the_settings_find(talk, make_tuner):
     assert len(rows(tuner)) == len(expected) == 2
 
 
-def test_a_moved_slider_moves_everything(talk, make_tuner):
+def test_moved_slider_updates_utterances_picture_and_scores(talk, make_tuner):
     tuner = make_tuner(talk)
     before = tuner._picture._moving.value
     find(tuner.widget, "FloatSlider", "Silence timeout (s)").value = 0.3
@@ -83,7 +83,7 @@ def test_a_moved_slider_moves_everything(talk, make_tuner):
     assert "silence timeout" in facts
 
 
-def test_every_setting_has_a_slider_that_goes_as_far_as_it_must(talk, make_tuner):
+def test_every_setting_has_a_slider_that_reaches_its_bounds(talk, make_tuner):
     tuner = make_tuner(talk)
     numbers = {f.name: f.metadata for f in fields(VadConfig) if "min" in f.metadata}
     sliders = tuner._sliders.sliders
@@ -113,7 +113,7 @@ def test_settings_survive_the_sliders(talk, make_tuner, config):
     assert tuner.config == config
 
 
-def test_what_was_calibrated_is_not_rounded_to_the_steps_of_a_slider(talk, make_tuner):
+def test_calibrated_threshold_is_not_rounded_to_a_sliders_step(talk, make_tuner):
     tuner = make_tuner(talk)
     slider = find(tuner.widget, "FloatSlider", "Threshold (dBFS)")
     tuner.config = VadConfig(threshold_dbfs=-26.4)
@@ -140,7 +140,7 @@ def test_the_threshold_is_fixed_or_above_the_noise(talk, make_tuner):
     assert rows(tuner) == []
 
 
-def test_calibrate_reset_save(talk, make_tuner):
+def test_buttons_calibrate_reset_and_save(talk, make_tuner):
     tuner = make_tuner(talk, config=VadConfig(margin_db=12))
     find(tuner.widget, "Button", "Calibrate").click()
     assert tuner.config.threshold_dbfs == pytest.approx(-55, abs=3)
@@ -152,7 +152,7 @@ def test_calibrate_reset_save(talk, make_tuner):
     assert tuner.config == VadConfig(margin_db=12)
 
 
-def test_save_keeps_what_the_file_says_of_transcription(talk, make_tuner):
+def test_save_keeps_the_transcribe_table_of_the_file(talk, make_tuner):
     tuner = make_tuner(talk)
     tuner.path.parent.mkdir()
     Config(transcribe=TranscribeConfig(language="de")).save(tuner.path)
@@ -162,7 +162,7 @@ def test_save_keeps_what_the_file_says_of_transcription(talk, make_tuner):
     assert (saved.vad.pre_roll_s, saved.transcribe.language) == (0.5, "de")
 
 
-def test_errors_are_shown_in_words(make_tuner):
+def test_tuner_shows_errors_as_messages(make_tuner):
     tuner = make_tuner(SimpleNamespace(samples=np.zeros(3 * SAMPLE_RATE, np.float32)))
     find(tuner.widget, "Button", "Calibrate").click()
     assert "digital silence" in words(tuner.widget)
@@ -174,7 +174,7 @@ def test_errors_are_shown_in_words(make_tuner):
         tuner.save()
 
 
-def test_missing_silero_is_shown_in_words(talk, make_tuner, monkeypatch):
+def test_tuner_shows_that_silero_is_missing(talk, make_tuner, monkeypatch):
     import importlib.util
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
@@ -184,14 +184,14 @@ def test_missing_silero_is_shown_in_words(talk, make_tuner, monkeypatch):
     assert "pip install 'sttlab[silero]'" in words(tuner.widget)
 
 
-def test_play_puts_the_sound_on_the_page(talk, make_tuner):
+def test_play_button_puts_a_player_on_the_page(talk, make_tuner):
     tuner = make_tuner(talk)
     next(w for w in walk(rows(tuner)[1].widget) if getattr(w, "icon", "") == "play").click()
     assert "data:audio/wav;base64," in tuner._player.value
     assert 'aria-label="utterance 2"' in tuner._player.value
 
 
-def test_transcribe_shows_text_and_what_was_held_back(talk, make_tuner):
+def test_transcribe_button_shows_text_and_suppressed_text(talk, make_tuner):
     engine = Counting(answer=answer("What is <this>?", invented="Thanks."))
     with AsrWorker(engine) as worker:
         tuner = make_tuner(talk, model=worker)
@@ -214,7 +214,7 @@ def test_more_utterances_than_rows_are_on_pages(make_tuner):
     assert "20" in words(rows(tuner)[-1].widget)
 
 
-def test_many_moves_at_once_end_at_the_last(talk, make_tuner):
+def test_concurrent_moves_of_sliders_end_at_the_last_one(talk, make_tuner):
     tuner = make_tuner(talk)
     slider = find(tuner.widget, "FloatSlider", "Silence timeout (s)")
 
@@ -233,14 +233,14 @@ def test_many_moves_at_once_end_at_the_last(talk, make_tuner):
 
 
 @pytest.mark.parametrize("samples", [[], [0.5], [0.0] * 700])
-def test_recordings_with_nothing_in_them(make_tuner, samples):
+def test_tuner_shows_empty_and_silent_recordings(make_tuner, samples):
     tuner = make_tuner(SimpleNamespace(samples=np.array(samples, np.float32)))
     assert tuner.utterances == segment(tuner.trace)
     find(tuner.widget, "Button", "Calibrate").click()
     assert "calibration" in words(tuner.widget)
 
 
-def test_a_deleted_tuner_leaves_nothing(talk):
+def test_deleted_tuner_leaves_no_thread_or_widget(talk):
     import ipywidgets
 
     from sttlab.notebook.tuner import VadTuner
@@ -269,7 +269,7 @@ def test_a_shown_tuner_lives_until_it_leaves_the_page(talk):
     assert alive() is None
 
 
-def test_use_live_gives_the_settings_to_the_session(talk, make_tuner):
+def test_use_live_applies_the_settings_to_the_session(talk, make_tuner):
     session = Session(Blocks(), model=Counting())
     tuner = make_tuner(talk, session=session)
     find(tuner.widget, "FloatSlider", "Silence timeout (s)").value = 0.9
@@ -297,15 +297,13 @@ SPOKEN = Labels(
         (VadConfig(silence_timeout_s=0.4), "nothing is wrong", "Silence timeout down"),
     ],
 )
-def test_with_labels_it_says_what_is_worst_and_what_to_move(
-    talk, make_tuner, config, symptom, remedy
-):
+def test_tuner_with_labels_advises_which_slider_to_move(talk, make_tuner, config, symptom, remedy):
     tuner = make_tuner(talk, config=config, labels=SPOKEN)
     assert symptom in words(tuner.widget)
     assert remedy in words(tuner.widget)
 
 
-def test_with_labels_it_scores_what_was_moved_against_the_beginning(talk, make_tuner):
+def test_tuner_with_labels_compares_scores_with_the_first_settings(talk, make_tuner):
     tuner = make_tuner(talk, config=VadConfig(silence_timeout_s=1), labels=SPOKEN)
     before = score(tuner.utterances, SPOKEN, duration_s=9.5)
     assert 'title="better"' not in tuner._summary.value
@@ -324,7 +322,7 @@ def test_with_labels_it_scores_what_was_moved_against_the_beginning(talk, make_t
 
 
 @pytest.mark.needs("silero")
-def test_silero_and_level_stand_side_by_side(data, make_tuner):
+def test_tuner_compares_silero_and_level(data, make_tuner):
     recording, labels = load(data / "demo-noisy.flac"), load_labels(data / "demo.rttm")
     tuner = make_tuner(recording, labels=labels)
     assert len(tuner._picture.panels) == 2

@@ -32,7 +32,7 @@ def parameters(path: Path) -> int:
     return sum(p.numel() for p in whisper.load_model(str(path), device="cpu").parameters())
 
 
-def test_a_wheel_is_converted_once_into_what_whisper_loads(cache: Path) -> None:
+def test_weights_of_a_wheel_are_converted_once_for_whisper(cache: Path) -> None:
     path = weights.find_checkpoint("tiny.en")
     assert path.parent == cache
     assert parameters(path) > 37_000_000
@@ -48,14 +48,14 @@ def test_weights_in_two_wheels_are_joined() -> None:
     assert (folder / "model.bin").stat().st_size > 140e6
 
 
-def test_ctranslate2_reads_the_wheel_where_it_lies(cache: Path) -> None:
+def test_ctranslate2_weights_are_used_inside_the_installed_wheel(cache: Path) -> None:
     folder = weights.find_ctranslate2("tiny.en")
     assert (folder / "model.bin").is_file()
     assert not cache.exists()
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "other", "altered"])
-def test_a_damaged_conversion_is_made_anew(damage: str) -> None:
+def test_damaged_checkpoint_is_converted_again(damage: str) -> None:
     path = weights.find_checkpoint("tiny.en")
     whole = path.read_bytes()
     half = len(whole) // 2
@@ -71,7 +71,7 @@ def test_a_damaged_conversion_is_made_anew(damage: str) -> None:
     assert parameters(path) > 37_000_000
 
 
-def test_damaged_weights_that_were_joined_are_joined_anew() -> None:
+def test_damaged_joined_weights_are_joined_again() -> None:
     folder = weights.find_ctranslate2("base")
     whole = (folder / "config.json").read_bytes()
     os.truncate(folder / "model.bin", 1000)
@@ -94,7 +94,7 @@ def _find_together(folder: Path, barrier: Barrier) -> None:
     weights.find_checkpoint("tiny.en")
 
 
-def test_two_processes_may_convert_at_once(cache: Path) -> None:
+def test_two_processes_may_convert_weights_at_once(cache: Path) -> None:
     spawn = multiprocessing.get_context("spawn")
     barrier = spawn.Barrier(2)
     both = [spawn.Process(target=_find_together, args=(cache, barrier)) for _ in range(2)]
@@ -115,7 +115,7 @@ class FullDisk(io.FileIO):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_a_full_disk_says_what_it_needs_and_then_recovers(cache: Path) -> None:
+def test_full_disk_is_reported_with_the_space_needed_and_recovers(cache: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fdopen", FullDisk)
         with pytest.raises(ModelError, match=r"the disk is full: .* needs 7\d MB"):
@@ -124,7 +124,7 @@ def test_a_full_disk_says_what_it_needs_and_then_recovers(cache: Path) -> None:
     assert weights.find_checkpoint("tiny.en").stat().st_size > 70e6
 
 
-def test_a_cache_that_cannot_be_written_says_so(cache: Path) -> None:
+def test_unwritable_cache_is_reported(cache: Path) -> None:
     cache.parent.mkdir(exist_ok=True)
     cache.write_text("a file where the folder should be")
     with pytest.raises(ModelError, match=r"cannot write .* make .* writable for 7\d MB"):
@@ -142,7 +142,7 @@ def test_a_wheel_with_other_weights_is_refused(
             find("tiny.en")
 
 
-def test_a_name_nobody_knows_is_refused_with_those_that_are_here() -> None:
+def test_unknown_model_is_refused_with_the_installed_names() -> None:
     with pytest.raises(ModelNotFound, match=r"no model 'tiny-en' here \(here: tiny\.en, base\)"):
         weights.find_checkpoint("tiny-en")
     with pytest.raises(ModelNotFound, match="no model file nowhere"):
@@ -168,7 +168,7 @@ def refuse_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
 
 
-def test_a_download_cut_short_is_passed_over(tmp_path: Path, caplog: Any) -> None:
+def test_incomplete_download_is_ignored(tmp_path: Path, caplog: Any) -> None:
     (tmp_path / "whisper").mkdir()
     (tmp_path / "whisper" / "tiny.en.pt").write_bytes(b"half of it")
     path = weights.find_checkpoint("tiny.en")
@@ -176,14 +176,14 @@ def test_a_download_cut_short_is_passed_over(tmp_path: Path, caplog: Any) -> Non
     assert "half-written" in caplog.text
 
 
-def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_path_of_a_checkpoint_is_used_as_it_is(tmp_path: Path) -> None:
     path = weights.find_checkpoint("tiny.en")
     mine = tmp_path / "mine.pt"
     mine.write_bytes(path.read_bytes())
     assert weights.find_checkpoint(str(mine)) == mine
 
 
-def test_a_folder_called_as_a_model_is_not_taken_for_it(
+def test_folder_named_like_a_model_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -192,7 +192,7 @@ def test_a_folder_called_as_a_model_is_not_taken_for_it(
     assert (weights.find_ctranslate2("tiny.en") / "model.bin").is_file()
 
 
-def test_models_are_listed_with_where_they_are(tmp_path: Path) -> None:
+def test_models_are_listed_with_their_origin(tmp_path: Path) -> None:
     before = {model.name: model for model in weights.list_models()}
     assert set(before) == {"tiny.en", "base"}
     assert not before["tiny.en"].ready
@@ -205,7 +205,7 @@ def test_models_are_listed_with_where_they_are(tmp_path: Path) -> None:
     assert after["medium"].origin == "Whisper"
 
 
-def test_a_checkpoint_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
+def test_invalid_checkpoint_is_refused_by_its_path(tmp_path: Path) -> None:
     from sttlab.config import TranscribeConfig
     from sttlab.engines.whisper import WhisperEngine
 

@@ -36,13 +36,13 @@ def counted(errors: WordErrors) -> tuple[int, int, int, int]:
         ("I'll paint it, um, in two colours.", "i will paint it in 2 COLORS", (0, 0, 0, 7)),
     ],
 )
-def test_counts(said, written, sdin):
+def test_substitutions_deletions_and_insertions_are_counted(said, written, sdin):
     errors = wer(said, written)
     assert counted(errors) == sdin
     assert errors.normaliser == "Whisper's English"
 
 
-def test_rates():
+def test_wer_without_reference_words_is_zero_or_infinite():
     errors = wer(["red green blue white", "up down", ""], ["red grey white", "up down", ""])
     assert errors.wer == pytest.approx(2 / 6)
     assert errors.by_utterance() == [0.5, 0, 0]
@@ -51,12 +51,12 @@ def test_rates():
     assert wer([], []).wer == 0
 
 
-def test_says_all_of_it():
+def test_str_of_word_errors_has_all_counts():
     errors = wer("Mr. Brown has 2 colours.", "mister brown has two new colors")
     assert str(errors) == "WER 20.0% (S 0, D 0, I 1, N 5; Whisper's English)"
 
 
-def test_alignment_is_word_by_word():
+def test_alignment_pairs_words():
     (words,) = wer("the quick brown fox jumps over", "the quack fox jumps high over").utterances
     assert [(w.kind, w.said, w.written) for w in words if w.kind != "equal"] == [
         ("substitute", "quick", "quack"),
@@ -67,7 +67,7 @@ def test_alignment_is_word_by_word():
     assert " ".join(w.written for w in words if w.written) == "the quack fox jumps high over"
 
 
-def test_other_languages():
+def test_other_languages_use_whispers_basic_normaliser():
     swedish = wer("Två färger!", "två  färger", language="sv")
     assert counted(swedish) == (0, 0, 0, 2)
     assert swedish.normaliser == "Whisper's basic"
@@ -80,7 +80,7 @@ texts = st.lists(st.sampled_from("abcde"), max_size=8).map(" ".join)
 
 
 @given(texts, texts)
-def test_the_count_is_the_edit_distance(said, written):
+def test_word_errors_equal_the_edit_distance(said, written):
     a, b = (normaliser("en")[1](text).split() for text in (said, written))
     row = list(range(len(b) + 1))
     for i, word in enumerate(a, 1):
@@ -104,12 +104,12 @@ def test_interval_is_that_of_independent_texts():
     assert errors.interval() == found
 
 
-def test_no_interval_from_one_text():
+def test_interval_of_one_text_is_nan():
     assert math.isnan(wer("a b", "a").interval().low)
     assert math.isnan(wer(["", ""], ["a", ""]).interval().high)
 
 
-def test_a_difference_is_judged_on_the_same_texts():
+def test_difference_needs_the_same_references():
     said = [f"red green blue {'white ' * (i % 3)}" for i in range(60)]
     hard = [text if i % 2 else "" for i, text in enumerate(said)]
     harder = [text.replace("blue", "blew") if i % 6 == 1 else text for i, text in enumerate(hard)]
@@ -124,7 +124,7 @@ def test_a_difference_is_judged_on_the_same_texts():
         difference(a, wer(said[1:], hard[1:]))
 
 
-def test_face_marks_errors_and_escapes():
+def test_html_of_word_errors_marks_errors_and_escapes_text():
     page = wer(["a b c", "<b>"], ["a x", "5 < 6"], language="de")._repr_html_()
     assert "b → x" in page
     assert page.count("<del ") == 1
@@ -141,12 +141,12 @@ def test_face_marks_errors_and_escapes():
         ("a", "a", None, "must be str, not None"),
     ],
 )
-def test_refuses(said, written, language, says):
+def test_invalid_texts_are_refused(said, written, language, says):
     with pytest.raises(ConfigError, match=says):
         wer(said, written, language=language)
 
 
-def test_neither_whisper_nor_torch_is_loaded():
+def test_wer_loads_neither_whisper_nor_torch():
     code = (
         "import sys; from sttlab.evaluate.wer import wer; print(wer('two', '2').wer); "
         "print({'torch', 'whisper', 'numba'} & set(sys.modules))"
@@ -158,7 +158,7 @@ def test_neither_whisper_nor_torch_is_loaded():
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a file left open
-def test_they_are_whispers_normalisers():
+def test_normalisers_are_whispers_own():
     pytest.importorskip("torch", reason="torch not installed (`make test` installs it)")
     whisper = pytest.importorskip("whisper.normalizers", reason="openai-whisper not installed")
     text = "Mr. Brown's colour, twenty-two pounds & um, dunno"
