@@ -12,7 +12,7 @@ import { createPlayer } from "./player.js";
 import { createPreferences } from "./preferences.js";
 import { createSettings } from "./settings.js";
 import { createSheet } from "./sheet.js";
-import { START, afterLink, afterMessage, afterMicrophone, words } from "./status.js";
+import { START, afterLink, afterMessage, afterMicrophone, hears, words } from "./status.js";
 import { openStorage } from "./storage.js";
 import { createTabs } from "./tabs.js";
 import { createToast } from "./toast.js";
@@ -97,7 +97,12 @@ function onMessage(message) {
       note("Some sound was lost here: the computer was too busy to take it.");
       break;
   }
+  tellStatus();
+}
+
+function tellStatus() {
   showStatus(status);
+  sheet.setHearing(hears(status), status.microphone.state === "on");
 }
 
 /**
@@ -148,7 +153,7 @@ function onLink(link) {
     meter.clear();
     byId("level").textContent = "";
   }
-  showStatus(status);
+  tellStatus();
 }
 
 /** With this browser's audio, or with the last utterance: the server sends those after it. */
@@ -173,15 +178,17 @@ function onMicrophone(now) {
   // Devices have names once one of them is open.
   if (now.state === "on" && status.microphone.state !== "on") settings.load();
   status = afterMicrophone(status, now);
-  showStatus(status);
+  tellStatus();
   settings.showMicrophones();
 }
 
 byId("dismiss").addEventListener("click", () => mine.dismiss());
-byId("mine").addEventListener("click", () => {
-  if (mine.now().state === "on") mine.stop();
-  else mine.start(mine.now().wanted ?? "");
-});
+for (const id of ["mine", "start-speak"]) {
+  byId(id).addEventListener("click", () => {
+    if (mine.now().state === "on") mine.stop();
+    else mine.start(mine.now().wanted ?? "");
+  });
+}
 
 // -- recordings ---------------------------------------------------------------------------------
 

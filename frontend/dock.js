@@ -18,6 +18,7 @@ export function showStatus(status) {
   const { label } = status.microphone;
   const source = label ? `${label} in this browser` : status.source;
   setText(byId("about"), [source, status.model].filter(Boolean).join(" · "));
+  byId("about").title = byId("about").textContent;
   showButton(status.microphone.state);
 }
 

@@ -1,4 +1,4 @@
-// Recordings that a person opens or drops.
+// Recordings that a person opens or drops, and the sample.
 
 import { byId } from "./dom.js";
 
@@ -12,7 +12,14 @@ export function createIntake(onFiles, onRefused) {
   const chooser = byId("choose");
   const area = byId("drop");
 
-  byId("open").addEventListener("click", () => chooser.click());
+  for (const id of ["open", "start-choose"]) {
+    byId(id).addEventListener("click", () => chooser.click());
+  }
+  byId("start-sample").addEventListener("click", async () => {
+    const sample = await fetchSample();
+    if (sample) onFiles([sample]);
+    else onRefused("The sample can't be had from the server now.");
+  });
   chooser.addEventListener("change", () => {
     onFiles([...chooser.files]);
     chooser.value = "";
@@ -36,4 +43,16 @@ export function createIntake(onFiles, onRefused) {
       onRefused("A folder can't be opened: drop the recordings that are in it.");
     }
   });
+}
+
+/** The server's own recording. It is the same file each time: a second one shows its text again. */
+async function fetchSample() {
+  try {
+    const answer = await fetch("demo.flac");
+    if (!answer.ok) return null;
+    const blob = await answer.blob();
+    return new File([blob], "demo.flac", { type: blob.type, lastModified: 0 });
+  } catch {
+    return null; // no connection: the status line says so
+  }
 }

@@ -165,7 +165,7 @@ export function createSettings(root, send, threshold, mine) {
     control.setAttribute("aria-errormessage", told.id);
     const folded = field.closest("details");
     if (folded) folded.open = true;
-    field.scrollIntoView({ block: "nearest" });
+    told.scrollIntoView({ block: "nearest" });
   }
 
   /** The refusal holds no longer. */

@@ -10,10 +10,8 @@ const TYPING_MS = 150;
 /** Newest finals that the log of screen readers keeps. */
 const SAID_LINES = 5;
 
-const EMPTY = {
-  live: "Speak, and your words appear here. Recordings can be dropped here, too.",
-  done: "Nothing was said in it.",
-};
+const SPEAK = "Speak, and your words appear here.";
+const EMPTY = "Nothing was said in it.";
 const SAVED = "Kept in this browser, also when you reload, until you clear it.";
 const NOT_SAVED =
   "This browser's storage is full or closed to this page: a reload loses the newest lines. " +
@@ -40,6 +38,8 @@ export function createSheet(live, toast, actions) {
   /** @type {Shown} */
   let shown = live;
   let typing = 0; // a timer
+  let hears = false;
+  let own = false;
 
   /** @param {string} key of an entry that is shown */
   function find(key) {
@@ -77,9 +77,23 @@ export function createSheet(live, toast, actions) {
   }
 
   function showEmpty() {
-    const phase = shown.phase ?? "live";
-    setText(byId("empty"), /** @type {Record<string, string>} */ (EMPTY)[phase] ?? "");
-    byId("empty").hidden = !(phase in EMPTY) || byId("transcript").childElementCount > 0;
+    const isLive = shown === live;
+    const title = isLive ? SPEAK : EMPTY;
+    setText(byId("empty").querySelector("p"), isLive && !hears ? "" : title);
+    byId("starts").hidden = !isLive || own;
+    const none = byId("transcript").childElementCount === 0;
+    byId("empty").hidden = !none || (!isLive && shown.phase !== "done");
+  }
+
+  /**
+   * @param {boolean} now whether words would appear if somebody spoke
+   * @param {boolean} ofBrowser whether this browser's microphone is on
+   */
+  function setHearing(now, ofBrowser) {
+    if (now === hears && ofBrowser === own) return;
+    hears = now;
+    own = ofBrowser;
+    showEmpty();
   }
 
   // -- the live transcript ----------------------------------------------------------------------
@@ -179,6 +193,7 @@ export function createSheet(live, toast, actions) {
     show,
     showAll,
     showEmpty,
+    setHearing,
     sync,
     partial,
     dropPartial,

@@ -162,6 +162,16 @@ function silence(label) {
   };
 }
 
+/**
+ * Whether text would come if somebody spoke now.
+ *
+ * @param {Status} status
+ */
+export function hears(status) {
+  const { tone } = words(status);
+  return status.capturing && !status.ended && tone !== "off" && tone !== "bad";
+}
+
 /** @param {Status} status @returns {Words} */
 function wordsOfServer(status) {
   const { link, device } = status;

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response, WebSocket
 from fastapi.exceptions import WebSocketRequestValidationError
-from fastapi.responses import PlainTextResponse, StreamingResponse
+from fastapi.responses import FileResponse, PlainTextResponse, StreamingResponse
 
 from sttlab.audio import SAMPLE_RATE
 from sttlab.config import TranscribeConfig, VadConfig
@@ -16,6 +16,7 @@ from sttlab.server.choices import Devices, Models, find_devices, find_models
 from sttlab.server.connection import POLICY_VIOLATION, refuse
 from sttlab.server.contract import schema
 from sttlab.server.metrics import CONTENT_TYPE
+from sttlab.shipped import shipped
 
 router = APIRouter()
 
@@ -128,6 +129,18 @@ async def config(request: Request) -> InForce:
 async def protocol() -> dict[str, Any]:
     """Return the JSON schema of the messages of `/ws`."""
     return schema()
+
+
+@router.get(
+    "/demo.flac",
+    response_class=FileResponse,
+    responses={
+        200: {"content": {"audio/flac": {"schema": {"type": "string", "format": "binary"}}}}
+    },
+)
+async def sample() -> FileResponse:
+    """Give a recording of half a minute of speech, to try a server with."""
+    return FileResponse(shipped("data/demo.flac"), media_type="audio/flac")
 
 
 @router.post(

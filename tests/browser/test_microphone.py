@@ -94,6 +94,16 @@ def test_each_page_shows_only_the_speech_of_its_own_microphone(
     wait_until_not(lambda: sum(t.name == "sttlab-dsp" for t in threading.enumerate()) > 1)
 
 
+def test_an_empty_page_starts_the_microphone(
+    silent: ServerHandle, speaking: Callable[[str], Opened]
+) -> None:
+    page = speaking("monologue")(silent.url, permissions=["microphone"])
+    page.get_by_role("button", name="Speak into this browser's microphone").click()
+    expect(page.get_by_role("button", name=STOP)).to_be_visible()
+    expect(page.locator("#starts")).to_be_hidden()
+    expect(finals(page).first).to_be_visible()
+
+
 def test_stop_transcribes_the_last_utterance(
     silent: ServerHandle, speaking: Callable[[str], Opened]
 ) -> None:

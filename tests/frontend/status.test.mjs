@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { START, afterLink, afterMessage, afterMicrophone, words } from "../../frontend/status.js";
+import { START, afterLink, afterMessage, afterMicrophone, hears, words } from "../../frontend/status.js";
 
 const HELLO = { event: "hello", source: "a microphone", model: "whisper tiny.en" };
 const open = afterMessage(afterLink(START, { state: "open" }), HELLO);
@@ -121,4 +121,17 @@ test("the server's problem comes before that of this browser's microphone", () =
   const failed = after({ event: "session_failed", message: "it stopped" });
   const problem = { title: "That microphone is gone.", advice: "" };
   assert.equal(words(afterMicrophone(failed, { state: "off", problem })).problem.retry, "capture");
+});
+
+test("words are promised only while something is heard", () => {
+  assert.equal(hears(START), false);
+  assert.equal(hears(open), true);
+  assert.equal(hears(after({ event: "level", state: "pause" })), true);
+  assert.equal(hears(after({ ...HELLO, event: "state", capturing: false })), false);
+  assert.equal(hears(after({ ...HELLO, event: "state", problem: "there is no microphone" })), false);
+  assert.equal(hears(after({ event: "device_lost", device: "Headset" })), false);
+  assert.equal(hears(after({ event: "source_ended" })), false);
+  const silent = { state: "on", silent: true, label: "Headset" };
+  assert.equal(hears(afterMicrophone(open, silent)), false);
+  assert.equal(hears(afterLink(open, { state: "waiting", seconds: 2, reason: "" })), false);
 });
