@@ -1,5 +1,6 @@
 // The page: it passes what the server sends to the transcript, the meter and the status.
 
+import { createCaptions } from "./captions.js";
 import { connect, socketUrl } from "./connection.js";
 import { keepEdgesClear, showStatus } from "./dock.js";
 import { byId } from "./dom.js";
@@ -15,6 +16,7 @@ import { createSheet } from "./sheet.js";
 import { START, afterLink, afterMessage, afterMicrophone, hears, words } from "./status.js";
 import { openStorage } from "./storage.js";
 import { createTabs } from "./tabs.js";
+import { createThreshold } from "./threshold.js";
 import { createToast } from "./toast.js";
 import { Transcript } from "./transcript.js";
 
@@ -48,6 +50,8 @@ const settings = createSettings(
   meter.threshold,
   mine,
 );
+const threshold = createThreshold(byId("threshold"), settings.move);
+const captions = createCaptions(byId("captions"));
 let status = START;
 
 // -- what the server says -----------------------------------------------------------------------
@@ -69,7 +73,7 @@ function onMessage(message) {
       break;
     case "config_changed":
       settings.setConfig(message.config);
-      meter.setDetector(message.config.detector);
+      showScale(message.config.detector);
       break;
     case "refused":
       settings.refused(message.message, message.request);
@@ -77,20 +81,25 @@ function onMessage(message) {
       break;
     case "level":
       meter.add(message);
+      threshold.set(message.threshold);
       byId("level").textContent = `${Math.round(message.level_dbfs)} dBFS`;
+      break;
+    case "utterance":
+      if (message.reason === "longest") meter.cut(message.end_s);
       break;
     case "partial":
       sheet.partial(message);
+      captions.update((last) => last.partial(message.utterance_id, message.text));
       break;
     case "transcript":
       addFinal(message);
       break;
     case "suppressed":
-      sheet.dropPartial(message.utterance_id);
+      dropPartial(message.utterance_id);
       note(lineOf(message));
       break;
     case "transcription_failed":
-      sheet.dropPartial(message.utterance_id);
+      dropPartial(message.utterance_id);
       note(lineOf(message));
       break;
     case "samples_lost":
@@ -102,6 +111,7 @@ function onMessage(message) {
 
 function tellStatus() {
   showStatus(status);
+  captions.setStatus(words(status));
   sheet.setHearing(hears(status), status.microphone.state === "on");
 }
 
@@ -113,16 +123,34 @@ function tellStatus() {
 function begin({ event, stream = null, time_s = 0, config }) {
   const { transcript } = live;
   const before = transcript.stream;
-  meter.setDetector(config.detector);
+  showScale(config.detector);
   transcript.setStream(stream ?? String(Date.now()), time_s, Date.now());
-  if (event === "hello" || stream !== before) sheet.dropPartials();
+  if (event === "hello" || stream !== before) dropPartials();
+}
+
+/** @param {string} detector */
+function showScale(detector) {
+  meter.setDetector(detector);
+  threshold.judge(settings.judging(meter.scale()));
 }
 
 /** @param {Message} message */
 function addFinal(message) {
   const entry = live.transcript.add(message, Date.now());
-  if (entry) sheet.final(message.utterance_id, entry);
-  else sheet.dropPartial(message.utterance_id);
+  if (!entry) return dropPartial(message.utterance_id);
+  sheet.final(message.utterance_id, entry);
+  captions.update((last) => last.final(message.utterance_id, entry.text));
+}
+
+/** @param {number} id of an utterance that has no text after all */
+function dropPartial(id) {
+  sheet.dropPartial(id);
+  captions.update((last) => last.drop(id));
+}
+
+function dropPartials() {
+  sheet.dropPartials();
+  captions.update((last) => last.dropPartials());
 }
 
 /**
@@ -149,8 +177,9 @@ function onLink(link) {
   mine.onLink(link);
   status = afterLink(status, link);
   if (link.state !== "open") {
-    sheet.dropPartials();
+    dropPartials();
     meter.clear();
+    threshold.set(null);
     byId("level").textContent = "";
   }
   tellStatus();
@@ -324,13 +353,18 @@ byId("settings").addEventListener("keydown", (/** @type {KeyboardEvent} */ event
   if (event.key === "Escape") openSettings(false);
 });
 
+byId("open-captions").addEventListener("click", captions.open);
+byId("open-keys").addEventListener("click", () => byId("keys").showModal());
+
 document.addEventListener("keydown", (event) => {
   const typing = /** @type {Element} */ (event.target).closest("input, textarea, select");
-  if (typing || event.altKey) return;
+  if (typing || event.altKey || document.querySelector("dialog[open]")) return;
   const command = event.ctrlKey || event.metaKey;
   if (command && event.key === "z") {
     if (!toast.undo()) return;
   } else if (!command && event.key === "/") byId("search").focus();
+  else if (!command && event.key === "c") captions.open();
+  else if (!command && event.key === "?") byId("keys").showModal();
   else return;
   event.preventDefault();
 });

@@ -149,7 +149,7 @@ export async function openMicrophone({ deviceId = "", workletUrl, onChunk, onEnd
 }
 
 /** Keep the screen on, where the browser can. TypeScript 4.8 does not know "wakeLock". */
-async function keepAwake() {
+export async function keepAwake() {
   const { wakeLock } = /** @type {any} */ (navigator);
   return wakeLock?.request("screen").catch(() => undefined);
 }

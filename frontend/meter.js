@@ -1,21 +1,25 @@
-// The level of the last seconds as bars, with the threshold across them.
+// The level of the last seconds as bars on a scale, with the threshold across them.
+
+import { partOf, ticks, write } from "./scale.js";
 
 const BAR_PX = 3; // width of a bar
 const STEP_PX = 5; // from one bar to the next
 const MOST_BARS = 400;
+const SCALE_PX = 34; // for the labels of the scale
+const LABEL = "11px system-ui, sans-serif";
+
+/** Space above and below the scale, in px; style.css has it, too, for the threshold that is moved. */
+const EDGE_PX = 8;
 
 /**
  * @typedef {object} Level a `level` message
+ * @property {number} time_s
  * @property {number} level_dbfs
  * @property {number} score of the detector
  * @property {number} threshold on the scale of the score
  * @property {"listening" | "speech" | "pause"} state
  *
- * @typedef {object} Scale of a detector's score
- * @property {string} label
- * @property {string} unit "" for a score in 0..1, which is shown in percent
- * @property {number} low at the bottom of the meter
- * @property {number} high at its top
+ * @typedef {import("./scale.js").Scale} Scale
  */
 
 /**
@@ -30,6 +34,8 @@ export function createMeter(element) {
   const dark = matchMedia("(prefers-color-scheme: dark)");
   /** @type {Level[]} */
   let levels = [];
+  /** @type {number[]} */
+  let cuts = []; // ends of utterances that were too long, in s
   /** @type {Record<string, {scale: Scale}>} */
   let detectors = {};
   let detector = "";
@@ -44,6 +50,7 @@ export function createMeter(element) {
   function add(message) {
     levels.push(message);
     if (levels.length > MOST_BARS) levels = levels.slice(-MOST_BARS / 2);
+    cuts = cuts.filter((end_s) => end_s >= levels[0].time_s);
     tell(message);
     draw();
   }
@@ -57,18 +64,10 @@ export function createMeter(element) {
     const now = Date.now();
     if (now - toldAt < 1000) return;
     toldAt = now;
-    const heard = scale.unit ? write(score) : `${scale.label} ${write(score)}`;
+    const heard = `${scale.unit ? "" : `${scale.label} `}${write(scale, score)}`;
+    const cut = cuts.length ? ", an utterance was cut: it was too long" : "";
     element.setAttribute("aria-valuenow", String(Math.round(level_dbfs)));
-    element.setAttribute("aria-valuetext", `${heard}, threshold ${write(threshold)}`);
-  }
-
-  /**
-   * A score with its unit; one without a unit in percent.
-   *
-   * @param {number} value
-   */
-  function write(value) {
-    return scale.unit ? `${Math.round(value)} ${scale.unit}` : `${Math.round(100 * value)} %`;
+    element.setAttribute("aria-valuetext", `${heard}, threshold ${write(scale, threshold)}${cut}`);
   }
 
   function draw() {
@@ -85,31 +84,37 @@ export function createMeter(element) {
     if (canvas.height !== Math.round(height * ratio)) canvas.height = Math.round(height * ratio);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, width, height);
-    if (still.matches) paintLast(width, height);
-    else paintTrace(width, height);
+    const y = (/** @type {number} */ value) => {
+      return height - EDGE_PX - partOf(scale, value) * (height - 2 * EDGE_PX);
+    };
+    paintScale(width, y);
+    if (still.matches) paintLast(width, height, y);
+    else paintTrace(width, height, y);
   }
 
-  /**
-   * Where a score stands on the scale, in 0..1.
-   *
-   * @param {number} value
-   */
-  function part(value) {
-    return Math.min(1, Math.max(0, (value - scale.low) / (scale.high - scale.low)));
+  /** @param {number} width @param {(value: number) => number} y */
+  function paintScale(width, y) {
+    context.font = LABEL;
+    context.textAlign = "right";
+    context.textBaseline = "middle";
+    for (const value of ticks(scale)) {
+      context.fillStyle = colors.label;
+      context.fillText(write({ ...scale, unit: scale.unit && " " }, value).trim(), SCALE_PX - 8, y(value));
+      context.fillStyle = colors.rule;
+      context.fillRect(SCALE_PX, Math.round(y(value)), width - SCALE_PX, 1);
+    }
   }
 
-  /** @param {number} width @param {number} height */
-  function paintTrace(width, height) {
-    const shown = levels.slice(-Math.floor(width / STEP_PX));
+  /** @param {number} width @param {number} height @param {(value: number) => number} y */
+  function paintTrace(width, height, y) {
+    const shown = levels.slice(-Math.floor((width - SCALE_PX) / STEP_PX));
     const first = width - shown.length * STEP_PX;
-    const room = height - BAR_PX;
+    const place = (/** @type {number} */ i) => first + i * STEP_PX;
     shown.forEach(({ score, state }, i) => {
-      const x = first + i * STEP_PX;
-      const tall = BAR_PX + part(score) * room;
       context.fillStyle = colors[state];
       context.beginPath();
       // TypeScript 4.8 does not know "roundRect".
-      /** @type {any} */ (context).roundRect(x, height - tall, BAR_PX, tall, BAR_PX / 2);
+      /** @type {any} */ (context).roundRect(place(i), y(score), BAR_PX, height - y(score), BAR_PX / 2);
       context.fill();
     });
     context.strokeStyle = colors.threshold;
@@ -117,39 +122,58 @@ export function createMeter(element) {
     context.setLineDash([4, 3]);
     context.beginPath();
     shown.forEach(({ threshold }, i) => {
-      const y = height - BAR_PX - part(threshold) * room;
-      if (i === 0) context.moveTo(first, y);
-      context.lineTo(first + i * STEP_PX, y);
-      context.lineTo(first + (i + 1) * STEP_PX, y);
+      if (i === 0) context.moveTo(first, y(threshold));
+      context.lineTo(place(i), y(threshold));
+      context.lineTo(place(i + 1), y(threshold));
     });
     context.stroke();
     context.setLineDash([]);
+    for (const end_s of cuts) {
+      const i = shown.findIndex(({ time_s }) => time_s >= end_s);
+      if (i > 0) paintCut(place(i) - 1, height);
+    }
   }
 
   /**
-   * Without motion: one bar for the level now, from left to right.
+   * Mark where an utterance was cut: a line, and the word.
+   *
+   * @param {number} x
+   * @param {number} height
+   */
+  function paintCut(x, height) {
+    context.fillStyle = colors.cut;
+    context.fillRect(x - 0.75, 0, 1.5, height);
+    context.textAlign = x < SCALE_PX + 30 ? "left" : "right";
+    context.fillText("cut", x < SCALE_PX + 30 ? x + 4 : x - 4, EDGE_PX);
+  }
+
+  /**
+   * Without motion: one bar, for the level now.
    *
    * @param {number} width
    * @param {number} height
+   * @param {(value: number) => number} y
    */
-  function paintLast(width, height) {
+  function paintLast(width, height, y) {
     const last = levels.at(-1);
     if (!last) return;
-    const tall = Math.min(12, height);
-    const top = (height - tall) / 2;
-    context.fillStyle = colors.listening;
-    context.globalAlpha = 0.35;
-    context.fillRect(0, top, width, tall);
-    context.globalAlpha = 1;
     context.fillStyle = colors[last.state];
-    context.fillRect(0, top, part(last.score) * width, tall);
+    context.fillRect(SCALE_PX, y(last.score), width - SCALE_PX, height - y(last.score));
     context.fillStyle = colors.threshold;
-    context.fillRect(part(last.threshold) * width - 1, top - 4, 2, tall + 8);
+    context.fillRect(SCALE_PX, y(last.threshold) - 1, width - SCALE_PX, 2);
   }
 
   function readColors() {
     const style = getComputedStyle(element);
-    const names = { listening: "--bar", speech: "--voice", pause: "--wait", threshold: "--limit" };
+    const names = {
+      listening: "--bar",
+      speech: "--voice",
+      pause: "--wait",
+      threshold: "--limit",
+      label: "--faint",
+      rule: "--rule",
+      cut: "--ink",
+    };
     for (const [use, name] of Object.entries(names)) {
       const probe = document.createElement("i");
       element.append(probe);
@@ -167,6 +191,12 @@ export function createMeter(element) {
 
   return {
     add,
+    /** @param {number} end_s of an utterance that was cut, being too long */
+    cut(end_s) {
+      cuts.push(end_s);
+      draw();
+    },
+    scale: () => scale,
     recolor: readColors,
     threshold: () => levels.at(-1)?.threshold ?? -50,
     /** @param {Record<string, {scale: Scale}>} known those of `hello`, by name */
@@ -175,12 +205,12 @@ export function createMeter(element) {
     },
     /** @param {string} name */
     setDetector(name) {
-      if (name !== detector) levels = []; // the scale may differ
+      if (name !== detector) levels = cuts = []; // the scale may differ
       detector = name;
       scale = detectors[name]?.scale ?? scale;
     },
     clear() {
-      levels = [];
+      levels = cuts = [];
       draw();
     },
   };

@@ -56,6 +56,7 @@ export function createSettings(root, send, threshold, mine) {
   let config = {};
   /** @type {Values} */
   let using = {};
+  let locked = true; // until hello
   let source = ""; // the server's name for it
   let mayChoose = false; // whether clients may choose the server's microphone
   /** @type {Record<string, Setting>} */
@@ -85,7 +86,8 @@ export function createSettings(root, send, threshold, mine) {
     for (const part of root.querySelectorAll(".shared")) {
       /** @type {HTMLElement} */ (part).hidden = hello.locked;
     }
-    $("#locked").hidden = !hello.locked;
+    locked = hello.locked;
+    $("#locked").hidden = !locked;
     state(hello);
   }
 
@@ -313,7 +315,28 @@ export function createSettings(root, send, threshold, mine) {
     else refused("There is no connection to the server now: nothing was saved.", null, ["save-config"]);
   });
 
-  return { begin, state, setConfig, refused, load, showMicrophones };
+  /**
+   * Change a setting outside the drawer.
+   *
+   * @param {string} name
+   * @param {number} value
+   */
+  function move(name, value) {
+    sliders.get(name)?.show(value);
+    change(name, value);
+  }
+
+  /**
+   * What judges a score now; null while nobody may change it.
+   *
+   * @param {import("./scale.js").Scale} scale
+   * @returns {?import("./scale.js").Judging}
+   */
+  function judging(scale) {
+    return locked ? null : { config, settings: /** @type {any} */ (known), scale };
+  }
+
+  return { begin, move, judging, state, setConfig, refused, load, showMicrophones };
 }
 
 /**

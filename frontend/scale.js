@@ -1,0 +1,107 @@
+// A detector's scale on the meter, and what a threshold that is moved on it changes. No DOM.
+
+/**
+ * @typedef {object} Scale of a detector's score
+ * @property {string} label
+ * @property {string} unit "" for a score in 0..1, which is shown in percent
+ * @property {number} low at the bottom of the meter
+ * @property {number} high at its top
+ *
+ * @typedef {object} Judging what judges a score
+ * @property {Record<string, any>} config
+ * @property {Record<string, {min: ?number, max: ?number, detectors: string[]}>} settings
+ * @property {Scale} scale
+ */
+
+/** Most labels on a scale. */
+const MOST_TICKS = 4;
+
+/**
+ * Where a value stands on a scale, in 0..1.
+ *
+ * @param {Scale} scale
+ * @param {number} value
+ */
+export function partOf({ low, high }, value) {
+  return clamp((value - low) / (high - low), 0, 1);
+}
+
+/**
+ * The value at a part of a scale.
+ *
+ * @param {Scale} scale
+ * @param {number} part
+ */
+export function valueAt({ low, high }, part) {
+  return low + clamp(part, 0, 1) * (high - low);
+}
+
+/**
+ * A score with its unit; one without a unit in percent.
+ *
+ * @param {Scale} scale
+ * @param {number} value
+ */
+export function write({ unit }, value) {
+  return unit ? `${Math.round(value)} ${unit}` : `${Math.round(100 * value)} %`;
+}
+
+/**
+ * Round values of a scale to label, the lowest first.
+ *
+ * @param {Scale} scale
+ */
+export function ticks({ low, high }) {
+  const power = 10 ** Math.floor(Math.log10((high - low) / MOST_TICKS));
+  const count = (/** @type {number} */ step) => Math.floor(high / step) - Math.ceil(low / step) + 1;
+  const step = [1, 2, 5, 10].map((times) => times * power).find((one) => count(one) <= MOST_TICKS);
+  const found = [];
+  const size = step ?? high - low;
+  for (let i = Math.ceil(low / size); i * size <= high; i++) found.push(i * size);
+  return found;
+}
+
+/**
+ * How far one press of a key moves a threshold.
+ *
+ * @param {Scale} scale
+ */
+export function stepOf({ unit }) {
+  return unit ? 0.5 : 0.01;
+}
+
+/**
+ * The setting to change so that the threshold moves, its value, and where the threshold is then.
+ *
+ * A threshold that follows the noise goes on to follow it, at another distance.
+ *
+ * @param {Judging} judging
+ * @param {number} from where the threshold is, with this config
+ * @param {number} to
+ * @returns {?{name: string, value: number, threshold: number}} null if no setting moves it
+ */
+export function moved({ config, settings, scale }, from, to) {
+  const set = (/** @type {string} */ name, /** @type {number} */ value) => {
+    const { min, max } = settings[name];
+    const step = stepOf(scale);
+    const rounded = Math.round(clamp(value, min ?? -Infinity, max ?? Infinity) / step) * step;
+    return { name, value: Number(rounded.toFixed(2)) };
+  };
+  const has = (/** @type {string} */ name) => settings[name]?.detectors.includes(config.detector);
+  if (scale.unit === "" && has("probability")) {
+    const { name, value } = set("probability", to);
+    return { name, value, threshold: value };
+  }
+  if (scale.unit !== "dBFS" || !has("threshold_dbfs")) return null;
+  if (config.threshold_dbfs !== null) {
+    const { name, value } = set("threshold_dbfs", to);
+    return { name, value, threshold: value };
+  }
+  const { name, value } = set("margin_db", config.margin_db + to - from);
+  return { name, value, threshold: from + value - config.margin_db };
+}
+
+/** @param {number} value @param {number} low @param {number} high */
+function clamp(value, low, high) {
+  return Math.min(high, Math.max(low, value));
+}
