@@ -35,6 +35,7 @@ FORMULAS: dict[str, Callable[[list[float]], float]] = {
     "root of the product of its tokens": word_confidence,
     "geometric mean of its tokens": lambda shares: math.prod(shares) ** (1 / len(shares)),
 }
+MARKS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # confidences under which a page could mark a word
 USED = "root of the product of its tokens"
 
 
@@ -116,6 +117,21 @@ def figures(judged: list[Judged], formula: Callable[[list[float]], float]) -> di
     }
 
 
+def marks(judged: list[Judged]) -> list[dict[str, float]]:
+    """Give the shares of right and wrong words that a page marks, by the confidence below which."""
+    sure = np.array([min(1.0, FORMULAS[USED](word.shares)) for word in judged])
+    right = np.array([word.right for word in judged])
+    return [
+        {
+            "under": under,
+            "right_marked": mean((sure < under)[right]),
+            "wrong_marked": mean((sure < under)[~right]),
+            "marks_that_are_wrong": mean(~right[sure < under]),
+        }
+        for under in MARKS
+    ]
+
+
 def mean(values: NDArray[Any]) -> float:
     """Return the mean, or 0 without values."""
     return float(values.mean()) if len(values) else 0.0
@@ -136,6 +152,14 @@ def as_table(found: dict[str, dict[str, Any]]) -> str:
     ]
     return table(
         ("confidence of a word", "calibration error", "Brier score", "right over wrong (AUC)"), rows
+    )
+
+
+def marks_table(rows: list[dict[str, float]]) -> str:
+    """Lay the shares of marked words out in Markdown."""
+    return table(
+        ("marked under", "of the right words", "of the wrong words", "marked words that are wrong"),
+        [(f"{r['under']:.1f}", *(f"{100 * r[k]:.1f} %" for k in list(r)[1:])) for r in rows],
     )
 
 
@@ -167,9 +191,14 @@ def main() -> None:
     right = sum(word.right for word in judged)
     title = f"{options.model}: {len(judged)} words, {right / len(judged):.0%} right"
     words = [{"text": w.text, "shares": w.shares, "right": w.right} for w in judged]
+    marked = marks(judged)
     result = {"title": title, "before": before, "left_out": skipped, "formulas": found}
+    result["marks"] = marked
+    text = f"{as_table(found)}
+
+{marks_table(marked)}"
     stem = options.output / f"confidence-{options.model}"
-    study.write(stem, result | {"words": words}, as_table(found), chart(found, title))
+    study.write(stem, result | {"words": words}, text, chart(found, title))
     print(f"{title}; {skipped} words left out, because they can't be judged one by one")
 
 
