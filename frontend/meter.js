@@ -6,6 +6,7 @@ const BAR_PX = 3; // width of a bar
 const STEP_PX = 5; // from one bar to the next
 const MOST_BARS = 400;
 const SCALE_PX = 34; // for the labels of the scale
+const CUT_PX = 24; // from the top to the word at a cut, under the figure of the level
 const LABEL = "11px system-ui, sans-serif";
 
 /** Space above and below the scale, in px; style.css has it, too, for the threshold that is moved. */
@@ -144,7 +145,7 @@ export function createMeter(element) {
     context.fillStyle = colors.cut;
     context.fillRect(x - 0.75, 0, 1.5, height);
     context.textAlign = x < SCALE_PX + 30 ? "left" : "right";
-    context.fillText("cut", x < SCALE_PX + 30 ? x + 4 : x - 4, EDGE_PX);
+    context.fillText("cut", x < SCALE_PX + 30 ? x + 4 : x - 4, CUT_PX);
   }
 
   /**
