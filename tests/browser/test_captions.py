@@ -39,7 +39,10 @@ def test_captions_show_the_last_lines_large_until_escape(
 
 
 def test_a_question_mark_shows_the_keys(silent: ServerHandle, opened: Opened) -> None:
-    page = staged(opened, silent, Stage())
+    stage = Stage()
+    page = staged(opened, silent, stage)
+    stage.final(0, "Something to search.")
+    expect(page.get_by_label("Search the transcript")).to_be_enabled()
     page.keyboard.press("?")
     keys = page.get_by_role("dialog", name="Keys")
     expect(keys).to_contain_text("Large captions")
