@@ -194,9 +194,7 @@ def main() -> None:
     marked = marks(judged)
     result = {"title": title, "before": before, "left_out": skipped, "formulas": found}
     result["marks"] = marked
-    text = f"{as_table(found)}
-
-{marks_table(marked)}"
+    text = f"{as_table(found)}\n\n{marks_table(marked)}"
     stem = options.output / f"confidence-{options.model}"
     study.write(stem, result | {"words": words}, text, chart(found, title))
     print(f"{title}; {skipped} words left out, because they can't be judged one by one")
