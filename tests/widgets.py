@@ -67,9 +67,9 @@ def noise(*parts):
     return np.concatenate(white).astype(np.float32)
 
 
-def answer(text, *, invented=None):
+def answer(text, *, suppressed=None):
     """What an engine says of an utterance."""
-    held = [Suppression(text=invented, reason="no speech", start_s=0, end_s=1)] if invented else []
+    held = [Suppression(text=t, reason="no speech", start_s=0, end_s=1) for t in (suppressed,) if t]
     return Transcription(
         text=text,
         segments=(),

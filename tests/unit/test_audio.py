@@ -1,4 +1,4 @@
-"""Files of every kind, sound of every form, and recordings."""
+"""Decoding of every file format, normalisation of arrays, and recordings."""
 
 import base64
 import logging
@@ -37,7 +37,7 @@ def tone(rate=SAMPLE_RATE, seconds=SECONDS, *, peak=0.5, hz=TONE_HZ):
 
 
 def write(path, channels, *, codec, rate=SAMPLE_RATE, layout="mono", container=None, video=False):
-    """Write sound of shape (channels, n) with PyAV."""
+    """Write audio of shape (channels, n) with PyAV."""
     with av.open(str(path), "w", format=container) as file:
         if video:
             picture = file.add_stream("mpeg4", rate=25)
@@ -66,8 +66,8 @@ def write(path, channels, *, codec, rate=SAMPLE_RATE, layout="mono", container=N
     return path
 
 
-def heard_hz(samples):
-    """Frequency of the strongest tone."""
+def strongest_hz(samples):
+    """Return the frequency of the strongest tone."""
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
     return spectrum.argmax() * SAMPLE_RATE / len(samples)
 
@@ -75,9 +75,9 @@ def heard_hz(samples):
 def check_is_tone(samples, *, seconds=SECONDS, peak=0.5):
     assert samples.dtype == np.float32
     assert samples.ndim == 1
-    # Lossy codecs pad the first and the last block; the sound itself is all there.
+    # Lossy codecs pad the first and the last block, but lose no audio.
     assert len(samples) / SAMPLE_RATE == pytest.approx(seconds, abs=0.1)
-    assert heard_hz(samples) == pytest.approx(TONE_HZ, abs=2)
+    assert strongest_hz(samples) == pytest.approx(TONE_HZ, abs=2)
     middle = samples[len(samples) // 4 : -len(samples) // 4]
     assert np.sqrt(2 * np.mean(middle**2)) == pytest.approx(peak, rel=0.15)
 
@@ -179,7 +179,7 @@ def test_file_with_a_latin_1_title_loads(tmp_path):
     check_is_tone(load(path).samples)
 
 
-# -- files that are not what they say ----------------------------------------------------------
+# -- broken and misleading files ---------------------------------------------------------------
 
 
 def refused(path):
@@ -254,7 +254,7 @@ def test_truncated_file_decodes_up_to_the_cut(tmp_path, name):
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 5])
     samples = load(path).samples
     assert 1.0 < len(samples) / SAMPLE_RATE < 3.5
-    assert heard_hz(samples) == pytest.approx(TONE_HZ, abs=2)
+    assert strongest_hz(samples) == pytest.approx(TONE_HZ, abs=2)
 
 
 def test_declared_length_of_a_file_is_not_trusted(tmp_path):
@@ -279,7 +279,7 @@ def test_decoding_goes_on_after_broken_packets(tmp_path, name):
     break_at(path, 0.5)
     samples = load(path).samples
     assert 3.0 < len(samples) / SAMPLE_RATE < 4.2
-    assert heard_hz(samples[-SAMPLE_RATE:]) == pytest.approx(TONE_HZ, abs=2)
+    assert strongest_hz(samples[-SAMPLE_RATE:]) == pytest.approx(TONE_HZ, abs=2)
 
 
 def test_audio_left_out_of_a_file_is_logged(tmp_path, caplog):
@@ -316,7 +316,7 @@ def test_file_longer_than_the_limit_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(sttlab.decoding, "LONGEST_LOAD_S", 1)
     assert "FileSource" in refused(path)
     with open_audio(path) as pieces:
-        assert sum(map(len, pieces)) == len(tone())  # piece by piece there is no bound
+        assert sum(map(len, pieces)) == len(tone())  # in pieces there is no limit
 
 
 def test_every_recording_in_data_loads(data):
@@ -325,7 +325,7 @@ def test_every_recording_in_data_loads(data):
             assert load(path).duration_s > 1
 
 
-# -- sound of every form -----------------------------------------------------------------------
+# -- arrays ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -505,7 +505,7 @@ def played(page):
     return base64.b64decode(data[1])
 
 
-def test_a_recording_shows_its_level_and_plays(tmp_path):
+def test_html_of_a_recording_shows_its_level_and_plays(tmp_path):
     recording = Recording(tone(), origin="<b>.wav")
     page = recording._repr_html_()
     assert "&lt;b&gt;.wav: 1.50 s" in page
@@ -531,7 +531,7 @@ def test_level_trace_is_drawn_for_any_length(count):
     assert set(heights) == {"0.0" if count >= 320 else "80.0"}
 
 
-def test_a_path_may_be_text_or_path(tmp_path):
+def test_load_and_save_accept_str_and_path(tmp_path):
     path = tmp_path / "a.wav"
     Recording(tone()).save(str(path))
     assert load(str(path)).duration_s == load(Path(path)).duration_s == SECONDS

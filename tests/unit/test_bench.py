@@ -1,4 +1,4 @@
-"""The benchmark's own sums: what it plays has the ends it says, and what it counts is right."""
+"""The benchmark's stimulus has the ends that its truths say, and its scores are right."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def clip(name: str = "tone", seconds: float = 1.0) -> Clip:
     return Clip(name=name, samples=samples, text="one two three")
 
 
-# -- what is played ---------------------------------------------------------------------------
+# -- stimulus ---------------------------------------------------------------------------------
 
 
 def test_trim_finds_both_ends_and_the_pause() -> None:
@@ -136,7 +136,7 @@ def test_manifest_decides_which_recordings_count(tmp_path: Path, data: Path) -> 
     assert [c.name for c in noise] == ["austen-5"]
 
 
-# -- what is counted --------------------------------------------------------------------------
+# -- scores -----------------------------------------------------------------------------------
 
 
 def truth(start_s: float, end_s: float, text: str = "a b c", pause_s: float = 0.0) -> Truth:

@@ -1,4 +1,4 @@
-"""The command line as far as it goes without a model."""
+"""The command line without a model: help, wrong calls, names of results."""
 
 import json
 import os
@@ -149,14 +149,14 @@ def test_results_have_distinct_names(tmp_path: Path) -> None:
 
 
 def test_result_never_overwrites_an_input_file(tmp_path: Path) -> None:
-    sound = tmp_path / "talk.json"
-    sound.touch()
+    audio = tmp_path / "talk.json"
+    audio.touch()
     other = tmp_path / "talk.wav"
-    assert names([other, sound], tmp_path, "json") == ["talk.wav.json", "talk.json.json"]
+    assert names([other, audio], tmp_path, "json") == ["talk.wav.json", "talk.json.json"]
     if hasattr(os, "symlink") and sys.platform != "win32":
         link = tmp_path / "elsewhere"
         link.symlink_to(tmp_path)
-        assert names([sound], link, "json") == ["talk.json.json"]
+        assert names([audio], link, "json") == ["talk.json.json"]
 
 
 def test_results_keep_unusual_characters_of_names(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_name_that_is_not_valid_unicode_is_escaped_in_json(tmp_path: Path) -> No
     from sttlab.transcription import FileTranscript
 
     transcript = FileTranscript(
-        file="a\udcff.wav",  # as Python gives the name of a file with the byte 255
+        file="a\udcff.wav",  # Python's str for a file's name with the byte 255
         duration_s=1.0,
         language=None,
         language_probability=0.0,

@@ -40,7 +40,7 @@ def wait_until_it_answers(process: subprocess.Popen[str], url: str) -> None:
 def test_the_kernel_imports_sttlab_and_ctrl_c_ends_it(tmp_path: Path, root: Path) -> None:
     from jupyter_client.blocking.client import BlockingKernelClient
 
-    # A kernel that a person installed for another Python must not win.
+    # A kernel that the user installed for another Python must not take precedence.
     other = tmp_path / "data" / "kernels" / "python3"
     other.mkdir(parents=True)
     kernel = {"argv": ["/nowhere/python"], "display_name": "other", "language": "python"}
@@ -63,7 +63,7 @@ def test_the_kernel_imports_sttlab_and_ctrl_c_ends_it(tmp_path: Path, root: Path
     try:
         found = (re.search(r"http://\S+/lab\?token=\S+", line) for line in process.stderr)
         url = next(match[0] for match in found if match)
-        wait_until_it_answers(process, url)  # it tells its address before it listens there
+        wait_until_it_answers(process, url)  # JupyterLab prints its address before it listens
         names = {item["name"] for item in ask(url, "contents")["content"]}
         assert names == {p.name for p in (root / "notebooks").iterdir() if p.name[0] != "."}
         started = ask(url, "kernels", {"name": "python3"})

@@ -1,4 +1,4 @@
-"""`sttlab transcribe` with real tiny.en, on real speech and on what only looks like it."""
+"""`sttlab transcribe` with real tiny.en, on real speech and on files that are not audio."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from sttlab.cli import main
 
 pytestmark = [
     pytest.mark.needs("whisper"),
-    # Whisper leaves its vocabulary open.
+    # Whisper leaves the file of its vocabulary open.
     pytest.mark.filterwarnings("ignore:unclosed file .*tiktoken:ResourceWarning"),
 ]
 
@@ -52,7 +52,7 @@ def speech(data: Path) -> np.ndarray:
 
 @pytest.fixture
 def bad(tmp_path: Path, data: Path) -> list[Path]:
-    """Files that no text can come of."""
+    """Files that can't be transcribed."""
     folder = tmp_path / "bad"
     folder.mkdir()
     (folder / "empty.wav").touch()
@@ -73,7 +73,7 @@ def bad(tmp_path: Path, data: Path) -> list[Path]:
 
 @pytest.fixture
 def good(tmp_path: Path, data: Path, speech: np.ndarray) -> list[Path]:
-    """The same words in forms that are unusual and fine."""
+    """The same words in unusual, valid formats."""
     folder = tmp_path / "good"
     folder.mkdir()
     with wave.open(str(folder / "8 kHz.wav"), "wb") as file:

@@ -1,4 +1,4 @@
-"""StreamCore: the same samples give the same events, and nothing said is lost."""
+"""StreamCore: the same samples give the same events, and no speech is lost."""
 
 import itertools
 from dataclasses import replace
@@ -27,7 +27,7 @@ CONFIG = VadConfig(threshold_dbfs=-40, silence_timeout_s=0.3, pre_roll_s=0.1, ma
 
 
 def sound(*parts: tuple[float, float], seed: int = 0) -> np.ndarray:
-    """Noise in stretches of (seconds, dBFS)."""
+    """Make noise of parts, each (seconds, dBFS)."""
     rng = np.random.default_rng(seed)
     return np.concatenate(
         [
@@ -38,7 +38,7 @@ def sound(*parts: tuple[float, float], seed: int = 0) -> np.ndarray:
 
 
 def facts(events) -> list[tuple[object, ...]]:
-    """Events as values that compare, samples included."""
+    """Return events as comparable values, with their samples."""
     out = []
     for event in events:
         if isinstance(event, SpeechPaused):

@@ -1,4 +1,4 @@
-"""The recordings are what their labels and their README say, and can be made anew."""
+"""The recordings match their labels and their README, and can be reproduced."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_labels_lie_within_the_recording_and_where_it_is_louder(data: Path, name
     samples = load(data / f"{name}.flac").samples
     speech = load_labels(data / f"{name}.rttm").speech
     assert speech[-1, 1] <= len(samples) / 16_000 + 0.001
-    treble = np.diff(samples, prepend=0)  # some have rumble louder than speech
+    treble = np.diff(samples, prepend=0)  # in some recordings rumble is louder than speech
     tenths = treble[: len(treble) // 1600 * 1600].reshape(-1, 1600)
     middle_s = np.arange(len(tenths)) / 10 + 0.05
     inside = np.any([(start <= middle_s) & (middle_s < end) for start, end in speech], axis=0)
@@ -59,7 +59,7 @@ def test_make_variants_reproduces_the_demo_files(data: Path, tmp_path: Path) -> 
     make_demo(tmp_path)
     for name in ("demo.flac", "demo-noisy.flac", "demo-far.flac", "demo-phone.wav"):
         made, kept = load(tmp_path / name).samples, load(data / name).samples
-        assert np.abs(made - kept).max() <= 1.5 / 32768, name  # a platform may round otherwise
+        assert np.abs(made - kept).max() <= 1.5 / 32768, name  # platforms round differently
     for name in ("demo.txt", "demo.rttm"):
         assert (tmp_path / name).read_bytes() == (data / name).read_bytes()
 

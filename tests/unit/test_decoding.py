@@ -1,4 +1,4 @@
-"""Files as people have them: channels, tracks, time stamps, odd headers, files that were joined."""
+"""Real-world files: channels, tracks, time stamps, unusual headers, joined files."""
 
 import logging
 import struct
@@ -26,7 +26,7 @@ def speech(data):
 
 
 def likeness(one, other):
-    """Correlation at the best alignment within 0.1 s, which is as far as codecs move audio."""
+    """Return the correlation at the best alignment within 0.1 s, the most that codecs shift."""
     length = min(len(one), len(other)) - 3200
     fits = [
         float(np.corrcoef(one[1600 : 1600 + length], other[s : s + length])[0, 1])

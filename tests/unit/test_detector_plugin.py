@@ -1,4 +1,4 @@
-"""A detector that is registered is a detector everywhere: it needs no other edit."""
+"""A registered detector works everywhere, without another edit."""
 
 import json
 from types import SimpleNamespace
@@ -27,7 +27,7 @@ from tests.widgets import WAIT_S, find, noise, settled, walk, words
 PARTS = ((2, -70), (1, -20), (2, -70), (1, -20), (2, -70))
 SPOKEN = Labels([Turn(start_s=2, end_s=3), Turn(start_s=5, end_s=6)])
 
-# The contract of all detectors, over this one.
+# The contract suite of detectors also runs over this one.
 globals().update({n: t for n, t in vars(test_detectors).items() if n.startswith("test_")})
 
 

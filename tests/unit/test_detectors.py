@@ -1,4 +1,4 @@
-"""What every voice detector keeps to."""
+"""The contract suite of detectors."""
 
 import importlib.util
 import itertools
@@ -101,7 +101,7 @@ def test_detector_has_every_attribute_that_describes_it(config):
 
 
 def other_value(name):
-    """A value of a field that is not its default."""
+    """Return a value of a field that is not its default."""
     (f,) = (f for f in fields(VadConfig) if f.name == name)
     least, most = f.metadata["min"], f.metadata["max"]
     return (least + most) / 2 if f.default != (least + most) / 2 else least
@@ -120,7 +120,7 @@ def test_only_the_fields_that_a_detector_names_move_its_thresholds(config, name)
     assert np.array_equal(before.score, after.score)
 
 
-def test_trace_gives_the_utterances_of_the_live_path(config):
+def test_trace_gives_the_activity_of_the_live_path(config):
     detector = make_detector(config)
     frames = frames_of(noise(2), detector)
     trace = Trace(Samples(frames.ravel()))
@@ -135,7 +135,7 @@ class Samples:
         self.samples = samples
 
 
-def test_the_monitor_finds_the_offset_from_the_onset(config):
+def test_offset_follows_from_the_onset_alone(config):
     detector = make_detector(config)
     activity = detector.process(frames_of(noise(1), detector))
     assert np.array_equal(activity.offset, detector.offset(activity.onset, config))

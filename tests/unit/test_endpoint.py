@@ -1,8 +1,8 @@
-"""The endpointer, spelled out: one character a frame in, one character a frame out.
+"""The endpointer by decision strings: one character for each frame in and out.
 
 In: ``#`` at or above the onset threshold, ``+`` between the thresholds, ``.`` below both.
-Out: ``S`` speech has started, ``x`` too short and dropped, ``U`` over by silence, ``C`` cut because
-too long (``c`` where the next one starts at once), ``-`` nothing.
+Out: ``S`` speech has started, ``x`` discarded as too short, ``U`` ended by silence, ``C`` cut as
+too long (``c`` if the next one starts at once), ``-`` no decision.
 """
 
 import itertools
@@ -57,23 +57,23 @@ def decide(marks: str, peaks=None, **changes) -> tuple[str, list[Decision], Endp
         ({}, "...####+......", "---S------U---"),
         ({"timeout": 2}, "...####+......", "---S-----U----"),
         ({"min_speech": 2}, "....####+.......", "-----S-----U----"),
-        # between the thresholds nothing begins, and what has ended does not go on
+        # between the thresholds nothing begins, and an utterance that has ended doesn't resume
         ({}, "..+++++..", "---------"),
         ({}, "..#+++++.....", "--S-------U--"),
         ({}, "..#.+++......", "--S--U-------"),
-        # a gap one frame shorter than the timeout joins, one as long parts
+        # a gap one frame shorter than the timeout is closed, one as long as it is not
         ({}, "#..#...", "S-----U"),
         ({}, "#...#...", "S--US--U"),
-        # minimum speech: short sounds are dropped, in a gap as long as the minimum
+        # minimum speech: shorter sounds are discarded after a gap as long as the minimum
         ({"min_speech": 3}, "##....", "----x-"),
         ({"min_speech": 3}, "##..#...", "----S--U"),
         ({"min_speech": 3}, "#.#.#.#....", "----S----U-"),
         ({"min_speech": 3}, "#...#...#...", "---x---x---x"),
-        # once speech is speech, a short sound holds it open
+        # after the minimum, a short sound keeps the utterance open
         ({"min_speech": 3}, "###..#..#...", "--S--------U"),
         # a timeout of one frame
         ({"timeout": 1}, "##.##.", "S-US-U"),
-        # nothing at all
+        # no frames, or silence only
         ({}, "", ""),
         ({}, "....", "----"),
     ],
@@ -118,7 +118,7 @@ def test_cut_in_a_pause_leaves_no_speech_behind():
     assert state.phase == 0
 
 
-def test_a_shorter_longest_cuts_at_the_next_frame():
+def test_shorter_longest_utterance_cuts_at_the_next_frame():
     _, _, state = advance([2] * 20, [0.0] * 20, EndpointState(), LIMITS)
     decisions, _, state = advance([2], [0.0], state, LIMITS._replace(longest=10, cut_window=5))
     assert [d.what for d in decisions] == [CUT]

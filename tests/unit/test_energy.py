@@ -22,7 +22,7 @@ def tone(seconds: float, dbfs: float) -> np.ndarray:
 
 
 def speech_like(seconds: float, dbfs: float, room_dbfs: float) -> np.ndarray:
-    """Syllables of 200 ms with gaps of 100 ms, over the noise of a room."""
+    """Make syllables of 200 ms with gaps of 100 ms, over room noise."""
     syllable = np.concatenate([tone(0.2, dbfs), np.zeros(round(0.1 * SAMPLE_RATE), np.float32)])
     speech = np.tile(syllable, round(seconds / 0.3))
     return speech + noise(len(speech) / SAMPLE_RATE, room_dbfs)

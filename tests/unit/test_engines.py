@@ -134,7 +134,7 @@ def test_segments_lie_within_the_utterance_in_order(engine: Engine, data: Path) 
 
 @pytest.fixture
 def with_words(request: pytest.FixtureRequest, data: Path) -> Iterator[Engine]:
-    """The engine of that name, which also finds words."""
+    """The engine of that name, with times of words."""
     engine = make_engine(TranscribeConfig(engine=request.param, device="cpu", words=True))
     yield engine
     engine.close()
@@ -219,7 +219,7 @@ READ = ("austen-1", "austen-2", "austen-3", "austen-4", "austen-5", "monologue",
 
 @by_whisper_engines
 def test_word_errors_of_an_engine_are_those_of_its_model(engine: Engine, data: Path) -> None:
-    """12 to 16 errors in 205 words, by engine; twice that would be something broken."""
+    """An engine makes 12 to 16 errors in 205 words; twice that means that something is broken."""
     said = [engine.transcribe(load(data / f"{name}.flac").samples).text for name in READ]
     found = wer([(data / f"{name}.txt").read_text() for name in READ], said)
     assert found.words > 150
@@ -227,7 +227,7 @@ def test_word_errors_of_an_engine_are_those_of_its_model(engine: Engine, data: P
 
 
 class Exact(WhisperEngine):
-    """Whisper with its weights as they come."""
+    """Whisper with its original weights, not quantised."""
 
     def _quantise(self, model: Any) -> None:
         pass

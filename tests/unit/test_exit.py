@@ -1,4 +1,4 @@
-"""Leaving Python while the engine is at work: torch's threads must not take the process down."""
+"""Exit of Python while the engine is busy: torch's threads must not crash the process."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What is exported is read back as a player reads it: by FFmpeg, through PyAV."""
+"""Exported files are read back as a player reads them: by FFmpeg, through PyAV."""
 
 import json
 from dataclasses import replace
@@ -29,7 +29,7 @@ def segment(text: str, start_s: float = 1.0, end_s: float = 2.5) -> Segment:
 
 
 def played(path: Path) -> list[tuple[int, int, str]]:
-    """The cues that FFmpeg shows: start and end in ms, and the text without ASS's own escapes."""
+    """Return the cues that FFmpeg shows: start and end in ms, and text without ASS escapes."""
     cues = []
     with av.open(str(path)) as container:
         for packet in container.demux(subtitles=0):

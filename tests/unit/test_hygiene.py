@@ -1,4 +1,4 @@
-"""What holds for the project as a whole: who imports whom, how light, how documented."""
+"""Rules for the whole project: direction of imports, light imports, documentation, packaging."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ TIERS = (
 APART = {("server", "notebook"), ("notebook", "server")} | {
     (a, b) for a in TIERS[1] for b in TIERS[1] if a != b and (a, b) != ("endpoint", "vad")
 }
-# Detectors say themselves what `VadConfig.detector` may name, so that none is named elsewhere.
+# Exceptions: a notebook launches the server, and config asks the registries for valid names.
 ALLOWED = {
     ("notebook", "sttlab.server.launch"),
     ("config", "sttlab.vad.DETECTORS"),
@@ -86,7 +86,7 @@ def module_name(path: Path) -> str:
 
 
 def imports(tree: ast.AST, module: str) -> Iterator[str]:
-    """Full names of what is imported, at the top or inside functions, relative ones resolved."""
+    """Return the full names of all imports, at the top or in functions, with relative ones."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -245,7 +245,7 @@ def said(default: object, unit: str) -> str:
     return f"{default:g} {unit}".strip() if isinstance(default, float) else str(default)
 
 
-# Further up, examples need a microphone, a model or a person.
+# In the other tiers, examples need a microphone, a model or a person.
 RUNNABLE = [
     module_name(path)
     for path in SOURCES
@@ -323,7 +323,7 @@ def test_only_a_detector_names_itself() -> None:
 
 
 def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Lines of a function, its docstring not counted."""
+    """Return the number of lines of a function, without its docstring."""
     has_doc = ast.get_docstring(function) is not None and len(function.body) > 1
     first = function.body[1 if has_doc else 0]
     assert function.end_lineno is not None
@@ -361,7 +361,7 @@ def project() -> dict[str, Any]:
 
 
 def requirements() -> dict[str, set[SpecifierSet]]:
-    """What pyproject.toml asks for: package name -> its specifiers, whichever extra says so."""
+    """Return the requirements of pyproject.toml in all extras: specifiers by package name."""
     table = project()
     texts = table["dependencies"] + list(chain(*table["optional-dependencies"].values()))
     found: dict[str, set[SpecifierSet]] = {}

@@ -1,4 +1,4 @@
-"""Labeler in the kernel: what the browser sends, and what it gets."""
+"""Labeler in the kernel: the requests of the browser, and the answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def recording(data):
 
 @pytest.fixture
 def page(monkeypatch):
-    """What the browser was sent, and a way to ask as it does."""
+    """Sends requests as the browser does, and stores what it would receive."""
     return Page(monkeypatch)
 
 
@@ -156,7 +156,7 @@ def test_long_recording_is_sent_at_the_resolution_of_the_picture(page):
     state = json.dumps(
         {k: v for k, v in labeler.widget.get_state().items() if k[0] != "_"}, default=str
     )
-    assert len(state) < 1000, "nothing of the sound is in the widget's state"
+    assert len(state) < 1000, "no audio is in the widget's state"
 
 
 def test_audio_is_sent_in_pieces(recording, page):

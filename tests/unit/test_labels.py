@@ -1,4 +1,4 @@
-"""Labels: read from real files and small ones, written and read back, and refused in words."""
+"""Labels: read from real files and small ones, written and read back, refused with a reason."""
 
 import math
 from pathlib import Path
@@ -94,7 +94,7 @@ def test_load_labels_reads_the_files_in_data(data):
     assert len(meeting) == 14
     assert meeting.turns[0] == turn(3.168, 3.968, "MEO069")
     assert len(meeting.speakers) > 1
-    assert len(meeting.speech) < len(meeting)  # some talk at once
+    assert len(meeting.speech) < len(meeting)  # some turns overlap
 
 
 def test_uem_beside_an_rttm_gives_the_scored_parts(tmp_path):
@@ -185,7 +185,7 @@ def test_saved_labels_load_to_equal_labels(tmp_path_factory, found, kind):
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20)), max_size=12), st.integers(0, 9))
-def test_union_is_what_a_frame_by_frame_count_gives(spans, gap):
+def test_union_equals_a_count_frame_by_frame(spans, gap):
     spoken = np.zeros(100, bool)
     for start, length in spans:
         spoken[start : start + length] = True

@@ -1,4 +1,4 @@
-"""The parts of a session by themselves: what became of utterances, and who hears of events."""
+"""The parts of a session alone: the ledger of utterances, and the broadcast of events."""
 
 import threading
 
@@ -18,7 +18,7 @@ ENDED = SourceEnded(time_s=1.0)
 
 
 class Clock:
-    """Says what it is told."""
+    """A clock that a test sets."""
 
     now = 0.0
 
@@ -43,7 +43,7 @@ def answer(text, *suppressed):
         text=text,
         segments=(),
         suppressed=tuple(
-            Suppression(text=s, reason="invented", start_s=0.25, end_s=0.5) for s in suppressed
+            Suppression(text=s, reason="hallucination", start_s=0.25, end_s=0.5) for s in suppressed
         ),
         language="en",
         language_probability=1.0,
@@ -131,12 +131,12 @@ def test_restart_keeps_history_and_failures_only(ledger):
     stats = ledger.stats(0.0)
     assert (stats.utterances, stats.queued_utterances, stats.rtf) == (0, 0, 0.0)
     assert (len(ledger.history), len(ledger.failed)) == (1, 1)
-    assert ledger.answer(0, answer("late"), 0.1, speculative=False) == [], "of the start before"
+    assert ledger.answer(0, answer("late"), 0.1, speculative=False) == [], "of an earlier start"
 
 
 def test_events_reach_callbacks_until_they_unsubscribe_or_raise(caplog):
     broadcast = Broadcast()
-    heard: list[Event] = []
+    received: list[Event] = []
     failed: list[Event] = []
 
     def fail(event):
@@ -144,14 +144,14 @@ def test_events_reach_callbacks_until_they_unsubscribe_or_raise(caplog):
         raise ValueError
 
     broadcast.subscribe(fail)
-    unsubscribe = broadcast.subscribe(heard.append)
+    unsubscribe = broadcast.subscribe(received.append)
     broadcast.emit(ENDED)
     broadcast.emit(ENDED)
-    assert (len(heard), len(failed)) == (2, 1)
+    assert (len(received), len(failed)) == (2, 1)
     assert caplog.text.count("Traceback") == 1
     unsubscribe()
     broadcast.emit(ENDED)
-    assert len(heard) == 2
+    assert len(received) == 2
 
 
 def test_a_stream_holds_the_events_between_a_start_and_its_stop():

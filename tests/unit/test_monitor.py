@@ -1,4 +1,4 @@
-"""The monitor, moved as the front end moves it, over a session that runs for real."""
+"""The monitor, operated as the front end operates it, over a real session."""
 
 import gc
 import threading
@@ -18,7 +18,7 @@ from tests.widgets import WAIT_S, answer, find, noise, settled, until, walk, wor
 pytestmark = pytest.mark.needs("jupyter")
 
 QUIET, LOUD = -70, -20
-SAID = answer("What is <this>?", invented="Thanks.")
+SAID = answer("What is <this>?", suppressed="Thanks.")
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_monitor_shows_level_transcripts_and_suppressed_text(watch, talk):
     session, monitor = watch(talk)
     with session:
         until(monitor, "What is <this>?", "2 held back", "Thanks.", "no speech", "listening")
-        assert monitor._ledger.value.count("<audio controls") == 2, "what was heard can be played"
+        assert monitor._ledger.value.count("<audio controls") == 2, "suppressed audio can be played"
         drawn = monitor._picture._moving.value
         assert drawn.count("<polyline") == 3
         assert drawn.count("<rect") >= 3

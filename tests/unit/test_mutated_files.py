@@ -1,4 +1,4 @@
-"""Recordings of every format, damaged in every way: decoding gives sound, or says why not."""
+"""Mutated recordings of every format: decoding gives audio, or raises with the reason."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ WHOLE = {
     name: (DATA / name).read_bytes()[:60_000]
     for name in ("word.mp3", "spanish.opus", "cough.flac", "demo-phone.wav", "keyboard.ogg")
 }
-ENOUGH = 30 * SAMPLE_RATE  # a header may promise days
+ENOUGH = 30 * SAMPLE_RATE  # most samples decoded of a file, whose header may declare days
 
-PLACE = st.floats(0, 1) | st.floats(0, 0.01)  # most of what can break is at the beginning
+PLACE = st.floats(0, 1) | st.floats(0, 0.01)  # headers, which break most, are at the beginning
 EDIT = st.tuples(PLACE, st.sampled_from(["put", "insert", "drop", "repeat"]), st.binary(max_size=8))
 
 
-def damage(sound: bytes, edits: list[tuple[float, str, bytes]]) -> bytes:
+def damage(data: bytes, edits: list[tuple[float, str, bytes]]) -> bytes:
     for place, kind, what in edits:
-        at = round(place * len(sound))
-        before, after = sound[:at], sound[at:]
+        at = round(place * len(data))
+        before, after = data[:at], data[at:]
         if kind == "put":
-            sound = before + what + after[len(what) :]
+            data = before + what + after[len(what) :]
         elif kind == "insert":
-            sound = before + what + after
+            data = before + what + after
         elif kind == "drop":
-            sound = before + after[64 * len(what) :]
+            data = before + after[64 * len(what) :]
         else:
-            sound = before + after[:512] + after
-    return sound
+            data = before + after[:512] + after
+    return data
 
 
-def decode(sound: bytes) -> int:
-    """Decode as an upload is, and give the number of samples; 0 if it is said to be broken."""
+def decode(data: bytes) -> int:
+    """Decode as an upload is decoded; return the number of samples, 0 for a DecodeError."""
     count = 0
     try:
-        length = said_duration_s(io.BytesIO(sound))
+        length = said_duration_s(io.BytesIO(data))
         assert length is None or np.isfinite(length)
-        with open_audio(io.BytesIO(sound)) as pieces:
+        with open_audio(io.BytesIO(data)) as pieces:
             for piece in pieces:
                 assert np.isfinite(piece).all()
                 count += len(piece)
@@ -62,7 +62,7 @@ def test_unchanged_file_is_decoded(name: str) -> None:
     assert decode(WHOLE[name]) > SAMPLE_RATE // 10
 
 
-# The same examples each time: what breaks FFmpeg would end the whole run of tests.
+# Deterministic examples, since a crash of FFmpeg would end the whole run of tests.
 @settings(
     max_examples=100,
     deadline=None,

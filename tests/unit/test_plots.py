@@ -1,4 +1,4 @@
-"""What plots hold: curves, thresholds and spans where they belong."""
+"""Plots: curves, thresholds and spans are drawn in the right places."""
 
 import io
 import sys

@@ -1,4 +1,4 @@
-"""RemoteMicrophone in the kernel: what the browser sends, and what a session hears."""
+"""RemoteMicrophone in the kernel: the messages of the browser, and the audio of a session."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Clock:
 
 
 class Browser:
-    """The other end of the comm: says what remote_microphone.js says, and keeps the answers."""
+    """The other end of the comm: sends what remote_microphone.js sends, and keeps the answers."""
 
     def __init__(self, monkeypatch, **options: Any) -> None:
         self.answers: list[dict[str, Any]] = []
@@ -73,7 +73,7 @@ def speech(data):
 
 
 def read_all(microphone) -> list[Any]:
-    """Read what is there."""
+    """Read all blocks that have arrived."""
     blocks = []
     while not is_empty(block := microphone.read(0)):
         assert block is not None
@@ -84,7 +84,7 @@ def read_all(microphone) -> list[Any]:
 class TestSource(SourceContract):
     @pytest.fixture(params=RATES)
     def source(self, request, browser, speech):
-        """It speaks whenever it is opened, as a browser that has the microphone on."""
+        """A microphone to which the browser sends speech each time it is opened."""
         microphone = browser.microphone
         browser.start()
         microphone.widget.observe(lambda change: self._heard(change, browser, request.param), "run")
@@ -122,7 +122,7 @@ def test_session_receives_the_browsers_audio(browser, speech, rate):
 )
 @settings(max_examples=100)
 def test_each_sample_arrives_once_or_counts_as_lost_on_any_link(fates, size):
-    """Stream time stays true: a sample is where it was spoken, or in a gap that is told."""
+    """Stream time stays right: a sample is in its place, or within a gap that is reported."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         browser = Browser(monkeypatch)
     browser.microphone.open()
@@ -134,7 +134,7 @@ def test_each_sample_arrives_once_or_counts_as_lost_on_any_link(fates, size):
         this, next_, before = (pcm[at : at + size] for at in (first, first + size, first - size))
         if fate == "given up":
             continue
-        if fate == "late":  # it was lost, and the one behind it comes first
+        if fate == "late":  # the chunk was lost on the way, and the next one arrives first
             browser.sound(next_, first + size)
         browser.sound(this, first, after=after)
         if fate == "twice" and i:
@@ -146,7 +146,7 @@ def test_each_sample_arrives_once_or_counts_as_lost_on_any_link(fates, size):
         heard += [0] * block.lost_samples + list(to_pcm16(block.samples))
     expected = [0 if fates[i // size] == "given up" else sample for i, sample in enumerate(pcm)]
     while expected and fates[(len(expected) - 1) // size] == "given up":
-        expected.pop()  # no one knows of it yet
+        expected.pop()  # a later chunk would report the loss
     assert heard == expected
 
 
@@ -170,7 +170,7 @@ def test_buffer_is_bounded_without_a_reader(browser, speech):
         browser.sound(speech[:100], 200 * i, after=0)
     assert len(browser.microphone._parts) <= module.PARTS + 2
     refused = [i for i in range(200) if i * 200 + 100 not in {a["taken"] for a in browser.answers}]
-    assert refused, "the browser keeps those"
+    assert refused, "the browser keeps the chunks that are not acknowledged"
     lost = sum(block.lost_samples for block in read_all(browser.microphone))
     assert lost == 100 * (refused[0] - 1)
 
@@ -224,7 +224,7 @@ def test_silent_browser_gives_device_lost_and_its_buffer_arrives_later(browser, 
     assert not microphone.on
     before = read_all(microphone)
     assert [type(event) for block in before for event in block.events] == [DeviceLost]
-    assert is_empty(microphone.read(0)), "it is told once"
+    assert is_empty(microphone.read(0)), "the loss is reported once"
     for first in range(CHUNK, len(speech), CHUNK):
         browser.sound(speech[first : first + CHUNK], first, rate)
     assert microphone.on
@@ -264,7 +264,7 @@ def test_microphone_without_references_is_freed(browser):
     del browser.microphone
     gc.collect()
     assert gone() is None
-    assert panel.comm is None, "the browser lets go of the device"
+    assert panel.comm is None, "the browser releases the device"
 
 
 def test_shown_microphone_lives_until_no_page_shows_it(browser):

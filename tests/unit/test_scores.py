@@ -28,13 +28,13 @@ def labels(*spans: tuple[float, float], scored=None) -> Labels:
 
 
 def utterance(
-    sound_s: float, start_s: float, end_s: float, decided_s: float, reason: EndReason = "silence"
+    audio_s: float, start_s: float, end_s: float, decided_s: float, reason: EndReason = "silence"
 ) -> Utterance:
-    sound, start, end, decided = (round(16000 * t) for t in (sound_s, start_s, end_s, decided_s))
+    begin, start, end, decided = (round(16000 * t) for t in (audio_s, start_s, end_s, decided_s))
     return Utterance(
         utterance_id=0,
-        start_sample=sound,
-        samples=np.zeros(end - sound, np.float32),
+        start_sample=begin,
+        samples=np.zeros(end - begin, np.float32),
         onset_sample=start,
         speech_end_sample=end,
         decided_sample=decided,
@@ -61,9 +61,9 @@ def counts(scores: Scores) -> dict[str, int]:
         ([(1, 2), (2.5, 4)], [(1, 4)], {"fragmented": 1, "cut_off": 1}),
         # two spoken, one found
         ([(1, 4)], [(1, 2), (3, 4)], {"merged": 2}),
-        # both at once: the first is whole, in one with a part of the second
+        # both: the first is found whole, together with a part of the second
         ([(1, 4), (4.5, 6)], [(1, 2), (3, 6)], {"merged": 2, "fragmented": 1, "cut_off": 1}),
-        # a touch of a neighbour (0.1 s of 1 s) merges nothing, 0.15 s does
+        # 0.1 s of a neighbour's 1 s merges nothing, 0.15 s does
         ([(1, 3.1)], [(1, 2), (3, 4)], {"missed": 1}),
         ([(1, 3.15)], [(1, 2), (3, 4)], {"merged": 2, "cut_off": 1}),
         # a short word counts if half of it is found
@@ -72,7 +72,7 @@ def counts(scores: Scores) -> dict[str, int]:
         # half a collar (0.1 s) too early is not cut off
         ([(1, 3.9)], [(1, 4)], {}),
         ([(1, 3.89)], [(1, 4)], {"cut_off": 1}),
-        # overlapping turns and short pauses are one utterance, half a second parts
+        # turns with overlaps and short pauses are one utterance, a pause of half a second ends it
         ([(1, 4)], [(1, 3), (2, 2.5), (2.9, 3.5), (3.9, 4)], {}),
         ([(1, 4)], [(1, 2.5), (3, 4)], {"merged": 2}),
         # found ones may overlap, and come in any order
@@ -89,7 +89,7 @@ def test_clipped_onset_is_measured_to_the_start_of_the_audio():
     truth = labels((1, 2), (4, 5), (7, 8))
     found = [utterance(0.8, 1.1, 2, 2.6), utterance(4.25, 4.25, 5, 5.6)]
     assert score(found, truth).onset_clipped_ms == (0.0, 250.0)
-    # of several finds the first counts
+    # of several found utterances the first counts
     assert score([(1.3, 1.6), (1.7, 2)], labels((1, 2))).onset_clipped_ms == (300.0,)
 
 
@@ -112,10 +112,10 @@ def test_delay_is_from_the_true_end_to_the_decision(found, delays):
     assert score(found, labels((1, 3), (5, 6))).endpoint_delay_ms == delays
 
 
-def test_an_utterance_is_cut_off_by_when_it_was_decided():
+def test_utterance_decided_before_its_true_end_is_cut_off():
     truth = labels((1, 4))
     assert score([utterance(1, 1, 3, 3.6)], truth).cut_off == 1
-    assert score([utterance(1, 1, 3, 4.2)], truth).cut_off == 0  # its end was unclear, no more
+    assert score([utterance(1, 1, 3, 4.2)], truth).cut_off == 0  # decided after the true end
 
 
 def test_speech_hit_and_false_alarm_durations():
@@ -186,7 +186,7 @@ spans = st.lists(
 
 @given(spans, spans)
 def test_scores_equal_those_of_a_naive_comparison(found, truth):
-    """The same counts as by comparing each with each, in plain words."""
+    """Compare with a direct count that compares each with each."""
     scores = score(found, labels(*truth))
     spoken = labels(*truth).utterances(gap_s=0.5).tolist()
 
@@ -250,7 +250,7 @@ json.dump(answers, sys.stdout)
 
 
 def pyannote_says(cases):
-    """Ask in another process: pyannote loads pyplot, pandas and scipy, and warns."""
+    """Run pyannote in another process, since it imports pyplot, pandas and scipy, and warns."""
     done = subprocess.run(
         [sys.executable, "-c", ORACLE],
         input=json.dumps(cases),

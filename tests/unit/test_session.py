@@ -1,4 +1,4 @@
-"""The live pipeline's manners, with an engine that answers by counting samples."""
+"""The live pipeline, with an engine whose text is the number of samples."""
 
 import gc
 import threading
@@ -74,7 +74,7 @@ def test_speech_of_a_source_becomes_transcripts():
     assert [t.start_s for t in session.history] == pytest.approx([0.0, 0.8, 1.6])
     assert session.history[0].pause_s == pytest.approx(0.2)
     assert engine.threads == {"sttlab-asr"}
-    assert not session.history[0].guessed, "the pause was shorter than what a guess needs"
+    assert not session.history[0].guessed, "the pause was too short for speculation"
     assert session.stats.transcripts == 3
     assert session.stats.audio_s == pytest.approx(2.4)
 
@@ -325,7 +325,7 @@ def test_utterance_is_retried_once_after_an_engine_failure(wrong):
 
 
 class Hanging(Counting):
-    """Hangs so many times, heeding that it is to leave off or not."""
+    """An engine that hangs several times, and that heeds a cancellation or not."""
 
     def __init__(self, times, *, heeds):
         super().__init__()
@@ -604,7 +604,7 @@ PAUSING = VadConfig(threshold_dbfs=-40, silence_timeout_s=0.6, pre_roll_s=0.0)
 
 
 def test_speculation_begins_in_the_pause_and_its_answer_is_used():
-    """What it heard in the pause is what it would have heard in the end, so that is the answer."""
+    """The audio of the pause is that of the final utterance, so the answer is the same."""
     engine = Counting()
     source = Blocks(speech(1), np.zeros(8000, np.float32), then_wait=True)
     session = Session(source, vad=PAUSING, model=engine)
@@ -612,7 +612,7 @@ def test_speculation_begins_in_the_pause_and_its_answer_is_used():
     with session:
         assert engine.taken.acquire(timeout=WAIT_S)
         assert source.drained.wait(WAIT_S)
-    assert all(isinstance(event, Event) for event in events), "what is internal was emitted"
+    assert all(isinstance(event, Event) for event in events), "an internal event was emitted"
     (utterance,) = (e for e in events if isinstance(e, Utterance))
     assert engine.lengths == [len(utterance.samples)]
     assert [t.text for t in session.history] == [str(len(utterance.samples))]
@@ -621,7 +621,7 @@ def test_speculation_begins_in_the_pause_and_its_answer_is_used():
 
 
 def test_resumed_speech_sends_no_final_too_early():
-    """Pauses just short of the timeout: each starts a guess, and none of them gets out."""
+    """Pauses just short of the timeout: each starts speculation, and none of its texts is sent."""
     loud = speech(1, seconds=0.3)[:4800]
     pause = np.zeros(round(0.58 * SAMPLE_RATE), np.float32)
     parts = [part for _ in range(6) for part in (loud, pause)]
@@ -630,7 +630,7 @@ def test_resumed_speech_sends_no_final_too_early():
     class OneByOne(Blocks):
         def read(self, timeout_s):
             if len(self.left) < len(self.blocks) and len(self.left) % 2 == 0 and self.left:
-                assert engine.taken.acquire(timeout=WAIT_S)  # the guess of this pause has begun
+                assert engine.taken.acquire(timeout=WAIT_S)  # speculation has begun in this pause
             return super().read(timeout_s)
 
     session = Session(OneByOne(*parts), vad=PAUSING, model=engine)
@@ -673,7 +673,7 @@ def test_unfinished_speculation_becomes_the_final_when_it_is_done():
 
 
 def test_an_utterance_of_many_pauses_is_not_lost_while_the_engine_is_busy():
-    """More guesses than the lane holds: the last has no place in it."""
+    """With more speculation than the lane holds, the last has no place in it."""
     loud = speech(1, seconds=0.3)[:4800]
     parts = [loud, np.zeros(4800, np.float32)] * (LANE_JOBS + 4)
     engine = Counting()
@@ -711,11 +711,11 @@ def test_partials_are_made_only_on_request():
 
 
 def test_partial_of_the_last_words_is_made_at_once_in_a_pause():
-    """The clock stands, so that no other draft but the first is due."""
+    """The clock stands still, so that only the first partial is due by time."""
     loud = speech(1, seconds=0.8)[:12800]
     silence = np.zeros(4000, np.float32)
-    sound = np.concatenate([loud, silence])
-    blocks = [sound[i : i + 320] for i in range(0, len(sound), 320)]
+    audio = np.concatenate([loud, silence])
+    blocks = [audio[i : i + 320] for i in range(0, len(audio), 320)]
     source = Blocks(*blocks, then_wait=True)
     engine = Counting()
     session = Session(source, vad=PAUSING, model=engine, partials=True, clock=lambda: 0.0)
@@ -732,12 +732,12 @@ def test_partial_never_delays_a_final():
     done = []
     with AsrWorker(engine := Counting()) as worker:
         engine.go.clear()
-        drafts = Job(np.zeros(1, np.float32), Priority.PARTIAL, lambda *_: done.append("partial"))
+        partial = Job(np.zeros(1, np.float32), Priority.PARTIAL, lambda *_: done.append("partial"))
         final = Job(np.zeros(2, np.float32), Priority.FINAL, lambda *_: done.append("final"))
-        worker.submit("a", drafts, lambda: True)
+        worker.submit("a", partial, lambda: True)
         assert engine.taken.acquire(timeout=WAIT_S)
         worker.submit("b", final, lambda: True)
-        assert drafts.cancelled.is_set()
+        assert partial.cancelled.is_set()
         engine.go.set()
     assert done == ["final"]
 

@@ -1,4 +1,4 @@
-"""Silero on real speech and real noise, and beside the level."""
+"""Silero on real speech and real noise, compared with the level."""
 
 import importlib.util
 import subprocess
@@ -47,7 +47,7 @@ def test_typing_is_speech_by_level_and_not_by_silero(data):
     assert segment(typing, SILERO) == []
 
 
-@pytest.mark.needs("silero", "whisper")  # whose torch the reference needs
+@pytest.mark.needs("silero", "whisper")  # the reference needs Whisper's torch
 def test_probabilities_are_those_of_sileros_own_code(data):
     import torch
     from silero_vad import load_silero_vad

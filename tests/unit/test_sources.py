@@ -1,4 +1,4 @@
-"""What every source of sound owes its reader; the microphone's turn comes in tests/audio."""
+"""The contract suite of audio sources; tests/audio runs it over the microphone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.sources import WAIT_S, SourceContract, is_empty, joined
 
 
 class Clock:
-    """Wall time that passes when somebody waits for it."""
+    """A clock that advances each time it is read."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -33,7 +33,7 @@ class Clock:
 
 
 class PushedFile(PushSource):
-    """A pushed source that a recording is pushed to when it opens, as a browser would."""
+    """A source into which a recording is pushed when it opens."""
 
     def __init__(self, path: Path, rate: int = SAMPLE_RATE) -> None:
         super().__init__(rate)
@@ -74,7 +74,7 @@ class TestSource(SourceContract):
         self, source: AudioSource, data: Path
     ) -> None:
         whole = load(data / "word.mp3").samples
-        for _ in range(2):  # opened again, from the start
+        for _ in range(2):  # a source that is opened again starts at its beginning
             source.open()
             blocks = read_all(source)
             assert sum(block.lost_samples for block in blocks) == 0
@@ -162,7 +162,7 @@ def test_file_that_is_not_audio_is_refused_by_open(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])
 def test_an_hour_is_resampled_without_losing_or_doubling_a_sample(rate: int) -> None:
-    """Its end sounds as the end of one second would, at the very same samples."""
+    """The end of the hour has exactly the samples of the end of a single second."""
     source = PushSource(rate)
     source.open()
     second = sine(rate)
@@ -310,7 +310,7 @@ def test_push_to_a_closed_source_raises() -> None:
     source.end()
     with pytest.raises(SourceError, match="start its session first"):
         source.push(b"")
-    assert source.read(0) is not None  # what came before the end
+    assert source.read(0) is not None  # audio from before the end can still be read
     source.close()
     with pytest.raises(SourceError, match="start its session first"):
         source.push(b"")

@@ -1,6 +1,6 @@
-"""Text before an utterance is over: the rules by themselves, and with real speech and an engine.
+"""Speculation and partials: the rules alone, and with real speech and a real engine.
 
-What is transcribed in a pause is sent only if it is what the final audio gives.
+The text of a pause is sent only if its audio is that of the final utterance.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from sttlab.live.worker import Answer, Priority
 from tests.fakes import Blocks
 
 VAD = VadConfig(threshold_dbfs=-45, silence_timeout_s=0.6)
-SHORT_S, LONG_S = 0.56, 0.8  # of pauses: just not the timeout, and more than it
+SHORT_S, LONG_S = 0.56, 0.8  # lengths of pauses: just below the timeout, and above it
 WAIT_S = 60
 
 
@@ -64,7 +64,7 @@ def level(state: State, time_s: float = 0.0) -> Level:
 
 
 class Answers:
-    """What a job has told, with the attempt that it was for."""
+    """Collects the answers of jobs, with their attempts."""
 
     def __init__(self) -> None:
         self.told: list[tuple[Attempt, Answer, float]] = []
@@ -208,7 +208,7 @@ def engine() -> Iterator[Engine]:
 
 
 class Watched:
-    """An engine that says when it is done with a guess."""
+    """An engine that signals when it is done with a job."""
 
     config = None
     name = "watched"
@@ -234,7 +234,7 @@ class Watched:
 
 
 class Halting(Blocks):
-    """Sound that goes on when the engine is done with the pause that it has just heard."""
+    """Audio that continues after a pause once the engine is done with that pause."""
 
     def __init__(self, engine: Watched, *blocks: np.ndarray) -> None:
         super().__init__(*blocks)
@@ -247,7 +247,7 @@ class Halting(Blocks):
 
 
 def spoken(data: Path, count: int) -> list[np.ndarray]:
-    """Cut a sentence in pieces, somewhere, so that each one alone says something else."""
+    """Cut a sentence into pieces at arbitrary places, so that each has another text alone."""
     samples = load(data / "austen-4.flac").samples
     loud = np.flatnonzero(np.abs(samples) > 0.02)
     return np.array_split(samples[loud[0] : loud[-1]], count)
@@ -273,6 +273,6 @@ def test_speech_with_many_pauses_gives_its_whole_text(engine: Engine, data: Path
         assert final.text == engine.transcribe(samples).text
         behind = np.zeros(SAMPLE_RATE // 4, np.float32)
         assert final.text == engine.transcribe(np.concatenate([samples, behind])).text
-    assert len(watched.texts) == 6, "one guess in each pause, and none besides"
+    assert len(watched.texts) == 6, "the engine transcribes once in each pause, and never else"
     assert len(set(watched.texts)) == 6
     assert all(final.guessed for final in finals)

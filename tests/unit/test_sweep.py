@@ -1,4 +1,4 @@
-"""The sweep against brute force: each setting by `segment` and `score`, one by one."""
+"""The sweep, compared with `segment` and `score` for each setting, one by one."""
 
 import math
 import re
@@ -365,7 +365,7 @@ def test_plot_sweep_refuses_a_metric_without_values(cube):
 
 
 class Engine:
-    """Writes how long it heard; counts what it was asked."""
+    """Writes a word for each second of audio, and records the lengths of what it was given."""
 
     config = None
     name = "engine"

@@ -1,4 +1,4 @@
-"""The sweeper, moved as the front end moves it: by its widgets' traits."""
+"""The sweeper, operated as the front end operates it: by its widgets' traits."""
 
 import gc
 import io
@@ -63,7 +63,7 @@ def ready(make_sweeper):
 
 @pytest.fixture
 def held(monkeypatch):
-    """A sweep that goes on only when it is told to."""
+    """A sweep that waits for `go` after its first step."""
     from sttlab.notebook import sweeper as module
 
     gate = SimpleNamespace(begun=threading.Event(), go=threading.Event(), stopped=False)
@@ -87,7 +87,7 @@ def working():
 
 
 def rows(sweeper):
-    """What stands in the tables, by the row's heading."""
+    """Return the cells of the tables by the headings of their rows."""
     from xml.etree import ElementTree
 
     table = ElementTree.fromstring(sweeper._summary.value)

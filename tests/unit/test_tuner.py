@@ -1,4 +1,4 @@
-"""The tuner, moved as the front end moves it: by its widgets' traits."""
+"""The tuner, operated as the front end operates it: by its widgets' traits."""
 
 import gc
 import re
@@ -117,7 +117,7 @@ def test_calibrated_threshold_is_not_rounded_to_a_sliders_step(talk, make_tuner)
     tuner = make_tuner(talk)
     slider = find(tuner.widget, "FloatSlider", "Threshold (dBFS)")
     tuner.config = VadConfig(threshold_dbfs=-26.4)
-    slider.value = -26.5  # the browser says what it has made of it
+    slider.value = -26.5  # the browser sends the value back, rounded to a step
     assert tuner.config.threshold_dbfs == -26.4
     slider.value = -26.0
     slider.value = -26.5
@@ -192,7 +192,7 @@ def test_play_button_puts_a_player_on_the_page(talk, make_tuner):
 
 
 def test_transcribe_button_shows_text_and_suppressed_text(talk, make_tuner):
-    engine = Counting(answer=answer("What is <this>?", invented="Thanks."))
+    engine = Counting(answer=answer("What is <this>?", suppressed="Thanks."))
     with AsrWorker(engine) as worker:
         tuner = make_tuner(talk, model=worker)
         find(rows(tuner)[0].widget, "Button", "transcribe").click()
@@ -254,7 +254,7 @@ def test_deleted_tuner_leaves_no_thread_or_widget(talk):
     assert len(ipywidgets.widgets.widget._instances) == before
 
 
-def test_a_shown_tuner_lives_until_it_leaves_the_page(talk):
+def test_shown_tuner_lives_until_it_leaves_the_page(talk):
     from sttlab.notebook.tuner import VadTuner
 
     tuner = VadTuner(talk)

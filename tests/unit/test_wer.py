@@ -1,4 +1,4 @@
-"""Word errors against cases counted by hand, and how sure they are."""
+"""Word errors against cases counted by hand, and their confidence intervals."""
 
 import math
 import subprocess
@@ -117,7 +117,7 @@ def test_difference_needs_the_same_references():
     found = difference(a, b)
     assert found.estimate == pytest.approx(b.wer - a.wer)
     assert 0 < found.low < found.estimate < found.high
-    assert b.interval().low < a.wer  # each for itself would not tell them apart
+    assert b.interval().low < a.wer  # separate intervals would not show the difference
     same = difference(a, a)
     assert (same.estimate, same.low, same.high) == (0, 0, 0)
     with pytest.raises(ConfigError, match="same references"):
