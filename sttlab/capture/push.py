@@ -68,13 +68,17 @@ class PushSource:
             self._reset()
             self._open = True
 
-    def push(self, sound: bytes | bytearray | memoryview | NDArray[Any]) -> int:
+    def push(
+        self, sound: bytes | bytearray | memoryview | NDArray[Any], *, in_place: bool = False
+    ) -> int:
         """Add audio. Any thread may call it; it never blocks.
 
         Parameters
         ----------
         sound : bytes or ndarray, shape (n,)
             Bytes are 16-bit little-endian samples; an array holds int16, or floats in -1..1.
+        in_place : bool
+            Drop as much of the oldest as is added, however little waits.
 
         Returns
         -------
@@ -90,7 +94,7 @@ class PushSource:
         with self._changed:
             if not self._open or self._ended:
                 raise SourceError(f"{self.name} is not open: start its session first")
-            return self._add(self._resample(samples, last=False))
+            return self._add(self._resample(samples, last=False), in_place)
 
     def end(self) -> None:
         """Mark the end: no more audio comes."""
@@ -106,11 +110,12 @@ class PushSource:
         resampled: NDArray[np.float32] = self._resampler.resample_chunk(samples, last=last)
         return resampled
 
-    def _add(self, samples: NDArray[np.float32]) -> int:
+    def _add(self, samples: NDArray[np.float32], in_place: bool = False) -> int:
+        room = min(self._buffer_samples, self._length) if in_place else self._buffer_samples
         if len(samples):
             self._waiting.append(samples)
             self._length += len(samples)
-        lost = excess = max(0, self._length - self._buffer_samples)
+        lost = excess = max(0, self._length - room)
         while excess:
             oldest = self._waiting.popleft()
             if len(oldest) > excess:
@@ -125,12 +130,12 @@ class PushSource:
         """Wait for audio; see `AudioSource.read`."""
         with self._changed:
             self._changed.wait_for(
-                lambda: self._waiting or self._ended or not self._open, timeout_s
+                lambda: self._waiting or self._lost or self._ended or not self._open, timeout_s
             )
-            if not self._waiting:
+            if not (self._waiting or self._lost):
                 over = self._ended or not self._open
                 return None if over else Block(np.empty(0, np.float32))
-            samples = np.concatenate(self._waiting)
+            samples = np.concatenate([*self._waiting, np.empty(0, np.float32)])
             lost, self._lost = self._lost, 0
             self._waiting.clear()
             self._length = 0

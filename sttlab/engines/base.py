@@ -52,7 +52,8 @@ def never() -> bool:
 class Engine(Protocol):
     """A speech-to-text engine. Making one is cheap; `load` loads its model.
 
-    Only one thread at a time calls its methods: `sttlab-asr`, where an `AsrWorker` owns it.
+    Only one thread at a time calls its methods: `sttlab-asr`, where an `AsrWorker` owns it. `load`
+    may run on `sttlab-load` before that, while another engine transcribes.
     """
 
     @property

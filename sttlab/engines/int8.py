@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,8 @@ def quantise_logits(model: Any) -> None:
     except (RuntimeError, ImportError, AttributeError) as error:
         log.info("this PyTorch can't multiply 8-bit integers: %s", error)
         return
-    model.decoder.forward = partial(_forward, model.decoder, logits)
+    # A weak reference: in a circle the model's memory would be freed much later, if at all.
+    model.decoder.forward = partial(_forward, weakref.proxy(model.decoder), logits)
 
 
 def _quantised(weight: torch.Tensor) -> Any:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +20,7 @@ from sttlab.engines.suppression import Suppression, hallucination
 from sttlab.errors import ConfigError, MissingExtra, ModelError, SourceError, TranscribeError
 from sttlab.events import Segment
 
+ENGLISH_ONLY = ".en"  # ends the names of such models
 SHORTEST_S = 0.05  # audio shorter than that has no word in it
 
 
@@ -118,6 +120,7 @@ class LocalEngine(ABC):
         """Load the model and warm it up; see `Engine.load`."""
         if self._model is not None:
             return
+        check_language(self.config)
         try:
             self._import()
         except ImportError as error:
@@ -127,13 +130,31 @@ class LocalEngine(ABC):
             model = self._open(path, device)
         except Exception as error:  # a file with something else in it raises anything
             raise ModelError(f"{path} does not load as {self.weights_format}: {error}") from error
-        self._check_language(model)
+        if not self._is_multilingual(model):
+            _check_english(self.config)
         self._model = model
         self.transcribe(np.random.default_rng(0).standard_normal(SAMPLE_RATE) * 1e-3)
 
     def close(self) -> None:
-        """Free the model's memory."""
+        """Free the model's memory, unless an engine of `in_language` has it too."""
         self._model = None
+
+    def in_language(self, language: str | None) -> LocalEngine:
+        """Make an engine of the same model, loaded once for both; any thread may call it.
+
+        Only one of the two may transcribe from then on.
+
+        Raises
+        ------
+        ConfigError
+            If the model doesn't know the language.
+        """
+        other = copy.copy(self)
+        other.config = replace(self.config, language=language)
+        check_language(other.config)
+        if other._model is not None and not self._is_multilingual(other._model):
+            _check_english(other.config)
+        return other
 
     def transcribe(
         self,
@@ -158,16 +179,28 @@ class LocalEngine(ABC):
                 raise TranscribeError(f"{self.name} failed: {error}") from error
         return _without_hallucinations(decoded, audio)
 
-    def _check_language(self, model: Any) -> None:
-        language = self.config.language
-        if language is not None and language not in LANGUAGES:
-            raise ConfigError(f"language must be a code such as en or de, not {language!r}")
-        foreign = language not in (None, "en") or self.config.task == "translate"
-        if foreign and not self._is_multilingual(model):
-            raise ConfigError(
-                f"{self.config.model} knows only English; for other languages and to translate "
-                "take a multilingual model, such as base"
-            )
+
+def check_language(config: TranscribeConfig) -> None:
+    """Check, before a model is loaded, what its name tells of its language.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such language, or the model doesn't know it.
+    """
+    language = config.language
+    if language is not None and language not in LANGUAGES:
+        raise ConfigError(f"language must be a code such as en or de, not {language!r}")
+    if config.model.endswith(ENGLISH_ONLY):
+        _check_english(config)
+
+
+def _check_english(config: TranscribeConfig) -> None:
+    if config.language not in (None, "en") or config.task == "translate":
+        raise ConfigError(
+            f"{config.model} knows only English; for other languages and to translate "
+            "take a multilingual model, such as base"
+        )
 
 
 def may_hold_words(audio: NDArray[np.float32]) -> bool:

@@ -2,7 +2,7 @@
 
 | thread | calls | owns |
 | --- | --- | --- |
-| sttlab-dsp | `run`, and by it `take`, `finish`, `fail` | the source, the core, `_heard_at` |
+| sttlab-dsp | `run`, and by it `take`, `finish`, `fail` | the source, the core, `_heard_at`, `_empty_reads` |
 | sttlab-asr | what jobs call when they are done | nothing |
 | any | the attributes that say so | `config`, `partials`, `stopping` |
 """
@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 READ_S = 0.1  # the longest that a stop or new settings wait for the source
 STALL_S = 2.0  # without audio for so long, open speech is over
+STALL_READS = 10  # and in so many reads: a process that was stopped has not looked meanwhile
 LAST_S = 5.0  # of audio, read after a stop: as much as a microphone may have heard before
 
 
@@ -99,6 +100,7 @@ class Pipeline:
         self._core = StreamCore(config, levels=live)
         self._speculation = Speculation()  # of both threads; it says which calls what
         self._heard_at = clock()
+        self._empty_reads = 0  # since then
 
     @property
     def audio_s(self) -> float:
@@ -124,9 +126,11 @@ class Pipeline:
             if isinstance(event, DeviceLost):
                 self._handle(self._core.flush("interrupted"))
         now = self._clock()
+        self._empty_reads += 1
         if len(block.samples) or block.lost_samples:
             self._heard_at = now
-        elif now - self._heard_at > STALL_S:
+            self._empty_reads = 0
+        elif now - self._heard_at > STALL_S and self._empty_reads > STALL_READS:
             self._handle(self._core.flush("interrupted"))
         self._handle(self._core.feed(block))
 

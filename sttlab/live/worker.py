@@ -12,7 +12,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias
@@ -33,6 +33,7 @@ LANE_JOBS = 8  # utterances of one session that may wait for the engine
 HANG_S, HANG_RTF = 30.0, 10.0  # an engine may take so long, and so many times as long as the sound
 CANCEL_S = 10.0  # for an engine that took too long to notice that it is to leave off
 LAST_JOIN_S = 3.0  # for the engine to notice that its work is dropped
+STOPPED = "the engine was stopped meanwhile"
 FULL_S = 0.1  # between looks at whether one who waits for a place has given up
 
 
@@ -190,9 +191,9 @@ class AsrWorker:
             return sum(len(lane) for lane in self._lanes.values())
 
     def use(self, transcriber: Engine) -> None:
-        """Change to another engine, from the next utterance on. Waits until it is loaded.
+        """Change to another engine, from the next utterance on. Blocks until it is used.
 
-        What is queued waits too, and is lost to nobody.
+        It loads on a thread `sttlab-load` beside the old one, which goes on meanwhile.
 
         Raises
         ------
@@ -200,19 +201,25 @@ class AsrWorker:
             If the new engine can't be loaded; the old one goes on.
         """
         with self._using:
-            loaded: Future[None] = Future()
+            changed: Future[None] = Future()
             with self._changed:
                 if self._hangs:
                     raise SessionError(self._hangs)
                 running = self._thread is not None and not (self._stopping or self._error)
-                if running:
-                    self._change = transcriber, loaded
-                    self._changed.notify_all()
-            if running:
-                loaded.result()
-            else:
+            if not running:
                 self.stop()
                 self.transcriber = transcriber
+                return
+            # A thread of its own, with which the threads end that PyTorch starts for each.
+            with ThreadPoolExecutor(1, "sttlab-load") as loading:
+                loading.submit(_load, transcriber).result()
+            with self._changed:
+                if self._hangs or self._stopping or self._error:
+                    transcriber.close()
+                    raise SessionError(self._hangs or STOPPED)
+                self._change = transcriber, changed
+                self._changed.notify_all()
+            changed.result()
 
     def submit(self, owner: object, job: Job, give_up: Callable[[], bool]) -> bool:
         """Queue a job in its owner's lane. Waits while the lane is full, until `give_up()`."""
@@ -278,16 +285,15 @@ class AsrWorker:
 
     def _run(self) -> None:
         try:
-            self.transcriber.load()
+            _load(self.transcriber)
         except ModelError as error:
             self._error = error
-        except Exception as error:
-            log.exception("loading %s failed", self.transcriber.name)
+        except SttlabError as error:
             self._error = ModelError(f"{self.transcriber.name} could not be loaded: {error}")
         self._ready.set()
         while (job := self._next()) is not None:
             if isinstance(job, tuple):
-                self._load(*job)
+                self._swap(*job)
                 continue
             started = self._clock()
             answer = self._ask(job)
@@ -306,7 +312,7 @@ class AsrWorker:
         with self._changed:
             change, self._change = self._change, None
         if change:
-            change[1].set_exception(SessionError("the engine was stopped meanwhile"))
+            change[1].set_exception(SessionError(STOPPED))
 
     def _ask(self, job: Job) -> Answer | None:
         """Have the engine transcribe, and judge its answer; None if the job was cancelled."""
@@ -385,18 +391,10 @@ class AsrWorker:
         self._changed.notify_all()
         return jobs
 
-    def _load(self, transcriber: Engine, loaded: Future[None]) -> None:
-        try:
-            transcriber.load()
-        except SttlabError as error:
-            loaded.set_exception(error)
-        except Exception as error:
-            log.exception("loading %s failed", transcriber.name)
-            loaded.set_exception(ModelError(f"{transcriber.name} could not be loaded: {error}"))
-        else:
-            self.transcriber.close()
-            self.transcriber = transcriber
-            loaded.set_result(None)
+    def _swap(self, transcriber: Engine, changed: Future[None]) -> None:
+        old, self.transcriber = self.transcriber, transcriber
+        old.close()
+        changed.set_result(None)
 
     def _next(self) -> Job | tuple[Engine, Future[None]] | None:
         """Wait for a job, or an engine to change to; None when all is done and it is to stop."""
@@ -431,6 +429,17 @@ class AsrWorker:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _load(engine: Engine) -> None:
+    """Load an engine. Raises SttlabError."""
+    try:
+        engine.load()
+    except SttlabError:
+        raise
+    except Exception as error:
+        log.exception("loading %s failed", engine.name)
+        raise ModelError(f"{engine.name} could not be loaded: {error}") from error
 
 
 _workers: weakref.WeakSet[AsrWorker] = weakref.WeakSet()  # whose threads may be running

@@ -10,6 +10,8 @@ from sttlab.errors import ConfigError, SourceError
 from sttlab.server.limits import Allowance
 
 FASTER = 1.5  # than real time: audio that comes after a pause of the network
+STALL_S = 60.0  # of the server or the network, after which what was said meanwhile may come at once
+READ_S = 1.0  # for what came while the server itself stalled to be read
 
 
 class ClientAudio:
@@ -30,7 +32,9 @@ class ClientAudio:
         bytes_per_s = 2 * source.sample_rate
         self.heard = False
         self._source = source
-        self._allowance = Allowance(FASTER * bytes_per_s, BUFFER_S * bytes_per_s)
+        self._allowance = Allowance(
+            FASTER * bytes_per_s, BUFFER_S * bytes_per_s, STALL_S * bytes_per_s
+        )
         self._ended = asyncio.Event()
 
     @property
@@ -41,18 +45,18 @@ class ClientAudio:
     def push(self, data: bytes) -> None:
         """Add 16-bit little-endian samples.
 
+        Beyond the rate limit as much of the oldest is dropped as comes, which `SamplesLost` says.
+
         Raises
         ------
         SourceError
-            If they come faster than the rate limit allows, or end within a sample.
+            If they end within a sample.
         """
         self.heard = self.heard or bool(data)
-        if not self._allowance.take(len(data)):
-            raise SourceError("sound may not come faster than it is said")
         if len(data) % 2:
             raise SourceError("16-bit samples come in pairs of bytes")
         with contextlib.suppress(SourceError):  # capture has failed, which the state says
-            self._source.push(data)
+            self._source.push(data, in_place=not self._allowance.take(len(data)))
 
     def end(self) -> None:
         """Take no more audio. Raises ConfigError if it has ended already."""
@@ -73,5 +77,7 @@ class ClientAudio:
             self.heard = False
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), idle_s)
+            if not (self.ended or self.heard):
+                await asyncio.sleep(min(READ_S, idle_s))
             if self.ended or not self.heard:
                 return self.ended

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import WebSocket, WebSocketDisconnect
@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 WAITING_MESSAGES = 200  # in one client's queue; a client that has more unread is disconnected
 MAX_REASON_BYTES = 123  # of a close frame
 MESSAGES_PER_S, MESSAGES_AT_ONCE = 50, 200  # rate limit on what a client sends
+MESSAGES_AFTER_STALL = 3000  # of audio, which were sent while the server or the network stalled
 CLOSE_S = 1.0  # a client that reads nothing delays its close for no longer than this
 NORMAL, POLICY_VIOLATION, MESSAGE_TOO_BIG = 1000, 1008, 1009
 INTERNAL_ERROR, TRY_AGAIN_LATER = 1011, 1013
@@ -45,7 +46,10 @@ class Connection:
         self.greeted = False
         self._socket = socket
         self._queue: asyncio.Queue[str | None] = asyncio.Queue(WAITING_MESSAGES)
-        self._allowance = Allowance(MESSAGES_PER_S, MESSAGES_AT_ONCE)
+        self._allowances: dict[type, Allowance] = {
+            str: Allowance(MESSAGES_PER_S, MESSAGES_AT_ONCE),
+            bytes: Allowance(MESSAGES_PER_S, MESSAGES_AT_ONCE, MESSAGES_AFTER_STALL),
+        }
         self._closing: tuple[int, str] | None = None  # close code and reason
         self._dismissed = asyncio.Event()
 
@@ -83,7 +87,7 @@ class Connection:
             return False
         return True
 
-    async def run(self, take: Callable[[str | bytes], Awaitable[None]]) -> int | None:
+    async def run(self, take: Callable[[str | bytes], None]) -> int | None:
         """Send what is queued and receive messages, until the client leaves or is dismissed.
 
         Parameters
@@ -116,16 +120,16 @@ class Connection:
         await close(self._socket, code, reason)
         return None if code == NORMAL else code
 
-    async def _receive(self, take: Callable[[str | bytes], Awaitable[None]]) -> None:
+    async def _receive(self, take: Callable[[str | bytes], None]) -> None:
         with contextlib.suppress(RuntimeError):  # the socket is closed already
             while (received := await self._socket.receive())["type"] != "websocket.disconnect":
                 message = _content(received)
                 if len(message) > MAX_MESSAGE_BYTES:
                     self.dismiss(MESSAGE_TOO_BIG, f"at most {MAX_MESSAGE_BYTES} bytes a message")
-                elif not self._allowance.take():
+                elif not self._allowances[type(message)].take():
                     self.dismiss(POLICY_VIOLATION, f"at most {MESSAGES_PER_S} messages a second")
                 else:
-                    await take(message)
+                    take(message)
 
     async def _send(self) -> None:
         with contextlib.suppress(RuntimeError, WebSocketDisconnect):

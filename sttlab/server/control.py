@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sttlab.capture import Microphone
@@ -15,6 +15,8 @@ from sttlab.server.engine import CHOICES, SharedEngine
 from sttlab.server.feed import Feed
 from sttlab.server.protocol import End, Request, Set, Use, Using
 from sttlab.server.supervisor import Supervisor
+
+MOST_USES = 8  # of `use` that may be going on
 
 
 class Control:
@@ -54,6 +56,7 @@ class Control:
         self._supervisor = supervisor
         self._changed = changed
         self._end = end
+        self._uses: set[asyncio.Task[None]] = set()
 
     def using(self) -> Using:
         """Give what `use` has set."""
@@ -72,20 +75,26 @@ class Control:
         device = isinstance(self._session.source, Microphone) and not self._session.kept
         return (*("device",) * device, *(CHOICES if self._engine.config else ()), "partials")
 
-    async def answer(self, message: str | bytes) -> str | None:
-        """Obey a message; give the refusal to send if it can't be obeyed, else None."""
+    def answer(self, message: str | bytes, refuse: Callable[[str], None]) -> None:
+        """Obey a message. A `use` may take its time; it goes on even if its client leaves.
+
+        Parameters
+        ----------
+        message : str or bytes
+        refuse : callable
+            Sends the refusal to the client, if the message can't be obeyed.
+        """
         name = None
         try:
             if isinstance(message, bytes):
                 raise ConfigError("send text; sound goes to /ws?source=client")
             decoded = protocol.decode(message)
             name = protocol.request_name(decoded)
-            await self._obey(protocol.parse(decoded))
+            self._obey(protocol.parse(decoded), refuse)
         except SttlabError as error:
-            return protocol.refusal(error, name)
-        return None
+            refuse(protocol.refusal(error, name))
 
-    async def _obey(self, request: Request) -> None:
+    def _obey(self, request: Request, refuse: Callable[[str], None]) -> None:
         if isinstance(request, End):
             if self._end is None:
                 raise ConfigError("the sound here doesn't come from a client")
@@ -97,31 +106,34 @@ class Control:
             if not self._supervisor.capturing:  # else `ConfigChanged` follows
                 self._changed(True)
         else:
-            await self._use(request)
+            self._begin_use(request, refuse)
 
-    async def _use(self, request: Use) -> None:
-        changes = request.changes
+    def _begin_use(self, request: Use, refuse: Callable[[str], None]) -> None:
         allowed = self.may_use()
-        refused = [name for name in changes if name not in allowed]
+        refused = [name for name in request.changes if name not in allowed]
         if refused:
             raise ConfigError(f"{refused[0]} can't be changed here")
+        if len(self._uses) >= MOST_USES:
+            raise ConfigError(f"{MOST_USES} changes are under way already: try again after them")
+        task = asyncio.create_task(self._use(request.changes, refuse))
+        self._uses.add(task)
+        task.add_done_callback(self._uses.discard)
+
+    async def _use(self, changes: Mapping[str, Any], refuse: Callable[[str], None]) -> None:
         if "partials" in changes:
             self._feed.set_partials(changes["partials"])
         try:
-            await self._use_engine({name: changes[name] for name in CHOICES if name in changes})
+            engine = {name: changes[name] for name in CHOICES if name in changes}
+            if engine:
+                await self._engine.use(engine, lambda: self._changed(False))
             if "device" in changes:
                 await self._use_device(changes["device"])
             elif self._supervisor.problem:
                 await self._supervisor.start()
+        except SttlabError as error:
+            refuse(protocol.refusal(error, "use"))
         finally:
             self._changed(False)
-
-    async def _use_engine(self, changes: dict[str, Any]) -> None:
-        if changes:
-            using = asyncio.create_task(self._engine.use(changes))
-            await asyncio.sleep(0)  # the engine is busy from here on
-            self._changed(False)
-            await using
 
     async def _use_device(self, device: int | str | None) -> None:
         await asyncio.to_thread(lambda: find_device(device, list_devices()))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from sttlab.config import TranscribeConfig
 from sttlab.engines import make_engine
+from sttlab.engines.local import LocalEngine, check_language
 from sttlab.engines.weights import list_models
 from sttlab.errors import ConfigError
 from sttlab.live.worker import AsrWorker
+from sttlab.server.memory import give_back
 
 CHOICES = ("model", "language")
+MOST_WAITING = 8  # changes, of all clients
 
 
 class SharedEngine:
@@ -34,35 +37,62 @@ class SharedEngine:
         self.worker = worker
         self.busy: str | None = None
         self._lock = asyncio.Lock()
+        self._waiting = 0
 
     @property
     def config(self) -> TranscribeConfig | None:
         """What the engine was made from; None if it was not made from a config."""
         return self.worker.engine_config
 
-    async def use(self, changes: Mapping[str, Any]) -> None:
+    async def use(self, changes: Mapping[str, Any], told: Callable[[], None]) -> None:
         """Change the model, among those that are installed, or the language.
+
+        The engine goes on while another model loads beside it.
+
+        Parameters
+        ----------
+        changes : mapping
+            Some of CHOICES, with their values.
+        told : callable
+            Called when `busy` was set.
 
         Raises
         ------
         ConfigError, ModelError
-            If the model or the language is not known; the engine stays as it was.
+            If the model or the language is not known, or too many changes wait already; the engine
+            stays as it was.
         """
-        async with self._lock:
-            if self.config is None:
-                raise ConfigError(
-                    f"{self.worker.engine_name} was made by hand: its model and language are fixed"
-                )
-            config = replace(self.config, **changes)
-            if config == self.config:
-                return
-            self.busy = f"loading {config.model}"
-            try:
-                if config.model != self.config.model:
-                    await self._check_installed(config.model)
-                await asyncio.to_thread(self.worker.use, make_engine(config))
-            finally:
-                self.busy = None
+        if self._waiting >= MOST_WAITING:
+            raise ConfigError(f"{self._waiting} changes of the model wait already: try again later")
+        self._waiting += 1
+        try:
+            async with self._lock:
+                await self._change(changes, told)
+        finally:
+            self._waiting -= 1
+
+    async def _change(self, changes: Mapping[str, Any], told: Callable[[], None]) -> None:
+        if self.config is None:
+            raise ConfigError(
+                f"{self.worker.engine_name} was made by hand: its model and language are fixed"
+            )
+        config = replace(self.config, **changes)
+        if config == self.config:
+            return
+        engine = self.worker.transcriber
+        if config.model == self.config.model and isinstance(engine, LocalEngine):
+            await asyncio.to_thread(self.worker.use, engine.in_language(config.language))
+            return
+        if config.model != self.config.model:
+            await self._check_installed(config.model)
+        check_language(config)
+        self.busy = f"loading {config.model}"
+        told()
+        try:
+            await asyncio.to_thread(self.worker.use, make_engine(config))
+            await asyncio.to_thread(give_back)
+        finally:
+            self.busy = None
 
     async def _check_installed(self, model: str) -> None:
         """Raise ConfigError if the model is not installed: clients may not name paths."""

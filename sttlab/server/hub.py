@@ -114,7 +114,7 @@ class Hub:
             self.feed.discard(connection)
             self._supervisor.release()
 
-    async def _take(self, connection: Connection, message: str | bytes) -> None:
+    def _take(self, connection: Connection, message: str | bytes) -> None:
         """Take audio; obey a client that wants all, and ignore what another sends."""
         audio = self._audio
         if audio and not audio.ended and isinstance(message, bytes):
@@ -123,10 +123,7 @@ class Hub:
             except SourceError as error:
                 connection.dismiss(POLICY_VIOLATION, str(error))
         elif audio or connection.wants_all:
-            # A client that leaves cancels no change half-way.
-            refusal = await asyncio.shield(self.control.answer(message))
-            if refusal and connection.wants_all:
-                connection.put(refusal)
+            self.control.answer(message, connection.put if connection.wants_all else _ignore)
 
     def _on_event(self, event: Event, start: int) -> None:
         if self._supervisor.notice(event, start):
@@ -184,3 +181,7 @@ class Hub:
             self._supervising.cancel()
             await asyncio.gather(self._supervising, return_exceptions=True)
         await self._supervisor.close()
+
+
+def _ignore(refusal: str) -> None:
+    """Tell a plain client nothing."""

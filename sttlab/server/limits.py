@@ -15,7 +15,9 @@ class Allowance:
     ----------
     per_s : float
     burst : float
-        The bucket's size: what may be taken at once after a rest.
+        What may be taken at once at first.
+    most : float, optional
+        The bucket's size: what may be taken at once after a rest; by default `burst`.
     clock : callable
         Wall time in seconds.
 
@@ -27,10 +29,14 @@ class Allowance:
     """
 
     def __init__(
-        self, per_s: float, burst: float, clock: Callable[[], float] = time.monotonic
+        self,
+        per_s: float,
+        burst: float,
+        most: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._per_s = per_s
-        self._burst = burst
+        self._most = burst if most is None else most
         self._clock = clock
         self._left = burst
         self._at = clock()
@@ -38,7 +44,7 @@ class Allowance:
     def take(self, amount: float = 1) -> bool:
         """Take an amount if the limit allows it; say whether it did."""
         now = self._clock()
-        self._left = min(self._burst, self._left + (now - self._at) * self._per_s)
+        self._left = min(self._most, self._left + (now - self._at) * self._per_s)
         self._at = now
         if amount > self._left:
             return False

@@ -166,7 +166,6 @@ def test_while_the_engine_is_late_for_one_no_speaker_more_is_heard(
 @pytest.mark.parametrize(
     ("query", "sound", "says"),
     [
-        ("&rate=16000", [b"\0" * 60_000] * 20, "faster than it is said"),
         ("&rate=16000", [b"odd"], "pairs of bytes"),
         ("&rate=5", [], "sample_rate must be between"),
     ],
@@ -208,7 +207,7 @@ def test_only_audio_holds_a_place(server: ServerHandle, monkeypatch: pytest.Monk
         with client(server, OWN) as own:
             saying = threading.Thread(target=keep_saying, args=(own, message))
             saying.start()
-            assert closed_with(own) == (1008, "no sound came for 0 s")
+            assert closed_with(own) == (1008, "no audio came for 0 s")
             saying.join(WAIT_S)
     with client(server, OWN) as silent:
         for _ in range(25):
