@@ -24,7 +24,7 @@ FIREFOX = apt-cache search --names-only '^firefox-esr$$' | cut -d ' ' -f 1
 
 .PHONY: help demo serve lab test lint format docs package system clean
 
-help:  ## say what there is to make
+help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
 
 demo: $(VENV)/.live  ## a recording becomes text over a socket, as if it were the microphone
@@ -47,7 +47,7 @@ lint: $(VENV)/.test  ## style and types
 	tsc --project frontend
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
-format: $(VENV)/.test  ## mend style, as far as a program can
+format: $(VENV)/.test  ## fix style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 

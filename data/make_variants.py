@@ -4,7 +4,7 @@
     python data/make_variants.py talk.flac out.flac --snr-db 5         noise under labelled speech
     python data/make_variants.py talk.flac out.flac --rt60-s 0.6 --snr-db 15    from across a room
 
-Speech is what the RTTM file beside the recording says; without one, all of it counts.
+The RTTM file beside the recording says where speech is; without it, all of it counts as speech.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ Samples = NDArray[np.float32]
 Labelled = tuple[Samples, Labels]
 
 DATA = Path(__file__).parent
-PAUSES_S = (1.0, 0.9, 1.2, 0.8, 1.5, 1.0)  # before, between and after the demo's sentences
+PAUSES_S = (1.0, 0.9, 1.2, 0.8, 1.5, 1.0)  # silence before, between and after the sentences
 FADE_S = 0.02
 
 
 def rms(samples: NDArray[Any]) -> float:
-    """Root mean square."""
+    """Return the root mean square."""
     return float(np.sqrt(np.square(samples, dtype=np.float64).mean()))
 
 
 def spoken(samples: Samples, labels: Labels) -> Samples:
-    """Join what lies in labelled speech; without labels, that is everything."""
+    """Join the labelled speech; without labels, return all samples."""
     spans = (labels.speech * SAMPLE_RATE).astype(int)
     return np.concatenate([samples[start:end] for start, end in spans] or [samples])
 
 
 def pink_noise(length: int, rng: np.random.Generator) -> Samples:
-    """Noise whose power falls by 3 dB an octave, as in rooms and streets."""
+    """Make noise whose power falls by 3 dB an octave, as in rooms and streets."""
     spectrum = np.fft.rfft(rng.standard_normal(length))
     spectrum /= np.sqrt(np.maximum(np.arange(len(spectrum)), 1))
     return np.fft.irfft(spectrum, length).astype(np.float32)
@@ -57,15 +57,15 @@ def add_noise(samples: Samples, labels: Labels, snr_db: float, rng: np.random.Ge
 
 
 def move_away(samples: Samples, rt60_s: float, rng: np.random.Generator) -> Samples:
-    """Put the speaker across a room: 12 dB softer, with as much echo as direct sound.
+    """Put the speaker across a room: 12 dB softer, with as much reverberation as direct sound.
 
     The room's response is Polack's model: Gaussian noise that decays by 60 dB in `rt60_s`
     (J.-D. Polack, La transmission de l'énergie sonore dans les salles, 1988). The direct sound
-    keeps its time, so labels stay true.
+    keeps its time, so labels stay right.
     """
     time_s = np.arange(int(rt60_s * SAMPLE_RATE)) / SAMPLE_RATE
     tail = rng.standard_normal(len(time_s)) * 10 ** (-3 * time_s / rt60_s)
-    tail[: int(0.005 * SAMPLE_RATE)] = 0  # no wall is that near
+    tail[: int(0.005 * SAMPLE_RATE)] = 0  # the first reflection comes later than 5 ms
     response = tail / np.sqrt(np.square(tail).sum())
     response[0] = 1
     size = len(samples) + len(response)
@@ -75,7 +75,7 @@ def move_away(samples: Samples, rt60_s: float, rng: np.random.Generator) -> Samp
 
 
 def room_tone(samples: Samples, labels: Labels, length: int, rng: np.random.Generator) -> Samples:
-    """Make noise of the level and spectrum that the recording has before anybody speaks."""
+    """Make noise with the level and the spectrum of the recording before its first speech."""
     quiet = samples[: int(labels.speech[0, 0] * SAMPLE_RATE)]
     frames = quiet[: len(quiet) // 256 * 256].reshape(-1, 256) * np.hanning(256)
     shape = np.sqrt(np.square(np.abs(np.fft.rfft(frames))).mean(axis=0))
@@ -88,7 +88,7 @@ def room_tone(samples: Samples, labels: Labels, length: int, rng: np.random.Gene
 def join(
     sentences: list[tuple[Samples, Labels]], rng: np.random.Generator
 ) -> tuple[Samples, Labels]:
-    """Lay sentences one after another over their own room tone, with `PAUSES_S` between them."""
+    """Join sentences over their own room tone, with `PAUSES_S` between them."""
     starts, position = [], 0.0
     for (samples, _), pause_s in zip(sentences, PAUSES_S, strict=False):
         starts.append(int((position + pause_s) * SAMPLE_RATE))
@@ -144,14 +144,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make the demo, or a variant of a recording.")
     parser.add_argument("recording", nargs="?", type=Path)
     parser.add_argument("output", nargs="?", type=Path)
-    parser.add_argument("--snr-db", type=float, help="speech over noise")
-    parser.add_argument("--rt60-s", type=room_s, help="echo: seconds to decay by 60 dB, 0.1 to 5")
+    parser.add_argument("--snr-db", type=float, help="signal-to-noise ratio of the speech, in dB")
+    parser.add_argument("--rt60-s", type=room_s, help="reverberation time in seconds, 0.1 to 5")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     if args.recording is None:
         return make_demo(DATA)
     if args.output is None:
-        parser.error("say where the variant goes: make_variants.py RECORDING OUTPUT")
+        parser.error("give a file for the variant: make_variants.py RECORDING OUTPUT")
     try:
         return make_variant(args)
     except SttlabError as error:
@@ -159,7 +159,7 @@ def main() -> None:
 
 
 def room_s(text: str) -> float:
-    """Read a reverberation time that a room can have."""
+    """Parse a reverberation time of 0.1 to 5 s."""
     value = float(text)
     if not 0.1 <= value <= 5:
         raise argparse.ArgumentTypeError(f"must be between 0.1 and 5 s, not {value:g} s")

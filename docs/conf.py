@@ -17,12 +17,12 @@ version = release = sttlab.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build"]
 default_role = "code"
-nb_execution_mode = "off"  # the notebooks wait for people; tests execute them
+nb_execution_mode = "off"  # tests execute the notebooks
 myst_heading_anchors = 3
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 napoleon_google_docstring = False
-napoleon_use_ivar = True  # an attribute is told once, in its class
+napoleon_use_ivar = True  # documents an attribute once, in its class
 html_theme = "pydata_sphinx_theme"
 html_title = "sttlab"
 html_show_sourcelink = False
@@ -37,7 +37,7 @@ html_theme_options = {
 
 
 def write_pages(app: Any) -> None:
-    """Write what is not a page of docs/ itself: notebooks, and a page for each public name."""
+    """Write the pages that docs/ does not hold: notebooks, and a page for each public name."""
     made = HERE / "_made"
     shutil.rmtree(made, ignore_errors=True)
     shutil.copytree(
@@ -63,7 +63,7 @@ def write_pages(app: Any) -> None:
 
 
 def point_into_site(app: Any, docname: str, source: list[str]) -> None:
-    """Let a link to a file of the repository lead to its page, or be plain text if it has none."""
+    """Point a link to a file of the repository to its page; without one, make it plain text."""
 
     def target(match: re.Match[str]) -> str:
         text, path = match.groups()
@@ -84,6 +84,6 @@ def point_into_site(app: Any, docname: str, source: list[str]) -> None:
 
 
 def setup(app: Any) -> None:
-    """Have Sphinx call both."""
+    """Register both functions with Sphinx."""
     app.connect("config-inited", lambda app, config: write_pages(app))
     app.connect("source-read", point_into_site)

@@ -1,4 +1,4 @@
-"""What every test can ask for, and what no test may leave behind."""
+"""Fixtures for all tests, the marker `needs`, and the check that no thread is left behind."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[1]
-NO_SKIP = bool(os.environ.get("STTLAB_NO_SKIP"))  # where everything is installed, a skip is a hole
+NO_SKIP = bool(os.environ.get("STTLAB_NO_SKIP"))  # set where everything is installed
 JOIN_S = 5.0
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # Each process of several computes with one thread: more would wait for each other's cores.
+    # With several processes each computes with one thread, so that they don't share cores.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# How long an example takes says how busy the machine is, not whether it is right.
+# The time of an example depends on the machine's load, so it must not fail a test.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
@@ -49,13 +49,13 @@ def _missing_microphone() -> str | None:
 
 
 def find_chromium() -> str | None:
-    """Path of a Chromium or Chrome, if there is one."""
+    """Return the path of a Chromium or Chrome, or None."""
     names = ("chromium", "google-chrome", "chromium-browser")
     return next((path for path in map(shutil.which, names) if path), None)
 
 
 def find_firefox() -> str | None:
-    """Path of a Firefox, if there is one that can be driven, which a snap's can't."""
+    """Return the path of a Firefox that can be driven, unlike a snap's, or None."""
     paths = filter(None, map(shutil.which, ("firefox-esr", "firefox")))
     return next((p for p in paths if Path(p).resolve().with_name("application.ini").exists()), None)
 
@@ -90,7 +90,7 @@ NEEDS: dict[str, Callable[[], str | None]] = {
 
 def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # A shell's background job is deaf to Ctrl-C, and so would be all that it starts.
+        # A shell's background job ignores SIGINT, and its child processes would inherit that.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     names = ", ".join(NEEDS)
     config.addinivalue_line("markers", f"needs(*names): skip unless all are here: {names}")
@@ -130,7 +130,7 @@ def _refuse_skip(report: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def no_thread_left() -> Iterator[None]:
-    """Fail a test after which a thread of sttlab's still runs, and show where it is."""
+    """Fail a test that leaves a thread of sttlab running, and show the thread's stack."""
     before = set(threading.enumerate())
     yield
     left = [t for t in threading.enumerate() if t not in before and t.name.startswith("sttlab-")]

@@ -1,4 +1,4 @@
-"""Stand-ins where the real thing would make a test slow or random."""
+"""Fakes for where the real thing would make a test slow or random."""
 
 import threading
 
@@ -13,7 +13,7 @@ WAIT_S = 10
 
 
 def wait_until(condition):
-    """Wait for what happens by itself on another thread, and tells nobody."""
+    """Poll for a condition that another thread makes true without a signal."""
     pause = threading.Event()
     for _ in range(WAIT_S * 100):
         if condition():
@@ -29,7 +29,7 @@ def speech(count: int, *, seconds: float = 0.4) -> np.ndarray:
 
 
 class Blocks:
-    """A source that gives what it was made with, then waits to be told to go on, or ends."""
+    """A source that delivers the given blocks, then ends, or with `then_wait` stays silent."""
 
     name = "blocks"
 
@@ -61,7 +61,7 @@ class Blocks:
 
 
 class Counting:
-    """An engine whose text is the utterance's length; it may be told to wait, or to fail."""
+    """An engine whose text is the number of samples; a test can make it wait or fail."""
 
     name = "counting"
     config: TranscribeConfig | None = None
@@ -69,7 +69,7 @@ class Counting:
     def __init__(self, *, load_error=None, answer=None, text=None):
         self.load_error = load_error
         self.answer = answer
-        self.answers = []  # which come first
+        self.answers = []  # these come before `answer`
         self.text = text
         self.loads = 0
         self.threads = set()

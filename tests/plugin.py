@@ -1,4 +1,4 @@
-"""A detector that the package doesn't know: one class and one call make it a detector."""
+"""A detector outside the package: one class, and one call that registers it."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ class LoudnessVad(VoiceDetector):
 
     @staticmethod
     def onset(heard: Heard, config: VadConfig) -> NDArray[np.float64]:
-        """Points at which speech begins."""
+        """Return the points at which speech begins."""
         return np.full(len(heard.score), 100 * config.probability)
 
     @staticmethod
     def offset(onset: NDArray[np.float64], config: VadConfig) -> NDArray[np.float64]:
-        """Points below which speech ends."""
+        """Return the points below which speech ends."""
         return onset - 100 * config.probability_hysteresis
 
 
 @contextmanager
 def registered() -> Iterator[None]:
-    """Have the detector known for a while."""
+    """Register the detector for a while."""
     vad.register(LoudnessVad)
     try:
         yield

@@ -1,17 +1,17 @@
-"""Ports for servers that start later, or again, where they were."""
+"""Free ports for servers that start later, or restart at the same address."""
 
 from __future__ import annotations
 
 import random
 import socket
 
-# No system gives one of these to who asks for any port, so nobody takes it meanwhile by chance.
+# These are outside the ephemeral ports, so the system gives none of them to another program.
 FIRST, LAST = 20_000, 30_000
-_random = random.SystemRandom()  # tests in other processes choose too
+_random = random.SystemRandom()  # tests in other processes choose ports at the same time
 
 
 def free_port() -> int:
-    """Give a port that is free on all interfaces."""
+    """Return a port that is free on all interfaces."""
     for _ in range(100):
         port = _random.randint(FIRST, LAST)
         with socket.socket() as probe:

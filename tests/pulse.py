@@ -1,4 +1,4 @@
-"""A microphone without hardware: a PulseAudio of our own, whose source plays what it is given."""
+"""A microphone without hardware: a PulseAudio server whose source records what is played."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WAIT_S = 30
 
 
 class Pulse:
-    """A PulseAudio in a folder of its own, with a microphone `mic` that hears the sink `vmic`."""
+    """A PulseAudio in a folder of its own, with a microphone `mic` that records the sink `vmic`."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.environment = environment
@@ -48,7 +48,7 @@ class Pulse:
         raise AssertionError("PulseAudio does not answer")
 
     def kill(self) -> None:
-        """End it without warning, as a crash would."""
+        """Kill it, as a crash would."""
         self._daemon.kill()
         self._daemon.wait(WAIT_S)
 
@@ -68,7 +68,7 @@ class Pulse:
         return done.stdout.strip()
 
     def name(self, *names: str) -> None:
-        """Have ALSA know the microphone by these names, besides "default"."""
+        """Give the microphone these names in ALSA, besides "default"."""
         lines = [f"pcm.{name} {{ type pulse device mic }}\n" for name in names]
         (self._folder / ".asoundrc").write_text(DEFAULT + "".join(lines))
 
@@ -83,7 +83,7 @@ class Pulse:
         self.pactl("set-default-source", "mic")
 
     def unplug(self) -> None:
-        """Take away the sink as well: PulseAudio would move open streams to its monitor."""
+        """Remove the source and its sink, to whose monitor PulseAudio would move open streams."""
         while self._modules:
             self.pactl("unload-module", self._modules.pop())
 
@@ -100,7 +100,7 @@ class Pulse:
 
 @contextmanager
 def pulse() -> Iterator[Pulse]:
-    """Run it, with this process's ALSA looking there."""
+    """Run a PulseAudio server that this process's ALSA uses."""
     with tempfile.TemporaryDirectory(prefix="sttlab-pulse-") as folder, contextlib.ExitStack() as s:
         Path(folder).chmod(0o700)
         ours = {

@@ -1,4 +1,4 @@
-"""What every source of sound owes its reader, whatever it is. A test class inherits it."""
+"""The contract suite of audio sources, which a test class inherits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def is_empty(block: Block | None) -> bool:
 
 
 def read_some(source: AudioSource, count: int) -> list[Block]:
-    """Read blocks until there are so many samples; the source has them."""
+    """Read blocks until they hold at least `count` samples, which the source must have."""
     blocks: list[Block] = []
     while sum(len(block.samples) for block in blocks) < count:
         block = source.read(WAIT_S)
@@ -31,14 +31,14 @@ def joined(blocks: list[Block]) -> np.ndarray:
 
 
 class SourceContract:
-    """Needs a fixture `source`: not open yet, with a second of sound and more once it is."""
+    """Needs a fixture `source`: not open, and with more than a second of audio once it is."""
 
-    times = 10  # that it is opened and closed in a row
+    times = 10  # how often the source is opened and closed in a row
 
-    def test_before_it_is_open_it_gives_nothing_at_once(self, source: AudioSource) -> None:
+    def test_read_before_open_returns_none_at_once(self, source: AudioSource) -> None:
         assert source.read(WAIT_S) is None
 
-    def test_it_has_a_name(self, source: AudioSource) -> None:
+    def test_source_has_a_name(self, source: AudioSource) -> None:
         assert source.name
         source.open()
         assert source.name
@@ -50,28 +50,28 @@ class SourceContract:
             assert block.samples.ndim == 1
             assert block.samples.size == 0 or np.abs(block.samples).max() <= 1
 
-    def test_closed_it_gives_nothing_at_once(self, source: AudioSource) -> None:
+    def test_read_after_close_returns_none_at_once(self, source: AudioSource) -> None:
         source.open()
         read_some(source, 1)
         source.close()
         assert source.read(WAIT_S) is None
 
-    def test_closing_twice_or_unopened_is_fine(self, source: AudioSource) -> None:
+    def test_close_is_idempotent(self, source: AudioSource) -> None:
         source.close()
         source.open()
         source.close()
         source.close()
 
-    def test_it_opens_again_and_again(self, source: AudioSource) -> None:
+    def test_source_opens_and_closes_repeatedly(self, source: AudioSource) -> None:
         for _ in range(self.times):
             source.open()
             assert len(joined(read_some(source, SAMPLE_RATE // 10)))
             source.close()
         source.open()
-        source.open()  # starts again, whatever was open
+        source.open()  # restarts a source that is open
         read_some(source, SAMPLE_RATE // 10)
 
-    def test_any_thread_may_close_it_and_wake_its_reader(self, source: AudioSource) -> None:
+    def test_close_on_any_thread_ends_a_read_that_waits(self, source: AudioSource) -> None:
         for _ in range(self.times):
             source.open()
             ended = threading.Event()
@@ -87,6 +87,6 @@ class SourceContract:
             thread.start()
             assert reading.wait(WAIT_S)
             source.close()
-            assert ended.wait(WAIT_S / 2)  # sooner than a read that nobody wakes
+            assert ended.wait(WAIT_S / 2)  # before the read's own timeout
             thread.join()
             assert source.read(0) is None

@@ -1,6 +1,6 @@
-"""An engine in one file, without weights: it writes how long it listened.
+"""An engine in one file, without weights: its text is the length of the audio.
 
-Nothing in sttlab knows it; tests register it.
+sttlab doesn't know it; tests register it.
 """
 
 from __future__ import annotations

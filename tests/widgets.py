@@ -1,4 +1,4 @@
-"""Widgets as a person finds and reads them, without a browser."""
+"""Finds and reads widgets as a person does, without a browser."""
 
 import html
 import re
@@ -24,14 +24,14 @@ def shown(widget):
 
 
 def find(widget, kind, description):
-    """The control that a person sees under that name."""
+    """Return the control with that description."""
     found = [w for w in walk(widget) if type(w).__name__ == kind and w.description == description]
     assert len(found) == 1, f"{len(found)} of {description}"
     return found[0]
 
 
 def words(widget):
-    """What stands in a widget, as plain text."""
+    """Return the text that a widget shows."""
     values = " ".join(w.value for w in walk(widget) if type(w).__name__ == "HTML" and shown(w))
     values = re.sub(r"<style>.*?</style>", " ", values, flags=re.DOTALL)
     return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", values)))
@@ -44,7 +44,7 @@ def settled(shown):
 
 
 def until(shown, *expected):
-    """Wait until it says all of it."""
+    """Wait until the widget shows all of the expected texts."""
     seen = threading.Event()
 
     def look(_):
@@ -61,14 +61,14 @@ def until(shown, *expected):
 
 
 def noise(*parts):
-    """Stretches of white noise, each so many seconds long and so loud in dBFS."""
+    """Make white noise of parts, each (seconds, dBFS)."""
     rng = np.random.default_rng(0)
     white = [rng.standard_normal(round(s * SAMPLE_RATE)) * 10 ** (db / 20) for s, db in parts]
     return np.concatenate(white).astype(np.float32)
 
 
 def answer(text, *, suppressed=None):
-    """What an engine says of an utterance."""
+    """Make an engine's answer."""
     held = [Suppression(text=t, reason="no speech", start_s=0, end_s=1) for t in (suppressed,) if t]
     return Transcription(
         text=text,

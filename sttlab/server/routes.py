@@ -120,7 +120,7 @@ async def models() -> Models:
 
 @router.get("/config")
 async def config(request: Request) -> InForce:
-    """Give the settings in force, as a settings file has them."""
+    """Return the current settings as a settings file."""
     session = request.app.state.session
     return InForce(vad=session.config, transcribe=session.worker.engine_config)
 
@@ -139,7 +139,7 @@ async def protocol() -> dict[str, Any]:
     },
 )
 async def sample() -> FileResponse:
-    """Give a recording of half a minute of speech, to try a server with."""
+    """Return a recording of half a minute of speech, to try the server."""
     return FileResponse(shipped("data/demo.flac"), media_type="audio/flac")
 
 

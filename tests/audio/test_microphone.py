@@ -62,8 +62,8 @@ def wav(data: Path, tmp_path: Path) -> Path:
     return tmp_path / "speech.wav"
 
 
-class Heard:
-    """The events of a session, to be waited for."""
+class Events:
+    """The events of a session, for which a test can wait."""
 
     def __init__(self, session: Session) -> None:
         self.all: list[Event] = []
@@ -82,7 +82,7 @@ class Heard:
 
 
 class Clock:
-    """Wall time that passes when told to, and tells when a stream has looked at it so often."""
+    """A clock that a test sets; `looked` is set once it was read `looks` times."""
 
     def __init__(self, looks: int = 0) -> None:
         self.now = 1000.0
@@ -97,7 +97,7 @@ class Clock:
 
 
 def read_until(microphone: Microphone, kind: type[Event]) -> list[Block]:
-    """Read blocks up to the one with such an event."""
+    """Read blocks up to the first one with an event of that kind."""
     blocks: list[Block] = []
     while not any(isinstance(event, kind) for block in blocks for event in block.events):
         block = microphone.read(0.1)
@@ -125,7 +125,7 @@ class TestSource(SourceContract):
         source.close()
 
 
-def test_devices_are_listed_with_what_one_needs_to_choose(server: Pulse) -> None:
+def test_list_devices_gives_name_rate_and_default(server: Pulse) -> None:
     devices = list_devices()
     assert {"default", *NAMES} <= {d.name for d in devices}
     assert [d.name for d in devices if d.is_default] == ["default"]
@@ -134,7 +134,7 @@ def test_devices_are_listed_with_what_one_needs_to_choose(server: Pulse) -> None
     assert len({d.index for d in devices}) == len(devices)
 
 
-def test_those_plugged_in_meanwhile_are_listed_unless_one_is_open(server: Pulse) -> None:
+def test_new_devices_are_listed_unless_a_stream_is_open(server: Pulse) -> None:
     names = {d.name for d in list_devices()}
     with opened(Microphone("desk")):
         server.name(*NAMES, "lapel")
@@ -145,7 +145,7 @@ def test_those_plugged_in_meanwhile_are_listed_unless_one_is_open(server: Pulse)
 
 
 @pytest.mark.parametrize(("told", "default"), [("headset", ["headset"]), ("nowhere", [])])
-def test_what_sounddevice_was_told_is_the_default(
+def test_default_of_sounddevice_is_the_default_device(
     server: Pulse, told: str, default: list[str]
 ) -> None:
     import sounddevice
@@ -161,28 +161,30 @@ def test_what_sounddevice_was_told_is_the_default(
     ("device", "name"),
     [(None, "default"), ("desk", "desk"), ("HEAD", "headset"), ("default", "default")],
 )
-def test_it_is_opened_by_name_or_a_part_of_it(server: Pulse, device: str | None, name: str) -> None:
+def test_microphone_opens_by_name_or_part_of_it(
+    server: Pulse, device: str | None, name: str
+) -> None:
     with opened(Microphone(device)) as microphone:
         assert len(joined(read_some(microphone, 1600))) >= 1600
         assert microphone.name == name
 
 
-def test_it_is_opened_by_index(server: Pulse) -> None:
+def test_microphone_opens_by_index(server: Pulse) -> None:
     for wanted in list_devices():
         if wanted.name in NAMES:
             with opened(Microphone(wanted.index)) as microphone:
                 assert microphone.name == wanted.name
 
 
-def test_two_names_that_fit_are_refused_unless_one_is_the_default(server: Pulse) -> None:
+def test_ambiguous_name_is_refused_unless_it_matches_the_default(server: Pulse) -> None:
     with pytest.raises(DeviceUnavailable, match=r"several .* 'S'; there are .*desk.*headset"):
         Microphone("S").open()
     with opened(Microphone("E")) as microphone:
         assert microphone.name == "default"
 
 
-def test_forgotten_it_is_closed(server: Pulse) -> None:
-    """Or PortAudio calls back into memory that is gone, and the kernel dies."""
+def test_garbage_collected_microphone_closes_its_stream(server: Pulse) -> None:
+    """Otherwise PortAudio would call back into freed memory, and crash the kernel."""
     microphone = Microphone()
     microphone.open()
     read_some(microphone, 1)
@@ -193,7 +195,7 @@ def test_forgotten_it_is_closed(server: Pulse) -> None:
     assert stream._stream.closed
 
 
-def test_after_a_refusal_it_is_not_open(server: Pulse) -> None:
+def test_microphone_is_not_open_after_a_refused_open(server: Pulse) -> None:
     microphone = Microphone("nowhere")
     with pytest.raises(DeviceUnavailable):
         microphone.open()
@@ -207,7 +209,7 @@ def test_after_a_refusal_it_is_not_open(server: Pulse) -> None:
     assert microphone.read(WAIT_S) is None
 
 
-def test_a_device_that_will_not_open_is_refused_with_the_remedy(server: Pulse) -> None:
+def test_device_that_does_not_open_is_refused_with_the_remedy(server: Pulse) -> None:
     server.unplug()
     try:
         with pytest.raises(DeviceUnavailable, match=r"desk could not be opened .*: close other"):
@@ -218,7 +220,7 @@ def test_a_device_that_will_not_open_is_refused_with_the_remedy(server: Pulse) -
         read_some(microphone, 1)
 
 
-def test_a_name_that_is_not_there_is_refused_with_those_that_are(server: Pulse) -> None:
+def test_unknown_name_is_refused_with_the_known_names(server: Pulse) -> None:
     with pytest.raises(DeviceUnavailable, match=r"no microphone 'nowhere'; there are .*default"):
         Microphone("nowhere").open()
     with pytest.raises(DeviceUnavailable, match="no microphone 999"):
@@ -226,7 +228,7 @@ def test_a_name_that_is_not_there_is_refused_with_those_that_are(server: Pulse) 
 
 
 def likeness(heard: np.ndarray, played: np.ndarray) -> float:
-    """Correlation of what was played with that part of what was heard that is most like it."""
+    """Return the correlation of the played audio with the recording, at the best alignment."""
     size = len(heard) + len(played)
     product = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(played, size))
     at = int(np.fft.irfft(product, size).argmax())
@@ -236,7 +238,7 @@ def likeness(heard: np.ndarray, played: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("rate", ["16 kHz", "its own"])
-def test_what_is_played_is_heard(
+def test_recording_of_played_speech_correlates_with_it(
     server: Pulse, wav: Path, rate: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if rate == "its own":
@@ -287,7 +289,7 @@ def test_channels_of_opposite_phase_do_not_cancel(
 
 
 def _only_its_own_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PulseAudio takes any rate; others say no."""
+    """Refuse all sample rates but the device's own, unlike PulseAudio."""
     import sounddevice
 
     def refuse(**settings: object) -> None:
@@ -296,7 +298,7 @@ def _only_its_own_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sounddevice, "check_input_settings", refuse)
 
 
-def test_a_recording_tells_how_far_it_is(server: Pulse) -> None:
+def test_record_reports_its_progress(server: Pulse) -> None:
     told: list[float] = []
     heard = record(0.5, "desk", progress=told.append)
     assert told == sorted(told)
@@ -304,7 +306,7 @@ def test_a_recording_tells_how_far_it_is(server: Pulse) -> None:
     assert heard.origin == "desk"
 
 
-def test_a_recording_of_nothing_but_zeros_is_warned_of(
+def test_record_warns_of_a_muted_microphone(
     server: Pulse, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.mute(True)
@@ -312,7 +314,7 @@ def test_a_recording_of_nothing_but_zeros_is_warned_of(
     assert "nothing but zeros" in caplog.text
 
 
-def test_a_recording_ends_when_the_microphone_is_unplugged(server: Pulse) -> None:
+def test_record_raises_when_the_microphone_is_unplugged(server: Pulse) -> None:
     def unplug(seconds: float) -> None:
         if seconds > 0.2 and server.plugged:
             server.unplug()
@@ -326,22 +328,22 @@ def test_a_recording_ends_when_the_microphone_is_unplugged(server: Pulse) -> Non
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), 1e9])
-def test_an_impossible_length_is_refused(seconds: float) -> None:
+def test_record_refuses_an_invalid_length(seconds: float) -> None:
     with pytest.raises(ConfigError, match="seconds must be above 0"):
         record(seconds)
 
 
-def test_nothing_but_zeros_is_said(server: Pulse) -> None:
+def test_muted_microphone_gives_device_silent(server: Pulse) -> None:
     server.mute(True)
     session = Session(Microphone(), model=Counting())
-    heard = Heard(session)
+    heard = Events(session)
     with session:
         event = heard.wait_for(DeviceSilent)
     assert isinstance(event, DeviceSilent)
     assert "nothing but zeros" in event.message
 
 
-def test_a_reader_that_is_late_loses_the_oldest_and_stream_time_stays_true(
+def test_late_reader_loses_the_oldest_audio_which_is_counted(
     server: Pulse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sttlab.capture.microphone.QUEUE_S", 0.5)
@@ -356,18 +358,18 @@ def test_a_reader_that_is_late_loses_the_oldest_and_stream_time_stays_true(
         assert [block.lost_samples for block in rest] == [0] * len(rest)
 
 
-def test_what_the_device_itself_lost_is_counted_where_it_was_lost(server: Pulse) -> None:
+def test_input_overflow_counts_lost_samples_in_their_place(server: Pulse) -> None:
     clock = Clock()
     with opened(Microphone(clock=clock)) as microphone:
         stream = microphone._stream
         assert stream is not None
         read_some(microphone, 1)
-        stream._stream.stop(ignore_errors=True)  # from here on, the test is the device
+        stream._stream.stop(ignore_errors=True)  # from here on, the test calls the callback
         stream.finished = False
         while stream.read(0) is not None:
             pass
-        # Half a second is missing by the device's clock, but only a quarter has passed; a clock
-        # that goes back; no clock.
+        # By the device's clock half a second is missing, but only a quarter has passed; then its
+        # clock goes back; then it stands still.
         for adc_s, passed_s in ((1.0, 0), (1.52, 0.25), (1.0, 0.1), (1.02, 0.0)):
             clock.now += passed_s
             stream._callback(
@@ -381,18 +383,18 @@ def test_what_the_device_itself_lost_is_counted_where_it_was_lost(server: Pulse)
         assert [b and b.lost_samples for b in blocks] == [0, SAMPLE_RATE // 4, 320, 0]
 
 
-def test_python_being_held_up_is_not_taken_for_a_vanished_device(server: Pulse) -> None:
+def test_blocked_interpreter_is_not_taken_for_a_lost_device(server: Pulse) -> None:
     with opened(Microphone()) as microphone:
         read_some(microphone, 1)
         held_s = 1.5 * HEARTBEAT_S
-        ctypes.PyDLL(None).usleep(round(held_s * 1e6))  # which keeps Python's lock
+        ctypes.PyDLL(None).usleep(round(held_s * 1e6))  # PyDLL holds the GIL during the call
         heard = read_some(microphone, round(held_s * SAMPLE_RATE))
         assert {type(event) for block in heard for event in block.events} <= {DeviceSilent}
 
 
-def test_unplugged_in_mid_speech_and_back(server: Pulse, wav: Path) -> None:
+def test_device_unplugged_in_speech_is_restored(server: Pulse, wav: Path) -> None:
     session = Session(Microphone(), vad=VadConfig(threshold_dbfs=-45), model=Counting())
-    heard = Heard(session)
+    heard = Events(session)
     with session:
         with server.play(wav):
             heard.wait_for(SpeechStarted)
@@ -415,7 +417,7 @@ def test_unplugged_in_mid_speech_and_back(server: Pulse, wav: Path) -> None:
     assert session.stats.lost_samples >= lost.count
 
 
-def test_the_time_away_counts_as_lost_however_it_is_resampled(
+def test_time_without_the_device_counts_as_lost_samples_at_any_rate(
     server: Pulse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for away_s in (100, 2000):
@@ -434,7 +436,7 @@ def test_the_time_away_counts_as_lost_however_it_is_resampled(
         _only_its_own_rate(monkeypatch)
 
 
-def test_it_is_looked_for_in_growing_pauses_by_its_name(
+def test_lost_device_is_retried_by_name_with_exponential_backoff(
     server: Pulse, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "sttlab.capture.microphone")
@@ -453,7 +455,7 @@ def test_it_is_looked_for_in_growing_pauses_by_its_name(
             if "headset is not back" in caplog.text:
                 tried_at.append(clock.now - lost_at)
         assert tried_at == [0.25, 0.75, 1.75, 3.75, 7.75, 15.75, 23.75]
-        server.plug()  # another microphone is not the one that vanished
+        server.plug()  # another microphone does not count as the lost one
         clock.now += 10
         assert is_empty(microphone.read(0))
         server.name("lapel", "desk", "headset")
@@ -463,7 +465,7 @@ def test_it_is_looked_for_in_growing_pauses_by_its_name(
         read_some(microphone, 1600)
 
 
-def test_closed_while_it_is_away_it_stays_closed(server: Pulse) -> None:
+def test_microphone_closed_while_lost_stays_closed(server: Pulse) -> None:
     microphone = Microphone()
     with opened(microphone):
         read_some(microphone, 1)
@@ -475,8 +477,8 @@ def test_closed_while_it_is_away_it_stays_closed(server: Pulse) -> None:
         read_some(microphone, 1600)
 
 
-def test_a_sound_server_that_crashes_comes_back_and_python_can_leave() -> None:
-    """PortAudio never lets go of a stream whose server is gone; what waits for it hangs."""
+def test_microphone_survives_a_crash_of_the_sound_server() -> None:
+    """PortAudio never closes a stream whose server is gone, and hangs whoever waits for it."""
     code = """
 from sttlab import Microphone
 microphone = Microphone()
@@ -515,10 +517,10 @@ print("heard", block.lost_samples > 0, flush=True)
 
 
 @pytest.mark.needs("whisper")
-def test_a_recording_played_into_the_microphone_arrives_as_text(
+def test_speech_into_the_microphone_arrives_as_text_at_a_client(
     server: Pulse, data: Path, tmp_path: Path
 ) -> None:
-    """The whole way: sound server, PortAudio, session, Whisper, uvicorn, a plain client."""
+    """The whole path: sound server, PortAudio, session, Whisper, uvicorn, a plain client."""
     import jiwer
     from websockets.sync.client import connect
 
@@ -548,7 +550,7 @@ def plain(text: str) -> str:
     return "".join(c for c in text.lower() if c.isalnum() or c == " ")
 
 
-def test_without_portaudio_the_remedy_is_said() -> None:
+def test_missing_portaudio_raises_with_the_remedy() -> None:
     code = (
         "import ctypes.util, sys\n"
         "ctypes.util.find_library = lambda name: None\n"
