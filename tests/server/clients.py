@@ -1,4 +1,4 @@
-"""Real clients of a real server, and a source that speaks when it is told to."""
+"""Real clients of a real server, and a source that speaks on demand."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PROMISED = jsonschema.Draft202012Validator(
 
 
 class Told(Blocks):
-    """A source that speaks when it is told to."""
+    """A source that speaks on demand."""
 
     def __init__(self) -> None:
         super().__init__(then_wait=True)
@@ -52,7 +52,7 @@ def client(server: ServerHandle, query: str = "", **options: Any) -> Iterator[Cl
 
 
 def receive(client: ClientConnection, event: str | None = None) -> dict[str, Any]:
-    """Give the next message, or the next of that event; each is as the contract promises."""
+    """Return the next message, or the next of that event; each must fit the schema."""
     while True:
         text = client.recv(timeout=WAIT_S)
         assert isinstance(text, str)
@@ -63,7 +63,7 @@ def receive(client: ClientConnection, event: str | None = None) -> dict[str, Any
 
 
 def receive_state(client: ClientConnection, **expected: object) -> dict[str, Any]:
-    """Give the next state that is as expected."""
+    """Return the next state with the expected fields."""
     while True:
         state = receive(client, "state")
         if expected.items() <= state.items():
@@ -87,7 +87,7 @@ def wait_for_capture(source: Told) -> None:
 
 
 def wait_until_not(condition: Callable[[], object]) -> None:
-    """Wait for what the server does by itself once a client has left."""
+    """Wait until a condition that the server changes by itself is false."""
     wait_until(lambda: not condition())
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the server share."""
+"""Fixtures for the tests of the server."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.server.clients import VAD, Told
 
 @pytest.fixture
 def source() -> Told:
-    """A source that speaks when it is told to."""
+    """A source that speaks on demand."""
     return Told()
 
 
 @pytest.fixture
 def server(source: Told) -> Iterator[ServerHandle]:
-    """A server of it, with a quick engine."""
+    """A server of that source, with a fast engine."""
     session = Session(source, vad=VAD, model=Counting())
     with launch_server(session, port=0) as server:
         yield server

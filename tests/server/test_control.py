@@ -1,4 +1,4 @@
-"""Clients that want all: what they are told of the state, and what they may change."""
+"""Clients of `/ws?events=all`: the state that they receive, and what they can change."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SCHEMA = contract.schema()
 SENT = jsonschema.Draft202012Validator({**SCHEMA, "$ref": "#/$defs/sent"})
 
 
-def test_whatever_is_sent_fits_the_schema(server: ServerHandle, source: Told) -> None:
+def test_sent_messages_fit_the_schema(server: ServerHandle, source: Told) -> None:
     assert get(server, "protocol.json") == SCHEMA
     with client(server, ALL) as one:
         wait_for_capture(source)
@@ -53,7 +53,7 @@ def test_whatever_is_sent_fits_the_schema(server: ServerHandle, source: Told) ->
             kinds.add(message["event"])
 
 
-def test_the_hello_says_how_things_stand(server: ServerHandle, source: Told) -> None:
+def test_hello_holds_the_state_and_the_settings(server: ServerHandle, source: Told) -> None:
     with client(server, ALL) as one:
         hello = receive(one)
     assert hello["event"] == "hello"
@@ -65,7 +65,7 @@ def test_the_hello_says_how_things_stand(server: ServerHandle, source: Told) -> 
     assert (hello["problem"], hello["busy"], hello["locked"]) == (None, None, False)
 
 
-def test_settings_made_on_one_page_reach_the_others_and_the_notebook(
+def test_changed_settings_are_broadcast_to_pages_and_session(
     server: ServerHandle, source: Told
 ) -> None:
     with client(server, ALL) as one, client(server, ALL) as two:
@@ -79,7 +79,7 @@ def test_settings_made_on_one_page_reach_the_others_and_the_notebook(
             assert receive(page, "config_changed")["config"]["silence_timeout_s"] == 0.4
 
 
-def test_what_is_refused_is_said_to_the_one_who_sent_it(server: ServerHandle) -> None:
+def test_refusal_is_sent_only_to_the_client_that_asked(server: ServerHandle) -> None:
     with client(server, ALL) as one, client(server, ALL) as other:
         for request in ("set", "use", "end"):
             one.send(json.dumps({request: {"silence_timeout_s": 99}}))
@@ -95,7 +95,7 @@ def test_what_is_refused_is_said_to_the_one_who_sent_it(server: ServerHandle) ->
     assert server.session.config.silence_timeout_s == 0.5
 
 
-def test_a_locked_server_changes_nothing(source: Told) -> None:
+def test_locked_server_refuses_set_and_use(source: Told) -> None:
     session = Session(source, vad=VAD, model=Counting())
     with launch_server(session, port=0, locked=True) as server, client(server, ALL) as one:
         hello = receive(one)
@@ -107,7 +107,9 @@ def test_a_locked_server_changes_nothing(source: Told) -> None:
     assert session.config == VAD
 
 
-def test_a_client_that_floods_is_let_go(server: ServerHandle, source: Told) -> None:
+def test_client_that_floods_is_disconnected_by_the_rate_limit(
+    server: ServerHandle, source: Told
+) -> None:
     with client(server) as well:
         wait_for_capture(source)
         for query in ("", ALL):
@@ -120,7 +122,7 @@ def test_a_client_that_floods_is_let_go(server: ServerHandle, source: Told) -> N
         assert receive(well)["event"] == "transcript"
 
 
-def test_drafts_are_made_while_someone_wants_them(server: ServerHandle) -> None:
+def test_partials_are_made_while_a_client_wants_them(server: ServerHandle) -> None:
     session = server.session
     with client(server, ALL) as one:
         assert receive(one)["partials"]
@@ -134,7 +136,7 @@ def test_drafts_are_made_while_someone_wants_them(server: ServerHandle) -> None:
     wait_until_not(lambda: session.partials)
 
 
-def test_who_comes_back_gets_what_was_missed(server: ServerHandle, source: Told) -> None:
+def test_reconnect_replays_missed_transcripts(server: ServerHandle, source: Told) -> None:
     with client(server):
         with client(server, ALL) as one:
             stream = receive(one)["stream"]
@@ -149,7 +151,7 @@ def test_who_comes_back_gets_what_was_missed(server: ServerHandle, source: Told)
             assert receive(stranger, "transcript")["utterance_id"] == 3
 
 
-def test_a_stream_is_new_with_each_start(server: ServerHandle, source: Told) -> None:
+def test_stream_id_is_new_with_each_start(server: ServerHandle, source: Told) -> None:
     streams = set()
     for _ in range(2):
         with client(server, ALL) as one:
@@ -168,7 +170,7 @@ class Unplugged(Told):
         super().open()
 
 
-def test_a_page_without_microphone_stays_and_is_told_when_there_is_one() -> None:
+def test_page_without_microphone_stays_connected_and_is_told_when_capture_starts() -> None:
     source = Unplugged()
     session = Session(source, vad=VAD, model=Counting())
     with launch_server(session, port=0) as server, client(server, ALL) as one:
@@ -183,7 +185,7 @@ def test_a_page_without_microphone_stays_and_is_told_when_there_is_one() -> None
         assert receive(one, "transcript")["text"]
 
 
-def test_a_page_may_ask_to_try_again_at_once() -> None:
+def test_empty_use_retries_capture_at_once() -> None:
     source = Unplugged()
     session = Session(source, vad=VAD, model=Counting())
     with launch_server(session, port=0) as server, client(server, ALL) as one:
@@ -193,7 +195,7 @@ def test_a_page_may_ask_to_try_again_at_once() -> None:
         assert receive_state(one, capturing=True)["problem"] is None
 
 
-def test_capture_that_fails_is_started_again(server: ServerHandle, source: Told) -> None:
+def test_failed_capture_is_restarted(server: ServerHandle, source: Told) -> None:
     with client(server, ALL) as one, client(server) as plain:
         first = receive(one)["stream"]
         source.left.append(DeviceUnavailable("it fell into the tea"))
@@ -257,7 +259,7 @@ def test_a_page_chooses_the_microphone(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("name", ["broken", "nowhere", 17])
-def test_a_microphone_that_cannot_be_had_leaves_the_old_one(desk: Desk, name: str | int) -> None:
+def test_refused_microphone_leaves_the_old_one(desk: Desk, name: str | int) -> None:
     session = Session(desk, vad=VAD, model=Counting())
     with launch_server(session, port=0) as server, client(server, ALL) as one:
         send(one, use={"device": name})
@@ -267,7 +269,7 @@ def test_a_microphone_that_cannot_be_had_leaves_the_old_one(desk: Desk, name: st
         assert session.source is desk
 
 
-def test_the_notebooks_own_session_keeps_its_microphone(desk: Desk) -> None:
+def test_session_started_by_hand_keeps_its_microphone(desk: Desk) -> None:
     with (
         Session(desk, vad=VAD, model=Counting()) as session,
         launch_server(session, port=0) as server,
@@ -355,7 +357,7 @@ def test_english_only_weights_refuse_german(source: Told) -> None:
             assert receive(later)["using"]["language"] is None
 
 
-def test_devices_are_listed_or_it_is_said_why_not(
+def test_devices_are_listed_or_the_problem_is_given(
     server: ServerHandle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listing: Callable[[], Any] = lambda: [device(0, "built-in")]  # noqa: E731

@@ -1,4 +1,4 @@
-"""What clients and the system do to a server, of which the others must notice nothing."""
+"""Faults of clients and of the system, which must not affect other clients."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from tests.server.clients import (
 
 @contextmanager
 def handshaken(server: ServerHandle) -> Iterator[socket.socket]:
-    """A socket that asks for `/ws`, gets it, and then does nothing by itself."""
+    """Connect to `/ws` by a raw socket, which then does nothing by itself."""
     url = urlsplit(server.url)
     with socket.create_connection((url.hostname, url.port or 0), WAIT_S) as raw:
         raw.sendall(HANDSHAKE.format(query="", host=url.netloc).encode())
@@ -53,7 +53,7 @@ def handshaken(server: ServerHandle) -> Iterator[socket.socket]:
         yield raw
 
 
-def test_a_client_whose_line_is_dead_is_let_go(
+def test_client_that_answers_no_ping_is_disconnected(
     source: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uvicorn_server, "PING_S", 0.2)
@@ -65,7 +65,7 @@ def test_a_client_whose_line_is_dead_is_let_go(
         assert receive(well)["event"] == "transcript"
 
 
-def test_a_slow_client_gets_all_and_delays_no_other(server: ServerHandle, source: Told) -> None:
+def test_slow_client_receives_all_and_delays_no_other(server: ServerHandle, source: Told) -> None:
     with client(server, max_queue=1) as slow, client(server) as well:
         wait_for_capture(source)
         source.say(50)
@@ -73,7 +73,7 @@ def test_a_slow_client_gets_all_and_delays_no_other(server: ServerHandle, source
         assert [receive(slow) for _ in range(50)] == quick
 
 
-def test_a_clock_that_jumps_changes_no_delay(
+def test_jump_of_the_system_clock_changes_no_delay(
     server: ServerHandle, source: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = time.time
@@ -101,14 +101,14 @@ def test_a_clock_that_jumps_changes_no_delay(
         pytest.param(b"GET / HTTP/1.1\r\n\r\n", id="another protocol"),
     ],
 )
-def test_garbage_ends_its_client_and_no_other(
+def test_invalid_frames_disconnect_only_their_client(
     server: ServerHandle, source: Told, frames: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     with client(server) as well, handshaken(server) as ill:
         wait_for_capture(source)
         ill.sendall(frames)
         ill.shutdown(socket.SHUT_WR)
-        with contextlib.suppress(ConnectionResetError):  # what it had not read yet
+        with contextlib.suppress(ConnectionResetError):  # the server had not read everything
             while ill.recv(4096):
                 pass
         source.say()
@@ -118,7 +118,7 @@ def test_garbage_ends_its_client_and_no_other(
 
 
 @pytest.mark.parametrize("kind", [b"\x89", b"\x8a", b"\x00"], ids=["pings", "pongs", "parts"])
-def test_a_flood_of_what_is_no_message_ends_its_client(
+def test_flood_of_pings_pongs_or_fragments_disconnects_its_client(
     server: ServerHandle, source: Told, kind: bytes
 ) -> None:
     with client(server) as well, handshaken(server) as ill:
@@ -131,7 +131,7 @@ def test_a_flood_of_what_is_no_message_ends_its_client(
         assert receive(well)["event"] == "transcript"
 
 
-def test_who_connects_and_asks_for_nothing_is_hung_up_on(
+def test_connection_without_a_whole_request_is_closed(
     source: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uvicorn_server, "REQUEST_S", 0.2)
@@ -155,7 +155,7 @@ def test_who_connects_and_asks_for_nothing_is_hung_up_on(
         assert receive(well)["event"] == "transcript"
 
 
-def test_the_one_too_many_is_told_so(
+def test_client_above_the_limit_is_refused_with_the_reason(
     server: ServerHandle, source: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "MAX_CLIENTS", 2)
@@ -168,10 +168,10 @@ def test_the_one_too_many_is_told_so(
         assert receive(one)["event"] == "transcript"
 
 
-def test_a_message_too_big_is_refused_where_the_server_is_another(
+def test_message_limit_holds_with_any_server_settings(
     source: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A plain `uvicorn` would take 16 MiB."""
+    """The limit holds even if uvicorn accepts 16 MiB."""
     monkeypatch.setattr(uvicorn_server, "MAX_MESSAGE_BYTES", 1 << 24)
     session = Session(source, vad=VAD, model=Counting())
     with launch_server(session, port=0) as server, client(server, "?events=all") as one:
@@ -179,7 +179,7 @@ def test_a_message_too_big_is_refused_where_the_server_is_another(
         assert closed_with(one) == (1009, "at most 65536 bytes a message")
 
 
-def test_visits_leave_nothing_in_memory(server: ServerHandle, source: Told) -> None:
+def test_connections_leave_no_objects_in_memory(server: ServerHandle, source: Told) -> None:
     def visit(times: int) -> None:
         for number in range(times):
             with client(server, "?events=all" if number % 2 else "") as one:
@@ -196,8 +196,8 @@ def test_visits_leave_nothing_in_memory(server: ServerHandle, source: Told) -> N
     assert source.opened == 1
 
 
-def test_nothing_depends_on_the_time_of_day(root: Path) -> None:
-    """So that a clock that is set, or summer time, changes nothing."""
+def test_package_never_reads_the_time_of_day(root: Path) -> None:
+    """Otherwise a changed clock, or summer time, would change delays."""
     told = [
         f"{path.name}:{node.lineno}"
         for path in (root / "sttlab").rglob("*.py")
@@ -245,8 +245,8 @@ with launch_server(session, port=0) as server:
 
 
 @posix
-def test_a_server_that_sleeps_for_longer_than_a_ping_may_take_goes_on() -> None:
-    """A client may be let go meanwhile; it comes back, hears, and no microphone stays open."""
+def test_server_survives_a_sleep_longer_than_a_ping_timeout() -> None:
+    """A client may be disconnected; it reconnects, receives text, and no microphone stays open."""
     process = subprocess.Popen(
         [sys.executable, "-c", TALKING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -283,9 +283,9 @@ sys.exit(main(sys.argv[1:]))
 
 
 @contextmanager
-def serving_without_disk(sound: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`sttlab serve` in a process of its own, which may write to no file, and its address."""
-    options = ("serve", "--port", "0", "--source", str(sound))
+def serving_without_disk(audio: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run `sttlab serve` in a process that can't write files; yield it and its address."""
+    options = ("serve", "--port", "0", "--source", str(audio))
     process = subprocess.Popen(
         [sys.executable, "-c", WRITING_NOTHING, *options],
         stderr=subprocess.PIPE,
@@ -303,10 +303,10 @@ def serving_without_disk(sound: Path) -> Iterator[tuple[subprocess.Popen[str], s
 
 @posix
 @pytest.mark.needs("whisper")
-def test_it_needs_no_disk_and_outlives_a_sleep(data: Path) -> None:
-    """No file may grow by a byte, and the machine sleeps between two texts.
+def test_serve_writes_no_file_and_survives_a_sleep(data: Path) -> None:
+    """No file may grow by a byte, and the process is suspended between two texts.
 
-    It sleeps for longer than a source may be without sound, by clocks that nothing here can set.
+    That lasts longer than a source may deliver no audio, by clocks that a test can't set.
     """
     with serving_without_disk(data / "demo.flac") as (process, address):
         with connect(f"ws://{address}/ws") as one:
@@ -320,7 +320,7 @@ def test_it_needs_no_disk_and_outlives_a_sleep(data: Path) -> None:
     assert "Traceback" not in err
 
 
-def test_memory_is_given_back_while_a_server_runs(
+def test_server_returns_free_memory_at_intervals(
     source: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     again = threading.Semaphore(0)
@@ -332,7 +332,7 @@ def test_memory_is_given_back_while_a_server_runs(
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps so much")
-def test_what_is_free_between_what_is_used_is_given_back() -> None:
+def test_give_back_returns_fragmented_memory() -> None:
     blocks = [np.ones(8192) for _ in range(4000)]  # 64 KiB each: too small for pages of their own
     used = blocks[::100]
     del blocks

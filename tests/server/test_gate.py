@@ -1,4 +1,4 @@
-"""Who may come in: with the token, from where, under which name; and what is said to the others."""
+"""Access control: tokens, addresses, host names and origins, and how requests are refused."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def status(url: str, **headers: str) -> int:
             return error.code
 
 
-def test_beyond_loopback_a_token_is_needed(open_server: ServerHandle, source: Told) -> None:
+def test_token_is_needed_beyond_loopback(open_server: ServerHandle, source: Told) -> None:
     token = open_server.token
     assert token is not None
     assert len(token) > 20
@@ -74,7 +74,7 @@ def test_beyond_loopback_a_token_is_needed(open_server: ServerHandle, source: To
         assert receive(two)["event"] == "hello"
 
 
-def test_the_link_brings_a_cookie_and_the_token_leaves_the_address(
+def test_link_moves_the_token_from_the_address_into_a_cookie(
     open_server: ServerHandle,
 ) -> None:
     browser = build_opener(HTTPCookieProcessor(jar := CookieJar()))
@@ -92,10 +92,10 @@ def test_the_link_brings_a_cookie_and_the_token_leaves_the_address(
     assert status(open_server.url, Cookie=f"{cookie.name}=wrong") == 403
 
 
-def test_the_handle_shows_the_link_and_logs_know_nothing(
+def test_handle_shows_the_link_and_logs_hold_no_token(
     source: Told, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)  # what is asked for by DEBUG holds every byte of a handshake
+    caplog.set_level(logging.INFO)  # at DEBUG, uvicorn logs every byte of a handshake
     with launch_server(Session(source, vad=VAD, model=Counting()), "0.0.0.0", 0) as server:
         token = server.token
         assert token
@@ -109,7 +109,7 @@ def test_the_handle_shows_the_link_and_logs_know_nothing(
     assert token not in caplog.text
 
 
-def test_the_same_launch_again_keeps_the_token(source: Told) -> None:
+def test_repeated_launch_keeps_the_token(source: Told) -> None:
     port = free_port()
     session = Session(source, vad=VAD, model=Counting())
     first = launch_server(session, "0.0.0.0", port).token
@@ -123,7 +123,7 @@ def test_the_same_launch_again_keeps_the_token(source: Told) -> None:
         assert here.link == here.url
 
 
-def test_a_token_is_made_asked_for_or_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_choose_token_makes_takes_or_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STTLAB_TOKEN", raising=False)
     for here in ("127.0.0.1", "127.8.0.1", "localhost", "::1"):
         assert choose_token(here) is None
@@ -138,7 +138,7 @@ def test_a_token_is_made_asked_for_or_not_needed(monkeypatch: pytest.MonkeyPatch
             choose_token("localhost", bad)
 
 
-def test_names_for_a_proxy_are_checked() -> None:
+def test_allowed_hosts_and_origins_are_checked() -> None:
     assert check_hosts(["Hub.Example"]) == ("hub.example",)
     assert check_origins(["https://Hub.example:8443/"]) == ("https://hub.example:8443",)
     for host in ("", "*", "https://hub.example", "hub.example:80", "a b"):
@@ -158,9 +158,7 @@ def test_names_for_a_proxy_are_checked() -> None:
         ({"port": -1}, "between 0 and 65535"),
     ],
 )
-def test_a_launch_that_makes_no_sense_says_so(
-    source: Told, options: dict[str, Any], says: str
-) -> None:
+def test_launch_refuses_invalid_options(source: Told, options: dict[str, Any], says: str) -> None:
     session = Session(source, vad=VAD, model=Counting())
     with pytest.raises(SttlabError, match=says):
         launch_server(session, **{"port": 0, **options})
@@ -168,7 +166,7 @@ def test_a_launch_that_makes_no_sense_says_so(
 
 
 def ask(gate: Gate, scope: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give what is answered to a request."""
+    """Return the gate's answer to a request."""
     sent: list[dict[str, Any]] = []
 
     async def send(message: Any) -> None:
@@ -190,7 +188,7 @@ def request(kind: str = "http", method: str = "GET", **more: Any) -> dict[str, A
     return {**plain, "method": method, "client": ("127.0.0.1", 5), "scheme": "http", **more}
 
 
-def test_without_a_token_other_machines_are_turned_away_and_told_why(
+def test_other_machines_are_refused_with_the_reason_without_a_token(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     gate = Gate(inside)
@@ -210,7 +208,7 @@ ODD = st.binary(max_size=40) | st.sampled_from(
 
 
 @given(host=ODD, origin=ODD, cookie=ODD, query=ODD, bearer=ODD, kind=st.booleans())
-def test_nothing_odd_gets_in_or_breaks(
+def test_malformed_headers_are_never_admitted(
     host: bytes, origin: bytes, cookie: bytes, query: bytes, bearer: bytes, kind: bool
 ) -> None:
     headers = [(b"host", host), (b"origin", origin), (b"cookie", cookie)]
@@ -221,14 +219,14 @@ def test_nothing_odd_gets_in_or_breaks(
 
 
 @given(origin=ODD)
-def test_an_odd_origin_is_refused_where_it_could_do_harm(origin: bytes) -> None:
+def test_malformed_origin_is_refused_for_post(origin: bytes) -> None:
     headers = [(b"host", b"localhost"), (b"origin", origin)]
     answers = [ask(Gate(inside), request(method=m, headers=headers)) for m in ("GET", "POST")]
     assert answers[0] == [{"type": "inside"}]
     assert (answers[1] == [{"type": "inside"}]) == (origin == b"")
 
 
-def test_a_change_that_brings_the_token_is_not_redirected() -> None:
+def test_post_with_the_token_is_not_redirected() -> None:
     headers = [(b"host", b"localhost"), (b"accept", b"text/html")]
     scope = request(method="POST", headers=headers, query_string=b"token=" + TOKEN.encode())
     assert ask(Gate(inside, token=TOKEN), scope) == [{"type": "inside"}]
@@ -247,7 +245,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, s
     return folder / "cert.pem", folder / "key.pem", context
 
 
-def test_tls(certificate: tuple[Path, Path, ssl.SSLContext], source: Told) -> None:
+def test_server_serves_https_and_wss(
+    certificate: tuple[Path, Path, ssl.SSLContext], source: Told
+) -> None:
     certfile, keyfile, context = certificate
     session = Session(source, vad=VAD, model=Counting())
     options: dict[str, Any] = {"certfile": certfile, "keyfile": keyfile, "token": TOKEN}
@@ -264,7 +264,7 @@ def test_tls(certificate: tuple[Path, Path, ssl.SSLContext], source: Told) -> No
             assert receive(one)["event"] == "transcript"
 
 
-def test_a_certificate_that_cannot_be_used_says_so(
+def test_unusable_certificate_is_refused(
     certificate: tuple[Path, Path, ssl.SSLContext], tmp_path: Path, source: Told
 ) -> None:
     broken = tmp_path / "broken.pem"
@@ -276,7 +276,7 @@ def test_a_certificate_that_cannot_be_used_says_so(
             )
 
 
-def test_an_encrypted_key_says_so_and_asks_nobody(
+def test_encrypted_key_is_refused_without_a_prompt(
     certificate: tuple[Path, Path, ssl.SSLContext], tmp_path: Path, source: Told
 ) -> None:
     certfile, keyfile, _ = certificate
@@ -294,7 +294,7 @@ def test_an_encrypted_key_says_so_and_asks_nobody(
         launch_server(session, port=0, certfile=certfile, keyfile=encrypted)
 
 
-def test_a_launch_that_fails_leaves_the_server_before_it(
+def test_failed_launch_leaves_the_running_server(
     certificate: tuple[Path, Path, ssl.SSLContext], source: Told
 ) -> None:
     with launch_server(Session(source, vad=VAD, model=Counting()), port=0) as server:
@@ -309,7 +309,7 @@ def test_a_launch_that_fails_leaves_the_server_before_it(
         assert health(server)["status"] == "ready"
 
 
-def test_what_is_no_session_is_refused() -> None:
+def test_launch_refuses_what_is_not_a_session() -> None:
     session: Any = "tiny"
     with pytest.raises(ConfigError, match=r"a Session, such as Session\(Microphone.*not 'tiny'"):
         launch_server(session)
@@ -371,7 +371,7 @@ class SubPath:
             thread.join(WAIT_S)
 
 
-def test_it_works_at_a_sub_path_of_a_proxy(source: Told) -> None:
+def test_page_and_socket_work_at_a_sub_path_of_a_proxy(source: Told) -> None:
     session = Session(source, vad=VAD, model=Counting())
     with launch_server(session, port=0, token=TOKEN) as server, SubPath(server) as proxy:
         base = f"http://{proxy.address}/user/me/"

@@ -48,7 +48,7 @@ def figures(server: ServerHandle) -> dict[str, float]:
     }
 
 
-def test_a_request_that_a_stop_cuts_off_is_told_so(
+def test_request_cut_off_by_a_stop_gets_503(
     source: Told, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     asked, go = threading.Event(), threading.Event()
@@ -89,7 +89,7 @@ def test_head_is_answered_as_get_without_the_body(server: ServerHandle, path: st
     assert without == (status, headers, False)
 
 
-def test_metrics_count_what_happens(server: ServerHandle, source: Told) -> None:
+def test_metrics_count_clients_utterances_and_losses(server: ServerHandle, source: Told) -> None:
     before = figures(server)
     assert before["sttlab_clients"] == before["sttlab_utterances_total transcripts"] == 0
     assert before["sttlab_ready"] == 1
@@ -134,7 +134,7 @@ def test_health_is_degraded_while_there_is_no_microphone() -> None:
             assert figures(server)["sttlab_ready"] == 0
 
 
-def test_an_engine_that_hangs_is_said_everywhere_and_may_come_back(source: Told) -> None:
+def test_hanging_engine_is_reported_by_event_health_and_state(source: Told) -> None:
     engine = Counting()
     with AsrWorker(engine, patience=0.003) as worker:
         session = Session(source, vad=VAD, model=worker)
@@ -153,7 +153,7 @@ def test_an_engine_that_hangs_is_said_everywhere_and_may_come_back(source: Told)
 
 
 @pytest.mark.needs("schemathesis")
-def test_it_answers_as_it_is_described(server: ServerHandle, tmp_path: Path) -> None:
+def test_answers_fit_openapi_json(server: ServerHandle, tmp_path: Path) -> None:
     options = ["--max-examples", "5", "--seed", "1", "--generation-database", "none"]
     # No schema can say which bytes are a recording, so /files may refuse what fits its own.
     options += ["--exclude-checks", "positive_data_acceptance"]

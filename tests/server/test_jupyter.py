@@ -1,4 +1,4 @@
-"""A server beside a Jupyter: its link there, and what comes through it."""
+"""A server beside Jupyter: the link through jupyter-server-proxy, and requests through it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HUB = "hub.example"
 
 
 class Jupyter(http.server.BaseHTTPRequestHandler):
-    """The one page of a Jupyter server that is asked for."""
+    """A Jupyter server with the only page that `find_proxy` requests."""
 
     has_proxy = True
 
@@ -65,7 +65,7 @@ def server(jupyter) -> Iterator[ServerHandle]:
         yield server
 
 
-def test_the_proxy_is_found_where_there_is_one(jupyter, monkeypatch, tmp_path):
+def test_find_proxy_finds_jupyter_server_proxy(jupyter, monkeypatch, tmp_path):
     proxy = find_proxy()
     assert proxy
     assert proxy.path == "/user/anna/proxy/"
@@ -78,7 +78,7 @@ def test_the_proxy_is_found_where_there_is_one(jupyter, monkeypatch, tmp_path):
     assert find_proxy() is None
 
 
-def test_links_are_for_where_the_reader_is(monkeypatch):
+def test_links_depend_on_where_the_browser_runs(monkeypatch):
     url = "http://127.0.0.1:8000/"
     alone = links_html(url, None)
     assert f'href="{url}"' in alone
@@ -92,7 +92,7 @@ def test_links_are_for_where_the_reader_is(monkeypatch):
     assert hub.index('href="/user/anna/proxy/8000') < hub.index(f'href="{url}"')
 
 
-def test_the_handle_shows_the_link_and_keeps_its_token(server):
+def test_handle_shows_the_proxy_link_and_keeps_its_token(server):
     link = server.proxy.link(urlsplit(server.url).port)
     assert f'href="{link}"' in server._repr_html_()
     assert server.proxy.token not in server.link + server.ws_url, "not needed here"
@@ -101,21 +101,21 @@ def test_the_handle_shows_the_link_and_keeps_its_token(server):
         assert again.proxy == server.proxy, "pages that are open come back"
 
 
-def test_a_token_of_its_own_does_for_the_proxy_too(jupyter):
+def test_given_token_also_serves_the_proxy(jupyter):
     session = Session(Blocks(then_wait=True), model=Counting())
     with launch_server(session, port=0, token="a" * 16) as server:
         assert server.proxy == Proxy("/user/anna/proxy/", "a" * 16)
         assert get(server, "/health", Host="127.0.0.1").status == 403
 
 
-def test_under_another_name_the_token_is_wanted(server):
+def test_token_is_needed_under_another_host_name(server):
     assert get(server, "/health", Host="127.0.0.1").status == 200
     assert get(server, "/health", Host=HUB).status == 403
     assert get(server, "/health?token=wrong", Host=HUB).status == 403
     assert get(server, f"/health?token={server.proxy.token}", Host=HUB).status == 200
 
 
-def test_the_link_puts_the_token_into_a_cookie_that_opens_the_socket(server):
+def test_proxy_link_sets_a_cookie_that_opens_the_socket(server):
     link = get(server, f"/?token={server.proxy.token}", Host=HUB, Accept="text/html")
     assert (link.status, link.headers["Location"]) == (303, "./")
     assert "path" not in link.headers["Set-Cookie"].lower(), "it stays under the proxy's path"
@@ -132,7 +132,7 @@ def test_the_link_puts_the_token_into_a_cookie_that_opens_the_socket(server):
 
 @contextmanager
 def socket_at_hub(server: ServerHandle, **headers: str) -> Iterator[None]:
-    """Open the WebSocket as a proxy does that keeps the name by which it was asked."""
+    """Open the WebSocket as a proxy does that passes on the Host header."""
     address = urlsplit(server.url)
     assert address.hostname
     assert address.port

@@ -1,4 +1,4 @@
-"""The contract of `/ws`: what is sent fits the schema, what is taken is checked."""
+"""The protocol of `/ws`: sent messages fit the schema, received ones are checked."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SENT, TAKEN, PLAIN = (validator(name) for name in ("sent", "taken", "plain"))
 
 
 def every_event() -> Iterator[Event]:
-    """One of each, made from its fields' types."""
+    """Yield an event of each kind, made from the types of its fields."""
     samples: dict[str, Any] = {
         "float": 1.5,
         "int": 7,
@@ -69,7 +69,7 @@ def test_every_event_fits_the_schema(event: Event) -> None:
     assert not SENT.is_valid({**message, "more": 1})
 
 
-def test_a_plain_client_is_told_of_transcripts_only() -> None:
+def test_plain_encodes_transcripts_only() -> None:
     for event in every_event():
         text = protocol.plain(event)
         assert (text is not None) == isinstance(event, Transcript)
@@ -78,7 +78,7 @@ def test_a_plain_client_is_told_of_transcripts_only() -> None:
             assert set(json.loads(text)) == {"event", "text"}
 
 
-def test_what_is_internal_is_told_to_nobody() -> None:
+def test_internal_events_are_never_sent() -> None:
     assert not issubclass(SpeechPaused, Event)
     assert not SENT.is_valid({"event": "speech_paused", "utterance": {}})
 
@@ -93,7 +93,7 @@ def test_what_is_internal_is_told_to_nobody() -> None:
         ('{"end": true}', End()),
     ],
 )
-def test_a_request_is_understood(text: str, request_: object) -> None:
+def test_valid_request_is_parsed(text: str, request_: object) -> None:
     TAKEN.validate(json.loads(text))
     parsed = understand(text)
     assert request_ in (None, parsed)
@@ -131,7 +131,7 @@ def understand(text: str) -> Request:
         ('{"use": {"speed": 2}}', "known are device, model, language, partials"),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_words(text: str, says: str) -> None:
+def test_invalid_request_is_refused_with_the_reason(text: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says) as refused:
         understand(text)
     message = json.loads(protocol.refusal(refused.value, "set"))
@@ -154,7 +154,7 @@ JSON = st.recursive(
 
 
 @given(JSON | st.fixed_dictionaries({"set": JSON}) | st.fixed_dictionaries({"use": JSON}))
-def test_whatever_is_sent_is_obeyed_or_refused_and_the_schema_says_which(message: object) -> None:
+def test_any_message_is_refused_or_fits_the_schema(message: object) -> None:
     text = json.dumps(message)
     try:
         understand(text)
@@ -170,7 +170,7 @@ def test_no_text_breaks_the_codec(text: str) -> None:
         understand(text + "}")
 
 
-def test_settings_say_what_their_fields_hold() -> None:
+def test_settings_describe_every_field() -> None:
     settings = protocol.settings()
     assert list(settings) == [f.name for f in fields(VadConfig)]
     assert settings["detector"].choices == ("energy", "silero")
@@ -179,7 +179,7 @@ def test_settings_say_what_their_fields_hold() -> None:
     assert not settings["silence_timeout_s"].null
 
 
-def test_the_document_is_in_step(root: Path) -> None:
+def test_protocol_document_equals_the_generated_tables(root: Path) -> None:
     text = (root / "docs" / "protocol.md").read_text(encoding="utf-8")
     begin, end = "<!-- made by sttlab.server.contract.markdown -->\n", "<!-- end -->"
     assert text.split(begin)[1].split(end)[0] == contract.markdown()

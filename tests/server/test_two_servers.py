@@ -1,4 +1,4 @@
-"""Two servers on one session: it goes on for the clients of either, and ends with the last."""
+"""Two servers of one session, which runs while either has a client, and ends with the last."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def session(source: Told) -> Session:
 
 @pytest.fixture
 def servers(session: Session) -> Iterator[tuple[ServerHandle, ServerHandle]]:
-    # At ports of their own: at any that is free, the second would replace the first.
+    # With port 0 at the same host, the second server would replace the first.
     with launch_server(session, port=0) as one, launch_server(session, "localhost", 0) as other:
         yield one, other
 
 
-def test_capture_goes_on_until_the_last_client_of_both_leaves(
+def test_capture_goes_on_until_the_last_client_of_both_disconnects(
     servers: tuple[ServerHandle, ServerHandle], session: Session, source: Told
 ) -> None:
     for first, second in (servers, servers[::-1]):
@@ -51,7 +51,7 @@ def test_capture_goes_on_until_the_last_client_of_both_leaves(
     assert source.opened == source.closed == 2
 
 
-def test_a_server_that_stops_takes_nothing_from_the_others_clients(
+def test_stop_of_one_server_leaves_the_others_clients_served(
     servers: tuple[ServerHandle, ServerHandle], session: Session, source: Told
 ) -> None:
     one, other = servers
@@ -70,7 +70,7 @@ def test_a_server_that_stops_takes_nothing_from_the_others_clients(
     assert (source.opened, session.worker._thread) == (1, None)
 
 
-def test_with_no_client_left_a_server_that_stops_leaves_the_other_its_engine(
+def test_stop_of_one_server_leaves_the_other_its_engine(
     servers: tuple[ServerHandle, ServerHandle],
 ) -> None:
     one, other = servers
@@ -80,7 +80,7 @@ def test_with_no_client_left_a_server_that_stops_leaves_the_other_its_engine(
         assert receive(speaks)["event"] == "transcript"
 
 
-def test_a_session_that_the_notebook_starts_meanwhile_goes_on(
+def test_session_started_by_hand_outlives_both_servers(
     servers: tuple[ServerHandle, ServerHandle], session: Session, source: Told
 ) -> None:
     one, other = servers
@@ -94,7 +94,7 @@ def test_a_session_that_the_notebook_starts_meanwhile_goes_on(
     assert (source.opened, source.closed) == (1, 1)
 
 
-def test_the_notebook_stops_it_for_all_and_the_next_client_starts_it_for_all(
+def test_session_stopped_by_hand_restarts_with_the_next_client(
     servers: tuple[ServerHandle, ServerHandle], session: Session, source: Told
 ) -> None:
     with client(servers[0], ALL) as page, client(servers[1], ALL) as other:
@@ -113,7 +113,7 @@ def test_the_notebook_stops_it_for_all_and_the_next_client_starts_it_for_all(
     assert source.opened == source.closed == 2
 
 
-def test_capture_that_fails_comes_back_for_the_clients_of_both(
+def test_failed_capture_is_restarted_for_clients_of_both(
     servers: tuple[ServerHandle, ServerHandle], source: Told
 ) -> None:
     with client(servers[0], ALL) as page, client(servers[1], ALL) as other:
@@ -127,7 +127,7 @@ def test_capture_that_fails_comes_back_for_the_clients_of_both(
     assert source.was_closed.acquire(timeout=WAIT_S)
 
 
-def test_drafts_are_for_the_clients_that_want_them(
+def test_partials_are_for_the_clients_that_want_them(
     servers: tuple[ServerHandle, ServerHandle], session: Session
 ) -> None:
     with client(servers[0], ALL) as page:

@@ -56,7 +56,7 @@ def read_until(process: subprocess.Popen[str], pattern: str) -> str:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
-def test_it_says_when_it_is_up_and_ends_cleanly() -> None:
+def test_uvicorn_logs_its_start_and_exits_cleanly() -> None:
     with uvicorn() as process:
         log = read_until(process, "Uvicorn running on")
         assert log.index("🎙️ Audio worker started") < log.index("🚀 Backend fully started")
@@ -66,8 +66,8 @@ def test_it_says_when_it_is_up_and_ends_cleanly() -> None:
     assert "Traceback" not in log + err
 
 
-def test_a_client_is_told_what_became_of_its_microphone() -> None:
-    """Where there is one, it is heard; where there is none, the close frame says so."""
+def test_client_receives_hello_or_the_reason_without_a_microphone() -> None:
+    """With a microphone the client receives hello; without one, the close frame has the reason."""
     with uvicorn() as process:
         url = re.search(r"http://([\d.:]+)", read_until(process, "Uvicorn running on"))
         assert url
@@ -77,7 +77,7 @@ def test_a_client_is_told_what_became_of_its_microphone() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
-def test_a_token_lets_other_machines_in_and_gets_into_no_log() -> None:
+def test_token_admits_other_machines_and_is_never_logged() -> None:
     token = "only-for-those-who-know"
     with uvicorn(host="0.0.0.0", STTLAB_TOKEN=token) as process:
         log = read_until(process, "Uvicorn running on")
@@ -112,7 +112,9 @@ def first_message(client: ClientConnection) -> str:
         ("[vad]\nsilence_timeout_s = 99\n", "silence_timeout_s must be between 0.1 and 10 s"),
     ],
 )
-def test_a_start_that_fails_says_why_in_a_line(tmp_path: Path, settings: str, says: str) -> None:
+def test_failed_start_prints_the_reason_on_one_line(
+    tmp_path: Path, settings: str, says: str
+) -> None:
     path = tmp_path / "settings.toml"
     path.write_text(settings)
     with uvicorn(path) as process:

@@ -1,4 +1,4 @@
-"""The real server with real clients: what they get, who starts and stops capture, who is let go."""
+"""The real server with real clients: messages, start and stop of capture, disconnects."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from tests.server.clients import (
 
 
 @pytest.mark.needs("whisper")
-def test_a_plain_client_sends_nothing_and_gets_transcripts_only(data: Path) -> None:
+def test_plain_client_sends_nothing_and_receives_transcripts_only(data: Path) -> None:
     session = Session(FileSource(data / "austen-2.flac", speed=None))
     with launch_server(session, port=0) as server, client(server) as plain:
         message = receive(plain)
@@ -50,7 +50,7 @@ def test_a_plain_client_sends_nothing_and_gets_transcripts_only(data: Path) -> N
     assert "young man" in str(message["text"])
 
 
-def test_all_clients_get_each_transcript(server: ServerHandle, source: Told) -> None:
+def test_each_transcript_is_broadcast_to_all_clients(server: ServerHandle, source: Told) -> None:
     with client(server) as one, client(server) as two:
         wait_for_capture(source)
         source.say(3)
@@ -59,7 +59,7 @@ def test_all_clients_get_each_transcript(server: ServerHandle, source: Told) -> 
         assert all(set(message) == {"event", "text"} for message in first)
 
 
-def test_what_a_client_sends_is_ignored(server: ServerHandle, source: Told) -> None:
+def test_messages_of_a_plain_client_are_ignored(server: ServerHandle, source: Told) -> None:
     with client(server) as plain:
         wait_for_capture(source)
         for message in ("{", '{"event": "transcript"}', b"\0" * 60_000, "ü" * 1000):
@@ -68,7 +68,7 @@ def test_what_a_client_sends_is_ignored(server: ServerHandle, source: Told) -> N
         assert receive(plain)["event"] == "transcript"
 
 
-def test_a_frame_too_big_ends_its_client_and_no_other(server: ServerHandle, source: Told) -> None:
+def test_too_large_a_frame_disconnects_only_its_client(server: ServerHandle, source: Told) -> None:
     with client(server) as well, client(server) as ill:
         wait_for_capture(source)
         ill.send(b"\0" * 1_000_000)
@@ -77,7 +77,7 @@ def test_a_frame_too_big_ends_its_client_and_no_other(server: ServerHandle, sour
         assert receive(well)["event"] == "transcript"
 
 
-def test_the_first_client_starts_capture_and_the_last_stops_it(
+def test_first_client_starts_capture_and_the_last_stops_it(
     server: ServerHandle, source: Told
 ) -> None:
     assert source.opened == 0
@@ -93,7 +93,7 @@ def test_the_first_client_starts_capture_and_the_last_stops_it(
     assert source.opened == 3
 
 
-def test_a_client_that_leaves_in_mid_utterance_leaves_nothing_behind(source: Told) -> None:
+def test_client_that_disconnects_in_an_utterance_leaves_nothing_behind(source: Told) -> None:
     engine = Counting()
     session = Session(source, vad=VAD, model=engine)
     started = threading.Event()
@@ -111,7 +111,7 @@ def test_a_client_that_leaves_in_mid_utterance_leaves_nothing_behind(source: Tol
             assert receive(again)["text"]
 
 
-def test_a_session_that_runs_is_served_and_never_stopped(source: Told) -> None:
+def test_server_never_stops_a_session_that_was_started_before(source: Told) -> None:
     with Session(source, vad=VAD, model=Counting()) as session:
         with launch_server(session, port=0) as server:
             for _ in range(2):
@@ -122,7 +122,7 @@ def test_a_session_that_runs_is_served_and_never_stopped(source: Told) -> None:
         assert source.opened == 1
 
 
-def test_a_client_that_asks_gets_every_event(server: ServerHandle, source: Told) -> None:
+def test_client_of_events_all_receives_every_event(server: ServerHandle, source: Told) -> None:
     with client(server, "?events=all") as everything, client(server) as plain:
         wait_for_capture(source)
         source.say()
@@ -135,7 +135,7 @@ def test_a_client_that_asks_gets_every_event(server: ServerHandle, source: Told)
     assert events[-1]["confidence"] == 1.0
 
 
-def test_drafts_end_with_the_last_client_that_wants_them(
+def test_partials_end_with_the_last_client_that_wants_them(
     server: ServerHandle, source: Told
 ) -> None:
     with client(server) as plain:
@@ -147,14 +147,14 @@ def test_drafts_end_with_the_last_client_that_wants_them(
         wait_until_not(lambda: server.session.partials)
 
 
-def test_a_client_that_does_not_read_is_let_go_and_the_others_notice_nothing(
+def test_client_that_does_not_read_is_disconnected_without_effect_on_others(
     source: Told,
 ) -> None:
     session = Session(source, vad=VAD, model=Counting(text="word " * 40_000))
     with launch_server(session, port=0) as server, client(server) as well:
         wait_for_capture(source)
         address = urlsplit(server.url)
-        # A socket that asks, and then never reads.
+        # This socket connects, and then never reads.
         with socket.create_connection((address.hostname, address.port or 0)) as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             deaf.sendall(
@@ -172,7 +172,7 @@ def test_a_client_that_does_not_read_is_let_go_and_the_others_notice_nothing(
             assert receive(well)["event"] == "transcript"
 
 
-def test_capture_that_fails_is_said_to_the_client_in_words() -> None:
+def test_failed_start_of_capture_closes_the_socket_with_the_reason() -> None:
     class Gone(Told):
         def open(self) -> None:
             raise DeviceUnavailable("there is no microphone: plug one in")
@@ -184,7 +184,7 @@ def test_capture_that_fails_is_said_to_the_client_in_words() -> None:
         assert health(server)["clients"] == 0
 
 
-def test_health_says_what_is_wrong(source: Told) -> None:
+def test_health_is_degraded_with_the_reason_after_a_failure(source: Told) -> None:
     session = Session(source, vad=VAD, model=Counting())
     failed = threading.Event()
     session.subscribe(lambda event: failed.set() if isinstance(event, SessionFailed) else None)
@@ -220,7 +220,7 @@ def test_stop_closes_open_sockets(source: Told) -> None:
         ("?source=client&rate=1e4", "rate: Input should be a valid integer"),
     ],
 )
-def test_a_query_that_makes_no_sense_is_told_so(
+def test_invalid_query_closes_the_socket_with_the_reason(
     server: ServerHandle, source: Told, query: str, says: str
 ) -> None:
     with client(server, query) as one:
@@ -229,14 +229,14 @@ def test_a_query_that_makes_no_sense_is_told_so(
     assert not source.opened
 
 
-def test_a_port_that_is_taken_is_an_error_with_the_remedy(source: Told) -> None:
+def test_launch_at_a_port_in_use_raises_with_the_remedy(source: Told) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ServerError, match=f"port {port} is taken.*another port"):
             launch_server(Session(source, model=Counting()), port=port)
 
 
-def test_a_launch_that_is_interrupted_leaves_the_port_free(source: Told) -> None:
+def test_interrupted_launch_leaves_the_port_free(source: Told) -> None:
     def interrupted() -> None:
         raise KeyboardInterrupt
 
@@ -249,13 +249,13 @@ def test_a_launch_that_is_interrupted_leaves_the_port_free(source: Told) -> None
     del kept
 
 
-def test_a_model_that_is_not_there_is_an_error_in_the_caller(source: Told) -> None:
+def test_launch_with_a_missing_model_raises_in_the_caller(source: Told) -> None:
     engine = Counting(load_error=ModelNotFound("there is no such model"))
     with pytest.raises(ModelNotFound):
         launch_server(Session(source, model=engine), port=0)
 
 
-def test_a_script_may_end_while_its_server_runs() -> None:
+def test_script_exits_cleanly_while_its_server_runs() -> None:
     script = (
         "import sttlab as stt; from tests.fakes import *\n"
         "from websockets.sync.client import connect\n"
@@ -269,7 +269,7 @@ def test_a_script_may_end_while_its_server_runs() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_handle_that_was_stopped_keeps_no_session_alive(source: Told) -> None:
+def test_stopped_handle_keeps_no_session_alive(source: Told) -> None:
     session = Session(source, model=Counting())
     session.start()
     server = launch_server(session, port=0)
@@ -289,7 +289,7 @@ def test_a_handle_that_was_stopped_keeps_no_session_alive(source: Told) -> None:
         _ = server.session
 
 
-def test_the_same_launch_again_replaces_the_server(source: Told) -> None:
+def test_repeated_launch_replaces_the_server(source: Told) -> None:
     port = free_port()
     servers = []
     for _ in range(3):
@@ -304,7 +304,7 @@ def descriptors() -> int:
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts open files by /proc")
-def test_fifty_servers_leave_nothing(source: Told) -> None:
+def test_fifty_servers_leave_no_thread_or_file(source: Told) -> None:
     def once() -> None:
         session = Session(source, vad=VAD, model=Counting())
         with launch_server(session, port=0) as server, client(server) as one:
@@ -321,7 +321,7 @@ def test_fifty_servers_leave_nothing(source: Told) -> None:
     assert (descriptors(), threading.active_count()) == before
 
 
-def test_a_thousand_visits_leave_nothing(server: ServerHandle, source: Told) -> None:
+def test_thousand_connections_leave_no_client(server: ServerHandle, source: Told) -> None:
     with client(server) as stays:
         wait_for_capture(source)
         for _ in range(1000):
@@ -334,7 +334,9 @@ def test_a_thousand_visits_leave_nothing(server: ServerHandle, source: Told) -> 
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "http://127.0.0.1:1", "null"])
-def test_another_websites_page_is_refused(server: ServerHandle, source: Told, origin: str) -> None:
+def test_page_of_another_website_is_refused(
+    server: ServerHandle, source: Told, origin: str
+) -> None:
     with (
         pytest.raises(InvalidStatus, match="403"),
         client(server, additional_headers={"Origin": origin}),
@@ -343,7 +345,7 @@ def test_another_websites_page_is_refused(server: ServerHandle, source: Told, or
     assert source.opened == 0
 
 
-def test_the_servers_own_page_and_those_named_may_come_in(source: Told) -> None:
+def test_own_origin_and_allowed_origins_are_admitted(source: Told) -> None:
     session = Session(source, vad=VAD, model=Counting())
     allowed: Any = {"allowed_origins": ["https://hub.example"], "allowed_hosts": ["hub.example"]}
     with launch_server(session, port=0, **allowed) as server:
@@ -353,7 +355,7 @@ def test_the_servers_own_page_and_those_named_may_come_in(source: Told) -> None:
             assert source.was_closed.acquire(timeout=WAIT_S)
 
 
-def test_a_name_that_points_here_is_refused(server: ServerHandle) -> None:
+def test_unknown_host_name_is_refused(server: ServerHandle) -> None:
     address = urlsplit(server.url)
     for host, status in (("evil.example", 403), ("localhost", 200), ("[::1]:80", 200), ("", 403)):
         asked = http.client.HTTPConnection(address.netloc, timeout=WAIT_S)
@@ -366,7 +368,7 @@ def test_a_name_that_points_here_is_refused(server: ServerHandle) -> None:
         assert (host, answer.status) == (host, status)
 
 
-def test_the_page_allows_no_script_but_its_own(server: ServerHandle) -> None:
+def test_content_security_policy_allows_only_own_scripts(server: ServerHandle) -> None:
     with urlopen(server.url, timeout=WAIT_S) as page:
         policy = page.headers["Content-Security-Policy"]
         assert b"<script" in page.read()
@@ -393,7 +395,7 @@ def test_two_servers_share_one_model() -> None:
         assert worker.ready
 
 
-def test_history_holds_what_was_sent(server: ServerHandle, source: Told) -> None:
+def test_history_equals_the_transcripts_that_were_sent(server: ServerHandle, source: Told) -> None:
     with client(server) as one:
         wait_for_capture(source)
         source.say(2)
