@@ -15,6 +15,8 @@
  * @property {string} advice
  * @property {"connect" | "capture" | "microphone"} [retry] what the button tries again
  *
+ * @typedef {{about: "silence" | "language", text: string}} Notice what a person should know
+ *
  * @typedef {object} Status
  * @property {Link} link
  * @property {string} hearing state of the endpointer: listening, speech or pause
@@ -25,11 +27,13 @@
  * @property {?string} busy
  * @property {?string} problem the server's sentence
  * @property {?Problem} device problem of the server's microphone
+ * @property {?Notice} notice
  * @property {boolean} ended
  * @property {BrowserMicrophone} microphone
  */
 
 const WITHOUT_MICROPHONE = "This browser's own microphone and recordings work meanwhile.";
+const SURE = 0.6; // confidence in a text, with which its language is the model's
 
 /**
  * The status before the first message.
@@ -46,6 +50,7 @@ export const START = Object.freeze({
   busy: null,
   problem: null,
   device: null,
+  notice: null,
   ended: false,
   microphone: Object.freeze({ state: "off" }),
 });
@@ -69,13 +74,14 @@ export function afterMessage(status, message) {
     case "state":
       return { ...status, ...known(message), ended: status.ended && !message.capturing };
     case "level":
-      return { ...status, hearing: message.state };
+      return { ...status, hearing: message.state, notice: noticeDuring(status, message) };
     case "utterance":
       return { ...status, waiting: [...status.waiting, message.utterance_id] };
     case "transcript":
+      return answered(message, { ...status, notice: noticeAfter(status, message) });
     case "suppressed":
     case "transcription_failed":
-      return { ...status, waiting: status.waiting.filter((id) => id !== message.utterance_id) };
+      return answered(message, status);
     case "device_lost":
       return {
         ...status,
@@ -92,6 +98,8 @@ export function afterMessage(status, message) {
       };
     case "device_restored":
       return { ...status, device: null };
+    case "notice":
+      return { ...status, notice: { about: message.about, text: message.message } };
     case "source_ended":
       return { ...status, hearing: "listening", device: null, ended: true };
     case "session_failed":
@@ -99,6 +107,21 @@ export function afterMessage(status, message) {
     default:
       return status;
   }
+}
+
+/** @param {Record<string, any>} message @param {Status} status @returns {Status} */
+function answered({ utterance_id }, status) {
+  return { ...status, waiting: status.waiting.filter((id) => id !== utterance_id) };
+}
+
+/** @param {Status} status @param {Record<string, any>} level @returns {?Notice} */
+function noticeDuring({ notice }, { state }) {
+  return notice?.about === "silence" && state === "speech" ? null : notice;
+}
+
+/** @param {Status} status @param {Record<string, any>} transcript @returns {?Notice} */
+function noticeAfter({ notice }, { confidence }) {
+  return notice?.about === "language" && confidence > SURE ? null : notice;
 }
 
 /** @param {Record<string, any>} message */
@@ -151,7 +174,19 @@ export function words(status) {
   if (said.problem) return said;
   if (microphone.problem) return { ...said, problem: { ...microphone.problem, retry: "microphone" } };
   if (microphone.silent) return say("bad", "No sound", silence(microphone.label));
+  if (status.notice) return { ...said, problem: inTwo(status.notice.text) };
   return said;
+}
+
+/**
+ * What is so, and what to do about it.
+ *
+ * @param {string} text
+ * @returns {Problem}
+ */
+function inTwo(text) {
+  const [title, ...advice] = text.split(/(?<=\.) /);
+  return { title: sentence(title), advice: advice.join(" ") };
 }
 
 /** @param {string} [label] @returns {Problem} */

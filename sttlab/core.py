@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from operator import itemgetter
 from typing import Protocol
 
 import numpy as np
@@ -29,6 +30,7 @@ from sttlab.events import (
     ConfigChanged,
     EndReason,
     Level,
+    Notice,
     SamplesLost,
     SpeechDiscarded,
     SpeechPaused,
@@ -37,9 +39,11 @@ from sttlab.events import (
     StreamEvent,
     Utterance,
 )
+from sttlab.unheard import Unheard
 from sttlab.vad import make_detector
 from sttlab.vad.base import Activity
 
+SILENCE_S = 60.0  # without speech, until it is said
 KEPT_SAMPLES = 2 * SAMPLE_RATE  # the longest pre-roll, so that a new setting finds its audio
 
 _STATES: dict[int, State] = {SPEAKING: "speech", PAUSE: "pause"}
@@ -62,7 +66,7 @@ class StreamCore:
     ----------
     config : VadConfig
     levels : bool
-        Whether to emit a `Level` for each frame.
+        Whether to emit a `Level` for each frame, and a `Notice` for each minute without speech.
     """
 
     def __init__(self, config: VadConfig, *, levels: bool = True) -> None:
@@ -71,6 +75,9 @@ class StreamCore:
         self._levels = levels
         self._next_id = 0
         self._detector = make_detector(config)
+        self._silent_frames = 0  # since speech, or since the start
+        self._silence = Unheard()  # in those
+        self._unheard = Unheard()  # in all frames so far
         self._begin_at(0)
 
     def _begin_at(self, position: int) -> None:
@@ -95,6 +102,7 @@ class StreamCore:
             self.config = config
             self._begin_at(self.position)
         self.config = config
+        self._silent_frames, self._silence = 0, Unheard()
         self._detector.config = config
         self._endpointer.limits = limits(config, self._frame_samples)
         return [*events, ConfigChanged(time_s=self.position / SAMPLE_RATE, config=config)]
@@ -159,13 +167,49 @@ class StreamCore:
         first = self._endpointer.state.frame
         activity = self._detector.process(frames)
         decisions, phases = self._endpointer.push(activity)
+        happened: list[tuple[int, Decision | Notice]] = [(d.at - first, d) for d in decisions]
+        happened += self._silences(activity, phases, first)
         events: list[StreamEvent] = []
         traced = 0
-        for decision in decisions:
-            events += self._trace(activity, phases, first, traced, decision.at - first)
-            traced = decision.at - first
-            events.append(self._event(decision))
+        for at, what in sorted(happened, key=itemgetter(0)):
+            events += self._trace(activity, phases, first, traced, at)
+            traced = at
+            events.append(what if isinstance(what, Notice) else self._event(what))
         return events + self._trace(activity, phases, first, traced, len(frames))
+
+    def _silences(
+        self, activity: Activity, phases: NDArray[np.int8], first: int
+    ) -> list[tuple[int, Notice]]:
+        """Follow what is no speech; give a notice, and its frame, where that makes a minute."""
+        self._unheard.follow(activity, 0, len(phases))
+        if not self._levels:
+            return []
+        minute = round(SILENCE_S * SAMPLE_RATE / self._frame_samples)
+        notices = []
+        spoken = np.flatnonzero(phases >= SPEAKING).tolist()
+        start = 0
+        for stop in [*spoken, len(phases)]:
+            before, self._silent_frames = self._silent_frames, self._silent_frames + stop - start
+            due = start + minute - before
+            self._silence.follow(activity, start, min(stop, due) if before < minute else start)
+            if before < minute <= self._silent_frames:
+                time_s = self._sample(first + due) / SAMPLE_RATE
+                why = self._silence.explain(self.config, f"{SILENCE_S:.0f} s")
+                notices.append((due, Notice(time_s=time_s, about="silence", message=why)))
+            if stop < len(phases):
+                self._silent_frames, self._silence = 0, Unheard()
+            start = stop + 1
+        return notices
+
+    def nothing_heard(self) -> Notice | None:
+        """Say why there was no utterance from the start to now; None if there was one."""
+        if self._next_id or self._endpointer.state.phase >= SPEAKING:
+            return None
+        return Notice(
+            time_s=self.position / SAMPLE_RATE,
+            about="silence",
+            message=self._unheard.explain(self.config),
+        )
 
     def _trace(
         self, activity: Activity, phases: NDArray[np.int8], first: int, start: int, stop: int
@@ -227,6 +271,15 @@ class StreamCore:
             keep = min(keep, self._sample(self._endpointer.state.begin))
         while self._recent and self._recent[0][0] + len(self._recent[0][1]) <= keep:
             self._recent.popleft()
+
+
+def explain_silence(sound: Sound, config: VadConfig | None = None) -> str:
+    """Say in a sentence why `segment` finds nothing, and what to do if somebody speaks."""
+    core = StreamCore(config or VadConfig(), levels=False)
+    core.feed(Block(sound.samples))
+    core.flush()
+    notice = core.nothing_heard()
+    return notice.message if notice else ""
 
 
 def segment(sound: Sound, config: VadConfig | None = None) -> list[Utterance]:

@@ -19,6 +19,10 @@ State = Literal["listening", "speech", "pause"]
 """State of the endpointer: no open utterance, speech, or silence shorter than the timeout."""
 
 
+NoticeAbout = Literal["silence", "language"]
+"""What a notice is about: nothing is heard, or what is said is in another language."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Event:
     """Something that happened in a session, which broadcasts it to subscribers and clients."""
@@ -308,6 +312,24 @@ class DeviceSilent(Event):
 
     kind: ClassVar[str] = "device_silent"
     device: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice(Event):
+    """What a person should know, in a sentence: nothing is heard, or the language is not English.
+
+    Attributes
+    ----------
+    about : str
+        "silence": no speech was found for a minute, or in all that the source had; it is said once,
+        until speech is found. "language": the model knows only English, and what is said most
+        likely isn't; it is said once, until the model is sure again.
+    """
+
+    kind: ClassVar[str] = "notice"
+    time_s: float
+    about: NoticeAbout
     message: str
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import logging
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import closing
@@ -13,13 +14,17 @@ from typing import Literal
 from sttlab import export
 from sttlab.audio import Recording
 from sttlab.config import TranscribeConfig, VadConfig
-from sttlab.core import segment
+from sttlab.core import explain_silence, segment
 from sttlab.decoding import load
 from sttlab.engines import make_engine
 from sttlab.engines.base import Engine, Transcription
+from sttlab.engines.foreign import EnglishOnly
 from sttlab.engines.suppression import Suppression
 from sttlab.errors import ConfigError
 from sttlab.events import Segment, Utterance
+from sttlab.unheard import without_words
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +46,9 @@ class FileTranscript:
     segments : tuple of Segment
     suppressed : tuple of Suppression
         Text that was held back as a hallucination, and why.
+    notices : tuple of str
+        Notices of the recording, why there is no text, and that the speech is most likely not in
+        the only language that the model knows.
     """
 
     file: str
@@ -50,6 +58,7 @@ class FileTranscript:
     text: str
     segments: tuple[Segment, ...]
     suppressed: tuple[Suppression, ...]
+    notices: tuple[str, ...] = ()
 
     def to_txt(self, path: str | Path | None = None) -> str:
         """Return one line for each segment, and write them to `path` if it is given."""
@@ -86,6 +95,7 @@ class FileTranscript:
         return (
             f"<table><caption>{html.escape(about)}</caption><thead><tr><th>time</th><th>text</th>"
             f"<th>confidence</th></tr></thead><tbody>{rows}</tbody></table>"
+            + "".join(f"<p>⚠ {html.escape(notice)}</p>" for notice in self.notices)
         )
 
 
@@ -154,10 +164,23 @@ def _transcribe(
 ) -> FileTranscript:
     recording = sound if isinstance(sound, Recording) else load(sound)
     answers: list[tuple[Utterance, Transcription]] = []
+    english, notices = EnglishOnly(), list(recording.notices)
+
+    def notice(message: str) -> None:
+        log.warning("%s: %s", recording.origin or "recording", message)
+        notices.append(message)
+
     for utterance in segment(recording, vad):
-        answers.append((utterance, engine.transcribe(utterance.samples)))
+        answer = engine.transcribe(utterance.samples)
+        answers.append((utterance, answer))
+        if foreign := english.add(answer, utterance.duration_s):
+            notice(f"at {utterance.end_s:.0f} s: {foreign}")
         if progress:
             progress(utterance.end_s, recording.duration_s)
+    if not answers:
+        notice(explain_silence(recording, vad))
+    elif not any(answer.text for _, answer in answers):
+        notice(without_words(len(answers)))
     language, probability = _language(answers)
     return FileTranscript(
         file=recording.origin,
@@ -167,6 +190,7 @@ def _transcribe(
         text=" ".join(answer.text for _, answer in answers if answer.text),
         segments=tuple(s.later(u.start_s) for u, answer in answers for s in answer.segments),
         suppressed=tuple(s.later(u.start_s) for u, answer in answers for s in answer.suppressed),
+        notices=tuple(notices),
     )
 
 

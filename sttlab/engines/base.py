@@ -30,6 +30,9 @@ class Transcription:
     language : str
         ISO 639-1 code.
     language_probability, confidence : float in 0..1
+    english_log_prob : float or None
+        Mean log probability of the tokens, those held back included, if the model knows only
+        English and hears speech; it is low if the speech is in another language.
     """
 
     text: str
@@ -38,6 +41,7 @@ class Transcription:
     language: str
     language_probability: float
     confidence: float
+    english_log_prob: float | None = None
 
 
 class Cancelled(Exception):
@@ -117,7 +121,7 @@ def checked(answer: object) -> Transcription:
         If it is not a `Transcription`, or holds a number that is not finite.
     """
     if isinstance(answer, Transcription) and isinstance(answer.text, str):
-        numbers = [answer.language_probability, answer.confidence]
+        numbers = [answer.language_probability, answer.confidence, answer.english_log_prob or 0]
         numbers += [part.confidence for part in answer.segments]
         parts: tuple[Segment | Suppression, ...] = (*answer.segments, *answer.suppressed)
         numbers += [bound for part in parts for bound in (part.start_s, part.end_s)]

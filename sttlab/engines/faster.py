@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,13 @@ from numpy.typing import NDArray
 from sttlab.engines import weights
 from sttlab.engines.base import Cancelled
 from sttlab.engines.local import Decoded, DecodedSpan, LocalEngine
+from sttlab.engines.suppression import REPETITIVE
 from sttlab.engines.words import confidence, whole_words, word_confidence
 from sttlab.errors import ConfigError
 from sttlab.events import Segment, Word
+
+BEAMS = 5  # as faster-whisper takes by default
+POOR_LOG_PROB = -1.0  # as well
 
 
 class FasterWhisperEngine(LocalEngine):
@@ -51,6 +56,19 @@ class FasterWhisperEngine(LocalEngine):
         return bool(model.model.is_multilingual)
 
     def _decode_all(self, audio: NDArray[np.float32], cancelled: Callable[[], bool]) -> Decoded:
+        """Decode greedily, and what came out poor once more by a beam search.
+
+        Where faster-whisper would sample at a temperature, which CTranslate2 can't seed for each
+        call, a beam search gives the same text for the same audio.
+        """
+        first = self._decode(audio, cancelled, beams=1)
+        if not any(map(_is_poor, first.spans)):
+            return first
+        return min(first, self._decode(audio, cancelled, beams=BEAMS), key=_poorness)
+
+    def _decode(
+        self, audio: NDArray[np.float32], cancelled: Callable[[], bool], beams: int
+    ) -> Decoded:
         if cancelled():
             raise Cancelled
         found, info = self._model.transcribe(
@@ -59,8 +77,8 @@ class FasterWhisperEngine(LocalEngine):
             task=self.config.task,
             initial_prompt=self.config.initial_prompt,
             condition_on_previous_text=False,
-            beam_size=1,
-            temperature=[0.0, 0.2, 0.4],
+            beam_size=beams,
+            temperature=0.0,
             word_timestamps=self.config.words,
         )
         spans = []
@@ -73,6 +91,16 @@ class FasterWhisperEngine(LocalEngine):
             language=info.language,
             language_probability=float(info.language_probability),
         )
+
+
+def _is_poor(span: DecodedSpan) -> bool:
+    return span.compression_ratio > REPETITIVE or span.mean_log_prob < POOR_LOG_PROB
+
+
+def _poorness(decoded: Decoded) -> tuple[bool, float]:
+    """Give what is less for the better of two decodings of the same audio."""
+    loops = any(span.compression_ratio > REPETITIVE for span in decoded.spans)
+    return loops, -min((span.mean_log_prob for span in decoded.spans), default=-math.inf)
 
 
 def _span(found: Any, language: str) -> DecodedSpan:

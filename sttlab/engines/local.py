@@ -16,7 +16,7 @@ from sttlab.audio import SAMPLE_RATE, normalise
 from sttlab.config import TranscribeConfig
 from sttlab.engines.base import Transcription, never
 from sttlab.engines.languages import LANGUAGES
-from sttlab.engines.suppression import Suppression, hallucination
+from sttlab.engines.suppression import NO_SPEECH, Suppression, hallucination
 from sttlab.errors import ConfigError, MissingExtra, ModelError, SourceError, TranscribeError
 from sttlab.events import Segment
 
@@ -177,7 +177,10 @@ class LocalEngine(ABC):
                 decoded = self._decode_all(audio, cancelled)
             except (RuntimeError, ValueError) as error:
                 raise TranscribeError(f"{self.name} failed: {error}") from error
-        return _without_hallucinations(decoded, audio)
+        answer = _without_hallucinations(decoded, audio)
+        if self._is_multilingual(self._model):
+            return answer
+        return replace(answer, english_log_prob=_speech_log_prob(decoded))
 
 
 def check_language(config: TranscribeConfig) -> None:
@@ -206,6 +209,15 @@ def _check_english(config: TranscribeConfig) -> None:
 def may_hold_words(audio: NDArray[np.float32]) -> bool:
     """Whether audio is long enough for a word, and not digital silence."""
     return len(audio) >= SHORTEST_S * SAMPLE_RATE and bool(audio.any())
+
+
+def _speech_log_prob(decoded: Decoded) -> float | None:
+    """Mean log probability of what was decoded from speech, by its length; None if none was."""
+    speech = [span for span in decoded.spans if span.no_speech_prob <= NO_SPEECH[0][0]]
+    lengths = [span.end_s - span.start_s for span in speech]
+    if not sum(lengths):
+        return None
+    return float(np.average([span.mean_log_prob for span in speech], weights=lengths))
 
 
 def _without_hallucinations(decoded: Decoded, audio: NDArray[np.float32]) -> Transcription:

@@ -31,6 +31,7 @@ WINDOW_S = 30.0  # what Whisper was trained on
 SHORT_WINDOWS_S = {"tiny.en": (8.0, 6.0), "base": (12.0, 8.0)}
 
 TEMPERATURES = (0.0, 0.2, 0.4)
+SEED = 0  # of what is sampled at a temperature: the same audio gives the same text
 LOOP_COMPRESSION = 2.0  # compression ratio of a text that repeats itself and is decoded again
 POOR_LOG_PROB = -1.0
 TOKENS_PER_S, TOKENS_MORE = 12, 24  # nobody speaks faster
@@ -264,6 +265,8 @@ class WhisperEngine(LocalEngine):
             fp16=features.device.type == "cuda",
         )
         task = _task(self._whisper, self._model, options)
+        if temperature:
+            task.decoder = _sampler(self._whisper, temperature, task.tokenizer.eot)
         task.logit_filters.append(_CancelFilter(cancelled))
         result = task.run(features)[0]
         return _DecodedPiece(
@@ -315,6 +318,30 @@ def _task(whisper: Any, model: Any, options: Any) -> Any:
             return features
 
     return Task(model, options)
+
+
+def _sampler(whisper: Any, temperature: float, eot: int) -> Any:
+    import torch
+
+    # On the CPU whatever the device, so that all devices draw the same. PyTorch's own generator is
+    # left alone: it belongs to whoever else uses PyTorch here.
+    generator = torch.Generator().manual_seed(SEED)
+
+    class Sampler(whisper.decoding.GreedyDecoder):  # type: ignore[misc]
+        """Whisper's sampling at a temperature, by a generator of its own."""
+
+        def update(
+            self, tokens: torch.Tensor, logits: torch.Tensor, sum_log_probs: torch.Tensor
+        ) -> tuple[torch.Tensor, bool]:
+            drawn = (logits.float() / self.temperature).softmax(-1).cpu()
+            following = torch.multinomial(drawn, 1, generator=generator).to(tokens.device)
+            ended = tokens[:, -1:] == self.eot
+            log_probs = logits.float().log_softmax(-1).gather(1, following)
+            sum_log_probs += (log_probs * ~ended).squeeze(1)
+            tokens = torch.cat([tokens, following.masked_fill(ended, self.eot)], dim=1)
+            return tokens, bool((tokens[:, -1] == self.eot).all())
+
+    return Sampler(temperature, eot)
 
 
 def _segments(result: Any, tokenizer: Any, audio_s: float) -> Iterator[Segment]:

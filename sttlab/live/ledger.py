@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from sttlab.audio import SAMPLE_RATE
 from sttlab.engines.base import Transcription
+from sttlab.engines.foreign import EnglishOnly
 from sttlab.errors import TranscribeError
-from sttlab.events import Event, Suppressed, Transcript, TranscriptionFailed, Utterance
+from sttlab.events import Event, Notice, Suppressed, Transcript, TranscriptionFailed, Utterance
 from sttlab.live.worker import Answer
 
 HISTORY = 10_000  # transcripts kept by a session
@@ -79,6 +80,7 @@ class Ledger:
             )
             self._decode_s = 0.0
             self._decoded_s = 0.0
+            self._english = EnglishOnly()
             self._open: dict[int, _Open] = {}  # by the utterance's id
             self._ended = False
             self._abandoned = False
@@ -129,8 +131,13 @@ class Ledger:
                     self._history.append(transcript)
                     events.append(transcript)
                 events += _suppressed(opened.utterance, answer)
+                foreign = self._english.add(answer, opened.utterance.duration_s)
+                if foreign:
+                    time_s = opened.utterance.end_s
+                    events.append(Notice(time_s=time_s, about="language", message=foreign))
             for event in events:
-                self._counts[_COUNTED[type(event)]] += 1
+                if type(event) in _COUNTED:
+                    self._counts[_COUNTED[type(event)]] += 1
         return events
 
     def _keep(self, failed: Utterance) -> None:

@@ -24,6 +24,7 @@ from sttlab.events import (
     DeviceLost,
     Event,
     Level,
+    Notice,
     SamplesLost,
     SessionFailed,
     SourceEnded,
@@ -137,6 +138,8 @@ class Pipeline:
     def finish(self, ended: bool) -> None:
         """End what is open. `ended` says whether the source has no more audio."""
         self._handle(self._core.flush())
+        if ended and (notice := self._core.nothing_heard()):
+            self._emit(notice)
         if ended:
             self._broadcast.emit(SourceEnded(time_s=self.audio_s))
 
@@ -155,7 +158,7 @@ class Pipeline:
                 if self._live and isinstance(event, SpeechPaused):
                     self._speculate(event.utterance)
                 continue
-            self._broadcast.emit(event)
+            self._emit(event)
             if isinstance(event, Utterance):
                 self._submit(event)
             elif isinstance(event, SamplesLost):
@@ -201,8 +204,15 @@ class Pipeline:
     ) -> None:
         events = self._ledger.answer(utterance_id, answer, engine_s, speculative=speculative)
         for event in events:
-            self._broadcast.emit(event)
+            self._emit(event)
         self._ledger.close(utterance_id)
+
+    # -- on either ----------------------------------------------------------------------------
+
+    def _emit(self, event: Event) -> None:
+        if self._live and isinstance(event, Notice):
+            log.warning("at %.0f s: %s", event.time_s, event.message)
+        self._broadcast.emit(event)
 
 
 def run(

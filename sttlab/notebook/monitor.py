@@ -25,6 +25,7 @@ from sttlab.events import (
     DeviceSilent,
     Event,
     Level,
+    Notice,
     Partial,
     SamplesLost,
     SessionFailed,
@@ -306,7 +307,7 @@ def _stretches(levels: list[Level], state: str, frame_s: float) -> list[_Stretch
 
 def _words(event: Event) -> str | None:
     """Describe an event that a person should know of; None for others."""
-    if isinstance(event, DeviceLost | DeviceSilent | SessionFailed | TranscriptionFailed):
+    if isinstance(event, DeviceLost | DeviceSilent | Notice | SessionFailed | TranscriptionFailed):
         return event.message
     if isinstance(event, DeviceRestored):
         return f"{event.device} is back"

@@ -13,12 +13,20 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from sttlab.errors import ModelError, SourceError
-from sttlab.events import Event, SessionFailed, Suppressed, Transcript, TranscriptionFailed
+from sttlab.events import (
+    Event,
+    Notice,
+    SessionFailed,
+    Suppressed,
+    Transcript,
+    TranscriptionFailed,
+)
 from sttlab.live.ledger import HISTORY
 from sttlab.server import protocol
 from sttlab.server.decoder import DecoderProcess
 from sttlab.server.hub import Hub
 from sttlab.server.protocol import MAX_FILE_BYTES, FileDone, FileOpened, FileProgress
+from sttlab.unheard import without_words
 
 MAX_FILES = 4  # at a time
 SLOW_S = 30.0  # of waiting for a file that comes more slowly than SLOWEST_BYTES_PER_S
@@ -124,6 +132,7 @@ class _File:
         self._loop = asyncio.get_running_loop()
         # As many as a session keeps: the engine is far slower than any client that reads at all.
         self._events: asyncio.Queue[Event] = asyncio.Queue(HISTORY)
+        self._notices: list[str] = []
         self._session.subscribe(self._hear)
 
     async def take(self, request: Request) -> None:
@@ -162,6 +171,8 @@ class _File:
 
     def _hear(self, event: Event) -> None:
         """Run on the session's threads."""
+        if isinstance(event, Notice):
+            self._notices.append(event.message)
         if isinstance(event, Transcript | Suppressed | TranscriptionFailed):
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._put, event)
@@ -192,8 +203,14 @@ class _File:
         if self._session.error:
             yield SessionFailed(message=str(self._session.error))
         else:
-            problem = self._source.log or None
-            yield FileDone(duration_s=self._session.stats.audio_s, problem=problem)
+            yield FileDone(duration_s=self._session.stats.audio_s, problem=self._problem())
+
+    def _problem(self) -> str | None:
+        stats = self._session.stats
+        said = [self._source.log, *self._notices]
+        if stats.utterances and not stats.transcripts:
+            said.append(without_words(stats.utterances))
+        return "\n".join(filter(None, said)) or None
 
     async def _next(self, over: bool) -> Event | None:
         if over:

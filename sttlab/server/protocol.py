@@ -146,7 +146,9 @@ class FileDone(Event):
 
     kind: ClassVar[str] = "done"
     duration_s: float
-    problem: str | None = field(metadata={"doc": "what of the file could not be decoded"})
+    problem: str | None = field(
+        metadata={"doc": "what could not be decoded, why no text came, or what is doubtful"}
+    )
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,30 @@ test("a lost device is a problem until it is restored", () => {
   assert.equal(words(afterMessage(lost, { event: "device_restored" })).problem, null);
 });
 
+test("a notice of silence stands until somebody speaks", () => {
+  const message = "no speech found in 60 s: the loudest is -57 dBFS. Raise the gain";
+  const silent = after({ event: "notice", about: "silence", message });
+  assert.deepEqual(words(silent), {
+    tone: "calm",
+    text: "Listening",
+    problem: {
+      title: "No speech found in 60 s: the loudest is -57 dBFS.",
+      advice: "Raise the gain",
+    },
+  });
+  const level = (state) => afterMessage(silent, { event: "level", state });
+  assert.ok(words(level("listening")).problem);
+  assert.equal(words(level("speech")).problem, null);
+});
+
+test("a notice of another language stands until the model is sure of a text", () => {
+  const doubted = after({ event: "notice", about: "language", message: "Not English." });
+  const transcript = (confidence) =>
+    words(afterMessage(doubted, { event: "transcript", utterance_id: 1, confidence })).problem;
+  assert.ok(transcript(0.4));
+  assert.equal(transcript(0.8), null);
+});
+
 test("a failed session can be started again, and says whether it was the microphone", () => {
   const failed = (message) => words(after({ event: "session_failed", message }));
   assert.deepEqual(failed("the model ran out of memory"), {

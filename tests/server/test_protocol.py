@@ -49,6 +49,7 @@ def every_event() -> Iterator[Event]:
         "bool": True,
         "str": "Grüße, \ud800 <script>",
         "State": "pause",
+        "NoticeAbout": "silence",
         "VadConfig": VadConfig(),
         "tuple[Segment, ...]": (
             Segment(start_s=0.0, end_s=1.0, text="a", confidence=0.5, words=(WORD,)),

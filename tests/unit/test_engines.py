@@ -112,6 +112,39 @@ def test_empty_or_silent_audio_gives_empty_text(engine: Engine, samples: Any) ->
     assert said.segments == ()
 
 
+@pytest.fixture
+def repeated(data: Path) -> np.ndarray:
+    """Two seconds of speech, again and again: greedy decoding repeats itself, and falls back."""
+    return np.tile(load(data / "demo.flac").samples[: 2 * SAMPLE_RATE], 12)
+
+
+@by_all_engines
+def test_audio_that_falls_back_gives_the_same_text_again(
+    engine: Engine, repeated: np.ndarray
+) -> None:
+    first = engine.transcribe(repeated)
+    assert first == engine.transcribe(repeated)
+    other = make_engine(engine.config or TranscribeConfig())
+    assert first == other.transcribe(repeated)
+    other.close()
+
+
+@whisper_only
+def test_retries_at_a_temperature_have_a_seed_and_leave_pytorchs_alone(
+    repeated: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    engine = WhisperEngine(TranscribeConfig(device="cpu"))
+    first = engine.transcribe(repeated)
+    state = torch.random.get_rng_state()
+    assert engine.transcribe(repeated) == first
+    assert torch.equal(torch.random.get_rng_state(), state)
+    monkeypatch.setattr("sttlab.engines.whisper.SEED", 1)
+    assert engine.transcribe(repeated) != first  # so it was sampled
+    engine.close()
+
+
 @by_all_engines
 @pytest.mark.parametrize("samples", [np.zeros((2, 2, 2)), np.array(["words"])])
 def test_invalid_audio_raises_transcribe_error(engine: Engine, samples: np.ndarray) -> None:

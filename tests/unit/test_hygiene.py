@@ -37,7 +37,7 @@ SOURCES = sorted((ROOT / "sttlab").rglob("*.py"))
 TIERS = (
     {"errors", "events", "config", "audio", "containers", "decoding", "shipped"},
     {"vad", "endpoint", "capture", "engines"},
-    {"core", "trace"},
+    {"core", "trace", "unheard"},
     {"live"},
     {"export", "transcription"},
     {"evaluate"},
