@@ -2,7 +2,7 @@
 
 | thread | calls | owns |
 | --- | --- | --- |
-| sttlab-dsp | `run`, and by it `take`, `finish`, `fail` | the source, the core, `_heard_at`, `_empty_reads` |
+| sttlab-dsp | `run`, by it `take`, `finish`, `fail` | source, core, `_heard_at`, `_empty_reads` |
 | sttlab-asr | what jobs call when they are done | nothing |
 | any | the attributes that say so | `config`, `partials`, `stopping` |
 """

@@ -19,6 +19,7 @@ from sttlab.config import Config
 from sttlab.errors import ConfigError, SttlabError
 from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
+from sttlab.server.drain import Drain, drain_on_signals
 from sttlab.server.engine import SharedEngine
 from sttlab.server.files import STOPPED, Files
 from sttlab.server.gate import (
@@ -92,6 +93,7 @@ def create_app(
     hub = Hub(session, engine, metrics, locked=locked)
     microphones = Microphones(hub)
     files = Files(hub)
+    drain = Drain(hub, microphones, files)
     _add_gauges(metrics, hub, microphones, session.worker)
 
     @asynccontextmanager
@@ -105,8 +107,10 @@ def create_app(
             raise
         _log_start(only_here=on_its_own and token is None)
         giving_back = asyncio.create_task(keep_giving_back())
-        yield
+        with drain_on_signals(drain):
+            yield
         giving_back.cancel()
+        await drain.run()
         await asyncio.gather(hub.close(), microphones.close(), files.close())
         await asyncio.to_thread(lease.close)
 
@@ -115,6 +119,7 @@ def create_app(
     app.state.hub = hub
     app.state.microphones = microphones
     app.state.files = files
+    app.state.drain = drain
     app.state.metrics = metrics
     app.state.failure = None
 

@@ -65,6 +65,10 @@ class ClientAudio:
         self._ended.set()
         self._source.end()
 
+    def stop(self) -> None:
+        """Take no more audio, because the server stops."""
+        self._source.end()
+
     async def wait_for_end(self, idle_s: float) -> bool:
         """Wait until the audio has ended, or none came for `idle_s`; say which.
 

@@ -20,7 +20,7 @@ MESSAGES_PER_S, MESSAGES_AT_ONCE = 50, 200  # rate limit on what a client sends
 MESSAGES_AFTER_STALL = 3000  # of audio, which were sent while the server or the network stalled
 CLOSE_S = 1.0  # a client that reads nothing delays its close for no longer than this
 NORMAL, POLICY_VIOLATION, MESSAGE_TOO_BIG = 1000, 1008, 1009
-INTERNAL_ERROR, TRY_AGAIN_LATER = 1011, 1013
+INTERNAL_ERROR, SERVICE_RESTART, TRY_AGAIN_LATER = 1011, 1012, 1013
 
 
 class Connection:
@@ -52,6 +52,7 @@ class Connection:
         }
         self._closing: tuple[int, str] | None = None  # close code and reason
         self._dismissed = asyncio.Event()
+        self._closed = asyncio.Event()
 
     def put(self, message: str, droppable: bool = False) -> None:
         """Queue a message. A droppable one is dropped while the queue is half full."""
@@ -69,15 +70,19 @@ class Connection:
         for message in first:
             self._queue.put_nowait(message)
 
-    def finish(self) -> None:
+    def finish(self, code: int = NORMAL, reason: str = "") -> None:
         """Close the socket once all queued messages are sent."""
         if self._put(None):
-            self._closing = self._closing or (NORMAL, "")
+            self._closing = self._closing or (code, reason)
 
     def dismiss(self, code: int, reason: str) -> None:
         """Close the socket at once; queued messages are lost."""
         self._closing = self._closing or (code, reason)
         self._dismissed.set()
+
+    async def wait_closed(self) -> None:
+        """Wait until `run` has ended."""
+        await self._closed.wait()
 
     def _put(self, message: str | None) -> bool:
         try:
@@ -113,11 +118,13 @@ class Connection:
             if isinstance(result, Exception):
                 log.error("serving a client failed", exc_info=result)
         if self._closing is None:
+            self._closed.set()
             return None
         code, reason = self._closing
-        if code != NORMAL:
+        if code not in (NORMAL, SERVICE_RESTART):
             log.warning("a client was let go: %s", reason)
         await close(self._socket, code, reason)
+        self._closed.set()
         return None if code == NORMAL else code
 
     async def _receive(self, take: Callable[[str | bytes], None]) -> None:

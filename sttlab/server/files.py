@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
 
 from fastapi import HTTPException, Request
@@ -31,6 +31,7 @@ from sttlab.unheard import without_words
 MAX_FILES = 4  # at a time
 SLOW_S = 30.0  # of waiting for a file that comes more slowly than SLOWEST_BYTES_PER_S
 SLOWEST_BYTES_PER_S = 2048.0  # half of what the slowest of mobile networks carries
+DRAINED_S = 0.05  # between checks whether all files are done
 TELL_S = 0.25  # between checks of the progress
 TOO_SLOW = (
     f"in {SLOW_S:.0f} s less than {SLOWEST_BYTES_PER_S / 1024:.0f} KiB of the file came a second. "
@@ -76,11 +77,14 @@ class Files:
         if len(self._open) >= MAX_FILES:
             why = f"{MAX_FILES} files are being transcribed already: try again later"
             raise HTTPException(503, why, {"Retry-After": "10"})
+        if self._shared.stopping:
+            raise HTTPException(503, STOPPED)
         file = _File(self._shared, name)
         self._open.add(file)
         try:
             await file.take(request)
             opened = await file.start()
+            file.started = True
         except BaseException:
             self._forget(file)
             raise
@@ -92,6 +96,17 @@ class Files:
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
         closing.add_done_callback(lambda _: self._open.discard(file))
+
+    async def drain(self, enough: asyncio.Event) -> None:
+        """End uploads; let the engine finish what has come, until `enough` is set."""
+        self._cancel(file for file in self._open if not file.started)
+        while self._open and not enough.is_set():  # noqa: ASYNC110 - threads close a file
+            await asyncio.sleep(DRAINED_S)
+        self._cancel(self._open)
+
+    def _cancel(self, files: Iterable[_File]) -> None:
+        for file in files:
+            file.request.cancel()
 
     async def close(self) -> None:
         """End the transcriptions that are running."""
@@ -130,6 +145,10 @@ class _File:
         self._source = DecoderProcess(name)
         self._session = shared.new_session(self._source, live=False)
         self._loop = asyncio.get_running_loop()
+        request = asyncio.current_task()
+        assert request
+        self.request = request
+        self.started = False
         # As many as a session keeps: the engine is far slower than any client that reads at all.
         self._events: asyncio.Queue[Event] = asyncio.Queue(HISTORY)
         self._notices: list[str] = []

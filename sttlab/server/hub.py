@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import fields
 
 from fastapi import WebSocket
@@ -14,11 +15,14 @@ from sttlab.live.session import Session
 from sttlab.server import protocol
 from sttlab.server.client_audio import ClientAudio
 from sttlab.server.connection import (
+    CLOSE_S,
     INTERNAL_ERROR,
     POLICY_VIOLATION,
+    SERVICE_RESTART,
     TRY_AGAIN_LATER,
     Connection,
     close,
+    refuse,
 )
 from sttlab.server.control import Control
 from sttlab.server.engine import SharedEngine
@@ -28,6 +32,7 @@ from sttlab.server.protocol import Hello, State
 from sttlab.server.supervisor import Supervisor
 
 MAX_CLIENTS = 400
+STOPPING = "the server stops"
 
 
 class Hub:
@@ -45,6 +50,11 @@ class Hub:
     audio : ClientAudio, optional
         Where binary messages go, if the session's audio comes from a client. Without it, they and
         `end` are refused.
+
+    Attributes
+    ----------
+    stopping : bool
+        Whether no client is accepted any more.
     """
 
     def __init__(
@@ -61,7 +71,10 @@ class Hub:
         self.metrics = metrics
         self.feed = Feed(session, self._on_event)
         self._audio = audio
-        self._supervisor = Supervisor(session, lambda: bool(self.feed.connections))
+        self.stopping = False
+        self._supervisor = Supervisor(
+            session, lambda: bool(self.feed.connections) and not self.stopping
+        )
         self.control = Control(
             session,
             engine,
@@ -88,6 +101,9 @@ class Hub:
         stream, after : str, int or None
             What the client heard before; see `Feed.greet`.
         """
+        if self.stopping:
+            await refuse(socket, SERVICE_RESTART, STOPPING)
+            return
         self._supervising = self._supervising or asyncio.create_task(
             self._supervisor.run(self._tell)
         )
@@ -173,6 +189,27 @@ class Hub:
         """Make a session from this one's settings, which shares its engine."""
         return Session(source, vad=self.session.config, model=self.engine.worker, live=live)
 
+    async def drain(self, enough: asyncio.Event) -> None:
+        """Disconnect all clients once what was said is transcribed and sent.
+
+        Parameters
+        ----------
+        enough : Event
+            Ends the wait for the engine.
+        """
+        self.stopping = True
+        if self._supervising:
+            self._supervising.cancel()
+        if self._audio:
+            self._audio.stop()
+        await self._supervisor.close(enough)
+        connections = list(self.feed.connections)
+        for connection in connections:
+            connection.finish(SERVICE_RESTART, STOPPING)
+        closed = asyncio.gather(*(connection.wait_closed() for connection in connections))
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(closed, CLOSE_S)
+
     async def close(self) -> None:
         """Let go of the session; it stops if no other hub holds it and `start` was not called."""
         self._stop_counting()
@@ -180,7 +217,7 @@ class Hub:
         if self._supervising:
             self._supervising.cancel()
             await asyncio.gather(self._supervising, return_exceptions=True)
-        await self._supervisor.close()
+        await self._supervisor.close(enough=None)
 
 
 def _ignore(refusal: str) -> None:

@@ -22,7 +22,7 @@ from sttlab.server.uvicorn_server import EVERYWHERE, Server
 log = logging.getLogger(__name__)
 
 START_S = 300.0  # the first start may convert a model or download it
-STOP_S = 10.0
+STOP_S = 15.0  # longer than a server drains
 
 # Running servers, to be replaced when their cell runs again. The key is what was asked for: host,
 # port, and the session if the port was 0.
@@ -98,7 +98,7 @@ class ServerHandle:
         return self._thread.is_alive()
 
     def stop(self) -> None:
-        """Close every client's socket and end the server. Blocks for a second or two."""
+        """End the server. Blocks while what was said is transcribed, for ten seconds at most."""
         if (server := self._server) is None:
             return
         server.should_exit = True

@@ -10,8 +10,13 @@ from fastapi import WebSocket
 from sttlab.capture.push import PushSource
 from sttlab.errors import SourceError
 from sttlab.server.client_audio import ClientAudio
-from sttlab.server.connection import POLICY_VIOLATION, TRY_AGAIN_LATER, refuse
-from sttlab.server.hub import Hub
+from sttlab.server.connection import (
+    POLICY_VIOLATION,
+    SERVICE_RESTART,
+    TRY_AGAIN_LATER,
+    refuse,
+)
+from sttlab.server.hub import STOPPING, Hub
 
 # Most clients with their own audio: four for each core, with which tiny.en keeps up on two cores.
 MAX_MICROPHONES = min(16, 4 * (os.cpu_count() or 1))
@@ -56,6 +61,9 @@ class Microphones:
         except SourceError as error:
             await refuse(socket, POLICY_VIOLATION, str(error))
             return
+        if self._shared.stopping:
+            await refuse(socket, SERVICE_RESTART, STOPPING)
+            return
         if why := self._full():
             self._shared.metrics.count_parting(TRY_AGAIN_LATER)
             await refuse(socket, TRY_AGAIN_LATER, f"{why}: try again later")
@@ -74,9 +82,8 @@ class Microphones:
             await hub.serve(socket, wants_all)
         finally:
             watch.cancel()
-            hub.session.abandon()  # no client is left to receive the rest
             self.open.discard(hub)
-            await hub.close()
+            await hub.close()  # no client is left to receive the rest
 
     def _full(self) -> str | None:
         """Say why no further microphone can be served; None if one can."""

@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 
 CHECK_S = 1.0  # between checks for what no event reports
 RETRY_CHECKS = 3  # between attempts to start capture that failed
-CLOSE_S = 1.0  # for the engine to transcribe what was said before the server stops
 
 
 class Supervisor:
@@ -160,11 +159,22 @@ class Supervisor:
         session = self._session
         return not session.running or (bool(session.error) and not session.kept)
 
-    async def close(self) -> None:
-        """Let go of the session; the clients are gone."""
+    async def close(self, enough: asyncio.Event | None) -> None:
+        """Let go of the session, which stops if nobody else holds it.
+
+        Parameters
+        ----------
+        enough : Event or None
+            Until it is set, wait for the engine to transcribe what was said; None: don't wait.
+        """
         holds = self._lease.captures or bool(self._releasing)  # else the stop is somebody else's
-        loop = asyncio.get_running_loop()
-        late = loop.call_later(CLOSE_S, self._session.abandon) if holds else None
+        if holds and enough is None:
+            self._session.abandon()
+        giving_up = asyncio.create_task(self._give_up(enough)) if holds and enough else None
         await asyncio.gather(self._release(), *self._releasing, return_exceptions=True)
-        if late:
-            late.cancel()
+        if giving_up:
+            giving_up.cancel()
+
+    async def _give_up(self, enough: asyncio.Event) -> None:
+        await enough.wait()
+        self._session.abandon()

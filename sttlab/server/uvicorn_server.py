@@ -19,6 +19,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode, Frame
 
 from sttlab.errors import ConfigError, ServerError
+from sttlab.server.drain import Drain
 from sttlab.server.limits import MAX_MESSAGE_BYTES, Allowance
 
 GRACE_S = 1  # for clients to close when the server stops; then their sockets are cut
@@ -78,6 +79,7 @@ class Server(uvicorn.Server):
         )
         config.load()
         super().__init__(config)
+        self._drain: Drain = app.state.drain
         self.up: threading.Event | None = None
 
     def listen(self, host: str, port: int) -> None:
@@ -98,6 +100,11 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.up and self.started:
             self.up.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Have what was said transcribed and sent before sockets are closed."""
+        await self._drain.run()
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Shut down gracefully, even if Ctrl-C is pressed twice: uvicorn would then cut it off."""

@@ -109,12 +109,12 @@ def test_a_microphone_outlives_a_process_that_was_stopped(data: Path, piece_s: f
 
 def test_audio_beyond_the_rate_limit_is_dropped_and_said(source: Told) -> None:
     sent_s = 90
-    with launch_server(Session(source, vad=VAD, model=Counting()), port=0) as server:
-        with client(server, OWN) as flood:
-            for _ in range(sent_s):
-                flood.send(bytes(2 * SAMPLE_RATE))
-            send(flood, end=True)
-            heard, code = all_of(flood)
+    session = Session(source, vad=VAD, model=Counting())
+    with launch_server(session, port=0) as server, client(server, OWN) as flood:
+        for _ in range(sent_s):
+            flood.send(bytes(2 * SAMPLE_RATE))
+        send(flood, end=True)
+        heard, code = all_of(flood)
     assert code == 1000
     assert lost(heard) > (sent_s - 60) * SAMPLE_RATE
     ended = next(event for event in heard if event["event"] == "source_ended")
