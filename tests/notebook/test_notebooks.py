@@ -1,4 +1,4 @@
-"""Every notebook runs as shipped, from top to bottom, and its cells show what they promise."""
+"""Every notebook runs as shipped, from top to bottom, and its cells have the expected outputs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
 @pytest.fixture
 def run(root, tmp_path, monkeypatch):
-    """Run a notebook in a copy of its folder; give its cells, with what they show."""
+    """Run a notebook in a copy of its folder; return its cells with their outputs."""
     import nbformat
     from nbclient import NotebookClient
 
@@ -49,7 +49,7 @@ def run(root, tmp_path, monkeypatch):
 
 
 class Shown:
-    """What an executed notebook shows."""
+    """The outputs of an executed notebook."""
 
     def __init__(self, book: Any) -> None:
         self.cells = [cell for cell in book.cells if cell.cell_type == "code"]
@@ -155,7 +155,7 @@ def test_02_tune_vad(run):
     assert "saved to" in shown.words
 
 
-# nbclient drops what a thread of the kernel sends to a widget between two cells: ask the widget.
+# nbclient drops what a kernel's thread sends to a widget between two cells, so a cell reads it.
 FACE = (
     "def face(w): return [str(getattr(w, 'value', '')), *(t for c in getattr(w, 'children', ()) "
     "for t in face(c))]\n"
@@ -229,7 +229,11 @@ def test_06_remote_microphone(run, data):
 
 @pytest.mark.needs("whisper")
 def test_07_latency_and_accuracy(run, data):
-    shown = run("07_latency_and_accuracy.ipynb", "ledger._painter.settle()")
+    shown = run(
+        "07_latency_and_accuracy.ipynb",
+        "ledger._painter.settle()",
+        FACE + "' '.join(face(ledger.widget))",
+    )
     assert picture(shown.of("plot_latency")).size[0] == 1920
     delays = re.findall(r"([0-9.]+) s, ([0-9.]+) s of it not", shown.text_of("late_s ="))
     assert len(delays) == 5
@@ -245,6 +249,6 @@ def test_07_latency_and_accuracy(run, data):
     assert shown.of("session.history[1]")["text/html"].count("confidence 0.") >= 5
     assert shown.text_of("found.transcribe").count("WER") == 4
     assert picture(shown.of("plot_sweep")).size[0] > 900
-    ledger = html.unescape(" ".join(shown.html))
+    ledger = ast.literal_eval(shown.of("face(ledger.widget)")["text/plain"])
     assert "held back" in ledger
     assert 'src="data:audio/wav;base64,' in ledger
