@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -77,6 +78,8 @@ def serve(
     if keyfile and not certfile:
         raise typer.BadParameter("--keyfile needs --certfile")
     settings = read_settings(config, model, language)
+    if config is None:  # a file decides for itself whether the page marks doubtful words
+        settings = replace(settings, transcribe=replace(settings.transcribe, words=True))
     from sttlab import AsrWorker, Session
     from sttlab.engines import make_engine
     from sttlab.server.app import create_app

@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from sttlab.capture import Microphone
-from sttlab.config import Config
+from sttlab.config import Config, TranscribeConfig
 from sttlab.errors import ConfigError, SttlabError
 from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
@@ -85,7 +85,7 @@ def create_app(
     on_its_own = session is None
     if session is None:
         path = os.environ.get(CONFIG_VARIABLE)
-        config = Config.load(path) if path else Config()
+        config = Config.load(path) if path else Config(transcribe=TranscribeConfig(words=True))
         token = choose_token("localhost", token)
         session = Session(Microphone(), vad=config.vad, model=config.transcribe)
     engine = SharedEngine(session.worker)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -79,6 +80,8 @@ def test_a_file_is_served_from_the_first_client_on_and_ctrl_c_ends_it(data: Path
             message = json.loads(client.recv(timeout=60))
             assert message["event"] == "transcript"
             assert "Dashwood" in message["text"]
+            with urlopen(f"http://{address}/config", timeout=10) as answer:
+                assert json.load(answer)["transcribe"]["words"] is True
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=10)
     assert process.returncode == 130
