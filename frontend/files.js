@@ -16,6 +16,7 @@ const CUT = "It was cut short: drop the file here again.";
  * @property {number} part that is sent, in 0..1
  * @property {?number} duration_s null until it is known
  * @property {number} done_s of audio that is transcribed
+ * @property {string} waits what the engine is at instead, "" if it is at this recording
  * @property {string} problem why it failed, or which part could not be decoded
  * @property {?File} file while this page has it
  */
@@ -94,14 +95,14 @@ export class Files {
   _make({ id, name, phase = "failed", duration_s = null, problem = CUT }) {
     const transcript = new Transcript(this._storage, this._key(id));
     transcript.setStream(id, 0, Date.now());
-    return { id, name, transcript, phase, part: 0, duration_s, done_s: 0, problem, file: null };
+    return { id, name, transcript, phase, part: 0, duration_s, done_s: 0, waits: "", problem, file: null };
   }
 
   /** @param {Recording} recording @param {File} file */
   _queue(recording, file) {
     recording.transcript.remove();
     recording.transcript.setStream(`${recording.id}:${Date.now()}`, 0, Date.now());
-    Object.assign(recording, { phase: "waiting", part: 0, done_s: 0, problem: "" });
+    Object.assign(recording, { phase: "waiting", part: 0, done_s: 0, waits: "", problem: "" });
     if (file.size > this.maxBytes) {
       const mib = Math.floor(this.maxBytes / 1024 ** 2);
       this._end(recording, `A file may have ${mib} MiB at most: cut it, or compress it.`);
@@ -151,6 +152,7 @@ export class Files {
         break;
       case "progress":
         recording.done_s = message.done_s;
+        recording.waits = message.waits_for ?? "";
         break;
       case "transcript":
         message = { ...message, entry: recording.transcript.add(message, Date.now()) };

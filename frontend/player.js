@@ -50,10 +50,11 @@ export function createPlayer(root, onTime) {
   }
 
   /** @param {Recording} recording */
-  function showProgress({ phase, part, duration_s, done_s, problem, file }) {
+  function showProgress({ phase, part, duration_s, done_s, waits, problem, file }) {
     const [tone, text] = PHASES[phase];
     const busy = phase === "sending" || phase === "transcribing";
-    setText($("#job"), text);
+    const held = phase === "transcribing" && waits;
+    setText($("#job"), held ? `Waits for ${waits}` : text);
     $("#job").dataset.tone = tone;
     setText($("#fault"), problem);
     $("progress").hidden = !busy;

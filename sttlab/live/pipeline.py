@@ -108,6 +108,10 @@ class Pipeline:
         """Stream time so far, lost samples included. Any thread may read it."""
         return self._core.position / SAMPLE_RATE
 
+    def waits_for_live(self) -> bool:
+        """Whether its utterances wait for live speech of others. Any thread may call it."""
+        return self._worker.waits_for_live(self._lane)
+
     def give_up(self, why: str) -> None:
         """Answer what still waits for the engine with an error. Any thread may call it."""
         for job in self._worker.forget(self._lane):

@@ -342,6 +342,11 @@ class Session:
         return self._ledger.wait(timeout_s)
 
     @property
+    def waits_for_live(self) -> bool:
+        """Whether its utterances wait while the engine is at live speech of other sessions."""
+        return self._pipeline.waits_for_live()
+
+    @property
     def late_s(self) -> float:
         """How long the utterance that has waited longest for its text does so by now; 0 if none."""
         return self._ledger.late_s

@@ -119,6 +119,7 @@ class AsrWorker:
         self._changed = threading.Condition()
         self._lanes: dict[object, deque[Job]] = {}  # each bounded by LANE_JOBS; `submit` waits
         self._current: tuple[object, Job] | None = None  # with its owner
+        self._owed_s = 0.0  # of the engine's time, to recordings that wait, by partials
         self._attempt: _Attempt | None = None
         self._change: tuple[Engine, Future[None]] | None = None
         self._hangs: str | None = None
@@ -239,6 +240,30 @@ class AsrWorker:
             self._changed.notify_all()
             return True
 
+    def waits_for_live(self, owner: object) -> bool:
+        """Whether an owner's jobs wait while the engine is at another's live speech."""
+        with self._changed:
+            if not (self._lanes.get(owner) and self._current):
+                return False
+            other, job = self._current
+            return other is not owner and job.priority != Priority.LATER
+
+    def _share(self, job: Job, took_s: float) -> None:
+        """Note the engine's time, of which partials and recordings that wait get equal parts."""
+        waiting = any(j.priority == Priority.LATER for lane in self._lanes.values() for j in lane)
+        if job.priority == Priority.LATER:
+            self._owed_s -= took_s
+        elif job.priority == Priority.PARTIAL and waiting:
+            self._owed_s += took_s
+        if not waiting:
+            self._owed_s = min(0.0, self._owed_s)
+
+    def _rank(self, job: Job) -> float:
+        """Say when a job has its turn: the least first."""
+        if job.priority == Priority.LATER and self._owed_s > 0:
+            return Priority.PARTIAL - 0.5
+        return job.priority
+
     def forget(self, owner: object) -> list[Job]:
         """Take back what an owner still has waiting, and what the engine is at; it stops soon."""
         with self._changed:
@@ -295,7 +320,7 @@ class AsrWorker:
             if isinstance(job, tuple):
                 self._swap(*job)
                 continue
-            started = self._clock()
+            started, begun = self._clock(), time.monotonic()
             answer = self._ask(job)
             if isinstance(answer, TranscribeError) and job.priority != Priority.PARTIAL:
                 log.warning("%s; once more", answer)
@@ -303,6 +328,7 @@ class AsrWorker:
             with self._changed:
                 wanted = self._current is not None  # its owner has not taken it back
                 self._current = None
+                self._share(job, time.monotonic() - begun)
                 if self._hangs:
                     log.warning("%s answers again", self.transcriber.name)
                 self._hangs = None
@@ -406,7 +432,7 @@ class AsrWorker:
                 first: tuple[object, Job] | None = None
                 for owner, lane in self._lanes.items():
                     for job in lane:
-                        if first is None or job.priority < first[1].priority:
+                        if first is None or self._rank(job) < self._rank(first[1]):
                             first = owner, job
                 if first is not None:
                     owner, job = first

@@ -32,6 +32,8 @@ MAX_FILES = 4  # at a time
 SLOW_S = 30.0  # of waiting for a file that comes more slowly than SLOWEST_BYTES_PER_S
 SLOWEST_BYTES_PER_S = 2048.0  # half of what the slowest of mobile networks carries
 DRAINED_S = 0.05  # between checks whether all files are done
+WAITS_S = 2.0  # without progress, before it is said what the file waits for
+LIVE = "live speech"
 TELL_S = 0.25  # between checks of the progress
 TOO_SLOW = (
     f"in {SLOW_S:.0f} s less than {SLOWEST_BYTES_PER_S / 1024:.0f} KiB of the file came a second. "
@@ -204,7 +206,9 @@ class _File:
 
     async def events(self) -> AsyncIterator[Event]:
         """Give text as it is made, and the progress, to the end."""
+        loop = asyncio.get_running_loop()
         told_s = done_s = 0.0
+        moved_at, waits = loop.time(), False
         while True:
             over = self._session.wait(0)
             event = await self._next(over)
@@ -216,9 +220,13 @@ class _File:
                 done_s = event.end_s
             elif not self._session.stats.queued_utterances:
                 done_s = self._session.stats.audio_s
+            now = loop.time()
             if done_s > told_s:
-                told_s = done_s
+                told_s, moved_at, waits = done_s, now, False
                 yield FileProgress(done_s=done_s)
+            elif not waits and now - moved_at > WAITS_S and self._session.waits_for_live:
+                waits = True
+                yield FileProgress(done_s=done_s, waits_for=LIVE)
         if self._session.error:
             yield SessionFailed(message=str(self._session.error))
         else:

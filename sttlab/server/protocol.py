@@ -138,6 +138,9 @@ class FileProgress(Event):
 
     kind: ClassVar[str] = "progress"
     done_s: float
+    waits_for: str | None = field(
+        default=None, metadata={"doc": "what the engine is at for seconds: live speech"}
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

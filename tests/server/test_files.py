@@ -25,7 +25,7 @@ from sttlab.audio import SAMPLE_RATE, to_pcm16, wav_bytes
 from sttlab.config import TranscribeConfig
 from sttlab.engines import make_engine
 from sttlab.live.session import Session
-from sttlab.live.worker import AsrWorker
+from sttlab.live.worker import AsrWorker, Job, Priority
 from sttlab.server import contract, decode, files
 from sttlab.server.decoder import BROKEN
 from sttlab.server.launch import ServerHandle, launch_server
@@ -252,6 +252,69 @@ def test_who_speaks_comes_before_a_recording(
         spoken = receive(plain)["text"]
         answer.read()
     assert engine.lengths.index(int(spoken)) == 1
+
+
+def test_partials_leave_a_recording_half_of_the_engine(engine: Counting) -> None:
+    """One partial always waits, as with an engine that is slow and a person who goes on."""
+    ended: list[str] = []
+    all_ended = threading.Event()
+    samples = speech(1)
+    page, file = object(), object()
+
+    def look(*_: object) -> None:
+        ended.append("partial")
+        if ended.count("partial") >= 50 or ended.count("file") == 3:
+            all_ended.set()
+        else:
+            worker.submit(page, Job(samples, Priority.PARTIAL, look), lambda: True)
+
+    with AsrWorker(engine) as worker:
+        engine.go.clear()
+        worker.submit(page, Job(samples, Priority.PARTIAL, look), lambda: True)
+        assert engine.taken.acquire(timeout=WAIT_S)
+        for _ in range(3):
+            job = Job(samples, Priority.LATER, lambda *_: ended.append("file"))
+            worker.submit(file, job, lambda: True)
+        assert worker.waits_for_live(file)
+        engine.go.set()
+        assert all_ended.wait(WAIT_S)
+    assert ended.count("file") == 3
+    assert ended[:2] == ["partial", "file"]
+
+
+class Stepping(Counting):
+    """An engine that answers as often as it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = threading.Semaphore(0)
+
+    def transcribe(self, samples: Any, *args: Any, **options: Any) -> Any:
+        self.taken.release()
+        assert self.steps.acquire(timeout=WAIT_S)
+        return super().transcribe(samples, *args, **options)
+
+
+def test_a_recording_says_that_it_waits_for_live_speech(
+    source: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "WAITS_S", 0.0)
+    engine = Stepping()
+    session = Session(source, vad=VAD, model=engine)
+    with (
+        launch_server(session, port=0) as server,
+        client(server),
+        sending(server, LONG) as answer,
+    ):
+        assert engine.taken.acquire(timeout=WAIT_S)
+        source.say()
+        wait_until(lambda: session.stats.utterances)
+        engine.steps.release()  # for the recording's first utterance: live speech is next
+        while not (told := json.loads(answer.readline())).get("waits_for"):
+            LINE.validate(told)
+        assert told["waits_for"] == "live speech"
+        engine.steps.release(1000)
+        answer.read()
 
 
 def test_a_decoder_that_dies_takes_nobody_along(server: ServerHandle, engine: Counting) -> None:
