@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import errno
 import filecmp
+import functools
 import hashlib
 import importlib.util
 import logging
 import os
+import shutil
 import struct
+import sys
 import tempfile
 import zipfile
 import zlib
@@ -47,6 +52,9 @@ WHEELS = {
         "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
     ),
 }
+HOMELESS = "there is no home folder"
+KEEP_VARIABLE = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"
+KEEP = f"set {KEEP_VARIABLE} to a folder that can be written, where they are kept"
 BESIDE = ("config.json", "tokenizer.json", "vocabulary.txt")  # what CTranslate2 wants as well
 
 
@@ -65,16 +73,37 @@ class ModelInfo:
 
 
 def cache_folder() -> Path:
-    """Where converted weights are kept."""
+    """Where converted weights are kept; a temporary folder where there is no home."""
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("sttlab", appauthor=False)) / "models"
+    folder = Path()
+    with contextlib.suppress(RuntimeError):  # there is no home, as its newer versions say
+        folder = Path(platformdirs.user_cache_dir("sttlab", appauthor=False))
+    return (folder if folder.is_absolute() else temporary_folder(HOMELESS)) / "models"
 
 
 def whisper_folder() -> Path:
-    """Where Whisper keeps what it downloads."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "whisper"
+    """Where Whisper keeps what it downloads; a temporary folder where there is no home."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    return (cache if cache.is_absolute() else temporary_folder(HOMELESS)) / "whisper"
+
+
+@functools.cache
+def temporary_folder(why: str) -> Path:
+    """Make a folder that only this user can read, and that goes when the process ends.
+
+    Raises
+    ------
+    ModelError
+        If no temporary folder can be written.
+    """
+    try:
+        folder = tempfile.mkdtemp(prefix="sttlab-")
+    except OSError as error:
+        raise ModelError(f"{why}, and no temporary folder either: {KEEP}") from error
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    log.warning("%s, so weights are converted anew for each process: %s", why, KEEP)
+    return Path(folder)
 
 
 def list_models() -> list[ModelInfo]:
@@ -89,9 +118,9 @@ def list_models() -> list[ModelInfo]:
             ModelInfo(
                 name=name,
                 origin=" + ".join(package.replace("_", "-") for package, _ in wheel.parts),
-                path=converted if converted.exists() else parts[0],
+                path=converted if os.path.exists(converted) else parts[0],
                 size_bytes=sum(part.stat().st_size for part in parts),
-                ready=converted.exists(),
+                ready=os.path.exists(converted),
             )
         )
     for path in sorted(whisper_folder().glob("*.pt")):
@@ -120,7 +149,7 @@ def find_checkpoint(model: str) -> Path:
             raise ModelNotFound(f"there is no model file {model}")
         return Path(model)
     downloaded = whisper_folder() / f"{model}.pt"
-    if downloaded.exists():
+    if os.access(downloaded, os.R_OK):
         if _sha256(downloaded.read_bytes()) == _published_sha256(model):
             return downloaded
         log.warning(
@@ -151,16 +180,16 @@ def find_ctranslate2(model: str) -> Path:
     if len(parts) == 1:
         _read(wheel)
         return parts[0].parent
-    folder = cache_folder() / f"{model}-{wheel.sha256[:8]}"
-    _cached(
-        folder / "model.bin",
+    joined = _cached(
+        cache_folder() / f"{model}-{wheel.sha256[:8]}" / "model.bin",
         lambda: _read(wheel),
         lambda path: _sha256(path.read_bytes()) == wheel.sha256,
     )
     for name in BESIDE:
         beside = parts[0].parent / name
-        _cached(folder / name, beside.read_bytes, partial(filecmp.cmp, beside, shallow=False))
-    return folder
+        is_whole = partial(filecmp.cmp, beside, shallow=False)
+        _cached(joined.with_name(name), beside.read_bytes, is_whole)
+    return joined.parent
 
 
 def _is_path(model: str) -> bool:
@@ -223,31 +252,44 @@ def _is_whole_checkpoint(path: Path) -> bool:
 
 
 def _cached(path: Path, make: Callable[[], bytes], is_whole: Callable[[Path], bool]) -> Path:
-    """Make a file once. It appears whole or not at all, whoever else makes it meanwhile."""
-    if path.exists():
+    """Make a file once. It appears whole or not at all, whoever else makes it meanwhile.
+
+    Where it can't be written, it is made in a temporary folder instead.
+    """
+    with contextlib.suppress(OSError):  # somebody else's, which can't be read, say
         if is_whole(path):
             return path
         log.warning("%s is damaged, and is made anew", path)
     data = make()
-    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        return _write(path, data)
+    except OSError as error:
+        if os.path.exists(path) and os.access(path, os.R_OK):
+            return path  # another process was first, and Windows won't replace what it reads
+        why = f"cannot write {path} ({error.strerror})"
+    instead = temporary_folder(why) / path.parent.name / path.name
+    try:
+        return _write(instead, data)
+    except OSError as error:
+        needs = f"{len(data) / 1e6:.0f} MB"
+        if error.errno == errno.ENOSPC:
+            raise ModelError(
+                f"the disk is full: {path.parent} or {instead.parent} needs {needs}; free some"
+            ) from error
+        raise ModelError(
+            f"cannot write {instead} ({error.strerror}), which needs {needs}: {KEEP}"
+        ) from error
+
+
+def _write(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
         os.replace(temporary, path)
-    except OSError as error:
-        if path.exists():  # another process was first, and Windows won't replace what it reads
-            return path
-        needs = f"{len(data) / 1e6:.0f} MB"
-        if error.errno == errno.ENOSPC:
-            raise ModelError(f"the disk is full: {path.parent} needs {needs}; free some") from error
-        raise ModelError(
-            f"cannot write {path} ({error.strerror}): make {path.parent} writable for {needs}"
-        ) from error
     finally:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
+        Path(temporary).unlink(missing_ok=True)
     return path
 
 

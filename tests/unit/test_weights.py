@@ -6,6 +6,10 @@ import errno
 import io
 import multiprocessing
 import os
+import shutil
+import subprocess
+import sys
+import tempfile
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
@@ -21,6 +25,7 @@ pytestmark = pytest.mark.needs("whisper")
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of the test's own, with Whisper's cache empty."""
+    weights.temporary_folder.cache_clear()
     monkeypatch.setattr(weights, "cache_folder", lambda: tmp_path / "models")
     monkeypatch.setattr(weights, "whisper_folder", lambda: tmp_path / "whisper")
     return tmp_path / "models"
@@ -124,11 +129,57 @@ def test_full_disk_is_reported_with_the_space_needed_and_recovers(cache: Path) -
     assert weights.find_checkpoint("tiny.en").stat().st_size > 70e6
 
 
-def test_unwritable_cache_is_reported(cache: Path) -> None:
+def test_a_cache_that_cannot_be_written_gives_way_to_a_temporary_folder(
+    cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     cache.parent.mkdir(exist_ok=True)
     cache.write_text("a file where the folder should be")
-    with pytest.raises(ModelError, match=r"cannot write .* make .* writable for 7\d MB"):
+    path = weights.find_checkpoint("tiny.en")
+    assert cache not in path.parents
+    assert parameters(path) > 37_000_000
+    (record,) = caplog.records
+    assert f"cannot write {cache}" in record.getMessage()
+    assert f"set {weights.KEEP_VARIABLE} to a folder that can be written" in record.getMessage()
+    folder = weights.find_ctranslate2("base")
+    assert {path.name for path in folder.iterdir()} == {"model.bin", *weights.BESIDE}
+
+
+def test_no_folder_to_write_at_all_names_the_variable(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.parent.mkdir(exist_ok=True)
+    cache.write_text("a file where the folder should be")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise FileNotFoundError(errno.ENOENT, "no usable temporary directory")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    with pytest.raises(ModelError, match="no temporary folder either: set "):
         weights.find_checkpoint("tiny.en")
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0 or shutil.which("setpriv") is None,
+    reason="only root, with setpriv, can become a user without a name",
+)
+@pytest.mark.parametrize("home", [None, "/"])
+def test_a_user_without_a_home_gets_the_text(home: str | None, data: Path) -> None:
+    unnamed = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
+    may = [f"--{kind}-caps=-all,+dac_read_search" for kind in ("inh", "ambient")]
+    command = [sys.executable, "-B", "-m", "sttlab", "transcribe", str(data / "austen-5.flac")]
+    environment = {k: v for k, v in os.environ.items() if k not in ("HOME", "XDG_CACHE_HOME")}
+    done = subprocess.run(
+        [*unnamed, *may, *command],
+        env=environment | ({"HOME": home} if home else {}),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "amiable" in done.stdout
+    (said,) = [line for line in done.stderr.splitlines() if "XDG_CACHE_HOME" in line]
+    assert "converted anew for each process" in said
 
 
 def test_a_wheel_with_other_weights_is_refused(
