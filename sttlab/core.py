@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sttlab.audio import SAMPLE_RATE
 from sttlab.capture.base import Block
 from sttlab.config import VadConfig
+from sttlab.decoding import as_recording
 from sttlab.endpoint import (
     DISCARDED,
     ENDED,
@@ -296,5 +297,5 @@ def segment(sound: Sound, config: VadConfig | None = None) -> list[Utterance]:
     list of Utterance, in order
     """
     core = StreamCore(config or VadConfig(), levels=False)
-    events = core.feed(Block(sound.samples)) + core.flush()
+    events = core.feed(Block(as_recording(sound).samples)) + core.flush()
     return [event for event in events if isinstance(event, Utterance)]

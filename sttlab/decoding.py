@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
+import os
+import shutil
+import stat
+import sys
+import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +35,10 @@ DRIFT_S = 0.25  # by which many small gaps may add up
 LONGEST_GAP_S = 3600.0  # where the file does not say how long it is
 SHORT_S = 1.0  # by which the lengths that headers claim may err
 BLOCK_SAMPLES = 1 << 14
+HOW_WITH_SAMPLES = (
+    "samples don't say their sample rate: pass sttlab.Recording(samples, sample_rate)"
+)
+WHAT_TO_PASS = "pass a path, the bytes of an audio file, a file opened with 'rb', or a Recording"
 DEFAULT = 1  # FFmpeg's AV_DISPOSITION_DEFAULT
 
 # What is decoded: containers that hold audio, and none that names other files to open (playlists).
@@ -90,9 +100,14 @@ def open_audio(
     with contextlib.ExitStack() as stack:
         path = None
         if isinstance(file, str | Path):
-            path = Path(file)
-            _require_file(path)
-            file = stack.enter_context(path.open("rb"))
+            path = _as_path(file)
+            if path is None or _is_piped(path):
+                file, path = stack.enter_context(_piped(path)), None
+            else:
+                _require_file(path)
+                file = stack.enter_context(path.open("rb"))
+        elif not file.seekable():
+            file = stack.enter_context(_kept(file))
         pieces = stack.enter_context(contextlib.closing(_bounded(_all(file, path, wanted), wanted)))
         try:
             first = next(pieces)
@@ -113,12 +128,15 @@ def said_duration_s(file: OpenFile) -> float | None:
         return container.duration / 1e6 if container.duration else None
 
 
-def load(path: str | Path, *, track: int | None = None, channel: int | None = None) -> Recording:
+def load(
+    path: str | Path | bytes | OpenFile, *, track: int | None = None, channel: int | None = None
+) -> Recording:
     """Read a recording from a file of nearly any kind.
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path, bytes or binary file
+        A path, "-" for stdin, the bytes of a file, or a file that is open:
         wav, flac, mp3, m4a, ogg, opus, webm, aiff, mp4 and others; any rate, any channels.
     track : int, optional
         Audio track of a video, counted from 1. By default the one that the file marks as default,
@@ -138,9 +156,32 @@ def load(path: str | Path, *, track: int | None = None, channel: int | None = No
         notices.append(message)
 
     options = {"track": track, "channel": channel, "longest_s": LONGEST_LOAD_S}
+    if isinstance(path, bytes | bytearray | memoryview):
+        path = io.BytesIO(path)
+    if not (isinstance(path, str | Path) or hasattr(path, "seekable")):
+        if isinstance(path, np.ndarray | list | tuple):
+            raise SourceError(HOW_WITH_SAMPLES)
+        raise SourceError(f"{WHAT_TO_PASS}, not {type(path).__name__}")
+    if isinstance(path, io.TextIOBase):
+        raise SourceError("this file is open as text; open it as open(path, 'rb')")
+    origin = str(path) if isinstance(path, str | Path) else getattr(path, "name", "bytes")
     with open_audio(path, **options, notice=notice) as pieces:
         samples = np.concatenate(list(pieces))
-    return Recording(samples, origin=str(path), notices=tuple(notices))
+    return Recording(samples, origin=str(origin), notices=tuple(notices))
+
+
+def as_recording(sound: Any) -> Recording:
+    """Give a recording as it is; load what holds one: a path, a file that is open, its bytes.
+
+    Raises
+    ------
+    SourceError
+        If it is anything else, such as an array, which doesn't say its sample rate.
+    """
+    if isinstance(getattr(sound, "samples", None), np.ndarray):
+        recording: Recording = sound
+        return recording
+    return load(sound)
 
 
 @dataclass(frozen=True)
@@ -260,6 +301,48 @@ def _container(target: Any, name: str) -> Iterator[Any]:
         if not container.streams.audio:
             raise DecodeError(f"{name} has no audio track")
         yield container
+
+
+def _as_path(file: str | Path) -> Path | None:
+    """Give the path, with the home folder for a ~; None for stdin, whose name is -."""
+    if str(file) == "-":
+        return None
+    return Path(file) if os.path.lexists(file) else Path(os.path.expanduser(file))
+
+
+def _is_piped(path: Path) -> bool:
+    """Whether a path names a pipe or a terminal, such as /dev/stdin does; it can't be seeked."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
+
+
+@contextmanager
+def _piped(path: Path | None) -> Iterator[OpenFile]:
+    """Read a pipe, or stdin, to its end."""
+    if path is None and (sys.stdin is None or sys.stdin.isatty()):
+        raise DecodeError("nothing is piped to stdin: give the path of a recording")
+    try:
+        pipe = sys.stdin.buffer if path is None else path.open("rb", buffering=0)
+        if pipe.isatty():
+            raise DecodeError(f"{path} is a terminal: give the path of a recording")
+        with pipe if path else contextlib.nullcontext(), _kept(pipe) as file:
+            yield file
+    except OSError as error:
+        raise DecodeError(f"{path or 'stdin'} can't be read: {error.strerror}") from error
+
+
+@contextmanager
+def _kept(pipe: Any) -> Iterator[OpenFile]:
+    """Keep what comes from a pipe in a temporary file, which has a beginning to go back to."""
+    with tempfile.TemporaryFile() as file:
+        shutil.copyfileobj(pipe, file, BLOCK_SAMPLES)
+        if not file.tell():
+            raise DecodeError("nothing came from the pipe: give a recording")
+        file.seek(0)
+        yield file
 
 
 def _require_file(path: Path) -> None:

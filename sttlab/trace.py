@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sttlab.audio import FLOOR_DBFS, SAMPLE_RATE
 from sttlab.config import VadConfig
 from sttlab.core import Sound
+from sttlab.decoding import as_recording
 from sttlab.endpoint import REASONS, Endpointer, limits, utterance_from
 from sttlab.events import Utterance
 from sttlab.vad import DETECTORS
@@ -38,6 +39,7 @@ class Trace:
     step_samples = EnergyVad.frame_samples
 
     def __init__(self, sound: Sound) -> None:
+        sound = as_recording(sound)
         self.samples: NDArray[np.float32] = sound.samples.view()
         if not np.isfinite(self.samples).all():  # the copy takes a second for an hour
             self.samples = np.nan_to_num(self.samples, posinf=0.0, neginf=0.0)

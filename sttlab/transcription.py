@@ -15,7 +15,7 @@ from sttlab import export
 from sttlab.audio import Recording
 from sttlab.config import TranscribeConfig, VadConfig
 from sttlab.core import explain_silence, segment
-from sttlab.decoding import load
+from sttlab.decoding import as_recording
 from sttlab.engines import make_engine
 from sttlab.engines.base import Engine, Transcription
 from sttlab.engines.foreign import EnglishOnly
@@ -162,7 +162,7 @@ def _transcribe(
     vad: VadConfig | None,
     progress: Callable[[float, float], None] | None,
 ) -> FileTranscript:
-    recording = sound if isinstance(sound, Recording) else load(sound)
+    recording = as_recording(sound)
     answers: list[tuple[Utterance, Transcription]] = []
     english, notices = EnglishOnly(), list(recording.notices)
 

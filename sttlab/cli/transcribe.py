@@ -26,7 +26,9 @@ def transcribe(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE", help="Audio or video, in any common format.", show_default=False
+            metavar="FILE",
+            help="Audio or video, in any common format; - is stdin.",
+            show_default=False,
         ),
     ],
     format: Annotated[  # noqa: A002

@@ -7,6 +7,7 @@ Detectors score each recording once; each setting then needs only the decisions 
 from __future__ import annotations
 
 import html
+import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -478,6 +479,9 @@ def _trace(detectors: Sequence[VadConfig], sound: Sound) -> Trace:
     return trace
 
 
+ONE_RECORDING = (str, bytes, bytearray, memoryview, io.IOBase, np.ndarray)  # though iterable
+
+
 def pairs(
     recordings: Sound | Iterable[Sound], labels: Labels | Iterable[Labels]
 ) -> tuple[list[Sound], tuple[Labels, ...]]:
@@ -489,7 +493,9 @@ def pairs(
         If there is no recording, or not one labels for each.
     """
     truths = (labels,) if isinstance(labels, Labels) else tuple(labels)
-    sounds = list(recordings) if isinstance(recordings, Iterable) else [recordings]
+    given: Any = recordings
+    alone = not isinstance(given, Iterable) or isinstance(given, ONE_RECORDING)
+    sounds = [given] if alone else list(given)
     if not sounds or len(sounds) != len(truths):
         raise ConfigError(
             f"a sweep needs recordings and labels for each of them, not {len(sounds)} recordings "

@@ -80,6 +80,13 @@ class Session:
         live: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        if isinstance(source, type) or not all(
+            hasattr(source, name) for name in ("name", "open", "read", "close")
+        ):
+            raise SessionError(
+                f"{type(source).__name__} is not an audio source: pass a source, such as "
+                "FileSource(path) or Microphone()"
+            )
         self.worker = model if isinstance(model, AsrWorker) else _make_worker(model, clock)
         self._live = live
         self._clock = clock

@@ -173,7 +173,7 @@ def test_a_user_without_a_home_gets_the_text(home: str | None, data: Path) -> No
         env=environment | ({"HOME": home} if home else {}),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr
