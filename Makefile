@@ -60,7 +60,7 @@ package: $(VENV)/.package  ## sdist and wheel into dist/; the wheel, installed a
 	$(BIN)/twine check --strict dist/*
 	alone=$$(mktemp -d) && $(PYTHON) -m venv $$alone && \
 		$$alone/bin/python -m pip install --quiet '$(TORCH)' && \
-		$$alone/bin/python -m pip install --quiet "$$(echo dist/*.whl)[server,whisper]" && \
+		$$alone/bin/python -m pip install --quiet "$$(echo dist/*.whl)[server,whisper,faster]" && \
 		(cd $$alone && bin/sttlab demo); code=$$?; rm -rf $$alone; exit $$code
 
 system:  ## what tests and the microphone need from Debian or Ubuntu
@@ -72,7 +72,7 @@ clean:  ## remove what was installed
 	rm -rf $(VENV)
 
 # Each of these files says that its set of packages is in.
-$(VENV)/.live: EXTRAS = mic,server,whisper
+$(VENV)/.live: EXTRAS = mic,server,whisper,faster
 $(VENV)/.lab: EXTRAS = all
 $(VENV)/.test: EXTRAS = test-all,lint
 $(VENV)/.docs: EXTRAS = all,docs

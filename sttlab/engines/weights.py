@@ -192,6 +192,13 @@ def find_ctranslate2(model: str) -> Path:
     return joined.parent
 
 
+def has_ctranslate2(model: str) -> bool:
+    """Whether `find_ctranslate2` finds a model."""
+    if _is_path(model):
+        return Path(model).is_dir()
+    return model in WHEELS and _parts(WHEELS[model]) is not None
+
+
 def _is_path(model: str) -> bool:
     """Tell a path from a name; a folder that happens to be called as a model is none."""
     if any(sign in model for sign in ("/", "\\", ".pt")):

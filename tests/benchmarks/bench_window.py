@@ -1,6 +1,6 @@
 """Word errors and CPU time of Whisper with shorter windows of its encoder.
 
-    python -m tests.benchmarks.bench_window FOLDER [--model tiny.en] [--output bench-results]
+    python -m tests.benchmarks.bench_window FOLDER [--model tiny.en] [--engine whisper]
 
 FOLDER is as for `sttlab bench`. Each recording is transcribed in every window in turn, so that
 other work of the machine slows all of them alike; CPU time is compared. Writes a table, all figures
@@ -19,7 +19,9 @@ from matplotlib.figure import Figure
 from sttlab.bench.material import Clip, read_clips
 from sttlab.bench.report import surroundings, table
 from sttlab.config import TranscribeConfig
-from sttlab.engines.whisper import SHORT_WINDOWS_S, WINDOW_S, WhisperEngine
+from sttlab.engines.faster import FasterWhisperEngine
+from sttlab.engines.whisper import WhisperEngine
+from sttlab.engines.windowed import SHORT_WINDOWS_S, WINDOW_S, WindowedEngine
 from sttlab.evaluate.wer import WordErrors, difference, wer
 from tests.benchmarks import study
 
@@ -68,29 +70,42 @@ def windows(model: str) -> list[Window]:
     return list(dict.fromkeys([FULL, *shortest, *after]))
 
 
-class AnyWindow(WhisperEngine):
-    """Whisper in a window that may be changed."""
+class AnyWindow(WindowedEngine):
+    """An engine whose window may be changed."""
 
     window = FULL
     encoded = pieces = 0
-
-    def _quantise(self, model: Any) -> None:
-        pass  # so that nothing but the window differs
 
     def _window_s(self, audio_s: float) -> float:
         self.pieces += 1
         return min(WINDOW_S, max(self.window.shortest_s, audio_s + self.window.after_s))
 
-    def _encode(self, *arguments: Any) -> Any:
+    def _encode_padded(self, *arguments: Any) -> Any:
         self.encoded += 1
-        return super()._encode(*arguments)
+        return super()._encode_padded(*arguments)
 
 
-def try_all(clips: list[Clip], model: str) -> dict[Window, Tried]:
+class AnyWindowFaster(AnyWindow, FasterWhisperEngine):
+    """On CTranslate2."""
+
+
+class AnyWindowWhisper(AnyWindow, WhisperEngine):
+    """On PyTorch."""
+
+    def _quantise(self, model: Any) -> None:
+        pass  # so that nothing but the window differs
+
+
+ENGINES: dict[str, type[AnyWindow]] = {
+    "faster-whisper": AnyWindowFaster,
+    "whisper": AnyWindowWhisper,
+}
+
+
+def try_all(clips: list[Clip], engine: AnyWindow) -> dict[Window, Tried]:
     """Transcribe every recording in every window."""
-    engine = AnyWindow(TranscribeConfig(model=model, language="en", device="cpu"))
     engine.load()
-    tried = {window: Tried() for window in windows(model)}
+    tried = {window: Tried() for window in windows(engine.config.model)}
     for number, clip in enumerate(clips, 1):
         for window, result in tried.items():
             engine.window = window
@@ -185,14 +200,16 @@ def chart(rows: list[dict[str, Any]], usual: Window, title: str) -> Figure:
 
 def main() -> None:
     """Try all windows on a folder of recordings."""
-    options = study.options(__doc__)
+    options = study.options(__doc__, ENGINES)
     before = surroundings()
     clips, _ = read_clips(options.folder, "en", *LENGTHS_S)
-    rows = figures(clips, try_all(clips, options.model))
+    config = TranscribeConfig(model=options.model, language="en", device="cpu")
+    rows = figures(clips, try_all(clips, ENGINES[options.engine](config)))
     seconds = sum(clip.duration_s for clip in clips)
-    title = f"{options.model}: {len(clips)} recordings, {seconds:.0f} s, {rows[0]['words']} words"
+    what = f"{options.engine} {options.model}"
+    title = f"{what}: {len(clips)} recordings, {seconds:.0f} s, {rows[0]['words']} words"
     result = {"title": title, "before": before, "windows": rows}
-    stem = options.output / f"window-{options.model}"
+    stem = options.output / f"window-{options.engine}-{options.model}"
     study.write(stem, result, as_table(rows), chart(rows, used(options.model), title))
 
 

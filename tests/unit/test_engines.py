@@ -5,6 +5,8 @@ A new engine is tested once it is registered, and NEEDS in tests/conftest.py has
 
 from __future__ import annotations
 
+import importlib.util
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ from sttlab.config import Config, TranscribeConfig
 from sttlab.decoding import load
 from sttlab.engines import ENGINES, make_engine, register
 from sttlab.engines.base import Cancelled, Engine
+from sttlab.engines.faster import FasterWhisperEngine
 from sttlab.engines.languages import LANGUAGES
 from sttlab.engines.pieces import pieces
 from sttlab.engines.suppression import hallucination
@@ -32,7 +35,9 @@ from tests.fakes import WAIT_S, Blocks, speech
 from tests.third_engine import NAME, StopwatchEngine
 
 whisper_only = pytest.mark.needs("whisper")
-with_weights = [pytest.param(name, marks=pytest.mark.needs(name)) for name in ENGINES]
+with_weights = [
+    pytest.param(name, marks=pytest.mark.needs(name)) for name in ENGINES if name != "auto"
+]
 by_whisper_engines = pytest.mark.parametrize("engine", with_weights, indirect=True, scope="module")
 by_all_engines = pytest.mark.parametrize(
     "engine", [*with_weights, NAME], indirect=True, scope="module"
@@ -357,8 +362,69 @@ def test_a_failure_of_the_model_is_a_transcribe_error(monkeypatch: pytest.Monkey
 
 
 def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"engine must be one of whisper, faster-whisper, .*'x'"):
+    with pytest.raises(
+        ConfigError, match=r"engine must be one of auto, whisper, faster-whisper, .*'x'"
+    ):
         TranscribeConfig(engine="x")
+
+
+@pytest.mark.needs("whisper", "faster-whisper")
+@pytest.mark.parametrize(
+    ("config", "kind"),
+    [
+        (TranscribeConfig(device="cpu"), FasterWhisperEngine),
+        (TranscribeConfig(device="cuda"), WhisperEngine),
+        (TranscribeConfig(device="mps"), WhisperEngine),
+        (TranscribeConfig(device="cpu", engine="whisper"), WhisperEngine),
+        (TranscribeConfig(device="cpu", model="tiny"), WhisperEngine),
+        (TranscribeConfig(device="cpu", model="somewhere/mine.pt"), WhisperEngine),
+    ],
+)
+def test_auto_takes_ctranslate2_on_a_cpu_and_pytorch_otherwise(
+    config: TranscribeConfig, kind: type[Engine]
+) -> None:
+    assert type(make_engine(config)) is kind
+
+
+@pytest.mark.needs("whisper", "faster-whisper")
+def test_auto_names_the_engine_that_it_became_and_keeps_its_config(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sttlab.engines.auto._torch_has_gpu", lambda: False)
+    engine = make_engine(TranscribeConfig())
+    assert engine.name == "faster-whisper tiny.en"
+    assert engine.config == TranscribeConfig(engine="auto")
+    monkeypatch.setattr("sttlab.engines.auto._torch_has_gpu", lambda: True)
+    assert make_engine(TranscribeConfig()).name == "whisper tiny.en"
+
+
+@whisper_only
+def test_auto_takes_whisper_where_faster_whisper_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "importlib.util.find_spec",
+        lambda name, find=importlib.util.find_spec: (
+            None if name == "faster_whisper" else find(name)
+        ),
+    )
+    assert make_engine(TranscribeConfig(device="cpu")).name == "whisper tiny.en"
+
+
+@pytest.mark.needs("whisper", "faster-whisper")
+def test_with_ctranslate2_torch_is_not_imported(data: Path) -> None:
+    code = """if True:
+        import sys
+        import sttlab
+        from sttlab.engines import make_engine
+        engine = make_engine(sttlab.TranscribeConfig(device="cpu"))
+        said = sttlab.transcribe(sys.argv[1], model=engine)
+        print(said.text, [name for name in ("torch", "whisper") if name in sys.modules])
+    """
+    command = [sys.executable, "-c", code, str(data / "austen-2.flac")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "young man" in done.stdout
+    assert done.stdout.rstrip().endswith("[]")
 
 
 def test_engine_name_can_be_registered_only_once() -> None:
@@ -394,21 +460,22 @@ def test_missing_device_is_refused() -> None:
         make_engine(TranscribeConfig(device="cuda")).load()
 
 
-@whisper_only
-def test_initial_prompt_gives_the_spelling_of_names(data: Path) -> None:
+@pytest.mark.parametrize("name", with_weights)
+def test_initial_prompt_gives_the_spelling_of_names(name: str, data: Path) -> None:
     sound = load(data / "austen-1.flac").samples
-    config = TranscribeConfig(device="cpu", initial_prompt="Mr. Jon Dashwoode and his sister.")
+    prompt = "Mr. Jon Dashwoode and his sister."
+    config = TranscribeConfig(engine=name, device="cpu", initial_prompt=prompt)
     assert "Dashwoode" in make_engine(config).transcribe(sound).text
 
 
 @pytest.fixture(scope="module")
-def multilingual() -> Iterator[Engine]:
-    engine = make_engine(TranscribeConfig(model="base", device="cpu"))
+def multilingual(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    engine = make_engine(TranscribeConfig(engine=request.param, model="base", device="cpu"))
     yield engine
     engine.close()
 
 
-@whisper_only
+@pytest.mark.parametrize("multilingual", with_weights, indirect=True, scope="module")
 def test_the_language_is_detected(multilingual: Engine, data: Path) -> None:
     for name, language in (("spanish.opus", "es"), ("swedish.flac", "sv"), ("austen-2.flac", "en")):
         said = multilingual.transcribe(load(data / name).samples)
@@ -416,9 +483,10 @@ def test_the_language_is_detected(multilingual: Engine, data: Path) -> None:
         assert said.language_probability > 0.5
 
 
-@whisper_only
-def test_a_translation_is_english(data: Path) -> None:
-    engine = make_engine(TranscribeConfig(model="base", device="cpu", task="translate"))
+@pytest.mark.parametrize("name", with_weights)
+def test_a_translation_is_english(name: str, data: Path) -> None:
+    config = TranscribeConfig(engine=name, model="base", device="cpu", task="translate")
+    engine = make_engine(config)
     text = engine.transcribe(load(data / "spanish.opus").samples).text.lower()
     assert " the " in text
     engine.close()

@@ -1,0 +1,266 @@
+"""What engines share whose Whisper model encodes a short window: guards, fall-backs, words."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sttlab.audio import SAMPLE_RATE
+from sttlab.engines.base import Cancelled
+from sttlab.engines.local import Decoded, DecodedSpan, LocalEngine, may_hold_words
+from sttlab.engines.pieces import pieces
+from sttlab.engines.words import confidence, whole_words, word_confidence
+from sttlab.events import Segment, Word
+
+WINDOW_S = 30.0  # what Whisper was trained on
+# Shorter windows that were found to cost no words: the shortest, and how much silence has to follow
+# the utterance in it (tests/benchmarks/bench_window.py, docs/measurements.md).
+SHORT_WINDOWS_S = {"tiny.en": (8.0, 6.0), "base": (12.0, 8.0)}
+TRIES = 3  # at a text that loops
+LOOP_COMPRESSION = 2.0  # compression ratio of a text that repeats itself and is decoded again
+POOR_LOG_PROB = -1.0
+TOKENS_PER_S, TOKENS_MORE, MOST_TOKENS = 12, 24, 224  # nobody speaks faster
+TIMESTAMPS_PER_S = 50
+MEL_FRAMES_PER_S = 100
+LONGEST_WORD = 2.0  # times the median word
+PUNCTUATION = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"  # before and after a word, as in Whisper
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodedPiece:
+    """The text of at most 30 s of audio.
+
+    Attributes
+    ----------
+    text : str
+    tokens : tuple of int
+        Timestamps included.
+    features : Any
+        The encoder's, from which the tokens were decoded.
+    segments : tuple of Segment
+        In seconds from the start of the piece.
+    mean_log_prob, no_speech_prob, compression_ratio : float
+        See `sttlab.engines.suppression.hallucination`.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    features: Any
+    segments: tuple[Segment, ...]
+    mean_log_prob: float
+    no_speech_prob: float
+    compression_ratio: float
+
+    @property
+    def poor(self) -> bool:
+        """Whether another window may give a better text."""
+        return self.loops or self.mean_log_prob < POOR_LOG_PROB
+
+    @property
+    def loops(self) -> bool:
+        """Whether the text repeats itself."""
+        return self.compression_ratio > LOOP_COMPRESSION
+
+    def span(self, start_s: float, duration_s: float) -> DecodedSpan:
+        """Place the piece in the utterance."""
+        return DecodedSpan(
+            start_s=start_s,
+            end_s=start_s + duration_s,
+            text=self.text,
+            segments=tuple(segment.later(start_s) for segment in self.segments),
+            mean_log_prob=self.mean_log_prob,
+            no_speech_prob=self.no_speech_prob,
+            compression_ratio=self.compression_ratio,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimedWord:
+    """A word or a part of one, with the leading space that Whisper writes, and its tokens."""
+
+    text: str
+    start_s: float
+    end_s: float
+    probabilities: tuple[float, ...]
+
+
+class WindowedEngine(LocalEngine):
+    """An engine whose encoder's window is as long as the utterance and some seconds of silence.
+
+    That goes for the models in `SHORT_WINDOWS_S`; if the text is poor, the engine tries again with
+    Whisper's own 30 s. A subclass says how to encode, decode and align.
+
+    Parameters
+    ----------
+    config : TranscribeConfig
+    """
+
+    @abstractmethod
+    def _encode(self, audio: NDArray[np.float32]) -> Any:
+        """Run the encoder over `audio`, of any length up to 30 s."""
+
+    @abstractmethod
+    def _detect_language(self, features: Any) -> tuple[str, float]:
+        """Give the code of the language that is most probable, and its probability."""
+
+    @abstractmethod
+    def _decode(
+        self,
+        features: Any,
+        audio_s: float,
+        language: str,
+        attempt: int,
+        cancelled: Callable[[], bool],
+    ) -> DecodedPiece:
+        """Decode at most `most_tokens(audio_s)` tokens.
+
+        Parameters
+        ----------
+        features : Any
+            Of the encoder.
+        audio_s : float
+            How much of them is not padding.
+        language : str
+        attempt : int
+            0, or how many texts looped before; each attempt decodes in another way.
+        cancelled : callable
+        """
+
+    @abstractmethod
+    def _align(self, piece: DecodedPiece, audio_s: float, language: str) -> Iterable[TimedWord]:
+        """Find when each word was said, and the probabilities of its tokens."""
+
+    def _decode_all(self, audio: NDArray[np.float32], cancelled: Callable[[], bool]) -> Decoded:
+        spans = []
+        language, probability = self.config.language or "en", 1.0
+        for start, piece in pieces(audio):
+            if may_hold_words(piece):
+                decoded, language, probability = self._piece(piece, cancelled)
+                spans.append(decoded.span(start / SAMPLE_RATE, len(piece) / SAMPLE_RATE))
+        return Decoded(spans=tuple(spans), language=language, language_probability=probability)
+
+    def _window_s(self, audio_s: float) -> float:
+        shortest_s, after_s = SHORT_WINDOWS_S.get(self.config.model, (WINDOW_S, 0.0))
+        return min(WINDOW_S, max(shortest_s, math.ceil(audio_s + after_s)))
+
+    def _piece(
+        self, audio: NDArray[np.float32], cancelled: Callable[[], bool]
+    ) -> tuple[DecodedPiece, str, float]:
+        """Decode at most 30 s; return the text, the language and its probability.
+
+        The short window is tried first; if the text is poor, the full one; if it repeats itself,
+        the engine's other ways to decode.
+        """
+        audio_s = len(audio) / SAMPLE_RATE
+        window_s = self._window_s(audio_s)
+        features = self._encode_padded(audio, window_s, cancelled)
+        language, probability = self._language(features)
+        best = self._decode(features, audio_s, language, 0, cancelled)
+        if best.poor and window_s < WINDOW_S:
+            features = self._encode_padded(audio, WINDOW_S, cancelled)
+            again = self._decode(features, audio_s, language, 0, cancelled)
+            better = best.loops or not again.poor or again.mean_log_prob > best.mean_log_prob
+            best = again if better else best
+        for attempt in range(1, TRIES):
+            if not best.loops:
+                break
+            best = self._decode(features, audio_s, language, attempt, cancelled)
+        if self.config.words and best.segments:
+            if cancelled():
+                raise Cancelled
+            words = self._words(best, audio_s, language)
+            best = replace(best, segments=tuple(_with_words(best.segments, words)))
+        return best, language, probability
+
+    def _encode_padded(
+        self, audio: NDArray[np.float32], window_s: float, cancelled: Callable[[], bool]
+    ) -> Any:
+        if cancelled():
+            raise Cancelled
+        padded = np.zeros(round(window_s * SAMPLE_RATE), np.float32)
+        padded[: len(audio)] = audio[: len(padded)]
+        return self._encode(padded)
+
+    def _language(self, features: Any) -> tuple[str, float]:
+        if not self._is_multilingual(self._model):
+            return "en", 1.0
+        if self.config.language:
+            return self.config.language, 1.0
+        return self._detect_language(features)
+
+    def _words(self, piece: DecodedPiece, audio_s: float, language: str) -> list[Word]:
+        parts: list[Word] = []
+        for word in self._align(piece, audio_s, language):
+            start_s = min(max(word.start_s, parts[-1].end_s if parts else 0.0), audio_s)
+            parts.append(
+                Word(
+                    start_s=start_s,
+                    end_s=min(max(word.end_s, start_s), audio_s),
+                    text=word.text,
+                    confidence=self._word_confidence(list(word.probabilities)),
+                )
+            )
+        return _without_silence_before(whole_words(parts, language))
+
+    def _word_confidence(self, probabilities: list[float]) -> float:
+        return word_confidence(probabilities)
+
+
+def most_tokens(audio_s: float) -> int:
+    """Give how many tokens a text of so much audio may have."""
+    return min(MOST_TOKENS, round(TOKENS_PER_S * audio_s) + TOKENS_MORE)
+
+
+def split_at_timestamps(
+    tokens: Iterable[int],
+    timestamp_begin: int,
+    decode: Callable[[list[int]], str],
+    audio_s: float,
+    mean_log_prob: float,
+) -> Iterator[Segment]:
+    """Split tokens at Whisper's timestamps, the first of which is `timestamp_begin`."""
+    start_s, text = 0.0, []
+    for token in [*tokens, None]:
+        if token is not None and token < timestamp_begin:
+            text.append(token)
+            continue
+        at_s = audio_s
+        if token is not None:
+            at_s = (token - timestamp_begin) / TIMESTAMPS_PER_S
+        words = decode(text).strip()
+        if words:
+            yield Segment(
+                start_s=start_s,
+                end_s=min(max(at_s, start_s), audio_s),
+                text=words,
+                confidence=confidence(mean_log_prob),
+            )
+        start_s, text = min(at_s, audio_s), []
+
+
+def _without_silence_before(words: list[Word]) -> list[Word]:
+    """Shorten the first word, to which the alignment adds the silence before it."""
+    if words:
+        lengths = [word.end_s - word.start_s for word in words]
+        longest_s = LONGEST_WORD * float(np.median(lengths))
+        first = words[0]
+        words[0] = replace(first, start_s=max(first.start_s, first.end_s - longest_s))
+    return words
+
+
+def _with_words(segments: tuple[Segment, ...], words: list[Word]) -> Iterator[Segment]:
+    """Add to each segment as many of the words as its text has letters for."""
+    left = list(words)
+    for segment in segments:
+        mine: list[Word] = []
+        letters = len("".join(segment.text.split()))
+        while left and letters > 0:
+            letters -= len("".join(left[0].text.split()))
+            mine.append(left.pop(0))
+        yield replace(segment, words=tuple(mine))
