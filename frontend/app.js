@@ -3,7 +3,7 @@
 import { createCaptions } from "./captions.js";
 import { connect, socketUrl } from "./connection.js";
 import { keepEdgesClear, showStatus } from "./dock.js";
-import { byId } from "./dom.js";
+import { byId, setText } from "./dom.js";
 import { copyText, createDownloads } from "./downloads.js";
 import { Files } from "./files.js";
 import { createIntake } from "./intake.js";
@@ -14,7 +14,7 @@ import { createPreferences } from "./preferences.js";
 import { createSettings } from "./settings.js";
 import { createSheet } from "./sheet.js";
 import { START, afterLink, afterMessage, afterMicrophone, hears, words } from "./status.js";
-import { openStorage } from "./storage.js";
+import { openSettingsStorage, openStore } from "./storage.js";
 import { createTabs } from "./tabs.js";
 import { createThreshold } from "./threshold.js";
 import { createToast } from "./toast.js";
@@ -26,13 +26,14 @@ import { Transcript } from "./transcript.js";
  * @typedef {import("./files.js").Recording} Recording
  */
 
-const storage = openStorage();
-const storageName = `sttlab:${new URL(".", document.baseURI).pathname}`;
+const keptAs = `sttlab:${new URL(".", document.baseURI).pathname}`;
+const kept = openSettingsStorage();
+const preferences = createPreferences(kept, `${keptAs}page`, onPreference);
+const store = await openStore(keptAs, kept);
 
 /** @type {Live} */
-const live = { name: "Live", transcript: new Transcript(storage, storageName) };
-const files = new Files(storage, `${storageName}files`, "files", onFile);
-const preferences = createPreferences(storage, `${storageName}page`, onPreference);
+const live = { name: "Live", transcript: new Transcript(store, keptAs, () => sheet.sync()) };
+const files = new Files(store, `${keptAs}files`, "files", onFile);
 const toast = createToast(byId("toast"));
 const sheet = createSheet(live, toast, { copy, play: (time_s) => player.play(time_s) });
 const tabs = createTabs(byId("tabs"), byId("tab"), show, closeFile);
@@ -58,6 +59,7 @@ let status = START;
 
 /** @param {Message} message */
 function onMessage(message) {
+  const before = status;
   status = afterMessage(status, message);
   switch (message.event) {
     case "hello":
@@ -82,7 +84,7 @@ function onMessage(message) {
     case "level":
       meter.add(message);
       threshold.set(message.threshold);
-      byId("level").textContent = `${Math.round(message.level_dbfs)} dBFS`;
+      setText(byId("level"), `${Math.round(message.level_dbfs)} dBFS`);
       break;
     case "utterance":
       if (message.reason === "longest") meter.cut(message.end_s);
@@ -106,7 +108,7 @@ function onMessage(message) {
       note("Some sound was lost here: the computer was too busy to take it.");
       break;
   }
-  tellStatus();
+  if (status !== before) tellStatus();
 }
 
 function tellStatus() {
@@ -240,6 +242,8 @@ function onFile(recording, message) {
   } else if (message?.event === "added") {
     showTimes();
     sheet.showAll();
+  } else if (message?.event === "kept") {
+    sheet.sync();
   }
   sheet.showEmpty();
 }
@@ -307,14 +311,19 @@ byId("again").addEventListener("click", () => {
   if (file) files.add(file);
 });
 
-addEventListener("storage", ({ key }) => {
-  if (key === storageName || key === null) live.transcript.load();
-  files.sync(key);
+/**
+ * Take over a change that another page of this browser has stored.
+ *
+ * @param {import("./storage.js").Change} change
+ */
+function onStored(change) {
+  if (change.name === keptAs) live.transcript.take(change);
+  files.take(change);
   const recording = shownRecording();
   if (recording && !files.open.includes(recording)) return show(live);
-  if (key === null || key.startsWith(storageName)) sheet.sync();
+  sheet.sync();
   showTabs();
-});
+}
 
 // -- copy, settings, keys -----------------------------------------------------------------------
 
@@ -358,11 +367,14 @@ byId("open-keys").addEventListener("click", () => byId("keys").showModal());
 
 document.addEventListener("keydown", (event) => {
   const typing = /** @type {Element} */ (event.target).closest("input, textarea, select");
-  if (typing || event.altKey || document.querySelector("dialog[open]")) return;
+  if (event.altKey || document.querySelector("dialog[open]")) return;
   const command = event.ctrlKey || event.metaKey;
+  if (event.altKey) return;
+  if (command && event.key === "f" && sheet.startSearch()) return event.preventDefault();
+  if (typing) return;
   if (command && event.key === "z") {
     if (!toast.undo()) return;
-  } else if (!command && event.key === "/") byId("search").focus();
+  } else if (!command && event.key === "/") sheet.startSearch();
   else if (!command && event.key === "c") captions.open();
   else if (!command && event.key === "?") byId("keys").showModal();
   else return;
@@ -370,5 +382,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 keepEdgesClear();
+await Promise.all([live.transcript.load(), files.load()]);
+store.listen(onStored);
 show(live);
 const socket = connect(ownSocketUrl, onMessage, onLink);

@@ -2,7 +2,7 @@
 
 import { Transcript } from "./transcript.js";
 
-/** @typedef {import("./transcript.js").Store} Store */
+/** @typedef {import("./storage.js").Store} Store */
 
 const ENDED = ["done", "failed"];
 const CUT = "It was cut short: drop the file here again.";
@@ -24,21 +24,30 @@ const CUT = "It was cut short: drop the file here again.";
 /** The recordings of this page. */
 export class Files {
   /**
-   * @param {Store} storage
-   * @param {string} name its key in the storage; a recording's key is `name:id`
+   * @param {Store} store
+   * @param {string} name of the list in the store; a recording's transcript is `name:id`
    * @param {string} url that takes the files
    * @param {(recording: Recording, message: ?Record<string, any>) => void} changed `message` of
-   *   the server that caused the change; a transcript has its `entry`
+   *   the server that caused the change, a transcript has its `entry`; or `kept`, after a change
+   *   of what the store has
    */
-  constructor(storage, name, url, changed) {
+  constructor(store, name, url, changed) {
     this.maxBytes = Infinity;
-    this._storage = storage;
+    /** @type {Recording[]} */
+    this.open = [];
+    this._store = store;
     this._name = name;
     this._url = url;
     this._changed = changed;
     /** @type {?XMLHttpRequest} */
     this._request = null; // of the recording that is being sent or transcribed
-    this.open = this._load().map((kept) => this._make(kept));
+  }
+
+  /** Read what the store has. */
+  async load() {
+    const { value } = await this._store.read(this._name);
+    this.open = listed(value).map((kept) => this._make(kept));
+    await Promise.all(this.open.map(({ transcript }) => transcript.load()));
   }
 
   /**
@@ -69,7 +78,7 @@ export class Files {
   close(recording) {
     this.cancel(recording);
     this.open = this.open.filter((one) => one !== recording);
-    this._storage.removeItem(this._key(recording.id));
+    recording.transcript.forget();
     this._save();
   }
 
@@ -93,9 +102,13 @@ export class Files {
    * @returns {Recording}
    */
   _make({ id, name, phase = "failed", duration_s = null, problem = CUT }) {
-    const transcript = new Transcript(this._storage, this._key(id));
+    const saved = () => this._changed(recording, { event: "kept" });
+    const transcript = new Transcript(this._store, this._key(id), saved);
     transcript.setStream(id, 0, Date.now());
-    return { id, name, transcript, phase, part: 0, duration_s, done_s: 0, waits: "", problem, file: null };
+    const heard = { phase, part: 0, duration_s, done_s: 0, waits: "", problem };
+    /** @type {Recording} */
+    const recording = { id, name, transcript, ...heard, file: null };
+    return recording;
   }
 
   /** @param {Recording} recording @param {File} file */
@@ -190,15 +203,15 @@ export class Files {
   }
 
   /**
-   * Take over the changes of another page, which wrote `key` to the storage.
+   * Take over a change that another page of this browser has stored.
    *
-   * @param {?string} key
+   * @param {import("./storage.js").Change} change
    */
-  sync(key) {
-    const changed = this.open.find(({ id }) => this._key(id) === key);
-    if (changed) changed.transcript.load();
-    if (key !== this._name) return;
-    const kept = this._load();
+  take(change) {
+    const changed = this.open.find(({ id }) => this._key(id) === change.name);
+    if (changed) changed.transcript.take(change);
+    if (change.name !== this._name) return;
+    const kept = listed(change.value);
     const mine = this.open.filter((one) => !ENDED.includes(one.phase) || isIn(kept, one));
     for (const one of mine) {
       const now = kept.find(({ id }) => id === one.id);
@@ -206,29 +219,27 @@ export class Files {
     }
     const others = kept.filter((one) => !isIn(mine, one)).map((one) => this._make(one));
     this.open = [...mine, ...others];
-  }
-
-  /** Recordings in the storage, without their files and transcripts. */
-  _load() {
-    try {
-      /** @type {Recording[]} */
-      const kept = JSON.parse(this._storage.getItem(this._name) ?? "[]") ?? [];
-      return kept.filter(({ id, name }) => typeof id === "string" && typeof name === "string");
-    } catch {
-      return []; // a person or another program wrote there
-    }
+    for (const one of others) one.transcript.load().then(() => this._changed(one, { event: "kept" }));
   }
 
   _save() {
-    const kept = this.open.map(({ id, name, phase, duration_s, problem }) => {
+    const value = this.open.map(({ id, name, phase, duration_s, problem }) => {
       return { id, name, duration_s, ...(ENDED.includes(phase) ? { phase, problem } : {}) };
     });
-    try {
-      this._storage.setItem(this._name, JSON.stringify(kept));
-    } catch {
-      // the storage is full, which the transcript reports
-    }
+    // Where there is no room, the transcript reports it.
+    this._store.write({ name: this._name, value }).catch(() => {});
   }
+}
+
+/**
+ * Recordings of a stored list, without their files and transcripts.
+ *
+ * @param {any} value
+ * @returns {Recording[]}
+ */
+function listed(value) {
+  if (!Array.isArray(value)) return [];
+  return value.filter((one) => typeof one?.id === "string" && typeof one.name === "string");
 }
 
 /** @param {Pick<Recording, "id">[]} recordings @param {Pick<Recording, "id">} recording */

@@ -11,6 +11,7 @@ export function createFollow(button) {
   const label = /** @type {HTMLElement} */ (button.querySelector("span"));
   let following = true;
   let isLive = true; // a recording gets no new lines
+  let isPaused = false;
   let unread = 0;
   let lastTop = 0;
 
@@ -49,16 +50,38 @@ export function createFollow(button) {
     show();
   }
 
+  /**
+   * The page was scrolled, but not by a person.
+   *
+   * @param {number} by in px
+   */
+  function shifted(by) {
+    lastTop += by;
+  }
+
+  /**
+   * Leave it as it is for a while, since a search may make the page so short that its end is in sight.
+   *
+   * @param {boolean} paused
+   */
+  function pause(paused) {
+    isPaused = paused;
+  }
+
   addEventListener("scroll", () => {
+    if (isPaused) {
+      lastTop = scrollY;
+      return;
+    }
     const away = document.body.scrollHeight - innerHeight - scrollY;
     if (away < NEAR_END_PX) set(true);
     else if (scrollY < lastTop) set(false);
     lastTop = scrollY;
   });
-  new ResizeObserver(() => following && toEnd()).observe(document.body);
+  new ResizeObserver(() => following && !isPaused && toEnd()).observe(document.body);
   button.addEventListener("click", () => {
     set(true);
     toEnd();
   });
-  return { begin, added };
+  return { begin, added, shifted, pause };
 }

@@ -1,11 +1,23 @@
-// The lines of the transcript: finals, partials, remarks, search marks, and editing in place.
+// The lines of the transcript: finals, partials and remarks, their search, editing and keys.
 
-import { readableTime } from "./exports.js";
+import { editLine, finalLine, mark, noteLine, partialLine, setPartial, setReach } from "./line.js";
+import { matcher } from "./search.js";
+import { copySelection, selectedItems } from "./selection.js";
+import { createVirtual } from "./virtual.js";
 
-/** @typedef {import("./transcript.js").Entry} Entry */
-
-/** Confidence below which a line is shown faint. */
-const FAINT_BELOW = 0.6;
+/**
+ * @typedef {import("./transcript.js").Entry} Entry
+ *
+ * @typedef {object} Line of the list, in the document or not
+ * @property {"final" | "partial" | "note"} kind
+ * @property {string} key of a final's entry, "" of others
+ * @property {?Entry} entry of a final
+ * @property {string} text that is shown
+ * @property {string} stable part of a partial
+ * @property {boolean} isEdited whether a person edits it now
+ * @property {?HTMLElement} item while it is in the document
+ * @property {number} height in px, NaN before it is known
+ */
 
 /**
  * Fill an `<ol>` with entries (see transcript.js).
@@ -14,14 +26,76 @@ const FAINT_BELOW = 0.6;
  * @param {{edit: (key: string, text: ?string) => void, remove: (key: string) => void,
  *   copy: (key: string) => void, play: (key: string) => void}} actions of a person; an edit to null
  *   leaves the text unchanged
+ * @param {(by: number) => void} onShift see virtual.js
  */
-export function createList(root, actions) {
-  /** @type {Map<number, HTMLElement>} */
-  const partials = new Map(); // lines by utterance
+export function createList(root, actions, onShift) {
+  /** @type {Line[]} */
+  let lines = [];
+  /** @type {Line[]} */
+  let shown = []; // by the search
+  /** @type {Map<number, Line>} */
+  const partials = new Map(); // by utterance
   const settled = new Set(); // utterances that take no more partials
+  /** @type {Line | undefined} */
+  let current; // in the tab order
   let query = "";
-  let times = "clock"; // or "stream"
+  /** @type {"clock" | "stream" | "none"} */
+  let times = "clock";
   let playable = false;
+  let heard = ""; // key of the line that is playing
+  const list = createVirtual(root, make, pinned, onShift);
+
+  // -- lines in the document --------------------------------------------------------------------
+
+  /** @param {Line} line */
+  function make(line) {
+    if (line.kind === "partial") return partialLine(line.text, line.stable);
+    const item = line.entry ? finalLine(line.entry, times, playable) : noteLine(line.text);
+    mark(item, query);
+    item.classList.toggle("heard", line.key !== "" && line.key === heard);
+    if (line === current) setReach(item, true);
+    return item;
+  }
+
+  /**
+   * Lines that stay in the document: what has the focus, is edited or selected.
+   *
+   * @returns {(Line | undefined)[]}
+   */
+  function pinned() {
+    const selected = selectedItems(root).map(lineOf);
+    return [current, ...selected, ...shown.filter(({ isEdited }) => isEdited)];
+  }
+
+  /** @param {?Element} item @returns {Line | undefined} */
+  function lineOf(item) {
+    return list.present().find((line) => line.item === item);
+  }
+
+  /** Show the lines that the search finds; a line that is edited stays. */
+  function refresh() {
+    const matches = matcher(query);
+    shown = query
+      ? lines.filter((line) => line.kind === "partial" || line.isEdited || matches(line.text))
+      : lines.slice();
+    if (!current || !shown.includes(current)) setCurrent(shown.filter(isFinal).at(-1));
+    list.show(shown);
+  }
+
+  /** @param {Line} line whose text or time has changed */
+  function remake(line) {
+    if (!line.item) {
+      line.height = NaN;
+      return;
+    }
+    const old = line.item;
+    const hadFocus = old.contains(document.activeElement);
+    line.item = make(line);
+    old.replaceWith(line.item);
+    if (hadFocus) line.item.focus({ preventScroll: true });
+  }
+
+  // -- what is shown ----------------------------------------------------------------------------
 
   /**
    * Set how times are shown and whether audio plays from them, from the next `show` on.
@@ -37,9 +111,9 @@ export function createList(root, actions) {
   /** @param {Entry[]} entries */
   function show(entries) {
     partials.clear();
-    root.replaceChildren(...entries.map(finalItem));
-    for (const item of items()) match(item);
-    setCurrent(items().at(-1));
+    lines = entries.map(finalOf);
+    current = undefined;
+    refresh();
   }
 
   /**
@@ -48,28 +122,33 @@ export function createList(root, actions) {
    * @param {Entry[]} entries
    */
   function sync(entries) {
+    const old = new Map(lines.filter(isFinal).map((line) => [line.key, line]));
     const kept = new Set(entries.map(({ key }) => key));
-    /** @type {Map<string, HTMLElement>} */
-    const old = new Map();
-    for (const item of finals()) {
-      if (kept.has(keyOf(item)) || isEdited(item)) old.set(keyOf(item), item);
-      else item.remove();
-    }
-    /** @type {HTMLElement | undefined} */
+    /** @type {Map<Line | undefined, Line[]>} */
+    const added = new Map(); // by the line that they come after
+    /** @type {Line | undefined} */
     let before;
     for (const entry of entries) {
-      let item = old.get(entry.key);
-      if (!item) {
-        item = finalItem(entry);
-        if (before) before.after(item);
-        else root.prepend(item);
-        match(item);
-      } else if (!isEdited(item) && textOf(item).textContent !== entry.text) {
-        item = replace(item, entry);
+      const line = old.get(entry.key);
+      if (line) {
+        update(line, entry);
+        before = line;
+      } else {
+        if (!added.has(before)) added.set(before, []);
+        added.get(before)?.push(finalOf(entry));
       }
-      before = item;
     }
-    if (!root.querySelector("li[tabindex='0']")) setCurrent(before);
+    const left = lines.filter((line) => !isFinal(line) || kept.has(line.key) || line.isEdited);
+    lines = [undefined, ...left].flatMap((line) => [line ?? [], added.get(line) ?? []].flat());
+    refresh();
+  }
+
+  /** @param {Line} line @param {Entry} entry */
+  function update(line, entry) {
+    line.entry = entry;
+    if (line.isEdited || line.text === entry.text) return;
+    line.text = entry.text;
+    remake(line);
   }
 
   /**
@@ -82,12 +161,15 @@ export function createList(root, actions) {
     const partial = partials.get(utteranceId);
     partials.delete(utteranceId);
     settled.add(utteranceId);
-    const item = finalItem(entry);
-    if (partial) partial.replaceWith(item);
-    else root.insertBefore(item, partials.values().next().value ?? null);
-    match(item);
-    if (!root.querySelector("li[tabindex='0']")) setCurrent(item);
-    return item;
+    if (partial) lines[lines.lastIndexOf(partial)] = finalOf(entry);
+    else insert(finalOf(entry));
+    refresh();
+  }
+
+  /** @param {Line} line that comes before the partials */
+  function insert(line) {
+    const first = partials.values().next().value;
+    lines.splice(first ? lines.lastIndexOf(first) : lines.length, 0, line);
   }
 
   /**
@@ -99,14 +181,16 @@ export function createList(root, actions) {
    */
   function partial(utteranceId, text, stable) {
     if (settled.has(utteranceId)) return;
-    let item = partials.get(utteranceId);
-    if (!item) {
-      item = line("partial");
-      partials.set(utteranceId, item);
-      root.append(item);
+    let line = partials.get(utteranceId);
+    if (line) {
+      Object.assign(line, { text, stable });
+      if (line.item) setPartial(line.item, text, stable);
+      return;
     }
-    const changing = element("span", "changing", text.slice(stable.length));
-    textOf(item).replaceChildren(stable, changing);
+    line = { ...lineWith("partial", text), stable };
+    partials.set(utteranceId, line);
+    lines.push(line);
+    refresh();
   }
 
   /**
@@ -115,9 +199,12 @@ export function createList(root, actions) {
    * @param {number} utteranceId
    */
   function dropPartial(utteranceId) {
-    partials.get(utteranceId)?.remove();
-    partials.delete(utteranceId);
     settled.add(utteranceId);
+    const partial = partials.get(utteranceId);
+    if (!partial) return;
+    partials.delete(utteranceId);
+    lines = lines.filter((line) => line !== partial);
+    refresh();
   }
 
   /** Remove all partials: utterances may be counted from 0 again. */
@@ -132,9 +219,8 @@ export function createList(root, actions) {
    * @param {string} text
    */
   function note(text) {
-    const item = line("note");
-    textOf(item).textContent = text;
-    root.insertBefore(item, partials.values().next().value ?? null);
+    insert(lineWith("note", text));
+    refresh();
   }
 
   /**
@@ -145,287 +231,150 @@ export function createList(root, actions) {
   function filter(text) {
     if (text === query) return;
     query = text;
-    for (const item of items()) match(item);
+    for (const { item, kind } of list.present()) if (item && kind !== "partial") mark(item, query);
+    refresh();
   }
 
   /** How many finals match the search. */
   function found() {
-    return root.querySelectorAll("li.final:not([hidden])").length;
+    return shown.filter(isFinal).length;
   }
 
-  /**
-   * Hide an item that doesn't match the search; mark the matches in one that does.
-   *
-   * @param {HTMLElement} item
-   */
-  function match(item) {
-    const p = item.querySelector("p.text");
-    if (!p || item.classList.contains("partial")) return;
-    const text = p.textContent ?? "";
-    const parts = query ? split(text, query) : [text];
-    item.hidden = query !== "" && parts.length === 1;
-    if (parts.length === 1 && !p.querySelector("mark")) return; // so that a selection in it stays
-    p.replaceChildren(...parts.map((part, i) => (i % 2 ? element("mark", "", part) : part)));
-  }
+  // -- what a person does -----------------------------------------------------------------------
 
-  /** @param {Entry} entry */
-  function finalItem(entry) {
-    const item = line("final");
-    const time = /** @type {HTMLTimeElement} */ (item.querySelector("time"));
-    time.dateTime = new Date(entry.at).toISOString();
-    time.textContent = times === "clock" ? clockTime(entry.at) : readableTime(entry.start_s);
-    if (playable) time.replaceWith(playButton(time));
-    item.dataset.key = entry.key;
-    item.tabIndex = -1;
-    textOf(item).textContent = entry.text;
-    item.classList.toggle("unsure", !entry.edited && entry.confidence < FAINT_BELOW);
-    const sure = element("span", "sure", entry.edited ? "edited" : percent(entry.confidence));
-    sure.title = entry.edited ? "You changed this text" : "How sure the model is";
-    item.append(sure, buttons());
-    return item;
-  }
-
-  /** @param {HTMLElement} item */
-  function startEdit(item) {
-    const p = textOf(item);
-    const before = p.textContent ?? "";
-    const area = /** @type {HTMLTextAreaElement} */ (element("textarea", "text", before));
-    area.value = before;
-    area.dir = "auto";
-    area.setAttribute("aria-label", "Text of this line. Enter keeps it, Escape leaves it as it was");
-    area.rows = 1;
-    const fit = () => {
-      area.style.height = "auto";
-      area.style.height = `${area.scrollHeight}px`;
-    };
-    let open = true;
-    const finish = (/** @type {boolean} */ keep) => {
-      if (!open) return;
-      open = false;
-      const hadFocus = document.activeElement === area;
-      area.replaceWith(p);
-      if (hadFocus) item.focus();
-      const text = area.value.trim().replace(/\s+/g, " ");
-      match(item);
-      if (keep && !text) actions.remove(keyOf(item));
-      else actions.edit(keyOf(item), keep && text !== p.textContent ? text : null);
-    };
-    area.addEventListener("input", fit);
-    area.addEventListener("blur", () => finish(true));
-    area.addEventListener("keydown", (event) => {
-      event.stopPropagation();
-      if (event.isComposing || !["Enter", "Escape"].includes(event.key)) return;
-      event.preventDefault();
-      finish(event.key === "Enter");
+  /** @param {Line} line in the document */
+  function startEdit(line) {
+    const item = /** @type {HTMLElement} */ (line.item);
+    line.isEdited = true;
+    editLine(item, (text) => {
+      line.isEdited = false;
+      mark(item, query);
+      if (text === "") actions.remove(line.key);
+      else actions.edit(line.key, text);
     });
-    p.replaceWith(area);
-    fit();
-    area.focus();
-    area.setSelectionRange(area.value.length, area.value.length);
   }
 
-  /** @param {HTMLElement} old @param {Entry} entry */
-  function replace(old, entry) {
-    const item = finalItem(entry);
-    const hadFocus = old.contains(document.activeElement);
-    old.replaceWith(item);
-    match(item);
-    if (old.tabIndex === 0) setCurrent(item);
-    if (hadFocus) item.focus();
-    return item;
+  /** End an open edit, and keep its text: other entries are about to be shown. */
+  function endEdit() {
+    root.querySelector("textarea")?.blur();
   }
 
-  /** @param {HTMLElement} item */
-  function isEdited(item) {
-    return item.querySelector("textarea") !== null;
-  }
-
-  function items() {
-    return /** @type {HTMLElement[]} */ ([...root.children]);
-  }
-
-  function finals() {
-    return items().filter((item) => item.classList.contains("final"));
-  }
-
-  /** @param {HTMLElement} item @param {string | undefined} what */
-  function act(item, what) {
-    if (what === "edit") startEdit(item);
-    else if (what === "remove" || what === "copy" || what === "play") actions[what](keyOf(item));
+  /** @param {Line} line @param {string | undefined} what */
+  function act(line, what) {
+    if (what === "edit") startEdit(line);
+    else if (what === "remove" || what === "copy" || what === "play") actions[what](line.key);
   }
 
   /**
    * One line is in the tab order at a time; arrow keys move to the others.
    *
-   * @param {HTMLElement} [item]
+   * @param {Line} [line]
    */
-  function setCurrent(item) {
-    for (const old of finals()) if (old.tabIndex === 0) reach(old, -1);
-    if (item?.dataset.key) reach(item, 0);
+  function setCurrent(line) {
+    setReach(current?.item ?? null, false);
+    current = line;
+    setReach(line?.item ?? null, true);
   }
 
-  /** @param {HTMLElement} item @param {number} tabIndex */
-  function reach(item, tabIndex) {
-    item.tabIndex = tabIndex;
-    for (const button of item.querySelectorAll("button")) button.tabIndex = tabIndex;
+  /** @param {Line} [line] */
+  function focus(line) {
+    if (!line) return;
+    setCurrent(line);
+    list.update();
+    line.item?.focus();
+    list.update(); // the page may have scrolled far
+  }
+
+  /**
+   * The final of an event, if what the event happened to is in one.
+   *
+   * @param {Event} event
+   * @param {string} [within] selector of that part of the line
+   */
+  function finalAt({ target }, within = "li") {
+    const part = /** @type {Element} */ (target).closest(within);
+    return part ? lineOf(part.closest("li.final")) : undefined;
   }
 
   root.addEventListener("focusin", (event) => {
-    const item = closest(event, "li.final");
-    if (item && item.tabIndex !== 0) setCurrent(item);
+    const line = finalAt(event);
+    if (line && line !== current) setCurrent(line);
   });
   root.addEventListener("click", (event) => {
-    const button = closest(event, "button");
-    const item = closest(event, "li");
-    if (button && item) act(item, button.dataset.act);
+    const button = /** @type {?HTMLElement} */ (/** @type {Element} */ (event.target).closest("button"));
+    const line = finalAt(event);
+    if (button && line) act(line, button.dataset.act);
   });
   root.addEventListener("dblclick", (event) => {
-    const item = closest(event, "li.final");
-    if (item && closest(event, "p.text")) startEdit(item);
+    const line = finalAt(event, "p.text");
+    if (line) startEdit(line);
   });
   root.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const item = closest(event, "li.final");
-    if (!item) return;
-    const shown = finals().filter(({ hidden }) => !hidden);
-    const place = shown.indexOf(item);
-    /** @type {Record<string, HTMLElement | undefined>} */
+    const line = finalAt(event);
+    if (!line) return;
+    const all = shown.filter(isFinal);
+    const place = all.indexOf(line);
+    /** @type {Record<string, Line | undefined>} */
     const goal = {
-      ArrowUp: shown[place - 1],
-      ArrowDown: shown[place + 1],
-      Home: shown[0],
-      End: shown.at(-1),
+      ArrowUp: all[place - 1],
+      ArrowDown: all[place + 1],
+      Home: all[0],
+      End: all.at(-1),
     };
-    if (event.key in goal) goal[event.key]?.focus();
-    else if (event.target !== item) return;
-    else if (event.key === "Enter" || event.key === "F2") startEdit(item);
-    else if (event.key === " " && playable) actions.play(keyOf(item));
+    if (event.key in goal) focus(goal[event.key]);
+    else if (event.target !== line.item) return;
+    else if (event.key === "Enter" || event.key === "F2") startEdit(line);
+    else if (event.key === " " && playable) actions.play(line.key);
     else if (event.key === "Delete") {
-      const next = shown[place + 1] ?? shown[place - 1];
-      actions.remove(keyOf(item));
-      finals().find((other) => next && keyOf(other) === keyOf(next))?.focus();
+      const next = all[place + 1] ?? all[place - 1];
+      actions.remove(line.key);
+      focus(next);
     } else return;
     event.preventDefault();
   });
+  document.addEventListener("copy", (event) => copySelection(event, root, shown));
 
   /**
    * Mark the line that is playing; without a key, no line.
    *
    * @param {string} [key]
    */
-  function setHeard(key) {
-    for (const item of items()) {
-      item.classList.toggle("heard", key !== undefined && item.dataset.key === key);
+  function setHeard(key = "") {
+    if (key === heard) return;
+    heard = key;
+    for (const line of list.present()) {
+      line.item?.classList.toggle("heard", key !== "" && line.key === key);
     }
   }
 
-  return { setTimes, setHeard, show, settle, sync, partial, dropPartial, dropPartials, note, filter, found };
+  return {
+    setTimes,
+    setHeard,
+    show,
+    endEdit,
+    settle,
+    sync,
+    partial,
+    dropPartial,
+    dropPartials,
+    note,
+    filter,
+    found,
+    isEmpty: () => lines.length === 0,
+  };
 }
 
-/** @param {HTMLElement} item */
-const keyOf = (item) => item.dataset.key ?? "";
+/** @param {Line} line */
+const isFinal = ({ kind }) => kind === "final";
 
-/** @param {HTMLElement} item whose text is not being edited */
-function textOf(item) {
-  return /** @type {HTMLElement} */ (item.querySelector(".text"));
+/** @param {Line["kind"]} kind @param {string} text @returns {Line} */
+function lineWith(kind, text) {
+  const about = { key: "", entry: null, stable: "", isEdited: false };
+  return { kind, text, ...about, item: null, height: NaN };
 }
 
-/** @param {Event} event @param {string} selector @returns {?HTMLElement} */
-function closest({ target }, selector) {
-  return /** @type {Element} */ (target).closest(selector);
-}
-
-/** @param {string} kind */
-function line(kind) {
-  const item = element("li", kind);
-  const text = element("p", "text");
-  text.dir = "auto"; // Arabic and Hebrew run from the right
-  item.append(element("time", "when"), text);
-  return item;
-}
-
-/** @param {HTMLTimeElement} time */
-function playButton(time) {
-  const button = document.createElement("button");
-  button.className = "when";
-  button.type = "button";
-  button.tabIndex = -1;
-  button.dataset.act = "play";
-  button.title = "Play from here (space)";
-  const shown = document.createElement("time");
-  shown.textContent = time.textContent;
-  shown.dateTime = time.dateTime;
-  button.append(shown);
-  return button;
-}
-
-function buttons() {
-  const group = element("span", "acts");
-  for (const [act, label, icon] of [
-    ["edit", "Edit this line", "i-edit"],
-    ["copy", "Copy this line", "i-copy"],
-    ["remove", "Remove this line", "i-close"],
-  ]) {
-    const button = document.createElement("button");
-    button.className = "quiet";
-    button.type = "button";
-    button.tabIndex = -1;
-    button.dataset.act = act;
-    button.title = label;
-    button.setAttribute("aria-label", label);
-    button.append(iconOf(icon));
-    group.append(button);
-  }
-  return group;
-}
-
-/** @param {string} id */
-function iconOf(id) {
-  const space = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(space, "svg");
-  const use = document.createElementNS(space, "use");
-  svg.setAttribute("class", "icon");
-  use.setAttribute("href", `#${id}`);
-  svg.append(use);
-  return svg;
-}
-
-/** @param {string} name @param {string} className @param {string} text */
-function element(name, className = "", text = "") {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  if (text) made.textContent = text;
-  return made;
-}
-
-/**
- * Split a text at the matches of a search, which ignores case: every second part is a match.
- *
- * @param {string} text
- * @param {string} query
- */
-export function split(text, query) {
-  const parts = [];
-  const pattern = new RegExp(query.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "giu");
-  let from = 0;
-  for (const { 0: hit, index = 0 } of text.matchAll(pattern)) {
-    parts.push(text.slice(from, index), hit);
-    from = index + hit.length;
-  }
-  return [...parts, text.slice(from)];
-}
-
-/** @param {number} at wall time in ms */
-function clockTime(at) {
-  return new Date(at).toLocaleTimeString([], {
-    hour: "2-digit",
-    minute: "2-digit",
-    second: "2-digit",
-    hourCycle: "h23",
-  });
-}
-
-/** @param {number} part */
-function percent(part) {
-  return `${Math.round(100 * part)} %`;
+/** @param {Entry} entry @returns {Line} */
+function finalOf(entry) {
+  return { ...lineWith("final", entry.text), key: entry.key, entry };
 }

@@ -14,7 +14,7 @@ const DEFAULTS = { times: "clock", theme: "system", held: false };
 /**
  * Fill the controls.
  *
- * @param {import("./transcript.js").Store} storage
+ * @param {import("./storage.js").Settings} storage
  * @param {string} key
  * @param {(name: string) => void} onChange
  * @returns {Readonly<Preferences>} which change as a person changes the controls
@@ -43,7 +43,7 @@ export function createPreferences(storage, key, onChange) {
 }
 
 /**
- * @param {import("./transcript.js").Store} storage
+ * @param {import("./storage.js").Settings} storage
  * @param {string} key
  */
 function load(storage, key) {
@@ -55,7 +55,7 @@ function load(storage, key) {
 }
 
 /**
- * @param {import("./transcript.js").Store} storage
+ * @param {import("./storage.js").Settings} storage
  * @param {string} key
  * @param {object} values
  */

@@ -4,9 +4,6 @@ import { byId, setText } from "./dom.js";
 import { createFollow } from "./follow.js";
 import { createList } from "./list.js";
 
-/** Debounce of the search: time after the last key until it starts, in ms. */
-const TYPING_MS = 150;
-
 /** Newest finals that the log of screen readers keeps. */
 const SAID_LINES = 5;
 
@@ -33,11 +30,10 @@ export function createSheet(live, toast, actions) {
     remove,
     copy: (key) => actions.copy(find(key).text),
     play: (key) => actions.play(find(key).start_s),
-  });
+  }, (by) => follow.shifted(by));
   const follow = createFollow(byId("newest"));
   /** @type {Shown} */
   let shown = live;
-  let typing = 0; // a timer
   let hears = false;
   let own = false;
 
@@ -50,12 +46,14 @@ export function createSheet(live, toast, actions) {
 
   /** @param {Shown} one */
   function show(one) {
+    list.endEdit();
     shown = one;
     showAll();
     follow.begin(one === live);
   }
 
   function showAll() {
+    list.endEdit();
     list.show(shown.transcript.entries);
     showAround();
   }
@@ -81,7 +79,7 @@ export function createSheet(live, toast, actions) {
     const title = isLive ? SPEAK : EMPTY;
     setText(byId("empty").querySelector("p"), isLive && !hears ? "" : title);
     byId("starts").hidden = !isLive || own;
-    const none = byId("transcript").childElementCount === 0;
+    const none = list.isEmpty();
     byId("empty").hidden = !none || (!isLive && shown.phase !== "done");
   }
 
@@ -172,15 +170,25 @@ export function createSheet(live, toast, actions) {
 
   function search() {
     const query = byId("search").value.trim();
+    follow.pause(query !== "");
     list.filter(query);
     setText(byId("found"), query ? `${list.found()} of ${shown.transcript.entries.length}` : "");
   }
 
+  /**
+   * Go to the search, in place of the browser's, which finds only lines that are in the document.
+   * False if there is nothing to search, or a person is there and may want the browser's.
+   */
+  function startSearch() {
+    const box = byId("search");
+    if (box.disabled || document.activeElement === box) return false;
+    box.focus();
+    box.select();
+    return true;
+  }
+
   byId("clear").addEventListener("click", clear);
-  byId("search").addEventListener("input", () => {
-    clearTimeout(typing);
-    typing = window.setTimeout(search, TYPING_MS); // a search of thousands of lines takes a while
-  });
+  byId("search").addEventListener("input", search);
   byId("search").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     if (event.key !== "Escape") return;
     byId("search").value = "";
@@ -194,6 +202,7 @@ export function createSheet(live, toast, actions) {
     showAll,
     showEmpty,
     setHearing,
+    startSearch,
     sync,
     partial,
     dropPartial,

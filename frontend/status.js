@@ -74,7 +74,7 @@ export function afterMessage(status, message) {
     case "state":
       return { ...status, ...known(message), ended: status.ended && !message.capturing };
     case "level":
-      return { ...status, hearing: message.state, notice: noticeDuring(status, message) };
+      return during(status, message);
     case "utterance":
       return { ...status, waiting: [...status.waiting, message.utterance_id] };
     case "transcript":
@@ -114,9 +114,18 @@ function answered({ utterance_id }, status) {
   return { ...status, waiting: status.waiting.filter((id) => id !== utterance_id) };
 }
 
-/** @param {Status} status @param {Record<string, any>} level @returns {?Notice} */
-function noticeDuring({ notice }, { state }) {
-  return notice?.about === "silence" && state === "speech" ? null : notice;
+/**
+ * The status at a level; the same object if it is as before, so that nothing is shown anew.
+ *
+ * @param {Status} status
+ * @param {Record<string, any>} level
+ * @returns {Status}
+ */
+function during(status, { state }) {
+  const isOver = status.notice?.about === "silence" && state === "speech";
+  const notice = isOver ? null : status.notice;
+  if (state === status.hearing && notice === status.notice) return status;
+  return { ...status, hearing: state, notice };
 }
 
 /** @param {Status} status @param {Record<string, any>} transcript @returns {?Notice} */

@@ -12,59 +12,105 @@
  * @property {{start_s: number, end_s: number, text: string, confidence: number}[]} [segments]
  *   of the engine, until a person edits the text
  * @property {boolean} [edited]
+ * @property {number} order place among the others: wall time at which it came, in ms, or later
  *
- * @typedef {Pick<Storage, "getItem" | "setItem" | "removeItem">} Store
+ * @typedef {import("./storage.js").Change} Change
+ * @typedef {import("./storage.js").Store} Store
  */
 
-/** Entries in order of time. Saves each change, and can undo the last removal. */
+/** Entries in order. Stores each change, and can undo the last removal. */
 export class Transcript {
   /**
-   * @param {Store} storage
-   * @param {string} name its key in the storage
+   * @param {Store} store
+   * @param {string} name in the store
+   * @param {() => void} [onSaved] called when `saved` changes
    */
-  constructor(storage, name) {
-    this.saved = true; // whether the storage took the last change
+  constructor(store, name, onSaved = () => {}) {
+    this.saved = true; // whether the store has all that is here
     /** @type {Entry[]} */
     this.entries = [];
-    this._storage = storage;
+    /** @type {?string} */
+    this.stream = null;
+    this.last = -1; // newest utterance of this stream
+    this._store = store;
     this._name = name;
+    this._onSaved = onSaved;
+    /** @type {Map<string, Entry>} */
+    this._byKey = new Map();
     /** @type {Entry[]} */
     this._removed = []; // by the last `remove`
+    this._order = 0; // of the newest entry
     this._zero = 0; // wall time of the stream's start, in ms
     this._stood = 0; // time of the stream at the last `setStream`, in s
-    const kept = this.load();
-    /** @type {?string} */
-    this.stream = typeof kept?.stream === "string" ? kept.stream : null;
-    this.last = Number.isInteger(kept?.last) ? kept.last : -1; // newest utterance of this stream
   }
 
-  /** Read the entries from the storage; none if they can't be read. */
-  load() {
-    let kept = null;
-    try {
-      kept = JSON.parse(this._storage.getItem(this._name) ?? "null");
-    } catch {
-      // a person or another program wrote there
-    }
-    this.entries = Array.isArray(kept?.entries) ? kept.entries.filter(isEntry) : [];
-    return kept;
+  /** Read what the store has. */
+  async load() {
+    const { entries, value, saved } = await this._store.read(this._name);
+    this._insert(entries.filter(({ key }) => !this.find(key)));
+    this._setSaved(saved);
+    this.stream ??= typeof value?.stream === "string" ? value.stream : null;
+    this.last = Number.isInteger(value?.last) ? value.last : -1;
   }
 
-  /** Before a change: take over the changes of another page of this browser. */
-  _catchUp() {
-    const { entries } = this;
-    if (this.saved && !this.load()) this.entries = entries; // the storage can't be read
+  /**
+   * Take over a change that another page of this browser has stored.
+   *
+   * @param {Change} change
+   */
+  take({ added = [], put = [], removed = [] }) {
+    this._drop(new Set([...removed, ...put.map(({ key }) => key)]));
+    this._insert([...put, ...added.filter(({ key }) => !this.find(key))]);
   }
 
-  /** Write the entries to the storage, and set `saved`. */
+  /** Store all entries anew. */
   save() {
-    const { stream, last, entries } = this;
-    try {
-      this._storage.setItem(this._name, JSON.stringify({ stream, last, entries }));
-      this.saved = true;
-    } catch {
-      this.saved = false;
+    return this._write({ put: this.entries }, true);
+  }
+
+  /** Remove all of it from the store. */
+  forget() {
+    return this._store.write({ name: this._name, forgotten: true }).catch(() => {});
+  }
+
+  /** @param {Entry[]} entries */
+  _insert(entries) {
+    for (const entry of entries) {
+      this.entries.push(entry);
+      this._byKey.set(entry.key, entry);
+      this._order = Math.max(this._order, entry.order);
     }
+    this.entries.sort(byOrder);
+  }
+
+  /** @param {Set<string>} keys */
+  _drop(keys) {
+    const gone = this.entries.filter(({ key }) => keys.has(key));
+    if (gone.length) this.entries = this.entries.filter(({ key }) => !keys.has(key));
+    for (const { key } of gone) this._byKey.delete(key);
+    return gone;
+  }
+
+  /**
+   * @param {Omit<Change, "name">} change
+   * @param {boolean} [isAll] whether it stores all entries
+   */
+  async _write(change, isAll = false) {
+    const value = { stream: this.stream, last: this.last };
+    try {
+      await this._store.write({ name: this._name, value, ...change });
+    } catch {
+      return this._setSaved(false);
+    }
+    if (isAll) this._setSaved(true);
+    else if (!this.saved) await this.save(); // there is room again
+  }
+
+  /** @param {boolean} saved */
+  _setSaved(saved) {
+    if (saved === this.saved) return;
+    this.saved = saved;
+    this._onSaved();
   }
 
   /**
@@ -93,22 +139,22 @@ export class Transcript {
     const { utterance_id, start_s, end_s, text, confidence, segments, delay_s } = message;
     const key = `${this.stream}:${utterance_id}`;
     this.last = Math.max(this.last, utterance_id);
-    this._catchUp();
     if (this.find(key)) return null;
     const missed = end_s <= this._stood; // it was said before the page connected
     const at = missed ? this._zero + 1000 * start_s : now - 1000 * (delay_s + end_s - start_s);
     const stream = this.stream ?? "";
     /** @type {Entry} */
-    const entry = { key, stream, at: Math.round(at), start_s, end_s, text, confidence };
+    const entry = { key, stream, at: Math.round(at), start_s, end_s, text, confidence, order: 0 };
+    entry.order = Math.max(now, this._order + 1);
     if (segments.length) entry.segments = segments;
-    this.entries.push(entry);
-    this.save();
+    this._insert([entry]);
+    this._write({ added: [entry] });
     return entry;
   }
 
   /** @param {string} key */
   find(key) {
-    return this.entries.find((entry) => entry.key === key);
+    return this._byKey.get(key);
   }
 
   /**
@@ -118,13 +164,12 @@ export class Transcript {
    * @param {string} text
    */
   edit(key, text) {
-    this._catchUp();
     const entry = this.find(key);
     if (!entry || entry.text === text) return;
     entry.text = text;
     entry.edited = true;
     delete entry.segments;
-    this.save();
+    this._write({ put: [entry] });
   }
 
   /**
@@ -132,22 +177,18 @@ export class Transcript {
    *
    * @param {string[]} [keys] without them all entries
    */
-  remove(keys) {
-    this._catchUp();
-    const gone = keys ? this.entries.filter((entry) => keys.includes(entry.key)) : this.entries;
-    this.entries = this.entries.filter((entry) => !gone.includes(entry));
-    this._removed = gone;
-    this.save();
-    return gone.length;
+  remove(keys = [...this._byKey.keys()]) {
+    this._removed = this._drop(new Set(keys));
+    this._write({ removed: this._removed.map(({ key }) => key) });
+    return this._removed.length;
   }
 
   /** Bring back the entries of the last removal. */
   undo() {
-    this._catchUp();
-    const back = this._removed.filter((entry) => !this.find(entry.key));
+    const back = this._removed.filter(({ key }) => !this.find(key));
     this._removed = [];
-    this.entries = [...this.entries, ...back].sort(byTime);
-    this.save();
+    this._insert(back);
+    this._write({ put: back });
     return back.length;
   }
 }
@@ -179,12 +220,30 @@ export function timeline(entries) {
 }
 
 /** @param {Entry} a @param {Entry} b */
-function byTime(a, b) {
-  return a.stream === b.stream ? a.start_s - b.start_s : a.at - b.at;
+function byOrder(a, b) {
+  return a.order - b.order;
 }
 
-/** @param {any} value */
-function isEntry(value) {
+/**
+ * Entries of a version that had no `order`, with one that leaves them as they are.
+ *
+ * @param {Omit<Entry, "order">[]} entries
+ * @returns {Entry[]}
+ */
+export function inOrder(entries) {
+  let order = 0;
+  return entries.map((entry) => {
+    order = Math.max(order + 1, entry.at);
+    return { ...entry, order };
+  });
+}
+
+/**
+ * Whether a stored value is an entry.
+ *
+ * @param {any} value
+ */
+export function isEntry(value) {
   return (
     typeof value?.key === "string" &&
     typeof value.text === "string" &&

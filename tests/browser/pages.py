@@ -33,6 +33,15 @@ MODELS = {
     "languages": {"en": "english", "de": "german"},
 }
 
+# Text as version 0.2.0 kept it in localStorage: a line for each sentence, some of them long.
+KEEP_AS_BEFORE = """([name, count, text]) => {
+    const entries = Array.from({ length: count }, (_, i) => ({
+        key: `old:${i}`, stream: "old", at: 1.7e12 + 3000 * i, start_s: 3 * i, end_s: 3 * i + 2,
+        text: `${text} ${i}.`.repeat(i % 7 ? 1 : 3), confidence: 0.9,
+    }));
+    localStorage.setItem(name, JSON.stringify({ stream: "old", last: count - 1, entries }));
+}"""
+
 
 class Opened:
     """Pages of one test, and the errors they may have."""
@@ -175,6 +184,15 @@ def final(number: int, text: str, confidence: float = 0.9) -> Transcript:
         engine_s=0.2,
         guessed=False,
     )
+
+
+def keep_as_before(page: Page, url: str, count: int, text: str, name: str = "sttlab:/") -> None:
+    """Keep lines in the browser's storage as version 0.2.0 did; each ends with its number."""
+    script = "**/app.js"  # which doesn't run meanwhile
+    page.route(script, lambda route: route.fulfill(body="", content_type="text/javascript"))
+    page.goto(url)
+    page.evaluate(KEEP_AS_BEFORE, [name, count, text])
+    page.unroute(script)
 
 
 def finals(page: Page) -> Locator:

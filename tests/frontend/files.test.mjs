@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
 import { Files } from "../../frontend/files.js";
+import { Store } from "./store.mjs";
 
 /** The requests that were sent. */
 const requests = [];
@@ -40,24 +41,14 @@ class Request {
   }
 }
 
-class Store {
-  items = new Map();
-
-  getItem(name) {
-    return this.items.get(name) ?? null;
-  }
-
-  setItem(name, value) {
-    this.items.set(name, value);
-  }
-
-  removeItem(name) {
-    this.items.delete(name);
-  }
-}
-
 const file = (name) => ({ name, size: 1000, lastModified: 1 });
 const made = (store = new Store(), changed = () => {}) => new Files(store, "f", "files", changed);
+async function reloaded(store, changed) {
+  await store.settled();
+  const files = made(store, changed);
+  await files.load();
+  return files;
+}
 const phases = ({ open }) => open.map(({ phase }) => phase);
 const said = (utterance_id, text) => ({
   event: "transcript",
@@ -162,13 +153,13 @@ test("a file that failed is sent again when it is added again, a transcribed one
   assert.equal(recording.transcript.entries.length, 1);
 });
 
-test("a reload keeps what was transcribed, and says what was cut short", () => {
+test("a reload keeps what was transcribed, and says what was cut short", async () => {
   const store = new Store();
   const files = made(store);
   files.add(file("one.wav"));
   requests[0].end(said(0, "one"), DONE);
   files.add(file("two.wav"));
-  const again = made(store);
+  const again = await reloaded(store);
   assert.deepEqual(phases(again), ["done", "failed"]);
   assert.deepEqual(again.open[0].transcript.entries.map(({ text }) => text), ["one"]);
   assert.equal(again.open[0].duration_s, 8);
@@ -176,39 +167,45 @@ test("a reload keeps what was transcribed, and says what was cut short", () => {
   assert.equal(again.open[1].file, null);
 });
 
-test("a closed recording is forgotten, and restored with its text", () => {
+test("a closed recording is forgotten, and restored with its text", async () => {
   const store = new Store();
   const files = made(store);
   const recording = files.add(file("talk.wav"));
   requests[0].end(said(0, "one"), DONE);
   files.close(recording);
-  assert.deepEqual(made(store).open, []);
-  assert.ok(![...store.items.values()].join().includes("one"));
+  assert.deepEqual((await reloaded(store)).open, []);
+  assert.deepEqual([...store.entries.values()].flatMap((kept) => [...kept]), []);
   files.restore(recording);
-  assert.deepEqual(made(store).open[0].transcript.entries.map(({ text }) => text), ["one"]);
+  const { open } = await reloaded(store);
+  assert.deepEqual(open[0].transcript.entries.map(({ text }) => text), ["one"]);
 });
 
-test("another page's recordings are taken over, and the own ones in transit stay", () => {
+test("another page's recordings are taken over, and the own ones in transit stay", async () => {
   const store = new Store();
-  const [one, two] = [made(store), made(store)];
+  const one = made(store);
+  const two = made(store);
+  const write = store.write.bind(store);
+  store.write = async (change) => {
+    await write(change);
+    two.take(structuredClone(change));
+  };
   const recording = one.add(file("one.wav"));
-  two.sync("f");
+  await store.settled();
   assert.deepEqual(phases(two), ["failed"], "its file is on the other page");
   requests[0].end(said(0, "one"), DONE);
-  two.sync("f");
-  two.sync(`f:${recording.id}`);
+  await store.settled();
   assert.deepEqual(phases(two), ["done"]);
   assert.deepEqual(two.open[0].transcript.entries.map(({ text }) => text), ["one"]);
   two.add(file("two.wav"));
   one.close(recording);
-  two.sync("f");
+  await store.settled();
   assert.deepEqual(two.open.map(({ name }) => name), ["two.wav"]);
 });
 
-test("a storage value that is not a list of recordings counts as empty", () => {
-  for (const kept of ["", "no JSON", "null", '[{"id": 1, "name": "x"}]']) {
+test("a stored value that is not a list of recordings counts as empty", async () => {
+  for (const kept of ["", 7, {}, [{ id: 1, name: "x" }], [null]]) {
     const store = new Store();
-    store.setItem("f", kept);
-    assert.deepEqual(made(store).open, [], kept);
+    store.values.set("f", kept);
+    assert.deepEqual((await reloaded(store)).open, [], JSON.stringify(kept));
   }
 });

@@ -1,42 +1,34 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Transcript, timeline } from "../../frontend/transcript.js";
-
-class Store {
-  items = new Map();
-  full = false;
-
-  getItem(name) {
-    return this.items.get(name) ?? null;
-  }
-
-  setItem(name, value) {
-    if (this.full) throw new Error("it is full");
-    this.items.set(name, value);
-  }
-
-  removeItem(name) {
-    this.items.delete(name);
-  }
-}
+import { Transcript, inOrder, isEntry, timeline } from "../../frontend/transcript.js";
+import { Store } from "./store.mjs";
 
 function message(utterance_id, text, start_s = 3 * utterance_id, end_s = start_s + 2) {
   return { utterance_id, text, start_s, end_s, confidence: 0.9, segments: [], delay_s: 0.5 };
 }
 
-function filled(count = 2, store = new Store()) {
-  const transcript = new Transcript(store, "t");
+function filled(count = 2) {
+  const store = new Store();
+  const told = []; // each change of `saved`
+  const transcript = new Transcript(store, "t", () => told.push(transcript.saved));
   transcript.setStream("s1", 0, 10_000);
   for (let i = 0; i < count; i++) transcript.add(message(i, `text ${i}`), 20_000 + 1000 * i);
-  return { transcript, store };
+  return { transcript, store, told };
+}
+
+async function reloaded(store) {
+  await store.settled();
+  const transcript = new Transcript(store, "t");
+  await transcript.load();
+  return transcript;
 }
 
 const texts = ({ entries }) => entries.map(({ text }) => text);
 
-test("entries and the position in the stream survive a reload", () => {
+test("entries and the position in the stream survive a reload", async () => {
   const { store } = filled();
-  const again = new Transcript(store, "t");
+  const again = await reloaded(store);
   assert.deepEqual(texts(again), ["text 0", "text 1"]);
   assert.equal(again.stream, "s1");
   assert.equal(again.last, 1);
@@ -65,7 +57,7 @@ test("an utterance gets the time of day at which it began", () => {
   assert.equal(live.at, 2_000_000 - 500 - 2000);
 });
 
-test("an edited text stays, and loses its segments", () => {
+test("an edited text stays, and loses its segments", async () => {
   const { transcript, store } = filled();
   const segments = [{ start_s: 6, end_s: 8, text: "cut", confidence: 0.8 }];
   transcript.add({ ...message(2, "cut"), segments }, 0);
@@ -73,7 +65,7 @@ test("an edited text stays, and loses its segments", () => {
   assert.deepEqual(transcript.find("s1:2").segments, segments, "the same text is no edit");
   transcript.edit("s1:2", "whole");
   transcript.edit("s1:9", "no such line");
-  const entry = new Transcript(store, "t").find("s1:2");
+  const entry = (await reloaded(store)).find("s1:2");
   assert.equal(entry.text, "whole");
   assert.equal(entry.edited, true);
   assert.equal(entry.segments, undefined);
@@ -91,33 +83,73 @@ test("the last removal can be undone once, in its place", () => {
   assert.equal(transcript.undo(), 3);
 });
 
-test("two pages on one storage keep each other's changes", () => {
+test("an undone removal is as it was after a reload", async () => {
+  const { transcript, store } = filled(3);
+  transcript.remove();
+  transcript.add(message(3, "text 3"), 30_000);
+  transcript.undo();
+  assert.deepEqual(texts(await reloaded(store)), ["text 0", "text 1", "text 2", "text 3"]);
+});
+
+test("a clock that was set back leaves lines in the order in which they came", async () => {
+  const { transcript, store } = filled();
+  transcript.add(message(2, "text 2"), 5);
+  assert.deepEqual(texts(await reloaded(store)), ["text 0", "text 1", "text 2"]);
+});
+
+test("two pages on one store keep each other's changes", async () => {
+  const { transcript, store } = filled();
+  const other = await reloaded(store);
+  other.remove(["s1:0"]);
+  transcript.add(message(2, "text 2"), 30_000);
+  assert.deepEqual(texts(await reloaded(store)), ["text 1", "text 2"]);
+});
+
+test("a line that another page edited is not undone by the same line", async () => {
   const { transcript, store } = filled();
   const other = new Transcript(store, "t");
-  other.remove(["s1:0"]);
-  transcript.add(message(2, "text 2"), 0);
-  assert.deepEqual(texts(new Transcript(store, "t")), ["text 1", "text 2"]);
+  other.setStream("s1", 0, 10_000);
+  transcript.edit("s1:1", "better");
+  other.add(message(1, "text 1"), 30_000);
+  assert.deepEqual(texts(await reloaded(store)), ["text 0", "better"]);
 });
 
-test("a full storage clears saved, and the page keeps its entries", () => {
-  const { transcript, store } = filled();
-  store.full = true;
-  transcript.add(message(2, "text 2"), 0);
+test("changes of another page are taken over", () => {
+  const { transcript } = filled(3);
+  const entry = (key, order, text) => ({ ...transcript.find("s1:0"), key, order, text });
+  const put = [entry("s1:0", 20_000, "better")];
+  transcript.take({ name: "t", added: [entry("s2:0", 20_500, "between"), entry("s1:1", 9, "late")] });
+  transcript.take({ name: "t", put, removed: ["s1:2"] });
+  assert.deepEqual(texts(transcript), ["better", "between", "text 1"]);
+  assert.equal(transcript.undo(), 0, "the other page's removal is its own");
+});
+
+test("a full store clears saved, and what it did not take is stored once there is room", async () => {
+  const { transcript, store, told } = filled();
+    store.full = true;
+  transcript.add(message(2, "text 2"), 30_000);
+  await store.settled();
   assert.equal(transcript.saved, false);
-  transcript.add(message(3, "text 3"), 0);
+  transcript.add(message(3, "text 3"), 31_000);
   assert.equal(transcript.entries.length, 4);
+  await store.settled();
   store.full = false;
   transcript.edit("s1:3", "three");
-  assert.equal(transcript.saved, true);
-  assert.equal(new Transcript(store, "t").entries.length, 4);
+  assert.deepEqual(texts(await reloaded(store)), ["text 0", "text 1", "text 2", "three"]);
+  assert.deepEqual(told, [false, true]);
 });
 
-test("a storage value that is not a transcript counts as empty", () => {
-  for (const kept of ["", "no JSON", "7", "null", '{"entries": 3}', '{"entries": [{"key": 1}]}']) {
-    const store = new Store();
-    store.setItem("t", kept);
-    assert.deepEqual(new Transcript(store, "t").entries, [], kept);
+test("a stored value that is not an entry is told apart", () => {
+  const { transcript } = filled(1);
+  assert.ok(isEntry(transcript.entries[0]));
+  for (const kept of [null, 7, "", {}, { key: 1 }, { ...transcript.entries[0], at: null }]) {
+    assert.ok(!isEntry(kept), JSON.stringify(kept));
   }
+});
+
+test("entries of an older version stay in their order", () => {
+  const orders = inOrder([{ at: 1000 }, { at: 900 }, { at: 2000 }]).map(({ order }) => order);
+  assert.deepEqual(orders, [1000, 1001, 2000]);
 });
 
 test("segments of several streams share one timeline", () => {

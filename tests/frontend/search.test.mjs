@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { split } from "../../frontend/list.js";
+import { split } from "../../frontend/search.js";
 
 test("search matches in any case, and every second part is a match", () => {
   assert.deepEqual(split("A tall tree, TALL talk", "tall"), ["A ", "tall", " tree, ", "TALL", " talk"]);

@@ -1,0 +1,31 @@
+// A store that keeps all in memory, for tests.
+
+export class Store {
+  entries = new Map(); // by name, then by key
+  values = new Map();
+  full = false;
+
+  async read(name) {
+    const entries = [...(this.entries.get(name)?.values() ?? [])];
+    return { entries: structuredClone(entries), value: this.values.get(name), saved: true };
+  }
+
+  async write({ name, added = [], put = [], removed = [], value, forgotten }) {
+    if (this.full) throw new Error("it is full");
+    if (forgotten) {
+      this.entries.delete(name);
+      this.values.delete(name);
+    }
+    if (!this.entries.has(name)) this.entries.set(name, new Map());
+    const kept = this.entries.get(name);
+    for (const entry of added) if (!kept.has(entry.key)) kept.set(entry.key, structuredClone(entry));
+    for (const entry of put) kept.set(entry.key, structuredClone(entry));
+    for (const key of removed) kept.delete(key);
+    if (value !== undefined) this.values.set(name, structuredClone(value));
+  }
+
+  /** All that was written has come. */
+  settled() {
+    return new Promise((resolve) => setImmediate(resolve));
+  }
+}
