@@ -55,6 +55,9 @@ const threshold = createThreshold(byId("threshold"), settings.move);
 const captions = createCaptions(byId("captions"));
 let status = START;
 
+/** Not after another stream, that of this microphone: lines that were removed would come back. */
+let asksHistory = true;
+
 // -- what the server says -----------------------------------------------------------------------
 
 /** @param {Message} message */
@@ -192,7 +195,8 @@ function ownSocketUrl() {
   const { state, rate } = mine.now();
   if (state === "on") return socketUrl(document.baseURI, { source: "client", rate });
   const { stream, last } = live.transcript;
-  return socketUrl(document.baseURI, stream ? { stream, after: last } : {});
+  const query = asksHistory ? { history: 1000 } : {};
+  return socketUrl(document.baseURI, stream ? { ...query, stream, after: last } : query);
 }
 
 byId("retry").addEventListener("click", () => {
@@ -206,6 +210,7 @@ byId("retry").addEventListener("click", () => {
 
 /** @param {import("./microphone.js").Now} now */
 function onMicrophone(now) {
+  if (now.state === "on") asksHistory = false;
   // Devices have names once one of them is open.
   if (now.state === "on" && status.microphone.state !== "on") settings.load();
   status = afterMicrophone(status, now);

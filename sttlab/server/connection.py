@@ -60,14 +60,14 @@ class Connection:
             return
         self._put(message)
 
-    def greet(self, hello: str, missed: list[str]) -> None:
+    def greet(self, first: list[str]) -> None:
         """Queue the greeting and the missed transcripts before all that is queued already."""
         self.greeted = True
         queued = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
-        first = [hello, *missed, *(message for message in queued if message not in missed)]
+        messages = [*first, *(message for message in queued if message not in first)]
         # The client is no slower for these: they take no place of later messages.
-        self._queue = asyncio.Queue(WAITING_MESSAGES + len(first))
-        for message in first:
+        self._queue = asyncio.Queue(WAITING_MESSAGES + len(messages))
+        for message in messages:
             self._queue.put_nowait(message)
 
     def finish(self, code: int = NORMAL, reason: str = "") -> None:

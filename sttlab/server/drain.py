@@ -18,7 +18,7 @@ from sttlab.server.microphones import Microphones
 
 log = logging.getLogger("uvicorn.error")  # shown by a plain `uvicorn sttlab.server:app`
 
-DRAIN_S = 8.0  # for the engine; Docker kills a process 10 s after SIGTERM
+DRAIN_S = 5.0  # for the engine; Docker kills a process 10 s after SIGTERM
 ARRIVE_S = 0.3  # for audio that was said before, and is on its way
 
 

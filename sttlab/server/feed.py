@@ -50,7 +50,7 @@ class Feed:
         self._id = secrets.token_hex(4)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._levels = 0  # owned by the session's threads
-        self._missed: deque[tuple[str, int, str]] = deque(maxlen=MISSED_MESSAGES)
+        self._missed: deque[tuple[str, int, str, str]] = deque(maxlen=MISSED_MESSAGES)
         self._told: State | None = None
         self._unsubscribe = session.subscribe(self._on_event)
 
@@ -87,22 +87,35 @@ class Feed:
         """Name the stream that a start of capture began, for clients that reconnect."""
         return f"{self._id}-{start}"
 
-    def greet(self, connection: Connection, hello: Hello, stream: str, after: int | None) -> None:
-        """Send a connection its first message, and the transcripts that its client missed.
+    def greet(
+        self, connection: Connection, hello: Hello, stream: str, after: int | None, history: int
+    ) -> None:
+        """Send a connection its first message, and the transcripts that its client asks for.
 
         Parameters
         ----------
         connection : Connection
         hello : Hello
         stream : str
-            The stream that the client heard before; nothing is replayed of one that has ended.
+            The stream that the client received before.
         after : int, optional
-            The id of the last utterance whose transcript the client has.
+            The id of the last utterance whose transcript the client has, if that stream still runs.
+        history : int
+            The most transcripts of a stream that the client has not received before.
         """
-        missed = []
+        kept = [(number, full) for of, number, full, _ in self._missed if of == hello.stream]
         if after is not None and stream == hello.stream:
-            missed = [text for of, number, text in self._missed if of == stream and number > after]
-        connection.greet(protocol.full(hello), missed)
+            missed = [full for number, full in kept if number > after]
+        else:
+            missed = [full for _, full in kept[len(kept) - min(history, len(kept)) :]]
+        connection.greet([protocol.full(hello), *missed])
+
+    def replay(self, connection: Connection, history: int) -> None:
+        """Send a plain connection, just added, the last transcripts of the stream that runs."""
+        stream = self.stream_id(self._session.starts) if self._session.running else None
+        kept = [plain for of, _, _, plain in self._missed if of == stream]
+        if history and kept:
+            connection.greet(kept[-history:])
 
     def broadcast_state(self, state: State, even_config: bool = False) -> None:
         """Send the state if it has changed.
@@ -144,12 +157,13 @@ class Feed:
 
     def _broadcast(self, event: Event, start: int) -> None:
         full = None
+        plain = protocol.plain(event)
         if isinstance(event, Transcript):
             full = protocol.full(event)
-            self._missed.append((self.stream_id(start), event.utterance_id, full))
+            entry = self.stream_id(start), event.utterance_id, full, plain or ""
+            self._missed.append(entry)
         elif any(connection.wants_all for connection in self.connections):
             full = protocol.full(event)
-        plain = protocol.plain(event)
         for connection in self.connections:
             message = full if connection.wants_all else plain
             if message is not None:

@@ -88,7 +88,12 @@ class Hub:
         self._stop_counting = session.subscribe(metrics.count)
 
     async def serve(
-        self, socket: WebSocket, wants_all: bool, stream: str = "", after: int | None = None
+        self,
+        socket: WebSocket,
+        wants_all: bool,
+        stream: str = "",
+        after: int | None = None,
+        history: int = 0,
     ) -> None:
         """Serve one client until it leaves, is dismissed, or capture doesn't start.
 
@@ -98,7 +103,7 @@ class Hub:
             Not yet accepted.
         wants_all : bool
             Whether the client asked for all events, and not for transcripts alone.
-        stream, after : str, int or None
+        stream, after, history : str, int or None, int
             What the client heard before; see `Feed.greet`.
         """
         if self.stopping:
@@ -114,12 +119,14 @@ class Hub:
             return
         connection = Connection(socket, wants_all)
         self.feed.add(connection)
+        if not wants_all:
+            self.feed.replay(connection, history)
         try:
             runs = await self._supervisor.start()
             self._tell()
             if runs or wants_all:
                 if wants_all:
-                    self.feed.greet(connection, self._hello(), stream, after)
+                    self.feed.greet(connection, self._hello(), stream, after, history)
                 code = await connection.run(lambda message: self._take(connection, message))
             else:
                 code = INTERNAL_ERROR

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request, Response, WebSocket
+from fastapi import APIRouter, Query, Request, Response, WebSocket
 from fastapi.exceptions import WebSocketRequestValidationError
 from fastapi.responses import FileResponse, PlainTextResponse, StreamingResponse
 
@@ -15,6 +15,7 @@ from sttlab.config import TranscribeConfig, VadConfig
 from sttlab.server.choices import Devices, Models, find_devices, find_models
 from sttlab.server.connection import POLICY_VIOLATION, refuse
 from sttlab.server.contract import schema
+from sttlab.server.feed import MISSED_MESSAGES
 from sttlab.server.metrics import CONTENT_TYPE
 from sttlab.shipped import shipped
 
@@ -39,6 +40,7 @@ async def ws(
     events: Literal["", "all"] = "",
     stream: str = "",
     after: int | None = None,
+    history: Annotated[int, Query(ge=0, le=MISSED_MESSAGES)] = 0,
     source: Literal["", "client"] = "",
     rate: int = SAMPLE_RATE,
 ) -> None:
@@ -50,7 +52,7 @@ async def ws(
     if source == "client":
         await state.microphones.serve(socket, events == "all", rate)
     else:
-        await state.hub.serve(socket, events == "all", stream, after)
+        await state.hub.serve(socket, events == "all", stream, after, history)
 
 
 async def refuse_query(socket: WebSocket, error: Exception) -> None:

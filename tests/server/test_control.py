@@ -161,6 +161,26 @@ def test_stream_id_is_new_with_each_start(server: ServerHandle, source: Told) ->
     assert None not in streams
 
 
+def test_a_late_client_that_asks_receives_the_texts_so_far(
+    server: ServerHandle, source: Told
+) -> None:
+    with client(server) as first:
+        wait_for_capture(source)
+        source.say(3)
+        said = [receive(first) for _ in range(3)]
+        with client(server, "?history=2") as plain, client(server, f"{ALL}&history=1000") as page:
+            assert [receive(plain) for _ in range(2)] == said[1:]
+            stream = receive(page)["stream"]
+            assert [receive(page, "transcript")["utterance_id"] for _ in range(3)] == [0, 1, 2]
+            with client(server, f"{ALL}&history=1000&stream={stream}&after=1") as again:
+                assert receive(again, "transcript")["utterance_id"] == 2
+                source.say()
+                assert receive(again, "transcript")["utterance_id"] == 3
+                assert receive(plain) == receive(first)
+        with client(server, "?history=1001") as greedy:
+            assert closed_with(greedy)[0] == 1008
+
+
 class Unplugged(Told):
     plugged_in = False
 
