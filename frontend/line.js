@@ -1,6 +1,7 @@
 // One line of the transcript: its elements, the marks of the search, and editing in place.
 
 import { readableTime } from "./exports.js";
+import { cutAt } from "./doubt.js";
 import { split } from "./search.js";
 
 /** @typedef {import("./transcript.js").Entry} Entry */
@@ -12,8 +13,7 @@ const CLOCK = new Intl.DateTimeFormat([], {
   hourCycle: "h23",
 });
 
-/** Confidence below which a line is shown faint. */
-const FAINT_BELOW = 0.6;
+const LANGUAGES = new Intl.DisplayNames(["en"], { type: "language" });
 
 /**
  * A line of an entry.
@@ -21,8 +21,10 @@ const FAINT_BELOW = 0.6;
  * @param {Entry} entry
  * @param {"clock" | "stream" | "none"} times how times are shown
  * @param {boolean} playable whether audio plays from it
+ * @param {boolean} isSwitch whether its language is another than that of the line before
+ * @param {string} query of the search, whose matches are marked
  */
-export function finalLine(entry, times, playable) {
+export function finalLine(entry, times, playable, isSwitch, query) {
   const item = line("final");
   const when = /** @type {HTMLTimeElement} */ (item.querySelector("time"));
   when.dateTime = new Date(entry.at).toISOString();
@@ -30,9 +32,11 @@ export function finalLine(entry, times, playable) {
   if (playable) when.replaceWith(playButton(when));
   item.dataset.key = entry.key;
   item.tabIndex = -1;
-  textOf(item).textContent = entry.text;
-  item.classList.toggle("unsure", !entry.edited && entry.confidence < FAINT_BELOW);
+  if (entry.language) textOf(item).lang = entry.language;
+  if (isSwitch) textOf(item).dataset.language = languageOf(entry);
+  mark(item, query, entry);
   const sure = element("span", "sure", entry.edited ? "edited" : percent(entry.confidence));
+  sure.classList.toggle("edited", entry.edited === true);
   sure.title = entry.edited ? "You changed this text" : "How sure the model is";
   item.append(sure, buttons());
   return item;
@@ -63,18 +67,54 @@ export function setPartial(item, text, stable) {
 }
 
 /**
- * Mark the matches of the search, in a line that is not being edited.
+ * Mark the matches of the search and the words in doubt, in a line that is not being edited.
  *
  * @param {HTMLElement} item
  * @param {string} query
+ * @param {?Entry} entry null for a remark
  */
-export function mark(item, query) {
+export function mark(item, query, entry) {
   const p = item.querySelector("p.text");
   if (!p) return;
-  const text = p.textContent ?? "";
-  const parts = query ? split(text, query) : [text];
-  if (parts.length === 1 && !p.querySelector("mark")) return; // so that a selection in it stays
-  p.replaceChildren(...parts.map((part, i) => (i % 2 ? element("mark", "", part) : part)));
+  const text = entry?.text ?? p.textContent ?? "";
+  const parts = cutAt(text, entry?.doubts ?? [], query ? hitsIn(text, query) : []);
+  const made = parts.map(({ text, isDoubt, isHit }) => {
+    const hit = isHit ? element("mark", "", text) : text;
+    if (!isDoubt) return hit;
+    const doubt = element("span", "doubt");
+    doubt.title = "The model is not sure of this word";
+    doubt.append(hit);
+    return doubt;
+  });
+  const isSame = p.childNodes.length === made.length && !query && !p.querySelector("mark");
+  if (isSame && p.textContent === text) return; // so that a selection in it stays
+  p.replaceChildren(...made);
+}
+
+/**
+ * The matches of a search.
+ *
+ * @param {string} text
+ * @param {string} query
+ */
+function hitsIn(text, query) {
+  /** @type {import("./doubt.js").Range[]} */
+  const hits = [];
+  let at = 0;
+  split(text, query).forEach((part, i) => {
+    if (i % 2) hits.push([at, at + part.length]);
+    at += part.length;
+  });
+  return hits;
+}
+
+/** @param {Entry} entry */
+function languageOf({ language = "" }) {
+  try {
+    return LANGUAGES.of(language) ?? language;
+  } catch {
+    return language; // not a code that this browser knows
+  }
 }
 
 /**

@@ -50,11 +50,20 @@ export function createList(root, actions, onShift) {
   /** @param {Line} line */
   function make(line) {
     if (line.kind === "partial") return partialLine(line.text, line.stable);
-    const item = line.entry ? finalLine(line.entry, times, playable) : noteLine(line.text);
-    mark(item, query);
+    const item = line.entry ? final(line, line.entry) : noteLine(line.text);
+    if (!line.entry) mark(item, query, null);
     item.classList.toggle("heard", line.key !== "" && line.key === heard);
     if (line === current) setReach(item, true);
     return item;
+  }
+
+  /** @param {Line} line @param {Entry} entry */
+  function final(line, entry) {
+    let i = lines.lastIndexOf(line) - 1;
+    while (i >= 0 && !isFinal(lines[i])) i--;
+    const before = lines[i]?.entry?.language;
+    const isSwitch = before !== undefined && before !== entry.language;
+    return finalLine(entry, times, playable, isSwitch, query);
   }
 
   /**
@@ -231,7 +240,9 @@ export function createList(root, actions, onShift) {
   function filter(text) {
     if (text === query) return;
     query = text;
-    for (const { item, kind } of list.present()) if (item && kind !== "partial") mark(item, query);
+    for (const { item, kind, entry } of list.present()) {
+      if (item && kind !== "partial") mark(item, query, entry);
+    }
     refresh();
   }
 
@@ -248,7 +259,7 @@ export function createList(root, actions, onShift) {
     line.isEdited = true;
     editLine(item, (text) => {
       line.isEdited = false;
-      mark(item, query);
+      mark(item, query, line.entry);
       if (text === "") actions.remove(line.key);
       else actions.edit(line.key, text);
     });

@@ -2,13 +2,14 @@
 
 import { byId } from "./dom.js";
 
-const DEFAULTS = { times: "clock", theme: "system", held: false };
+const DEFAULTS = { times: "clock", theme: "system", held: false, sure: false };
 
 /**
  * @typedef {object} Preferences
  * @property {"clock" | "stream" | "none"} times
  * @property {"system" | "light" | "dark"} theme
  * @property {boolean} held whether suppressed text is shown
+ * @property {boolean} sure whether the confidence in each line is shown
  */
 
 /**
@@ -25,6 +26,7 @@ export function createPreferences(storage, key, onChange) {
   function apply() {
     document.documentElement.dataset.theme = values.theme;
     document.documentElement.dataset.times = values.times;
+    document.documentElement.dataset.sure = String(values.sure);
   }
 
   for (const name of /** @type {(keyof typeof DEFAULTS)[]} */ (Object.keys(DEFAULTS))) {

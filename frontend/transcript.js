@@ -1,5 +1,7 @@
 // A transcript, kept in this browser until it is cleared. No DOM.
 
+import { doubtsIn, doubtsLeft } from "./doubt.js";
+
 /**
  * @typedef {object} Entry one utterance's final text
  * @property {string} key `stream:utterance`
@@ -12,6 +14,8 @@
  * @property {{start_s: number, end_s: number, text: string, confidence: number}[]} [segments]
  *   of the engine, until a person edits the text
  * @property {boolean} [edited]
+ * @property {string} [language] its code; a transcript of an older version has none
+ * @property {import("./doubt.js").Range[]} [doubts] words that the engine is not sure of
  * @property {number} order place among the others: wall time at which it came, in ms, or later
  *
  * @typedef {import("./storage.js").Change} Change
@@ -136,7 +140,7 @@ export class Transcript {
    * @returns {?Entry} null if the transcript has it already
    */
   add(message, now) {
-    const { utterance_id, start_s, end_s, text, confidence, segments, delay_s } = message;
+    const { utterance_id, start_s, end_s, text, confidence, segments, delay_s, language } = message;
     const key = `${this.stream}:${utterance_id}`;
     this.last = Math.max(this.last, utterance_id);
     if (this.find(key)) return null;
@@ -146,7 +150,10 @@ export class Transcript {
     /** @type {Entry} */
     const entry = { key, stream, at: Math.round(at), start_s, end_s, text, confidence, order: 0 };
     entry.order = Math.max(now, this._order + 1);
-    if (segments.length) entry.segments = segments;
+    if (language) entry.language = language;
+    const doubts = doubtsIn(text, segments);
+    if (doubts.length) entry.doubts = doubts;
+    if (segments.length) entry.segments = segments.map(withoutWords);
     this._insert([entry]);
     this._write({ added: [entry] });
     return entry;
@@ -166,6 +173,7 @@ export class Transcript {
   edit(key, text) {
     const entry = this.find(key);
     if (!entry || entry.text === text) return;
+    if (entry.doubts) entry.doubts = doubtsLeft(entry.doubts, entry.text, text);
     entry.text = text;
     entry.edited = true;
     delete entry.segments;
@@ -217,6 +225,15 @@ export function timeline(entries) {
     }
   }
   return segments;
+}
+
+/**
+ * A segment without its words, which are many: the words in doubt are kept.
+ *
+ * @param {Record<string, any>} segment
+ */
+function withoutWords({ start_s, end_s, text, confidence }) {
+  return { start_s, end_s, text, confidence };
 }
 
 /** @param {Entry} a @param {Entry} b */

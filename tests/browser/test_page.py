@@ -49,7 +49,7 @@ def test_finals_appear_survive_a_reload_and_download(
     expect(finals(page).nth(4)).to_contain_text("amiable himself")
     expect(page.locator("#state")).to_have_text("Recording ended")
     expect(page.locator("#about")).to_have_text("demo.flac · whisper tiny.en")
-    assert re.fullmatch(r"\d+ %", finals(page).nth(0).locator(".sure").inner_text())
+    assert re.fullmatch(r"\d+ %", finals(page).nth(0).locator(".sure").text_content() or "")
     texts = finals(page).locator(".text").all_inner_texts()
 
     history = demo.session.history
@@ -253,7 +253,6 @@ def test_a_line_is_corrected_in_place(silent: ServerHandle, opened: Opened) -> N
     page = staged(opened, silent, stage)
     stage.final(0, "He was not an old-sposed young man.", confidence=0.3)
     line = finals(page).first
-    assert "unsure" in (line.get_attribute("class") or "")
     line.hover()
     line.get_by_role("button", name="Edit").click()
     page.keyboard.press("ControlOrMeta+a")
@@ -261,7 +260,6 @@ def test_a_line_is_corrected_in_place(silent: ServerHandle, opened: Opened) -> N
     page.keyboard.press("Enter")
     expect(line.locator(".text")).to_have_text("He was not an ill-disposed <b>young</b> man.")
     expect(line.locator(".sure")).to_have_text("edited")
-    assert "unsure" not in (line.get_attribute("class") or "")
     line.locator(".text").dblclick()
     page.keyboard.type("never mind")
     page.keyboard.press("Escape")
