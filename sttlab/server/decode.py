@@ -35,7 +35,7 @@ def main() -> None:
     try:
         with tempfile.TemporaryFile() as file:
             shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
-            _limit_itself()
+            limit_itself(PROCESSOR_S)
             _decode(file, sys.argv[1], sys.stdout.buffer)
     except DecodeError as error:
         sys.exit(str(error))
@@ -67,7 +67,8 @@ def _decode(file: BinaryIO, suffix: str, out: BinaryIO) -> None:
         out.flush()
 
 
-def _limit_itself() -> None:
+def limit_itself(processor_s: int) -> None:
+    """Bound memory and processor time of this process, where that is possible."""
     if sys.platform != "linux":
         return
     import resource
@@ -75,7 +76,7 @@ def _limit_itself() -> None:
     with open("/proc/self/statm", encoding="ascii") as statm:
         now = int(statm.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY_BYTES,) * 2)
-    resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_S,) * 2)
+    resource.setrlimit(resource.RLIMIT_CPU, (processor_s,) * 2)
 
 
 if __name__ == "__main__":

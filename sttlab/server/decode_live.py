@@ -1,0 +1,81 @@
+"""The process in which the container that a client streams is decoded, while it comes.
+
+It reads the container from its standard input, and writes mono float32 samples at SAMPLE_RATE to its
+standard output. Its argument is `webm` or `ogg`. Errors go to its standard error, in words.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import numpy as np
+
+from sttlab.audio import SAMPLE_RATE, Downmix
+from sttlab.server.decode import SAMPLE, limit_itself
+
+DEMUXERS = {"webm": "matroska", "ogg": "ogg"}
+CODECS = "opus,libopus,vorbis,flac,pcm_f32le,pcm_s16le"  # that browsers record with
+OPTIONS = {"codec_whitelist": CODECS, "probesize": "4096", "analyzeduration": "0"}
+BUFFER_BYTES = 4096  # FFmpeg waits until it is full
+MOST_CHANNELS = 8
+PROCESSOR_S = 24 * 3600  # a client may speak all day
+
+
+def main() -> None:
+    """Decode until the input ends, or exit with status 1 and the reason."""
+    logging.basicConfig(format="%(message)s")
+    import av
+
+    limit_itself(PROCESSOR_S)
+    form = sys.argv[1]
+    try:
+        with av.open(
+            _Pipe(), format=DEMUXERS[form], options=OPTIONS, buffer_size=BUFFER_BYTES
+        ) as container:
+            _decode(container)
+    except (av.FFmpegError, ValueError, IndexError) as error:
+        sys.exit(f"this is not {form} that can be decoded: {getattr(error, 'strerror', error)}")
+    except MemoryError:
+        sys.exit(f"this {form} needs too much memory to decode")
+    except BrokenPipeError:
+        sys.exit(1)  # the server has closed the client
+
+
+class _Pipe:
+    """The standard input as a file that gives what there is, and can't be sought."""
+
+    def read(self, size: int) -> bytes:
+        return sys.stdin.buffer.raw.read(size) or b""
+
+
+def _decode(container: Any) -> None:
+    import av
+
+    resampler = mixer = None
+    for packet in container.demux(container.streams.audio[0]):
+        try:
+            frames = packet.decode()
+        except av.InvalidDataError:  # one broken packet
+            continue
+        for frame in frames:
+            channels = frame.layout.nb_channels
+            if mixer is None or mixer.channels != channels:
+                if channels > MOST_CHANNELS:
+                    raise ValueError(f"it has {channels} channels")
+                mixer = Downmix(channels, SAMPLE_RATE)
+                resampler = av.AudioResampler(format="flt", rate=SAMPLE_RATE)
+            frame.pts = None
+            for piece in resampler.resample(frame):
+                _write(mixer.mix(piece.to_ndarray().reshape(-1, channels)))
+
+
+def _write(mono: np.ndarray[Any, Any]) -> None:
+    clean = np.nan_to_num(np.clip(mono, -1, 1), posinf=0.0, neginf=0.0)
+    sys.stdout.buffer.write(clean.astype(SAMPLE).tobytes())
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()
