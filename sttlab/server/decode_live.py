@@ -1,12 +1,12 @@
 """The process in which the container that a client streams is decoded, while it comes.
 
-It reads the container from its standard input, and writes mono float32 samples at SAMPLE_RATE to its
-standard output. Its argument is `webm` or `ogg`. Errors go to its standard error, in words.
+It reads the container from its standard input, and writes mono float32 samples at SAMPLE_RATE to
+its standard output. Its argument is `webm` or `ogg`. Errors go to its standard error, in words.
 """
 
 from __future__ import annotations
 
-import logging
+import os
 import sys
 from typing import Any
 
@@ -25,7 +25,6 @@ PROCESSOR_S = 24 * 3600  # a client may speak all day
 
 def main() -> None:
     """Decode until the input ends, or exit with status 1 and the reason."""
-    logging.basicConfig(format="%(message)s")
     import av
 
     limit_itself(PROCESSOR_S)
@@ -47,13 +46,14 @@ class _Pipe:
     """The standard input as a file that gives what there is, and can't be sought."""
 
     def read(self, size: int) -> bytes:
-        return sys.stdin.buffer.raw.read(size) or b""
+        return os.read(sys.stdin.fileno(), size)
 
 
 def _decode(container: Any) -> None:
     import av
 
-    resampler = mixer = None
+    resampler: Any = None
+    mixer: Downmix | None = None
     for packet in container.demux(container.streams.audio[0]):
         try:
             frames = packet.decode()
@@ -68,7 +68,8 @@ def _decode(container: Any) -> None:
                 resampler = av.AudioResampler(format="flt", rate=SAMPLE_RATE)
             frame.pts = None
             for piece in resampler.resample(frame):
-                _write(mixer.mix(piece.to_ndarray().reshape(-1, channels)))
+                samples: Any = piece.to_ndarray()
+                _write(mixer.mix(samples.reshape(-1, channels)))
 
 
 def _write(mono: np.ndarray[Any, Any]) -> None:

@@ -29,6 +29,7 @@ from sttlab.server.engine import SharedEngine
 from sttlab.server.feed import Feed
 from sttlab.server.metrics import Metrics
 from sttlab.server.protocol import Hello, State
+from sttlab.server.recognise import audio_in_text
 from sttlab.server.supervisor import Supervisor
 
 MAX_CLIENTS = 400
@@ -145,6 +146,8 @@ class Hub:
                 audio.push(message)
             except SourceError as error:
                 connection.dismiss(POLICY_VIOLATION, str(error))
+        elif audio and isinstance(message, str) and (instead := audio_in_text(message)):
+            connection.dismiss(POLICY_VIOLATION, instead)
         elif audio or connection.wants_all:
             self.control.answer(message, connection.put if connection.wants_all else _ignore)
 

@@ -16,6 +16,7 @@ from sttlab.server.connection import (
     TRY_AGAIN_LATER,
     refuse,
 )
+from sttlab.server.forms import Form
 from sttlab.server.hub import STOPPING, Hub
 
 # Most clients with their own audio: four for each core, with which tiny.en keeps up on two cores.
@@ -44,7 +45,7 @@ class Microphones:
         self._shared = shared
         self.open: set[Hub] = set()
 
-    async def serve(self, socket: WebSocket, wants_all: bool, rate: int) -> None:
+    async def serve(self, socket: WebSocket, wants_all: bool, form: Form) -> None:
         """Serve one client until it disconnects, or has ended its audio and received all its text.
 
         Parameters
@@ -53,11 +54,11 @@ class Microphones:
             Not yet accepted.
         wants_all : bool
             Whether the client asked for all events, and not for transcripts alone.
-        rate : int, Hz
-            Sample rate of the 16-bit samples that the client sends.
+        form : Form
+            How the client sends its audio.
         """
         try:
-            source = PushSource(rate, name="a client's own audio")
+            source = PushSource(form.sample_rate, name="a client's own audio")
         except SourceError as error:
             await refuse(socket, POLICY_VIOLATION, str(error))
             return
@@ -68,7 +69,7 @@ class Microphones:
             self._shared.metrics.count_parting(TRY_AGAIN_LATER)
             await refuse(socket, TRY_AGAIN_LATER, f"{why}: try again later")
             return
-        shared, audio = self._shared, ClientAudio(source)
+        shared, audio = self._shared, ClientAudio(source, form)
         hub = Hub(
             shared.new_session(source),
             shared.engine,
@@ -76,12 +77,18 @@ class Microphones:
             locked=shared.control.locked,
             audio=audio,
         )
-        watch = asyncio.create_task(_watch(hub, audio))
         self.open.add(hub)
+        tasks: list[asyncio.Task[None]] = []
         try:
+            await audio.open()
+            tasks = [asyncio.create_task(work(hub, audio)) for work in (_watch, _decode)]
             await hub.serve(socket, wants_all)
+        except SourceError as error:
+            await refuse(socket, TRY_AGAIN_LATER, str(error))
         finally:
-            watch.cancel()
+            for task in tasks:
+                task.cancel()
+            await audio.close()
             self.open.discard(hub)
             await hub.close()  # no client is left to receive the rest
 
@@ -99,6 +106,15 @@ class Microphones:
     async def close(self) -> None:
         """End the sessions."""
         await asyncio.gather(*(hub.close() for hub in self.open))
+
+
+async def _decode(hub: Hub, audio: ClientAudio) -> None:
+    """Disconnect a client whose container can't be decoded."""
+    try:
+        await audio.decode()
+    except SourceError as error:
+        for connection in hub.feed.connections:
+            connection.dismiss(POLICY_VIOLATION, str(error))
 
 
 async def _watch(hub: Hub, audio: ClientAudio) -> None:

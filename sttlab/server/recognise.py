@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,8 @@ ALARMS = 3  # chunks that must agree before a client is refused
 RIGHT = 2  # chunks that must be as they should before all is well
 WINDOWS = 10  # of a chunk
 HEAD_BYTES = 64
-LOUD = 0.05  # of full scale: bytes that are not such samples are loud if they are read as such
+MOST = 20  # chunks that are judged; later ones would add chances of a false alarm
+LOUD, VERY_LOUD = 1600.0, 9800.0  # in 16-bit steps: bytes that are read as what they aren't
 AUDIBLE = 3.0  # in 16-bit steps
 ASYMMETRIC = 0.3
 
@@ -23,11 +25,14 @@ SEND = "send 16-bit little-endian mono samples"
 HEADS = (
     (rb"\x1aE\xdf\xa3", "this is WebM: add format=webm to the address"),
     (rb"OggS\x00", "this is Ogg: add format=ogg to the address"),
-    (rb"(?:RIFF|RF64)....WAVE", "this is WAV: send its samples without the header, with rate= and channels="),
-    (rb"fLaC\x00\x00\x00", f"this is FLAC: {SEND}, or format=ogg"),
-    (rb"\x00\x00..ftyp", f"this is MP4: {SEND}, or format=webm"),
+    (
+        rb"(?:RIFF|RF64)....WAVE",
+        "this is WAV: send its samples without the header, with rate= and channels=",
+    ),
+    (rb"fLaC\x00\x00\x00", f"this is FLAC: {SEND}"),
+    (rb"\x00\x00..ftyp", "this is MP4: record WebM, and add format=webm to the address"),
     (rb"ID3[\x02-\x04]\x00", f"this is MP3: {SEND}"),
-    (rb"[\t\n\r -~]{64}", f"this is text: {SEND}"),
+    (rb"(?=.*\d)(?=.*[A-Za-z\"\[])[\t\n\r -~]{64}", f"this is text: {SEND}"),
 )
 TEXT = re.compile(
     r"[A-Za-z0-9+/_-]{100}"  # base64
@@ -56,7 +61,7 @@ class Recogniser:
         step = 4 * WINDOWS
         self._chunk_bytes = step * max(1, round(CHUNK_S * sample_rate * 2 / step))
         self._waiting = bytearray()
-        self._taken = 0
+        self._taken = self._audible = 0  # chunks
         self._seen: list[str] = []
         self._done = False
 
@@ -75,9 +80,10 @@ class Recogniser:
             del self._waiting[: self._chunk_bytes]
             self._taken += 1
             form = judge(chunk)
+            self._audible += any(chunk)
             if form:
                 self._seen.append(form)
-            self._done = self._seen.count("right") >= RIGHT
+            self._done = self._seen.count("right") >= RIGHT or self._audible >= MOST
             if form and form != "right" and self._seen.count(form) >= ALARMS:
                 return MESSAGES[form]
         if self._done:
@@ -92,22 +98,23 @@ def judge(chunk: bytes) -> str | None:
         return None
     if _is_float(chunk):
         return "float32"
-    rms = np.sqrt(np.mean(np.square(samples)))
+    rms = float(samples.std())
     if rms < AUDIBLE:
         return None
     own = _smoothness(samples)
-    if own < 0.3 and rms > LOUD * 32768:
-        others = {
+    if rms > LOUD:
+        others: dict[str, NDArray[Any]] = {
             "mulaw": from_mulaw(chunk),
             "big-endian": np.frombuffer(chunk, ">i2").astype(np.float64),
             "8-bit": np.frombuffer(chunk, "u1").astype(np.float64),
         }
         best = max(others, key=lambda name: _smoothness(others[name]))
-        if _smoothness(others[best]) > 0.5:
+        found = _smoothness(others[best])
+        if found > 0.5 and (own < 0.3 or (rms > VERY_LOUD and found > own + 0.1)):
             return best
     if _is_stereo(samples):
         return "stereo"
-    return "right" if own > 0.5 else None
+    return "right" if own > 0.5 and rms < VERY_LOUD else None
 
 
 def _smoothness(samples: NDArray[np.float64]) -> float:
@@ -147,4 +154,8 @@ def _is_stereo(samples: NDArray[np.float64]) -> bool:
     steps = np.abs(within - across) > ASYMMETRIC * (within + across)
     # Neighbours within a channel are alike.
     lag = np.mean(pairs[:, 1:] * pairs[:, :-1], axis=(1, 2)) > 0.5 * (even + odd) / 2
-    return bool(loud.sum() >= WINDOWS // 2 and np.mean((powers | steps)[loud]) >= 0.9 and np.mean(lag[loud]) >= 0.5)
+    return bool(
+        loud.sum() >= WINDOWS // 2
+        and np.mean((powers | steps)[loud]) >= 0.9
+        and np.mean(lag[loud]) >= 0.5
+    )

@@ -10,16 +10,19 @@ from fastapi import APIRouter, Query, Request, Response, WebSocket
 from fastapi.exceptions import WebSocketRequestValidationError
 from fastapi.responses import FileResponse, PlainTextResponse, StreamingResponse
 
-from sttlab.audio import SAMPLE_RATE
 from sttlab.config import TranscribeConfig, VadConfig
+from sttlab.errors import SourceError
 from sttlab.server.choices import Devices, Models, find_devices, find_models
 from sttlab.server.connection import POLICY_VIOLATION, refuse
 from sttlab.server.contract import schema
 from sttlab.server.feed import MISSED_MESSAGES
+from sttlab.server.forms import Form, Format
 from sttlab.server.metrics import CONTENT_TYPE
 from sttlab.shipped import shipped
 
 router = APIRouter()
+OF_AUDIO = {"format", "rate", "channels"}
+QUERY = ("events", "stream", "after", "history", "source", *sorted(OF_AUDIO))
 
 DETAIL: dict[str, Any] = {
     "content": {
@@ -42,15 +45,29 @@ async def ws(
     after: int | None = None,
     history: Annotated[int, Query(ge=0, le=MISSED_MESSAGES)] = 0,
     source: Literal["", "client"] = "",
-    rate: int = SAMPLE_RATE,
+    form: Annotated[Format, Query(alias="format")] = "s16le",
+    rate: int | None = None,
+    channels: int = 1,
 ) -> None:
     """Send transcripts; with ``events=all``, every event of docs/protocol.md.
 
     With ``source=client``, the client sends the audio.
     """
     state = socket.app.state
-    if source == "client":
-        await state.microphones.serve(socket, events == "all", rate)
+    unknown = [name for name in socket.query_params if name not in QUERY]
+    if unknown:
+        reason = f"unknown {unknown[0][:20]!r}; known are {', '.join(QUERY)}"
+        await refuse(socket, POLICY_VIOLATION, reason)
+    elif source == "client":
+        try:
+            sent = Form(form, rate, channels)
+        except SourceError as error:
+            await refuse(socket, POLICY_VIOLATION, str(error))
+            return
+        await state.microphones.serve(socket, events == "all", sent)
+    elif OF_AUDIO & set(socket.query_params):
+        reason = "format, rate and channels are of audio that a client sends: add source=client"
+        await refuse(socket, POLICY_VIOLATION, reason)
     else:
         await state.hub.serve(socket, events == "all", stream, after, history)
 
