@@ -120,7 +120,7 @@ def test_empty_or_silent_audio_gives_empty_text(engine: Engine, samples: Any) ->
 @pytest.fixture
 def repeated(data: Path) -> np.ndarray:
     """Two seconds of speech, again and again: greedy decoding repeats itself, and falls back."""
-    return np.tile(load(data / "demo.flac").samples[: 2 * SAMPLE_RATE], 12)
+    return np.tile(load(data / "demo.flac").samples[: 2 * SAMPLE_RATE], 6)
 
 
 @by_all_engines
@@ -128,13 +128,12 @@ def test_audio_that_falls_back_gives_the_same_text_again(
     engine: Engine, repeated: np.ndarray
 ) -> None:
     first = engine.transcribe(repeated)
-    assert first == engine.transcribe(repeated)
-    other = make_engine(engine.config or TranscribeConfig())
-    assert first == other.transcribe(repeated)
-    other.close()
+    again = engine.transcribe(repeated)
+    assert (again.text, again.suppressed) == (first.text, first.suppressed)
 
 
 @whisper_only
+@pytest.mark.filterwarnings("ignore:unclosed file .*tiktoken:ResourceWarning")
 def test_retries_at_a_temperature_have_a_seed_and_leave_pytorchs_alone(
     repeated: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,10 +142,12 @@ def test_retries_at_a_temperature_have_a_seed_and_leave_pytorchs_alone(
     engine = WhisperEngine(TranscribeConfig(device="cpu"))
     first = engine.transcribe(repeated)
     state = torch.random.get_rng_state()
-    assert engine.transcribe(repeated) == first
+    again = engine.transcribe(repeated)
+    assert (again.text, again.suppressed) == (first.text, first.suppressed)
     assert torch.equal(torch.random.get_rng_state(), state)
     monkeypatch.setattr("sttlab.engines.whisper.SEED", 1)
-    assert engine.transcribe(repeated) != first  # so it was sampled
+    other = engine.transcribe(repeated)
+    assert (other.text, other.suppressed) != (first.text, first.suppressed)  # so it was sampled
     engine.close()
 
 
