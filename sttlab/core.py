@@ -140,6 +140,19 @@ class StreamCore:
         now = Decision(ENDED, state.frame, state.begin, state.onset, state.end, state.frame)
         return self._utterance(now, "end")
 
+    @property
+    def speaking_s(self) -> float:
+        """Length of the utterance so far while somebody speaks; 0 in a pause and between them."""
+        state = self._endpointer.state
+        if state.phase != SPEAKING:
+            return 0.0
+        return (state.frame - state.begin) * self._frame_samples / SAMPLE_RATE
+
+    def pause_after(self, silence_s: float) -> None:
+        """Emit `SpeechPaused` after so much silence, until the next `update`."""
+        pause = max(1, round(silence_s * SAMPLE_RATE / self._frame_samples))
+        self._endpointer.limits = self._endpointer.limits._replace(pause=pause)
+
     def _skip(self, lost: int) -> list[StreamEvent]:
         """Pass over lost samples: as silence, or as an end if they last as long as the timeout."""
         events: list[StreamEvent] = []

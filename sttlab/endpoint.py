@@ -40,6 +40,7 @@ class Limits(NamedTuple):
     longest: int
     cut_window: int
     moment: int
+    pause: int
 
 
 class EndpointState(NamedTuple):
@@ -74,14 +75,16 @@ def limits(config: VadConfig, frame_samples: int) -> Limits:
         return round(seconds * SAMPLE_RATE / frame_samples)
 
     timeout = max(1, frames(config.silence_timeout_s))
+    post_roll = min(timeout, frames(POST_ROLL_S))
     return Limits(
         min_speech=max(1, frames(config.min_speech_s)),
         timeout=timeout,
         pre_roll=frames(config.pre_roll_s),
-        post_roll=min(timeout, frames(POST_ROLL_S)),
+        post_roll=post_roll,
         longest=frames(config.max_utterance_s),
         cut_window=frames(min(CUT_WINDOW_S, config.max_utterance_s / 2)),
         moment=max(1, frames(MOMENT_S)),
+        pause=post_roll,
     )
 
 
@@ -93,8 +96,8 @@ def advance(
     A sound becomes an utterance once it holds `min_speech` frames of speech with no gap as long as
     that (or the timeout); it ends after `timeout` frames without speech. An utterance of `longest`
     frames is cut at the quietest moment of its last `cut_window`, and the next goes on from there.
-    PAUSED says that `post_roll` has passed without speech: what is open holds all the audio that
-    it will hold if nobody goes on speaking.
+    PAUSED says that `pause` frames have passed without speech, and what is open so far; from
+    `post_roll` on that is all that it will hold if nobody goes on speaking.
 
     Parameters
     ----------
@@ -134,8 +137,9 @@ def advance(
                 decisions.append(Decision(DISCARDED, at, begin, onset, end, end))
         elif phase != LISTENING:
             phase = PAUSE
-            if at - end == limits.post_roll < limits.timeout:
-                decisions.append(Decision(PAUSED, at, begin, onset, end, at))
+            if at - end == limits.pause < limits.timeout:
+                stop = min(end + limits.post_roll, at)
+                decisions.append(Decision(PAUSED, at, begin, onset, end, stop))
             if at - end >= limits.timeout:
                 phase, taken = LISTENING, min(end + limits.post_roll, at)
                 decisions.append(Decision(TIMED_OUT, at, begin, onset, end, taken))

@@ -134,7 +134,10 @@ class Utterance(Event):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SpeechPaused(InternalEvent):
-    """Silence in an utterance, which ends as `utterance` if the silence lasts until the timeout."""
+    """Silence in an utterance, and the utterance so far.
+
+    If the silence lasts until the timeout, the speech in it is that of the final utterance.
+    """
 
     utterance: Utterance
 

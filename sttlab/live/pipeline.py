@@ -137,6 +137,11 @@ class Pipeline:
             self._empty_reads = 0
         elif now - self._heard_at > STALL_S and self._empty_reads > STALL_READS:
             self._handle(self._core.flush("interrupted"))
+        if speaking_s := self._core.speaking_s:  # in a pause its attempt may have begun
+            timeout_s = self.config.silence_timeout_s
+            self._core.pause_after(
+                self._speculation.pause_s(speaking_s, timeout_s, partials=self.partials)
+            )
         self._handle(self._core.feed(block))
 
     def finish(self, ended: bool) -> None:
@@ -189,7 +194,7 @@ class Pipeline:
             if adopted.result:
                 self._answer(utterance_id, *adopted.result, speculative=True)
             return
-        done = partial(self._answer, utterance_id, speculative=False)
+        done = partial(self._finished, utterance)
         job = Job(utterance.samples, Priority.FINAL if self._live else Priority.LATER, done)
         if not self._worker.submit(self._lane, job, self._ledger.is_abandoned):
             why = self._worker.hangs or "the session stopped before the engine had time for it"
@@ -202,6 +207,11 @@ class Pipeline:
             self._answer(attempt.utterance.utterance_id, answer, engine_s, speculative=True)
         elif self.partials and (event := self._speculation.grow(attempt, answer, engine_s)):
             self._broadcast.emit(event)
+
+    def _finished(self, utterance: Utterance, answer: Answer, engine_s: float) -> None:
+        if engine_s:  # else the engine didn't get to it
+            self._speculation.note(utterance, engine_s)
+        self._answer(utterance.utterance_id, answer, engine_s, speculative=False)
 
     def _answer(
         self, utterance_id: int, answer: Answer, engine_s: float, *, speculative: bool

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
+import numpy as np
+
+from sttlab.audio import SAMPLE_RATE
 from sttlab.engines.base import Transcription
 from sttlab.events import Level, Partial, Utterance
 from sttlab.live.worker import Answer, Job, Priority
 
-PARTIAL_AFTER_S = 0.1  # of silence: longer than a consonant keeps the voice
+EARLIEST_S = 0.1  # of silence before an attempt: longer than a consonant keeps the voice
+MARGIN_S = 0.05  # by which an attempt is to be done before the timeout
 PARTIAL_EVERY_S = 0.3  # at the least from one to the next
 ENGINE_SHARE = 0.5  # of the engine's time that partials may take
+NEED_OF, NEED_FROM, NEED_QUANTILE = 30, 3, 0.9  # answers that predict the next one, at the least
 
 Result: TypeAlias = tuple[Answer, float]
 """What the engine answered, and the seconds that it took."""
@@ -60,11 +66,42 @@ Done: TypeAlias = Callable[[Attempt, Answer, float], None]
 """What a job calls on the engine's thread; see `Job`."""
 
 
+class Need:
+    """What the engine is predicted to take for an utterance, from what it took for the last ones.
+
+    A line over the length of the audio: the encoder's window and the number of tokens both grow
+    with it. Any thread may call it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._took: deque[tuple[float, float]] = deque(maxlen=NEED_OF)
+
+    def add(self, audio_s: float, engine_s: float) -> None:
+        """Note what the engine took, both in seconds."""
+        with self._lock:
+            self._took.append((audio_s, engine_s))
+
+    def predict(self, audio_s: float) -> float:
+        """Give the seconds that are enough nine times in ten; infinity before it is known."""
+        with self._lock:
+            took = np.array(self._took)
+        if len(took) < NEED_FROM:
+            return math.inf
+        lengths_s, engine_s = took.T
+        spread = float(np.var(lengths_s))
+        slope = max(0.0, float(np.cov(lengths_s, engine_s, bias=True)[0, 1]) / (spread or math.inf))
+        over = engine_s - slope * lengths_s
+        return slope * audio_s + float(np.quantile(over, NEED_QUANTILE))
+
+
 class Speculation:
     """What the engine is to transcribe of an utterance that is not over, and what comes of it.
 
-    In a pause the engine transcribes the utterance as it will be if the pause lasts. If it does,
-    the text is there at once; if speech goes on, the attempt is dropped. Besides, an utterance is
+    In a pause the engine transcribes the speech so far. If the pause lasts, the text is there at
+    once; if speech goes on, the attempt is dropped. So that few are, it begins as late as it can
+    be done in time, by what the engine took before. With partials it begins at once, and its text
+    is the partial of the last words. Besides, an utterance is
     transcribed again and again for `Partial` events. Words that two transcriptions in a row begin
     with are stable (LocalAgreement-2: Liu, Spanakis and Niehues, "Low-latency sequence-to-sequence
     speech recognition and translation by partial hypothesis selection", Interspeech 2020).
@@ -78,13 +115,13 @@ class Speculation:
         # The thread of capture owns these:
         self._attempt: Attempt | None = None  # of the pause that lasts
         self._job: Job | None = None  # of that; apart, lest a circle keep the audio
-        self._paused_at_s: float | None = None
         self._next_at = 0.0
         # The thread of the engine owns these; the other one reads the interval:
         self._interval_s = PARTIAL_EVERY_S
         self._utterance_id = -1
         self._last: list[str] = []
         self._stable: list[str] = []
+        self._need = Need()
 
     # -- on the thread of capture -------------------------------------------------------------
 
@@ -97,16 +134,15 @@ class Speculation:
         return self._job
 
     def follow(self, level: Level) -> None:
-        """Drop the attempt if speech goes on; let a partial of the last words come at once."""
+        """Drop the attempt if speech goes on."""
         if level.state == "speech":
             self.drop()
-        if level.state != "pause":
-            self._paused_at_s = None
-        elif self._paused_at_s is None:
-            self._paused_at_s = level.time_s
-        elif level.time_s - self._paused_at_s >= PARTIAL_AFTER_S:
-            self._paused_at_s = math.inf  # once in each pause
-            self._next_at = 0.0
+
+    def pause_s(self, audio_s: float, timeout_s: float, *, partials: bool) -> float:
+        """Give the silence after which to begin an attempt at an utterance of `audio_s`."""
+        if partials:
+            return EARLIEST_S
+        return max(EARLIEST_S, timeout_s - self._need.predict(audio_s) - MARGIN_S)
 
     def drop(self) -> None:
         """Cancel the attempt, if there is one."""
@@ -121,11 +157,11 @@ class Speculation:
         Returns
         -------
         Adopted or None
-            None if there is no attempt at exactly this audio: it is dropped, and the utterance
+            None if there is no attempt at exactly this speech: it is dropped, and the utterance
             takes its own turn.
         """
         attempt, job = self._attempt, self._job
-        if not (attempt and job and _same_audio(attempt.utterance, utterance)):
+        if not (attempt and job and _same_speech(attempt.utterance, utterance)):
             self.drop()
             return None
         self._attempt = self._job = None
@@ -147,9 +183,14 @@ class Speculation:
 
     def settle(self, attempt: Attempt, answer: Answer, engine_s: float) -> bool:
         """Take the answer to an attempt; say whether it is the answer to its whole utterance."""
+        self.note(attempt.utterance, engine_s)
         with self._lock:
             attempt.result = answer, engine_s
             return attempt.adopted
+
+    def note(self, utterance: Utterance, engine_s: float) -> None:
+        """Note what the engine took for an utterance."""
+        self._need.add(len(utterance.samples) / SAMPLE_RATE, engine_s)
 
     def grow(self, attempt: Attempt, answer: Answer, engine_s: float) -> Partial | None:
         """Make a partial of the answer to an attempt; None if it has no words or was dropped.
@@ -180,8 +221,12 @@ class Speculation:
         )
 
 
-def _same_audio(one: Utterance, other: Utterance) -> bool:
-    return (one.start_sample, one.end_sample) == (other.start_sample, other.end_sample)
+def _same_speech(one: Utterance, other: Utterance) -> bool:
+    """Whether two utterances differ at most in the silence behind them."""
+    return (one.start_sample, one.speech_end_sample) == (
+        other.start_sample,
+        other.speech_end_sample,
+    )
 
 
 def _agreed(one: list[str], other: list[str]) -> list[str]:

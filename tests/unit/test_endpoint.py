@@ -31,7 +31,14 @@ from sttlab.endpoint import (
 from sttlab.vad.base import Activity
 
 LIMITS = Limits(
-    min_speech=1, timeout=3, pre_roll=2, post_roll=1, longest=1000, cut_window=500, moment=1
+    min_speech=1,
+    timeout=3,
+    pre_roll=2,
+    post_roll=1,
+    longest=1000,
+    cut_window=500,
+    moment=1,
+    pause=1,
 )
 ENDINGS = (TIMED_OUT, CUT, ENDED)
 SIGNS = {STARTED: "S", DISCARDED: "x", TIMED_OUT: "U", CUT: "C"}
@@ -88,11 +95,17 @@ def test_utterance_holds_pre_roll_and_post_roll():
 
 
 def test_pause_decision_has_the_bounds_of_the_utterance_that_ends():
-    _, decisions, _ = decide("..##.##.....", post_roll=2)
+    _, decisions, _ = decide("..##.##.....", post_roll=2, pause=2)
     paused = [d for d in decisions if d.what == PAUSED]
     ended = [d for d in decisions if d.what == TIMED_OUT]
     assert [(d.at, d.begin, d.stop) for d in paused] == [(9, 0, 9)]
     assert [(d.begin, d.stop) for d in ended] == [(0, 9)]
+
+
+@pytest.mark.parametrize(("pause", "at", "stop"), [(1, 5, 5), (2, 6, 6), (4, 8, 6)])
+def test_pause_decision_comes_after_the_pause_asked_for_with_the_post_roll_so_far(pause, at, stop):
+    _, decisions, _ = decide("..##........", post_roll=2, timeout=5, pause=pause)
+    assert [(d.at, d.stop) for d in decisions if d.what == PAUSED] == [(at, stop)]
 
 
 def test_pre_roll_never_overlaps_the_previous_utterance():
@@ -127,7 +140,14 @@ def test_shorter_longest_utterance_cuts_at_the_next_frame():
 
 def test_limits_count_frames():
     assert limits(VadConfig(silence_timeout_s=0.6, pre_roll_s=0.3), 320) == Limits(
-        min_speech=5, timeout=30, pre_roll=15, post_roll=15, longest=1400, cut_window=250, moment=10
+        min_speech=5,
+        timeout=30,
+        pre_roll=15,
+        post_roll=15,
+        longest=1400,
+        cut_window=250,
+        moment=10,
+        pause=15,
     )
     assert limits(VadConfig(min_speech_s=0.0, silence_timeout_s=0.1), 4000).timeout == 1
 
@@ -152,6 +172,7 @@ configs = st.builds(
     longest=st.integers(20, 60),
     cut_window=st.integers(1, 20),
     moment=st.integers(1, 5),
+    pause=st.just(1),
 )
 
 
