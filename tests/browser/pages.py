@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page, WebSocketRoute
 
 PATIENCE_MS = 30_000
+MODEL = r"(faster-)?whisper tiny\.en"  # whichever engine "auto" takes here
 SETTINGS = {name: asdict(setting) for name, setting in protocol.settings().items()}
 DETECTORS = {name: asdict(detector) for name, detector in protocol.detectors().items()}
 

@@ -14,7 +14,7 @@ from sttlab.decoding import load
 from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
 from sttlab.server.launch import ServerHandle, launch_server
-from tests.browser.pages import Opened, barriers, expect, finals
+from tests.browser.pages import MODEL, Opened, barriers, expect, finals
 from tests.browser.test_page import BROKEN, HEARD_MS
 from tests.fakes import Blocks, Counting
 from tests.ports import free_port
@@ -80,14 +80,14 @@ def test_each_page_shows_only_the_speech_of_its_own_microphone(
         expect(page.locator("#state")).to_have_text("Listening")
     started(one)
     started(two)
-    expect(one.locator("#about")).to_contain_text("in this browser · whisper tiny.en")
+    expect(one.locator("#about")).to_contain_text(re.compile(rf"in this browser · {MODEL}"))
     expect(one.locator("#level")).to_contain_text("dBFS")
     expect(finals(one).first).to_contain_text("young man", timeout=HEARD_MS)
     expect(finals(two).first).to_contain_text("amiable himself", timeout=HEARD_MS)
     for page in (one, two):
         page.get_by_role("button", name=STOP).click()
         expect(page.get_by_role("button", name=USE)).to_be_enabled()
-        expect(page.locator("#about")).to_have_text("blocks · whisper tiny.en")
+        expect(page.locator("#about")).to_have_text(re.compile(rf"^blocks · {MODEL}$"))
     assert "amiable" not in one.locator("#transcript").inner_text()
     assert "young" not in two.locator("#transcript").inner_text()
     assert finals(other).count() == 0
