@@ -87,7 +87,7 @@ function onMessage(message) {
     case "level":
       meter.add(message);
       threshold.set(message.threshold);
-      setText(byId("level"), `${Math.round(message.level_dbfs)} dBFS`);
+      setText(byId("level"), `${Math.round(meter.levelOf(message))} dBFS`);
       break;
     case "utterance":
       if (message.reason === "longest") meter.cut(message.end_s);

@@ -61,14 +61,24 @@ export function createMeter(element) {
    *
    * @param {Level} message
    */
-  function tell({ level_dbfs, score, threshold }) {
+  function tell(message) {
+    const { score, threshold } = message;
     const now = Date.now();
     if (now - toldAt < 1000) return;
     toldAt = now;
     const heard = `${scale.unit ? "" : `${scale.label} `}${write(scale, score)}`;
     const cut = cuts.length ? ", an utterance was cut: it was too long" : "";
-    element.setAttribute("aria-valuenow", String(Math.round(level_dbfs)));
+    element.setAttribute("aria-valuenow", String(Math.round(levelOf(message))));
     element.setAttribute("aria-valuetext", `${heard}, threshold ${write(scale, threshold)}${cut}`);
+  }
+
+  /**
+   * The level that is compared with the threshold, or the level alone if the score is not one.
+   *
+   * @param {Level} message
+   */
+  function levelOf({ score, level_dbfs }) {
+    return scale.unit === "dBFS" ? score : level_dbfs;
   }
 
   function draw() {
@@ -192,6 +202,7 @@ export function createMeter(element) {
 
   return {
     add,
+    levelOf,
     /** @param {number} end_s of an utterance that was cut, being too long */
     cut(end_s) {
       cuts.push(end_s);

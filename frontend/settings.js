@@ -308,9 +308,9 @@ export function createSettings(root, send, threshold, mine) {
 
   $("#save-config").addEventListener("click", async () => {
     cure();
-    const { vad, transcribe } = await read("config");
+    const { version, vad, transcribe } = await read("config");
     // This page's microphone has settings of its own.
-    const tables = vad && { vad: { ...vad, ...config }, transcribe };
+    const tables = vad && { version, vad: { ...vad, ...config }, transcribe };
     if (tables) download("sttlab.toml", toToml(tables), "application/toml");
     else refused("There is no connection to the server now: nothing was saved.", null, ["save-config"]);
   });

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -15,6 +16,18 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+
+_log = logging.getLogger(__name__)
+
+VERSION = 2
+"""The version of settings files. Files of version 1 don't say theirs."""
+
+_SINCE_LEVEL_DB = {"threshold_dbfs": -6.0, "margin_db": -2.0}
+"""What is added to settings of version 1, for which a level was that of all that is heard.
+
+In the speech band, and smoothed, the level of speech is that much lower, and varies that much less.
+"""
 
 
 def _number(
@@ -95,7 +108,7 @@ class VadConfig:
     )
     margin_db: float = _number(
         "Above the noise",
-        8.0,
+        6.0,
         "dB",
         1,
         60,
@@ -211,11 +224,14 @@ class Config:
     def load(cls, path: str | Path) -> Config:
         """Read a settings file.
 
+        A file without a version is one of sttlab 0.2.0 or earlier. Its threshold and its margin are
+        turned into those that find about the same speech by the level in the speech band.
+
         Raises
         ------
         ConfigError
-            If the file can't be read, is not valid TOML, or holds an unknown setting or a value
-            that is not valid.
+            If the file can't be read, is not valid TOML, is of a later version, or holds an unknown
+            setting or a value that is not valid.
         """
         try:
             # Windows' Notepad begins a file with a byte order mark.
@@ -225,6 +241,7 @@ class Config:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"settings {path} are not valid TOML: {error}") from error
         try:
+            _upgrade(tables)
             parts: Any = {f.name: f.default_factory for f in fields(cls)}
             _refuse_unknown(tables, parts)
             return cls(**{name: from_dict(parts[name], tables[name]) for name in tables})
@@ -239,7 +256,28 @@ class Config:
             name: {key: value for key, value in table.items() if value is not None}
             for name, table in asdict(self).items()
         }
-        Path(path).write_text(tomli_w.dumps(tables), encoding="utf-8")
+        written = tomli_w.dumps({"version": VERSION, **tables})
+        Path(path).write_text(written, encoding="utf-8")
+
+
+def _upgrade(tables: dict[str, Any]) -> None:
+    """Take the version out of a settings file, and turn what it says into today's settings."""
+    version = tables.pop("version", 1)
+    if version not in range(1, VERSION + 1):
+        raise ConfigError(
+            f"version must be between 1 and {VERSION}, not {version!r}: "
+            "a later sttlab may read this file"
+        )
+    vad = tables.get("vad")
+    if version > 1 or not isinstance(vad, dict):
+        return
+    for f in fields(VadConfig):
+        by_db, old = _SINCE_LEVEL_DB.get(f.name), vad.get(f.name)
+        if by_db is None or isinstance(old, bool) or not isinstance(old, int | float):
+            continue
+        if f.metadata["min"] <= old <= f.metadata["max"]:  # what is not valid is refused as it is
+            vad[f.name] = max(f.metadata["min"], old + by_db)
+            _log.warning("settings of version 1: %s = %g is now %g", f.name, old, vad[f.name])
 
 
 def from_dict(cls: type[Any], values: object) -> Any:

@@ -24,6 +24,7 @@ from sttlab.endpoint import (
     STARTED,
     Decision,
     Endpointer,
+    Limits,
     limits,
     utterance_from,
 )
@@ -86,9 +87,12 @@ class StreamCore:
         self._origin = position
         self.position = position
         self._frame_samples = self._detector.frame_samples
-        self._endpointer = Endpointer(limits(self.config, self._frame_samples))
+        self._endpointer = Endpointer(self._limits())
         self._pending = np.empty(0, np.float32)
         self._recent: deque[tuple[int, NDArray[np.float32]]] = deque()
+
+    def _limits(self) -> Limits:
+        return limits(self.config, self._frame_samples, self._detector.delay_frames)
 
     def update(self, config: VadConfig) -> list[StreamEvent]:
         """Use other settings from the next frame on. Nothing heard so far is lost.
@@ -105,7 +109,7 @@ class StreamCore:
         self.config = config
         self._silent_frames, self._silence = 0, Unheard()
         self._detector.config = config
-        self._endpointer.limits = limits(config, self._frame_samples)
+        self._endpointer.limits = self._limits()
         return [*events, ConfigChanged(time_s=self.position / SAMPLE_RATE, config=config)]
 
     def feed(self, block: Block) -> list[StreamEvent]:
@@ -280,7 +284,8 @@ class StreamCore:
 
     def _forget(self) -> None:
         """Drop audio that no utterance can need any more."""
-        keep = self.position - KEPT_SAMPLES
+        late = self._detector.delay_frames * self._frame_samples
+        keep = self.position - KEPT_SAMPLES - late
         if self._endpointer.state.phase != LISTENING:
             keep = min(keep, self._sample(self._endpointer.state.begin))
         while self._recent and self._recent[0][0] + len(self._recent[0][1]) <= keep:

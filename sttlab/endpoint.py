@@ -19,7 +19,8 @@ from sttlab.events import EndReason, Utterance
 from sttlab.vad.base import Activity
 
 # Marks: below the offset threshold, between the thresholds, at or above the onset threshold.
-SILENCE, BETWEEN, SPEECH = 0, 1, 2
+# RISING: below the offset threshold, though the level of the frame is not.
+SILENCE, BETWEEN, SPEECH, RISING = 0, 1, 2, 3
 LISTENING, CANDIDATE, SPEAKING, PAUSE = 0, 1, 2, 3  # phases
 STARTED, DISCARDED, TIMED_OUT, CUT, ENDED, PAUSED = 0, 1, 2, 3, 4, 5  # decisions
 REASONS: dict[int, EndReason] = {TIMED_OUT: "silence", CUT: "longest", ENDED: "end"}
@@ -41,6 +42,7 @@ class Limits(NamedTuple):
     cut_window: int
     moment: int
     pause: int
+    delay: int  # how late a mark is, for a detector that smooths
 
 
 class EndpointState(NamedTuple):
@@ -68,7 +70,7 @@ class Decision(NamedTuple):
     stop: int
 
 
-def limits(config: VadConfig, frame_samples: int) -> Limits:
+def limits(config: VadConfig, frame_samples: int, delay_frames: int) -> Limits:
     """Count a config's seconds in frames, never under one where nothing less makes sense."""
 
     def frames(seconds: float) -> int:
@@ -85,6 +87,7 @@ def limits(config: VadConfig, frame_samples: int) -> Limits:
         cut_window=frames(min(CUT_WINDOW_S, config.max_utterance_s / 2)),
         moment=max(1, frames(MOMENT_S)),
         pause=post_roll,
+        delay=delay_frames,
     )
 
 
@@ -99,9 +102,14 @@ def advance(
     PAUSED says that `pause` frames have passed without speech, and what is open so far; from
     `post_roll` on that is all that it will hold if nobody goes on speaking.
 
+    A mark that comes `delay` frames late is put where it belongs, so that onset and end are those
+    of the audio, and the timeout is counted from there. RISING, where the smoothed score has yet to
+    follow the level, puts the end of the timeout off by `delay` at most, so that speech that goes
+    on in its last frames is not parted.
+
     Parameters
     ----------
-    marks : sequence of SILENCE, BETWEEN or SPEECH
+    marks : sequence of SILENCE, BETWEEN, SPEECH or RISING
         BETWEEN continues speech and doesn't begin it.
     peaks : sequence of float
         The highest level of the `moment` frames that end with each frame.
@@ -118,29 +126,31 @@ def advance(
     phases = np.empty(len(marks), np.int8)
     for i in range(len(marks)):
         at = frame + 1
+        about = frame - limits.delay  # the frame that the mark tells of
         if marks[i] == SPEECH or (
-            marks[i] == BETWEEN and (phase == SPEAKING or (phase == CANDIDATE and end == frame))
+            marks[i] == BETWEEN and (phase == SPEAKING or (phase == CANDIDATE and end >= about))
         ):
             if phase == LISTENING:
-                phase, onset, speech = CANDIDATE, frame, 0
-                begin = max(frame - limits.pre_roll, taken)
+                phase, onset, speech = CANDIDATE, max(about, taken), 0
+                begin = max(onset - limits.pre_roll, taken)
                 quietest, quietest_at = np.inf, -1
-            speech, end = speech + 1, at
+            speech, end = speech + 1, max(about, onset) + 1
             if phase == PAUSE:
                 phase = SPEAKING
             if phase == CANDIDATE and speech >= limits.min_speech:
                 phase = SPEAKING
                 decisions.append(Decision(STARTED, at, begin, onset, end, at))
         elif phase == CANDIDATE:
-            if at - end >= min(limits.min_speech, limits.timeout):
+            if about + 1 - end >= min(limits.min_speech, limits.timeout):
                 phase = LISTENING
                 decisions.append(Decision(DISCARDED, at, begin, onset, end, end))
         elif phase != LISTENING:
             phase = PAUSE
-            if at - end == limits.pause < limits.timeout:
+            if at - end == max(limits.pause, limits.delay + 1) < limits.timeout:
                 stop = min(end + limits.post_roll, at)
                 decisions.append(Decision(PAUSED, at, begin, onset, end, stop))
-            if at - end >= limits.timeout:
+            patience = limits.delay if marks[i] == RISING else 0
+            if at - end >= limits.timeout + patience:
                 phase, taken = LISTENING, min(end + limits.post_roll, at)
                 decisions.append(Decision(TIMED_OUT, at, begin, onset, end, taken))
         if phase >= SPEAKING and at - begin > limits.longest - limits.cut_window:
@@ -195,11 +205,13 @@ class Endpointer:
     def flush(self) -> Decision | None:
         """End what is open. Give the utterance, or None if none is open."""
         state = self.state
-        stop = min(state.end + self.limits.post_roll, state.frame)
+        # What the last frames hold is known only after the delay; speech is taken to go on in them.
+        end = state.frame if state.phase == SPEAKING else state.end
+        stop = min(end + self.limits.post_roll, state.frame)
         self.state = EndpointState(frame=state.frame, taken=stop)
         if state.phase < SPEAKING:
             return None
-        return Decision(ENDED, state.frame, state.begin, state.onset, state.end, stop)
+        return Decision(ENDED, state.frame, state.begin, state.onset, end, stop)
 
 
 def utterance_from(
@@ -237,9 +249,11 @@ def utterance_from(
 
 
 def mark(activity: Activity) -> NDArray[np.int8]:
-    """Compare scores with both thresholds: SILENCE, BETWEEN or SPEECH for each frame."""
+    """Compare scores with both thresholds: SILENCE, BETWEEN, SPEECH or RISING for each frame."""
     reached = (activity.score >= activity.offset).astype(np.int8)
-    return reached + (activity.score >= np.maximum(activity.onset, activity.offset))
+    marks = reached + (activity.score >= np.maximum(activity.onset, activity.offset))
+    rising = (reached == 0) & (activity.level_dbfs >= activity.onset)
+    return np.where(rising, np.int8(RISING), marks)
 
 
 def moment_peaks(levels: NDArray[np.float64], moment: int) -> NDArray[np.float64]:

@@ -43,7 +43,8 @@ StreamEvent: TypeAlias = Event | InternalEvent
 class Level(Event):
     """One frame's level, score and threshold, and the state of the endpointer after it.
 
-    ``score`` and ``threshold`` are on the detector's scale: `VoiceDetector.scale` has its unit.
+    ``level_dbfs`` is the level in the speech band, 300 to 6000 Hz. ``score`` and ``threshold`` are
+    on the detector's scale: `VoiceDetector.scale` has its unit.
     """
 
     kind: ClassVar[str] = "level"

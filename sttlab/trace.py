@@ -12,7 +12,7 @@ from sttlab.audio import FLOOR_DBFS, SAMPLE_RATE
 from sttlab.config import VadConfig
 from sttlab.core import Sound
 from sttlab.decoding import as_recording
-from sttlab.endpoint import REASONS, Endpointer, limits, utterance_from
+from sttlab.endpoint import REASONS, Endpointer, Limits, limits, utterance_from
 from sttlab.events import Utterance
 from sttlab.vad import DETECTORS
 from sttlab.vad.base import Activity, Heard, VoiceDetector
@@ -81,7 +81,7 @@ class Trace:
     def utterances(self, config: VadConfig) -> list[Utterance]:
         """Find the utterances: the same as `core.segment` finds, sooner."""
         frame_samples = frame_length(config)
-        endpointer = Endpointer(limits(config, frame_samples))
+        endpointer = Endpointer(limits_of(config))
         decisions, _ = endpointer.push(self.activity(config))
         last = endpointer.flush()
         ended = [d for d in decisions if d.what in REASONS] + ([last] if last else [])
@@ -106,6 +106,12 @@ class Trace:
         sums = np.convolve(heard, np.ones(count), "valid")
         start = int(np.argmin(sums)) * self.step_samples
         return self.samples[start : start + count * self.step_samples]
+
+
+def limits_of(config: VadConfig) -> Limits:
+    """What the endpointer is told, in frames of the detector that `config` names."""
+    detector = DETECTORS[config.detector]
+    return limits(config, detector.frame_samples, detector.delay_frames)
 
 
 def frame_length(config: VadConfig) -> int:

@@ -31,7 +31,6 @@ from sttlab.endpoint import (
     EndpointState,
     Limits,
     advance,
-    limits,
     mark,
     moment_peaks,
 )
@@ -42,7 +41,7 @@ from sttlab.evaluate.labels import Labels, Turn
 from sttlab.evaluate.score import COLLAR_S, GAP_S, Detections, LabelledTruth, Scores, judge
 from sttlab.evaluate.wer import WordErrors, wer
 from sttlab.events import Utterance
-from sttlab.trace import Trace, frame_length
+from sttlab.trace import Trace, frame_length, limits_of
 from sttlab.vad import DETECTORS, deciding_fields
 
 METRICS = {
@@ -419,7 +418,7 @@ class _Material:
         """Return what `segment` would find, as `score.detections` does."""
         run, _ = _compiled()
         frame_samples = frame_length(config)
-        bounds = limits(config, frame_samples)
+        bounds = limits_of(config)
         whats, times = [], []
         parts = zip(marked, self._traces, self._places_s, strict=True)
         for (marks, peaks), trace, place_s in parts:
@@ -433,7 +432,7 @@ class _Material:
 
 def _peaks(trace: Trace, config: VadConfig) -> Any:
     """Return the peaks in which `advance` looks for a quiet moment, as its argument."""
-    moment = limits(config, frame_length(config)).moment
+    moment = limits_of(config).moment
     return _compiled()[1](moment_peaks(trace.activity(config).level_dbfs, moment))
 
 

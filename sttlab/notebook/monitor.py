@@ -253,10 +253,10 @@ class LiveMonitor(Displayed):
         for state, color in STATES.items():
             spans = _stretches(levels, state, frame_s)
             yield picture.spans(panels, spans, color, number=False)
-        yield picture.line(0, times_s, np.array([e.level_dbfs for e in levels]), LEVEL)
         judge = panels[-1]
         if judge:
-            yield picture.line(judge, times_s, np.array([e.score for e in levels]), LEVEL)
+            yield picture.line(0, times_s, np.array([e.level_dbfs for e in levels]), LEVEL)
+        yield picture.line(judge, times_s, np.array([e.score for e in levels]), LEVEL)
         onset = np.array([e.threshold for e in levels])
         offset = DETECTORS[detector].offset(onset, self.session.config)
         yield picture.line(judge, times_s, onset, ONSET, 'stroke-width="2"')

@@ -21,6 +21,7 @@ from sttlab.notebook.plots import (
     FOUND,
     LEFT,
     LEVEL,
+    LEVEL_NAME,
     ONSET,
     RIGHT,
     TRUTH,
@@ -37,7 +38,7 @@ WIDEST = 1200  # width in px to which a page may stretch a picture
 
 TEXT = "var(--jp-ui-font-color1, #7a7a7a)"  # text colour of the page's theme
 SIGNS = {
-    "level": (f"border-top:3px solid {LEVEL}", "level"),
+    "level": (f"border-top:3px solid {LEVEL}", LEVEL_NAME),
     "onset": (f"border-top:2px solid {ONSET}", "speech begins above"),
     "offset": (f"border-top:2px dashed {ONSET}", "and ends below"),
     "floor": (f"border-top:2px dotted {FLOOR}", "noise floor"),

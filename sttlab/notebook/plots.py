@@ -29,6 +29,8 @@ from sttlab.events import Event, Transcript, Utterance
 from sttlab.trace import Trace, extremes, frame_length
 from sttlab.vad import DETECTORS
 from sttlab.vad.base import LEVEL as LEVEL_SCALE
+from sttlab.vad.base import VoiceDetector
+from sttlab.vad.energy import BAND_HZ, EnergyVad
 
 INK = "#7a7a7a"
 WAVEFORM = "#7d93a6"
@@ -85,6 +87,7 @@ class PlotPanel:
 
 WAVE = PlotPanel(label="amplitude", height=80, low=-1, high=1)
 LEVELS = PlotPanel(label="level (dBFS)", height=190, low=-83, high=0)
+LEVEL_NAME = "level, {}–{} Hz".format(*BAND_HZ)
 SCORE_HEIGHT = 90  # px
 
 
@@ -153,11 +156,9 @@ def draw_audio(axes: Sequence[Axes], trace: Trace, detector: str) -> None:
     wave.set_ylim(-1.05 * peak, 1.05 * peak)
     wave.yaxis.set_major_locator(MaxNLocator(3, symmetric=True))
     _band(wave, trace.samples, columns, 1 / SAMPLE_RATE, WAVEFORM)
-    _band(levels, trace.levels, columns, trace.step_samples / SAMPLE_RATE, LEVEL, "level")
-    kind = DETECTORS[detector]
+    _score_band(levels, trace, EnergyVad, columns, LEVEL_NAME)
     for ax in rest:
-        frame_s = kind.frame_samples / SAMPLE_RATE
-        _band(ax, trace.heard(detector).score, columns, frame_s, LEVEL, kind.label)
+        _score_band(ax, trace, DETECTORS[detector], columns, DETECTORS[detector].label)
 
 
 def plot_trace(
@@ -193,8 +194,7 @@ def plot_trace(
         draw_audio(shaded, trace, config.detector)
         ax = shaded[1]
     else:
-        step_s = trace.step_samples / SAMPLE_RATE
-        _band(ax, trace.levels, WIDTH * PIXELS, step_s, LEVEL, "level")
+        _score_band(ax, trace, EnergyVad, WIDTH * PIXELS, LEVEL_NAME)
         ax.set(xlabel="time (s)", ylabel=LEVELS.label, ylim=(LEVELS.low, LEVELS.high))
     _shade(shaded, found, labels)
     apart = score_panels(config.detector)
@@ -505,9 +505,18 @@ def _band(
     ax.fill_between(times, low, high, color=color, lw=0.9, label=label)
 
 
+def _score_band(
+    ax: Axes, trace: Trace, detector: type[VoiceDetector], columns: int, label: str
+) -> None:
+    """Draw a detector's score where the audio is that it is about."""
+    scores = trace.heard(detector.name).score[detector.delay_frames :]
+    _band(ax, scores, columns, detector.frame_samples / SAMPLE_RATE, LEVEL, label)
+
+
 def _draw_thresholds(ax: Axes, trace: Trace, config: VadConfig) -> None:
     activity = trace.activity(config)
-    times = np.arange(len(activity.onset)) * frame_length(config) / SAMPLE_RATE
+    late = DETECTORS[config.detector].delay_frames
+    times = (np.arange(len(activity.onset)) - late) * frame_length(config) / SAMPLE_RATE
     floor = trace.heard(config.detector).floor
     if floor is not None:
         ax.plot(times, floor, ":", color=FLOOR, lw=1.2, label="noise floor")

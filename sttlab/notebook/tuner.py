@@ -333,6 +333,7 @@ class VadTuner(Displayed):
         floor = self.trace.heard(config.detector).floor
         activity = self.trace.activity(config)
         frame_s = frame_length(config) / SAMPLE_RATE
+        late = DETECTORS[config.detector].delay_frames
         curves = [
             (floor, FLOOR, 'stroke-dasharray="1.5 3"'),
             (activity.onset, ONSET, 'stroke-width="2"'),
@@ -342,7 +343,7 @@ class VadTuner(Displayed):
         for curve, color, style in curves:
             if curve is not None:
                 at, _, high = extremes(curve, LINES)
-                times_s, values = np.asarray(at) * frame_s, high.astype(np.float64)
+                times_s, values = (np.asarray(at) - late) * frame_s, high.astype(np.float64)
                 shapes.append(self._picture.line(panel, times_s, values, color, style))
         return shapes
 

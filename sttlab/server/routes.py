@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response, WebSocket
 from fastapi.exceptions import WebSocketRequestValidationError
 from fastapi.responses import FileResponse, PlainTextResponse, StreamingResponse
 
-from sttlab.config import TranscribeConfig, VadConfig
+from sttlab.config import VERSION, TranscribeConfig, VadConfig
 from sttlab.errors import SourceError
 from sttlab.server.choices import Devices, Models, find_devices, find_models
 from sttlab.server.connection import POLICY_VIOLATION, refuse
@@ -96,6 +96,7 @@ class Health:
 class InForce:
     """What a server was started with, or clients have changed since."""
 
+    version: int = VERSION
     vad: VadConfig
     transcribe: TranscribeConfig | None = field(
         metadata={"description": "null if the engine was made by hand"}

@@ -34,6 +34,7 @@ class Heard:
     Attributes
     ----------
     level_dbfs : ndarray
+        The level in the speech band, as `energy.frame_levels` measures it.
     score : ndarray
         What is compared with the thresholds.
     floor : ndarray or None
@@ -52,6 +53,7 @@ class Activity:
     Attributes
     ----------
     level_dbfs : ndarray
+        The level in the speech band, as `energy.frame_levels` measures it.
     score : ndarray
         What is compared with the thresholds, on the detector's scale.
     onset, offset : ndarray
@@ -87,6 +89,9 @@ class VoiceDetector(ABC):
         How it tells speech, for people.
     frame_samples : int
         Length of a frame, which is also the step between frames.
+    delay_frames : int
+        How many frames late its score is, if it smooths: that of frame i is about the frame so
+        many before i.
     scale : Scale
         What its scores are; LEVEL if they are the level.
     fields : tuple of str
@@ -99,6 +104,7 @@ class VoiceDetector(ABC):
     label: ClassVar[str]
     doc: ClassVar[str]
     frame_samples: ClassVar[int]
+    delay_frames: ClassVar[int] = 0
     scale: ClassVar[Scale]
     fields: ClassVar[tuple[str, ...]]
     extra: ClassVar[str | None] = None

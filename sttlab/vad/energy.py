@@ -1,8 +1,7 @@
-"""Speech by its level: RMS of 20 ms frames against a threshold, fixed or above the noise floor."""
+"""Speech by its level in the speech band, against a threshold, fixed or above the noise floor."""
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import replace
 
 import numpy as np
@@ -14,12 +13,19 @@ from sttlab.errors import ConfigError
 from sttlab.vad.base import LEVEL, Heard, VoiceDetector
 
 FRAME_SAMPLES = 320  # 20 ms
+BAND_HZ = (300, 6000)
+"""The speech band: rumble, mains hum and offsets lie below it, and hiss above it."""
+PIECE_FRAMES = 256  # whose spectra stay in the cache
+MEAN_FRAMES = 7  # an odd number, so that the mean belongs to the frame in the middle
+
 CHUNK_FRAMES = 25  # half a second
-CHUNK_QUANTILE = 0.1
-WINDOW_CHUNKS = 12  # six seconds: longer than people talk without a breath
-START_CHUNKS = 4  # until two seconds are known, the room is taken to be quiet
-START_FLOOR_DBFS = -60.0
-LOWEST_THRESHOLD_DBFS = -55.0  # in a very quiet room, breath and clothes are not speech
+FLOOR_QUANTILE = 0.1
+MEMORY_FRAMES = 60 * CHUNK_FRAMES  # half a minute: few people talk for longer without a pause
+STEADY_FRAMES = 4 * CHUNK_FRAMES
+STEADY_DB = 5.0
+START_FLOOR_DBFS = -60.0  # of a room that is not heard, since there is digital silence
+GATE_FRAMES = 20
+LOWEST_THRESHOLD_DBFS = -60.0  # in a very quiet room, breath and clothes are not speech
 
 ABOVE_LOUDEST_DB = 3.0
 QUIET_SPREAD_DB = 10.0
@@ -27,47 +33,43 @@ QUIET_DBFS = -60.0
 
 
 def frame_levels(frames: NDArray[np.float32]) -> NDArray[np.float64]:
-    """RMS level of each frame in dBFS.
+    """RMS level of each frame within `BAND_HZ`, in dBFS, by its spectrum under a Hann window.
+
+    A tone within the band has its own level. What 50 Hz at 0 dBFS, or an offset, leaves in the
+    band is below -55 dBFS.
 
     Parameters
     ----------
     frames : ndarray, shape (n, frame_samples), float32
+        At SAMPLE_RATE.
 
     Returns
     -------
     ndarray, shape (n,), float64
     """
+    length = frames.shape[1]
+    window = np.hanning(length + 1)[:-1].astype(np.float32)
+    first, last = (round(hz * length / SAMPLE_RATE) for hz in BAND_HZ)
     means = np.empty(len(frames))
-    for i in range(0, len(frames), 4096):  # in pieces that stay in the cache
-        means[i : i + 4096] = np.square(frames[i : i + 4096], dtype=np.float64).mean(axis=1)
-    return to_dbfs(means)
+    for i in range(0, len(frames), PIECE_FRAMES):
+        spectrum = np.fft.rfft(frames[i : i + PIECE_FRAMES] * window)[:, first : last + 1]
+        means[i : i + PIECE_FRAMES] = (spectrum.real**2 + spectrum.imag**2).sum(axis=1)
+    return to_dbfs(means * (2 / (length * np.square(window, dtype=np.float64).sum())))
 
 
-class NoiseFloor:
-    """The level of the room when nobody speaks, by minimum statistics.
+class RunningMean:
+    """The mean level of the last `MEAN_FRAMES` frames, in dB.
 
-    Each half second gives its tenth percentile; the floor is the second least of the last six
-    seconds, so that one odd dip doesn't rule. Speech has gaps that reach the floor in any six
-    seconds, so it isn't learnt; a noise that stays is, after six seconds. Digital zeros say nothing
-    about a room and are passed over.
-
-    The idea: R. Martin, "Noise power spectral density estimation based on optimal smoothing and
-    minimum statistics", IEEE Trans. Speech and Audio Processing 9(5), 2001.
+    It smooths what varies from frame to frame, so that the margin above the noise can be small.
+    Frames of digital silence have no part in it. Where the frame in the middle is one, it has its
+    own level.
     """
 
     def __init__(self) -> None:
-        self._recent: deque[float] = deque(maxlen=WINDOW_CHUNKS)
-        self._chunk = np.empty(0)
-
-    @property
-    def dbfs(self) -> float:
-        """The floor as it stands."""
-        if len(self._recent) < START_CHUNKS:
-            return min([START_FLOOR_DBFS, *self._recent])
-        return sorted(self._recent)[1]
+        self._before = np.full(MEAN_FRAMES - 1, FLOOR_DBFS)
 
     def follow(self, levels: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give the floor at each of the next n frames, from what came before it.
+        """Return the mean at each of the next n frames, that frame included.
 
         Parameters
         ----------
@@ -77,37 +79,113 @@ class NoiseFloor:
         -------
         ndarray, shape (n,), dBFS
         """
-        before = len(self._chunk)
-        known = np.concatenate([self._chunk, levels])
-        count = len(known) // CHUNK_FRAMES
+        known = np.concatenate([self._before, levels])
+        self._before = known[len(levels) :]
+        heard = known > FLOOR_DBFS
+        sums, counts = np.zeros(len(levels)), np.zeros(len(levels))
+        for i in range(MEAN_FRAMES):  # always in this order, so that blocks don't change the result
+            part = slice(i, i + len(levels))
+            sums += np.where(heard[part], known[part], 0.0)
+            counts += heard[part]
+        middle = MEAN_FRAMES // 2
+        silent = ~heard[middle : middle + len(levels)]
+        return np.where(silent, FLOOR_DBFS, sums / np.maximum(counts, 1.0))
+
+
+class NoiseFloor:
+    """The level of the room when nobody speaks.
+
+    It is the tenth percentile of the last half minute, looked up twice a second: speech pauses for
+    longer than that even where people talk on and on, so it isn't learnt. What stays within
+    `STEADY_DB` for two seconds is not speech, but a fan, say: then all that came before is
+    forgotten. Until half a second is known, the floor is the least level so far. Digital silence
+    says nothing about a room and is skipped.
+
+    The floor as a low quantile of the recent levels: V. Stahl, A. Fischer and R. Bippus, "Quantile
+    based noise estimation for spectral subtraction and Wiener filtering", ICASSP 2000; that
+    minimum statistics need no detector: R. Martin, IEEE Trans. Speech and Audio Processing 9(5),
+    2001. That noise is what varies little over a long time: P. Ghosh, A. Tsiartas and
+    S. Narayanan, "Robust voice activity detection using long-term signal variability", IEEE Trans.
+    Audio, Speech and Language Processing 19(3), 2011.
+    """
+
+    def __init__(self) -> None:
+        self._memory = np.empty(0)
+        self._silent = GATE_FRAMES  # how many frames of digital silence came last
+        self._looked_up = 0  # how much of the memory `dbfs` knows, in frames
+        self.dbfs = START_FLOOR_DBFS
+        """The floor as it stands."""
+
+    def follow(self, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the floor at each of the next n frames, which depends on no later frame.
+
+        Parameters
+        ----------
+        levels : ndarray, shape (n,), dBFS
+
+        Returns
+        -------
+        ndarray, shape (n,), dBFS
+        """
+        heard, levels = self._gate(levels)
+        known = np.concatenate([self._memory, levels[heard]])
         floors = [self.dbfs]
-        for chunk in np.sort(known[: count * CHUNK_FRAMES].reshape(count, CHUNK_FRAMES)):
-            heard = chunk[np.searchsorted(chunk, FLOOR_DBFS, side="right") :]
-            if len(heard):
-                self._recent.append(float(heard[int(CHUNK_QUANTILE * len(heard))]))
-            floors.append(self.dbfs)
-        self._chunk = known[count * CHUNK_FRAMES :]
-        return np.repeat(floors, CHUNK_FRAMES)[before : before + len(levels)]
+        begin, looked_up = 0, self._looked_up
+        for stop in range(looked_up + CHUNK_FRAMES, len(known) + 1, CHUNK_FRAMES):
+            recent = known[max(begin, stop - STEADY_FRAMES) : stop]
+            if len(recent) == STEADY_FRAMES and np.ptp(recent) < STEADY_DB:
+                begin = stop - STEADY_FRAMES
+            begin, looked_up = max(begin, stop - MEMORY_FRAMES), stop
+            rank = int(FLOOR_QUANTILE * (stop - begin))
+            floors.append(float(np.partition(known[begin:stop], rank)[rank]))
+        before = np.cumsum(heard) - heard + len(self._memory) - self._looked_up
+        result: NDArray[np.float64] = np.array(floors)[before // CHUNK_FRAMES]
+        if not self._looked_up:
+            least = np.minimum.accumulate(np.where(heard, levels, np.inf))
+            least = np.minimum(least, self._memory.min(initial=np.inf))
+            starts = before < CHUNK_FRAMES
+            result[starts] = np.where(np.isinf(least), START_FLOOR_DBFS, least)[starts]
+            floors[0] = float(known.min(initial=np.inf)) if len(known) else START_FLOOR_DBFS
+        self.dbfs = floors[-1]
+        self._memory, self._looked_up = known[begin:], looked_up - begin
+        return result
+
+    def _gate(self, levels: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+        """Say which frames tell something of the room, and their levels.
+
+        A noise gate puts zeros where the room would be: their first moments, after audio, count as
+        a quiet room.
+        """
+        audible = levels > FLOOR_DBFS
+        at = np.arange(len(levels))
+        silent = at - np.maximum.accumulate(np.where(audible, at, -1 - self._silent))
+        self._silent = int(silent[-1]) if len(levels) else self._silent
+        return silent <= GATE_FRAMES, np.where(audible, levels, START_FLOOR_DBFS)
 
 
 class EnergyVad(VoiceDetector):
-    """Detector by level, against a fixed threshold or one above the noise floor."""
+    """Detector by the level in the speech band, against a fixed threshold or the noise floor."""
 
     name = "energy"
     label = "level"
-    doc = "speech is louder than the room, or than a fixed level"
+    doc = "speech is louder than the room, or than a fixed level, between {} and {} Hz".format(
+        *BAND_HZ
+    )
     frame_samples = FRAME_SAMPLES
+    delay_frames = MEAN_FRAMES // 2
     scale = LEVEL
     fields = ("threshold_dbfs", "margin_db", "hysteresis_db")
 
     def __init__(self, config: VadConfig) -> None:
         super().__init__(config)
+        self._mean = RunningMean()
         self._floor = NoiseFloor()
 
     def hear(self, frames: NDArray[np.float32]) -> Heard:
         """Measure the level of the next n frames; see `VoiceDetector.hear`."""
         levels = frame_levels(frames)
-        return Heard(levels, levels, self._floor.follow(levels))
+        scores = self._mean.follow(levels)
+        return Heard(levels, scores, self._floor.follow(scores))
 
     @staticmethod
     def onset(heard: Heard, config: VadConfig) -> NDArray[np.float64]:
@@ -149,11 +227,12 @@ def calibrate(samples: NDArray[np.float32], config: VadConfig | None = None) -> 
         raise ConfigError(
             f"calibration needs half a second of the room, not {len(samples) / SAMPLE_RATE:.2f} s"
         )
-    levels = frame_levels(samples[: count * FRAME_SAMPLES].reshape(count, FRAME_SAMPLES))
+    frames = samples[: count * FRAME_SAMPLES].reshape(count, FRAME_SAMPLES)
+    levels = RunningMean().follow(frame_levels(frames))
     levels = levels[levels > FLOOR_DBFS]
     if len(levels) < CHUNK_FRAMES:
         raise ConfigError("calibration heard only digital silence: is the microphone muted?")
-    quiet, loud = np.quantile(levels, [CHUNK_QUANTILE, 0.95])
+    quiet, loud = np.quantile(levels, [FLOOR_QUANTILE, 0.95])
     if loud > QUIET_DBFS and loud - quiet > QUIET_SPREAD_DB:
         raise ConfigError(
             f"calibration heard something between {quiet:.0f} and {loud:.0f} dBFS, speech perhaps; "

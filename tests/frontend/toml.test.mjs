@@ -7,12 +7,12 @@ test("settings are written as TOML tables, and null is left out", () => {
   const vad = { detector: "energy", threshold_dbfs: null, margin_db: 8.5 };
   const transcribe = { model: 'C:\\my "own".pt', words: false };
   assert.equal(
-    toToml({ vad, transcribe }),
-    '[vad]\ndetector = "energy"\nmargin_db = 8.5\n\n' +
+    toToml({ version: 2, vad, transcribe }),
+    'version = 2\n\n[vad]\ndetector = "energy"\nmargin_db = 8.5\n\n' +
       '[transcribe]\nmodel = "C:\\\\my \\"own\\".pt"\nwords = false\n',
   );
 });
 
 test("an engine that was made by hand has no settings", () => {
-  assert.equal(toToml({ vad: {}, transcribe: null }), "[vad]\n\n[transcribe]\n");
+  assert.equal(toToml({ version: 2, vad: {}, transcribe: null }), "version = 2\n\n[vad]\n\n[transcribe]\n");
 });

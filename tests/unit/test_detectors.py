@@ -65,7 +65,8 @@ def test_scores_do_not_depend_on_how_frames_are_batched(config, cuts):
 def test_level_is_the_rms_of_each_frame(config):
     detector = make_detector(config)
     levels = detector.process(frames_of(noise(2, -40), detector)).level_dbfs
-    assert levels == pytest.approx(-40, abs=3)
+    # Of white noise, 1.5 dB lie outside the speech band.
+    assert levels == pytest.approx(-41.5, abs=3)
 
 
 def test_new_settings_apply_to_the_next_frames(config):

@@ -39,6 +39,7 @@ LIMITS = Limits(
     cut_window=500,
     moment=1,
     pause=1,
+    delay=0,
 )
 ENDINGS = (TIMED_OUT, CUT, ENDED)
 SIGNS = {STARTED: "S", DISCARDED: "x", TIMED_OUT: "U", CUT: "C"}
@@ -139,7 +140,7 @@ def test_shorter_longest_utterance_cuts_at_the_next_frame():
 
 
 def test_limits_count_frames():
-    assert limits(VadConfig(silence_timeout_s=0.6, pre_roll_s=0.3), 320) == Limits(
+    assert limits(VadConfig(silence_timeout_s=0.6, pre_roll_s=0.3), 320, 0) == Limits(
         min_speech=5,
         timeout=30,
         pre_roll=15,
@@ -148,8 +149,9 @@ def test_limits_count_frames():
         cut_window=250,
         moment=10,
         pause=15,
+        delay=0,
     )
-    assert limits(VadConfig(min_speech_s=0.0, silence_timeout_s=0.1), 4000).timeout == 1
+    assert limits(VadConfig(min_speech_s=0.0, silence_timeout_s=0.1), 4000, 0).timeout == 1
 
 
 def test_moment_peaks_look_back_only():
@@ -173,7 +175,8 @@ configs = st.builds(
     cut_window=st.integers(1, 20),
     moment=st.integers(1, 5),
     pause=st.just(1),
-)
+    delay=st.integers(0, 4),
+).filter(lambda limits: limits.timeout > limits.delay + 1)  # as the least timeout is
 
 
 def spans(limits: Limits, *parts) -> list[Decision]:
@@ -209,7 +212,7 @@ def test_no_loud_frame_is_lost(levels, limits):
     for d in spans(limits._replace(min_speech=1), levels):
         if d.what in ENDINGS:
             kept[d.begin : d.stop] = True
-    assert all(kept[i] for i, level in enumerate(levels) if level >= -30)
+    assert all(kept[max(i - limits.delay, 0)] for i, level in enumerate(levels) if level >= -30)
 
 
 @given(levels, configs)
