@@ -3,11 +3,13 @@
 It reads the file from standard input. To standard output it writes the duration that the file
 declares (a little-endian float64 in seconds; nan if there is none), then mono samples at
 SAMPLE_RATE. Its argument is the suffix of the file's name, or empty. Errors go to standard error,
-for people to read. It leaves no file behind: its temporary file has no name.
+for people to read; if the file can't be kept, the exit status is NO_ROOM. It leaves no file behind:
+its temporary file has no name.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import math
@@ -26,11 +28,12 @@ SAMPLE = np.dtype("<f4")
 HEADER = struct.Struct("<d")
 MEMORY_BYTES = 1 << 30  # limit of what decoding allocates; valid files need less
 PROCESSOR_S = 1800  # limit of CPU time
+NO_ROOM = 3  # exit status: what is wrong is the disk, and not the file
 UNNAMED = "if only its name tells the format, as with raw G.722, send it to /files?name=talk.g722"
 
 
 def main() -> None:
-    """Decode standard input, or write what is wrong and exit with status 1."""
+    """Decode standard input, or write what is wrong and exit with status 1 or NO_ROOM."""
     logging.basicConfig(format="%(message)s")
     try:
         with tempfile.TemporaryFile() as file:
@@ -44,7 +47,9 @@ def main() -> None:
     except BrokenPipeError:
         sys.exit(1)  # the server has closed the pipe: it needs no more samples
     except OSError as error:
-        sys.exit(f"the server can't keep the file while it decodes it: {error.strerror}")
+        with contextlib.suppress(OSError):  # the full disk may hold standard error too
+            sys.stderr.write(f"{error.strerror}\n")
+        sys.exit(NO_ROOM)
 
 
 def _decode(file: BinaryIO, suffix: str, out: BinaryIO) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
+import os
 import re
 import subprocess
 import sys
@@ -79,6 +81,8 @@ class DecoderProcess:
         ------
         SourceError
             If the file can't be decoded.
+        OSError
+            If the process can't keep the file, since the disk is full.
         """
         assert self._process
         assert self._process.stdin
@@ -87,7 +91,8 @@ class DecoderProcess:
             self._process.stdin.close()
         header = self._process.stdout.read(decode.HEADER.size)
         if len(header) < decode.HEADER.size:
-            self._end(END_S)
+            if self._end(END_S) == decode.NO_ROOM:
+                raise OSError(errno.ENOSPC, self.log or os.strerror(errno.ENOSPC))
             raise SourceError(self.log or BROKEN)
         (duration_s,) = decode.HEADER.unpack(header)
         return None if math.isnan(duration_s) else float(duration_s)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
 
@@ -28,6 +30,8 @@ from sttlab.server.hub import Hub
 from sttlab.server.protocol import MAX_FILE_BYTES, FileDone, FileOpened, FileProgress
 from sttlab.unheard import without_words
 
+log = logging.getLogger("uvicorn.error")  # shown by a plain `uvicorn sttlab.server:app`
+
 MAX_FILES = 4  # at a time
 SLOW_S = 30.0  # of waiting for a file that comes more slowly than SLOWEST_BYTES_PER_S
 SLOWEST_BYTES_PER_S = 2048.0  # half of what the slowest of mobile networks carries
@@ -41,6 +45,8 @@ TOO_SLOW = (
 )
 STOPPED = "the server was stopped meanwhile"
 NO_FORM = "send the recording itself, and no form: curl --data-binary @talk.m4a"
+# Errors of the system that have to do with neither the disk nor the file.
+SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 TOO_LARGE = f"a file may have {MAX_FILE_BYTES >> 20} MiB at most: cut it, or compress it"
 
 
@@ -70,7 +76,7 @@ class Files:
         Raises
         ------
         HTTPException
-            408, 413, 415, 422 or 503, with the reason in words.
+            408, 413, 415, 422, 503 or 507, with the reason in words.
         """
         if request.headers.get("content-type", "").lower().startswith("multipart/"):
             raise HTTPException(415, NO_FORM)
@@ -81,6 +87,12 @@ class Files:
             raise HTTPException(503, why, {"Retry-After": "10"})
         if self._shared.stopping:
             raise HTTPException(503, STOPPED)
+        try:
+            return await self._begin(request, name)
+        except OSError as error:
+            raise _unable(error) from error
+
+    async def _begin(self, request: Request, name: str) -> StreamingResponse:
         file = _File(self._shared, name)
         self._open.add(file)
         try:
@@ -115,6 +127,18 @@ class Files:
         for file in list(self._open):
             await asyncio.to_thread(file.close)
         await asyncio.gather(*self._closing)
+
+
+def _unable(error: OSError) -> HTTPException:
+    """Say what the server lacks, which no other file would change."""
+    if error.errno in SHORT:
+        log.error("a recording was refused: %s", error.strerror)
+        why = f"the server can't take another file now: {error.strerror}. Try again later"
+        return HTTPException(503, why, {"Retry-After": "10"})
+    remedy = "free some space in its temporary folder, or restart it with TMPDIR set to another"
+    log.error("a recording was refused: it can't be kept: %s; %s", error.strerror, remedy)
+    why = f"the server can't keep the file while it decodes it: {error.strerror}"
+    return HTTPException(507, f"{why}. Whoever runs it: {remedy}; then send the file again")
 
 
 class _Answer(StreamingResponse):

@@ -176,6 +176,7 @@ async def sample() -> FileResponse:
         415: {"description": "The body is a form and not a file.", **DETAIL},
         422: {"description": "The file is not audio that can be decoded.", **DETAIL},
         503: {"description": "Too many files at once, or no model.", **DETAIL},
+        507: {"description": "The server's disk has no room for the file.", **DETAIL},
     },
     openapi_extra={
         "requestBody": {

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
 import io
 import json
+import os
 import select
 import socket
+import subprocess
+import sys
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -162,6 +167,47 @@ def test_a_form_is_told_what_to_send(server: ServerHandle) -> None:
     status, why = refusal(server, b"--x\r\n\r\n" + LONG[:1000] + b"\r\n--x--\r\n", **form)
     assert status == 415
     assert "--data-binary" in why
+
+
+@contextmanager
+def small_disk(folder: Path, options: str) -> Iterator[None]:
+    """Mount a file system of its own on a folder."""
+    if sys.platform != "linux":
+        pytest.skip("mounts a tmpfs, which Linux has")
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("may not mount a tmpfs")
+    try:
+        yield
+    finally:
+        wait_until_not(left_behind)
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_full_disk_is_507_and_logged_and_leaves_room(
+    server: ServerHandle, tmp_path: Path, data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with small_disk(tmp_path / "temporary", "size=1m"):
+        status, why = refusal(server, LONG)
+        assert status == 507
+        assert os.strerror(errno.ENOSPC) in why
+        assert "TMPDIR" in why
+        assert "not an audio file" not in why
+        (logged,) = [record.getMessage() for record in caplog.records]
+        assert "a recording was refused: it can't be kept: No space left" in logged
+        with sending(server, (data / "word.mp3").read_bytes()) as answer:
+            assert lines(answer)[-1]["event"] == "done"
+        assert "Traceback" not in caplog.text
+
+
+def test_disk_without_a_place_for_the_decoders_log_is_507(
+    server: ServerHandle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_disk(tmp_path / "temporary", "nr_inodes=1"):
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+        status, why = refusal(server, LONG)
+    assert status == 507
+    assert os.strerror(errno.ENOSPC) in why
 
 
 def test_of_a_broken_file_what_is_whole_is_transcribed(server: ServerHandle, data: Path) -> None:
