@@ -15,6 +15,7 @@ from sttlab.vad.base import LEVEL, Heard, VoiceDetector
 FRAME_SAMPLES = 320  # 20 ms
 BAND_HZ = (300, 6000)
 """The speech band: rumble, mains hum and offsets lie below it, and hiss above it."""
+FAINTEST_DBFS = FLOOR_DBFS + 0.1  # of a frame that is not digital silence, such as an offset alone
 PIECE_FRAMES = 256  # whose spectra stay in the cache
 MEAN_FRAMES = 7  # an odd number, so that the mean belongs to the frame in the middle
 
@@ -35,8 +36,8 @@ QUIET_DBFS = -60.0
 def frame_levels(frames: NDArray[np.float32]) -> NDArray[np.float64]:
     """RMS level of each frame within `BAND_HZ`, in dBFS, by its spectrum under a Hann window.
 
-    A tone within the band has its own level. What 50 Hz at 0 dBFS, or an offset, leaves in the
-    band is below -55 dBFS.
+    A tone within the band has its own level. An offset leaves nothing in frames of 20 ms, and 60 Hz
+    at 0 dBFS less than -50 dBFS.
 
     Parameters
     ----------
@@ -54,7 +55,8 @@ def frame_levels(frames: NDArray[np.float32]) -> NDArray[np.float64]:
     for i in range(0, len(frames), PIECE_FRAMES):
         spectrum = np.fft.rfft(frames[i : i + PIECE_FRAMES] * window)[:, first : last + 1]
         means[i : i + PIECE_FRAMES] = (spectrum.real**2 + spectrum.imag**2).sum(axis=1)
-    return to_dbfs(means * (2 / (length * np.square(window, dtype=np.float64).sum())))
+    levels = to_dbfs(means * (2 / (length * np.square(window, dtype=np.float64).sum())))
+    return np.where(frames.any(axis=1), np.maximum(levels, FAINTEST_DBFS), FLOOR_DBFS)
 
 
 class RunningMean:

@@ -39,9 +39,9 @@ def test_a_slider_acts_on_the_running_session(silent: ServerHandle, opened: Open
     page = staged(opened, silent, stage)
     drawer(page)
     margin = slider(page, "Above the noise")
-    expect(margin).to_have_value("8")
+    expect(margin).to_have_value("6")
     margin.press("ArrowRight")
-    stage.wait_heard({"set": {"margin_db": 8.5}})
+    stage.wait_heard({"set": {"margin_db": 6.5}})
     slider(page, "Silence timeout").fill("0.9")
     stage.wait_heard({"set": {"silence_timeout_s": 0.9}})
     expect(slider(page, "Silence timeout")).to_have_attribute("aria-valuetext", "0.9 s")
@@ -50,7 +50,7 @@ def test_a_slider_acts_on_the_running_session(silent: ServerHandle, opened: Open
     expect(margin).to_have_value("20")
     expect(slider(page, "Silence timeout")).to_have_value("2")
     page.get_by_role("button", name="Back to the defaults").click()
-    stage.wait_until(lambda: stage.heard[-1]["set"].get("margin_db") == 8)
+    stage.wait_until(lambda: stage.heard[-1]["set"].get("margin_db") == 6)
 
 
 def test_settings_of_two_pages_and_the_notebook_stay_in_sync(opened: Opened) -> None:

@@ -106,6 +106,11 @@ def test_offset_and_mains_hum_are_outside_the_band(hz):
     assert frame_levels(frames(quiet + hum + np.float32(0.1))) == pytest.approx(-70, abs=5)
 
 
+def test_only_digital_silence_has_the_level_of_digital_silence():
+    offset = np.full((1, 320), 0.1, np.float32)
+    assert frame_levels(np.concatenate([offset, 0 * offset])).tolist() == [-99.9, -100]
+
+
 @pytest.mark.parametrize("hz", [400, 1000, 5000])
 def test_tones_in_the_band_have_their_level(hz):
     assert frame_levels(frames(tone(1, -37, hz))) == pytest.approx(-37, abs=0.1)

@@ -36,7 +36,7 @@ def quiet(data: Path) -> Recording:
 def test_a_quiet_recording_names_level_threshold_and_a_remedy_that_works(quiet: Recording) -> None:
     why = explain_silence(quiet)
     assert "the loudest is -" in why
-    assert "speech begins at -55 dBFS" in why
+    assert "speech begins at -60 dBFS" in why
     remedy = float(why.rsplit("set threshold_dbfs to ", 1)[1])
     assert len(segment(quiet)) == 0
     assert len(segment(quiet, VadConfig(threshold_dbfs=remedy))) >= 4
@@ -58,7 +58,7 @@ def test_zeros_are_called_digital_silence() -> None:
 
 def test_sounds_that_are_too_short_name_the_shortest_speech() -> None:
     clicks = np.zeros(3 * SAMPLE_RATE, np.float32)
-    clicks[SAMPLE_RATE :: SAMPLE_RATE // 2] = 0.9
+    clicks[SAMPLE_RATE + 160 :: SAMPLE_RATE // 2] = 0.9
     why = explain_silence(Recording(clicks), VadConfig(threshold_dbfs=-40.0))
     assert "what is loud enough is shorter than 0.1 s" in why
     assert "set min_speech_s lower" in why
@@ -137,7 +137,7 @@ class TestTranscripts:
     ) -> None:
         result = transcribe(data / "keyboard.ogg", model=engine)
         assert result.text == ""
-        assert "no words found: speech was found once" in result.notices[0]
+        assert any("no words found: speech was found" in notice for notice in result.notices)
 
     @pytest.mark.parametrize("name", ["spanish.opus", "swedish.flac"])
     def test_another_language_is_noticed_by_a_model_of_english(
