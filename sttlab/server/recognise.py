@@ -32,8 +32,9 @@ HEADS = (
     (rb"fLaC\x00\x00\x00", f"this is FLAC: {SEND}"),
     (rb"\x00\x00..ftyp", "this is MP4: record WebM, and add format=webm to the address"),
     (rb"ID3[\x02-\x04]\x00", f"this is MP3: {SEND}"),
-    (rb"(?=.*\d)(?=.*[A-Za-z\"\[])[\t\n\r -~]{64}", f"this is text: {SEND}"),
 )
+PRINTABLE = re.compile(rb"(?=.*\d)(?=.*[A-Za-z\"\[])[\t\n\r -~]{64}", re.DOTALL)
+UPPER_BYTES = 6  # values that upper bytes of samples beside a large offset have at most
 TEXT = re.compile(
     r"[A-Za-z0-9+/_-]{100}"  # base64
     r"|(?:(?:\"\d+\":)?\s*-?\d[\d.eE+-]*\s*,\s*){30}"  # numbers
@@ -75,6 +76,8 @@ class Recogniser:
             for pattern, message in HEADS:
                 if re.match(pattern, head, re.DOTALL):
                     return message
+            if PRINTABLE.match(head) and len(set(head[1::2])) > UPPER_BYTES:
+                return f"this is text: {SEND}"
         while len(self._waiting) >= self._chunk_bytes and not self._done:
             chunk = bytes(self._waiting[: self._chunk_bytes])
             del self._waiting[: self._chunk_bytes]
@@ -118,14 +121,20 @@ def judge(chunk: bytes) -> str | None:
 
 
 def _smoothness(samples: NDArray[np.float64]) -> float:
-    """Give the correlation of neighbours: the lesser of those within pairs and across pairs."""
-    samples = samples - samples.mean()
-    power = np.mean(np.square(samples))
-    if not power:
+    """Give the correlation of neighbours: the lesser of those within pairs and across pairs.
+
+    It is the median of those of the windows that are not flat. A step from one window to the next,
+    such as from digital silence to a noise, doesn't count.
+    """
+    windows = samples.reshape(WINDOWS, -1)
+    windows = windows - windows.mean(axis=1, keepdims=True)
+    power = np.mean(np.square(windows), axis=1)
+    within = np.mean(windows[:, :-1:2] * windows[:, 1::2], axis=1)
+    across = np.mean(windows[:, 1:-1:2] * windows[:, 2::2], axis=1)
+    heard = power > 0
+    if not heard.any():
         return 0.0
-    within = np.mean(samples[:-1:2] * samples[1::2])
-    across = np.mean(samples[1:-1:2] * samples[2::2])
-    return float(min(within, across) / power)
+    return float(np.median(np.minimum(within, across)[heard] / power[heard]))
 
 
 def _is_float(chunk: bytes) -> bool:

@@ -246,3 +246,12 @@ def test_noise_and_silence_are_taken_for_no_other_form() -> None:
     for scale in (0, 0.5, 1, 3, 100, 10_000, 100_000):
         noise = np.clip(rng.standard_normal(count) * scale, -32768, 32767).astype("<i2")
         assert Recogniser(16000).hear(noise.tobytes()) is None, scale
+
+
+def test_bursts_of_noise_between_silences_are_taken_for_no_other_form() -> None:
+    rng = np.random.default_rng(0)
+    burst = rng.standard_normal(6400) * 3000
+    for between in (np.zeros(6400), np.full(6400, 40.0), 40 + rng.standard_normal(6400) * 10):
+        pcm = np.tile(np.concatenate([burst, between]), 20).astype("<i2")
+        for delay in range(0, 12800, 1600):
+            assert Recogniser(16000).hear(pcm[delay:].tobytes()) is None, delay
