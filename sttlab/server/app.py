@@ -19,6 +19,7 @@ from sttlab.config import Config, TranscribeConfig
 from sttlab.errors import ConfigError, SttlabError
 from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
+from sttlab.server import descriptors
 from sttlab.server.drain import Drain, drain_on_signals
 from sttlab.server.engine import SharedEngine
 from sttlab.server.files import STOPPED, Files
@@ -99,6 +100,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         lease = session.lease()
+        descriptors.raise_limit()
         try:
             await asyncio.to_thread(lease.engine)
         except SttlabError as error:
@@ -107,7 +109,8 @@ def create_app(
             raise
         _log_start(only_here=on_its_own and token is None)
         giving_back = asyncio.create_task(keep_giving_back())
-        with drain_on_signals(drain):
+        loop = asyncio.get_running_loop()
+        with drain_on_signals(drain), descriptors.lack_logged_once(loop):
             yield
         giving_back.cancel()
         await drain.run()

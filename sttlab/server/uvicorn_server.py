@@ -19,15 +19,18 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode, Frame
 
 from sttlab.errors import ConfigError, ServerError
+from sttlab.server import descriptors
 from sttlab.server.drain import Drain
 from sttlab.server.limits import MAX_MESSAGE_BYTES, Allowance
 
 GRACE_S = 1  # for clients to close when the server stops; then their sockets are cut
 PING_S = 20.0  # between pings, and for the answer: a vanished client is disconnected after both
 REQUEST_S = 10.0  # for a client to send a whole request, after it connected or got an answer
+REFUSED_S = 1.0  # the same for a client for whom there is no place
 FRAMES_PER_S, FRAMES_AT_ONCE = 1000, 4000  # rate limit on a client's pings and fragments
 LAST_PORT = 65535
-MAX_CONNECTIONS = 500  # of any kind; more are answered with 503
+MAX_CONNECTIONS = 500  # of any kind
+BACKLOG = 100  # connections that the system keeps until they are accepted
 # Hosts that mean all of this machine's addresses; each with a remote address of its family.
 EVERYWHERE = {"0.0.0.0": "192.0.2.1", "": "192.0.2.1", "::": "2001:db8::1"}  # RFC 5737, RFC 3849
 
@@ -69,7 +72,7 @@ class Server(uvicorn.Server):
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=GRACE_S,
-            limit_concurrency=MAX_CONNECTIONS,
+            backlog=BACKLOG,
             ws_max_size=MAX_MESSAGE_BYTES,
             ws_per_message_deflate=False,  # messages are short
             ws_ping_interval=PING_S,
@@ -113,15 +116,27 @@ class Server(uvicorn.Server):
 
 
 class _HttpProtocol(H11Protocol):
-    """HTTP that disconnects a client which does not send a whole request within REQUEST_S."""
+    """HTTP that disconnects a client which does not send a whole request within REQUEST_S.
+
+    Where there are too many connections, or hardly a file descriptor is left, it answers 503.
+    """
 
     _timeout: asyncio.TimerHandle | None = None
+    _why_not: str | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if len(self.connections) > MAX_CONNECTIONS:
+            self._why_not = f"{MAX_CONNECTIONS} connections are open already"
+        elif descriptors.are_scarce(transport.get_extra_info("socket").fileno()):
+            self._why_not = "as many connections are open as the system allows this server"
+            descriptors.log_lack("a connection was refused")
         self._expect_request()
 
     def data_received(self, data: bytes) -> None:
+        if self._why_not:
+            self._refuse(self._why_not)
+            return
         super().data_received(data)
         self._expect_request()
 
@@ -133,13 +148,21 @@ class _HttpProtocol(H11Protocol):
         super().connection_lost(exc)
         self._cancel_timeout()
 
+    def _refuse(self, why: str) -> None:
+        body = f"{why}: try again later\n".encode()
+        head = f"HTTP/1.1 503 Service Unavailable\r\nContent-Length: {len(body)}\r\n"
+        head += "Content-Type: text/plain\r\nRetry-After: 10\r\nConnection: close\r\n\r\n"
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
     def _expect_request(self) -> None:
         answering = self.cycle is not None and not self.cycle.response_complete
         # After an upgrade to WebSocket, another protocol owns the transport.
         if answering or self.transport.get_protocol() is not self:
             self._cancel_timeout()
         elif self._timeout is None and not self.transport.is_closing():
-            self._timeout = self.loop.call_later(REQUEST_S, self.transport.close)
+            patience_s = REFUSED_S if self._why_not else REQUEST_S
+            self._timeout = self.loop.call_later(patience_s, self.transport.close)
 
     def _cancel_timeout(self) -> None:
         if self._timeout:
@@ -260,7 +283,7 @@ def bind(host: str, port: int) -> socket.socket:
         else:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
-        bound.listen(100)
+        bound.listen(BACKLOG)
     except OSError as error:
         bound.close()
         if error.errno == errno.EADDRINUSE:
