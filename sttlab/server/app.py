@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.exceptions import WebSocketRequestValidationError
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -38,7 +38,7 @@ from sttlab.server.hub import Hub
 from sttlab.server.memory import keep_giving_back
 from sttlab.server.metrics import Metrics
 from sttlab.server.microphones import Microphones
-from sttlab.server.routes import refuse_query, router
+from sttlab.server.routes import refuse_query, refuse_request, router
 from sttlab.shipped import shipped
 
 log = logging.getLogger("uvicorn.error")  # shown by a plain `uvicorn sttlab.server:app`
@@ -100,7 +100,6 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         lease = session.lease()
-        descriptors.raise_limit()
         try:
             await asyncio.to_thread(lease.engine)
         except SttlabError as error:
@@ -109,8 +108,7 @@ def create_app(
             raise
         _log_start(only_here=on_its_own and token is None)
         giving_back = asyncio.create_task(keep_giving_back())
-        loop = asyncio.get_running_loop()
-        with drain_on_signals(drain), descriptors.lack_logged_once(loop):
+        with drain_on_signals(drain), descriptors.managed():
             yield
         giving_back.cancel()
         await drain.run()
@@ -145,6 +143,7 @@ def _add_gauges(metrics: Metrics, hub: Hub, microphones: Microphones, worker: As
 def _add_routes(app: FastAPI) -> None:
     app.include_router(router)
     app.add_exception_handler(WebSocketRequestValidationError, refuse_query)
+    app.add_exception_handler(RequestValidationError, refuse_request)
     page = StaticFiles(directory=shipped("frontend"), html=True)
     for path in ("/", "/{path:path}.{suffix}"):  # a path without a suffix is not a file of the page
         app.add_route(path, page, methods=["GET"])  # type: ignore[arg-type]

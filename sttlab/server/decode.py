@@ -2,9 +2,9 @@
 
 It reads the file from standard input. To standard output it writes the duration that the file
 declares (a little-endian float64 in seconds; nan if there is none), then mono samples at
-SAMPLE_RATE. Its argument is the suffix of the file's name, or empty. Errors go to standard error,
-for people to read; if the file can't be kept, the exit status is NO_ROOM. It leaves no file behind:
-its temporary file has no name.
+SAMPLE_RATE. Its arguments are the suffix of the file's name, the track and the channel, each of
+which may be empty. Errors go to standard error, for people to read; if the file can't be kept, the
+exit status is NO_ROOM. It leaves no file behind: its temporary file has no name.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def main() -> None:
         with tempfile.TemporaryFile() as file:
             shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
             limit_itself(PROCESSOR_S)
-            _decode(file, sys.argv[1], sys.stdout.buffer)
+            suffix, track, channel = sys.argv[1:]
+            _decode(file, suffix, _number(track), _number(channel))
     except DecodeError as error:
         sys.exit(str(error))
     except MemoryError:
@@ -52,7 +53,11 @@ def main() -> None:
         sys.exit(NO_ROOM)
 
 
-def _decode(file: BinaryIO, suffix: str, out: BinaryIO) -> None:
+def _number(argument: str) -> int | None:
+    return int(argument) if argument else None
+
+
+def _decode(file: BinaryIO, suffix: str, track: int | None, channel: int | None) -> None:
     if not file.tell():
         raise DecodeError("this file is empty")
     file.flush()
@@ -64,7 +69,8 @@ def _decode(file: BinaryIO, suffix: str, out: BinaryIO) -> None:
     except DecodeError as error:
         raise DecodeError(str(error) if suffix else f"{error}; {UNNAMED}") from error
     named.seek(0)
-    with open_audio(named, longest_s=LONGEST_LOAD_S) as pieces:
+    out = sys.stdout.buffer
+    with open_audio(named, track=track, channel=channel, longest_s=LONGEST_LOAD_S) as pieces:
         out.write(HEADER.pack(duration_s or math.nan))
         out.flush()
         for piece in pieces:

@@ -34,6 +34,8 @@ class DecoderProcess:
     ----------
     file_name : str
         Its suffix tells the format where the content doesn't.
+    track, channel : int, optional
+        See `open_audio`.
 
     Attributes
     ----------
@@ -43,11 +45,14 @@ class DecoderProcess:
 
     name = "a file"
 
-    def __init__(self, file_name: str) -> None:
+    def __init__(
+        self, file_name: str, track: int | None = None, channel: int | None = None
+    ) -> None:
         self.log = ""
         # The suffix goes into a command line, so only plain characters are taken.
         suffix = re.search(r"\.\w{1,8}$", file_name, re.ASCII)
-        self._suffix = suffix.group() if suffix else ""
+        wanted = ("" if number is None else str(number) for number in (track, channel))
+        self._arguments = (suffix.group() if suffix else "", *wanted)
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `_end`
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()  # held while the process is ended
@@ -56,7 +61,7 @@ class DecoderProcess:
     def launch(self) -> None:
         """Start the process."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", decode.__name__, self._suffix],
+            [sys.executable, "-m", decode.__name__, *self._arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,

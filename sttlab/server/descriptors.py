@@ -59,12 +59,14 @@ def log_lack(what: str) -> None:
 
 
 @contextmanager
-def lack_logged_once(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """Have the loop log a lack of descriptors in one line.
+def managed() -> Iterator[None]:
+    """Raise the limit, and have the running loop log a lack of descriptors in one line.
 
     It goes on to accept connections a second later. By itself, asyncio logs a traceback for each
     place in the backlog.
     """
+    raise_limit()
+    loop = asyncio.get_running_loop()
     before = loop.get_exception_handler()
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -64,7 +64,9 @@ class Files:
         self._open: set[_File] = set()
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def transcribe(self, request: Request, name: str) -> StreamingResponse:
+    async def transcribe(
+        self, request: Request, name: str, track: int | None, channel: int | None
+    ) -> StreamingResponse:
         """Take a file that is a request's body, and answer with its text as it is made.
 
         Parameters
@@ -72,6 +74,8 @@ class Files:
         request : Request
         name : str
             The file's name; may be empty.
+        track, channel : int or None
+            See `open_audio`.
 
         Raises
         ------
@@ -88,12 +92,12 @@ class Files:
         if self._shared.stopping:
             raise HTTPException(503, STOPPED)
         try:
-            return await self._begin(request, name)
+            return await self._begin(request, DecoderProcess(name, track, channel))
         except OSError as error:
             raise _unable(error) from error
 
-    async def _begin(self, request: Request, name: str) -> StreamingResponse:
-        file = _File(self._shared, name)
+    async def _begin(self, request: Request, source: DecoderProcess) -> StreamingResponse:
+        file = _File(self._shared, source)
         self._open.add(file)
         try:
             await file.take(request)
@@ -167,8 +171,8 @@ async def _lines(file: _File, opened: FileOpened) -> AsyncIterator[str]:
 
 
 class _File:
-    def __init__(self, shared: Hub, name: str) -> None:
-        self._source = DecoderProcess(name)
+    def __init__(self, shared: Hub, source: DecoderProcess) -> None:
+        self._source = source
         self._session = shared.new_session(self._source, live=False)
         self._loop = asyncio.get_running_loop()
         request = asyncio.current_task()

@@ -7,8 +7,14 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response, WebSocket
-from fastapi.exceptions import WebSocketRequestValidationError
-from fastapi.responses import FileResponse, PlainTextResponse, StreamingResponse
+from fastapi.exceptions import (
+    HTTPException,
+    RequestValidationError,
+    ValidationException,
+    WebSocketRequestValidationError,
+)
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
+from starlette.requests import HTTPConnection
 
 from sttlab.config import VERSION, TranscribeConfig, VadConfig
 from sttlab.errors import SourceError
@@ -22,7 +28,11 @@ from sttlab.shipped import shipped
 
 router = APIRouter()
 OF_AUDIO = {"format", "rate", "channels"}
+QUERY_OF_FILES = ("name", "track", "channel")
 QUERY = ("events", "stream", "after", "history", "source", *sorted(OF_AUDIO))
+
+# Of a track or a channel, which people count from 1.
+Counted = Annotated[int | None, Query(ge=1)]
 
 DETAIL: dict[str, Any] = {
     "content": {
@@ -54,10 +64,8 @@ async def ws(
     With ``source=client``, the client sends the audio.
     """
     state = socket.app.state
-    unknown = [name for name in socket.query_params if name not in QUERY]
-    if unknown:
-        reason = f"unknown {unknown[0][:20]!r}; known are {', '.join(QUERY)}"
-        await refuse(socket, POLICY_VIOLATION, reason)
+    if unknown := _unknown(socket, QUERY):
+        await refuse(socket, POLICY_VIOLATION, unknown)
     elif source == "client":
         try:
             sent = Form(form, rate, channels)
@@ -72,11 +80,27 @@ async def ws(
         await state.hub.serve(socket, events == "all", stream, after, history)
 
 
+def _unknown(asked: HTTPConnection, known: tuple[str, ...]) -> str | None:
+    """Say which name in the query is not known, and which are."""
+    unknown = [name for name in asked.query_params if name not in known]
+    return f"unknown {unknown[0][:20]!r}; known are {', '.join(known)}" if unknown else None
+
+
 async def refuse_query(socket: WebSocket, error: Exception) -> None:
     """Refuse a query of `/ws` with the reason; FastAPI by itself answers a bare 403."""
     assert isinstance(error, WebSocketRequestValidationError)
+    await refuse(socket, POLICY_VIOLATION, _what_is_wrong(error))
+
+
+async def refuse_request(_: Request, error: Exception) -> JSONResponse:
+    """Refuse a query with the reason as text, as all refusals have it."""
+    assert isinstance(error, RequestValidationError)
+    return JSONResponse({"detail": _what_is_wrong(error)}, 422)
+
+
+def _what_is_wrong(error: ValidationException) -> str:
     wrong = error.errors()[0]
-    await refuse(socket, POLICY_VIOLATION, f"{wrong['loc'][-1]}: {wrong['msg']}")
+    return f"{wrong['loc'][-1]}: {wrong['msg']}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +198,11 @@ async def sample() -> FileResponse:
         408: {"description": "The rest of the file did not arrive in time.", **DETAIL},
         413: {"description": "The file is too large.", **DETAIL},
         415: {"description": "The body is a form and not a file.", **DETAIL},
-        422: {"description": "The file is not audio that can be decoded.", **DETAIL},
+        422: {
+            "description": "It is not audio that can be decoded, it has no such track or channel, "
+            "or the query is not valid.",
+            **DETAIL,
+        },
         503: {"description": "Too many files at once, or no model.", **DETAIL},
         507: {"description": "The server's disk has no room for the file.", **DETAIL},
     },
@@ -187,10 +215,19 @@ async def sample() -> FileResponse:
         }
     },
 )
-async def files(request: Request, name: str = "") -> StreamingResponse:
+async def files(
+    request: Request,
+    name: str = "",
+    track: Counted = None,
+    channel: Counted = None,
+) -> StreamingResponse:
     """Transcribe the recording in the request's body, in nearly any format.
 
-    For a few formats, such as raw G.722, only the suffix of `name` tells the format.
+    For a few formats, such as raw G.722, only the suffix of `name` tells the format. By default
+    the track is the file's default one, and all channels are mixed.
     """
-    answer: StreamingResponse = await request.app.state.files.transcribe(request, name)
+    if unknown := _unknown(request, QUERY_OF_FILES):
+        raise HTTPException(422, unknown)
+    files = request.app.state.files
+    answer: StreamingResponse = await files.transcribe(request, name, track, channel)
     return answer

@@ -25,8 +25,9 @@ NAME = "hub.example"  # by which the browser may also know this machine
 class Lab:
     """JupyterLab on copies of the notebooks, in a folder of its own."""
 
-    def __init__(self, folder: Path, root: Path) -> None:
+    def __init__(self, folder: Path, root: Path, token: str = "") -> None:
         self.folder = folder
+        self.token = token
         for name in ("notebooks", "data"):
             shutil.copytree(root / name, folder / name, dirs_exist_ok=True)
         port = free_port()
@@ -35,7 +36,7 @@ class Lab:
         home.mkdir()
         own = {name: str(home) for name in ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")}
         options = [f"--ServerApp.port={port}", "--ServerApp.port_retries=0", "--no-browser"]
-        options += ["--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True"]
+        options += [f"--IdentityProvider.token={token}", "--ServerApp.disable_check_xsrf=True"]
         options += ["--ServerApp.base_url=/user/anna/"]
         options += ["--ServerApp.allow_remote_access=True"]  # by NAME
         options += [f"--ServerApp.root_dir={folder}", "--allow-root"]
@@ -67,7 +68,9 @@ class Lab:
         for _ in range(deadline_tries):
             assert self.process.poll() is None, self.log.read_text()
             try:
-                with urllib.request.urlopen(f"{self.url}/api/status", timeout=2) as answer:
+                with urllib.request.urlopen(
+                    f"{self.url}/api/status?token={self.token}", timeout=2
+                ) as answer:
                     json.load(answer)
                     return
             except OSError:

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 import av
 import jsonschema
+import numpy as np
 import psutil
 import pytest
 
@@ -160,6 +161,53 @@ def test_what_only_a_name_tells_needs_one(server: ServerHandle) -> None:
             assert sum(line["event"] == "transcript" for line in lines(answer)) == 3
     for name in ("talk.raw", "talk.g722%00", ".", "%ff"):
         assert refusal(server, raw.getvalue(), f"?name={name}")[0] == 422
+
+
+def two_tracks() -> bytes:
+    """A film with speech in its second track only, and there in the right channel."""
+    film = io.BytesIO()
+    silence = np.zeros_like(speech(3))
+    with av.open(film, "w", format="matroska") as container:
+        streams = [
+            container.add_stream("pcm_s16le", rate=SAMPLE_RATE, layout="stereo") for _ in range(2)
+        ]
+        for stream, right in zip(streams, (silence, speech(3)), strict=True):
+            pcm = to_pcm16(np.stack([silence, right], axis=1).reshape(-1))
+            frame = av.AudioFrame.from_ndarray(pcm[None], "s16", "stereo")
+            frame.sample_rate = SAMPLE_RATE
+            container.mux([*stream.encode(frame), *stream.encode(None)])
+    return film.getvalue()
+
+
+def test_track_and_channel_are_those_of_the_query(server: ServerHandle) -> None:
+    film = two_tracks()
+    for query, texts in {
+        "": 3,
+        "?track=2&channel=2": 3,
+        "?track=2&channel=1": 0,
+        "?track=1": 0,
+    }.items():
+        with sending(server, film, query) as answer:
+            found = sum(line["event"] == "transcript" for line in lines(answer))
+        assert found == texts, query
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("?track=3", "it has track 1 (pcm_s16le, 2 ch, 16000 Hz); track 2 (pcm_s16le"),
+        ("?track=2&channel=5", "channel"),
+        ("?track=0", "track: Input should be greater than or equal to 1"),
+        ("?channel=left", "channel: Input should be a valid integer"),
+        ("?trak=2", "unknown 'trak'; known are name, track, channel"),
+    ],
+)
+def test_track_or_query_that_is_not_there_is_refused_in_words(
+    server: ServerHandle, query: str, says: str
+) -> None:
+    status, why = refusal(server, two_tracks(), query)
+    assert status == 422
+    assert says in why
 
 
 def test_a_form_is_told_what_to_send(server: ServerHandle) -> None:
