@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import logging
 import os
@@ -39,6 +40,14 @@ HOW_WITH_SAMPLES = (
     "samples don't say their sample rate: pass sttlab.Recording(samples, sample_rate)"
 )
 WHAT_TO_PASS = "pass a path, the bytes of an audio file, a file opened with 'rb', or a Recording"
+# Errors of the system, which say nothing about the file.
+REMEDIES = {
+    errno.EMFILE: "close files, or raise the limit on them, ulimit -n",
+    errno.ENFILE: "close other programs",
+    errno.ENOSPC: "free some space, or set TMPDIR to a folder on another disk",
+    errno.EACCES: "ask its owner for access",
+    errno.ENOMEM: "close other programs, or cut the file",
+}
 DEFAULT = 1  # FFmpeg's AV_DISPOSITION_DEFAULT
 
 # What is decoded: containers that hold audio, and none that names other files to open (playlists).
@@ -105,7 +114,10 @@ def open_audio(
                 file, path = stack.enter_context(_piped(path)), None
             else:
                 _require_file(path)
-                file = stack.enter_context(path.open("rb"))
+                try:
+                    file = stack.enter_context(path.open("rb"))
+                except OSError as error:
+                    raise _unreadable(name, error) from error
         elif not file.seekable():
             file = stack.enter_context(_kept(file))
         pieces = stack.enter_context(contextlib.closing(_bounded(_all(file, path, wanted), wanted)))
@@ -296,6 +308,8 @@ def _container(target: Any, name: str) -> Iterator[Any]:
         )
     except (av.FFmpegError, ValueError) as error:
         why = _why(error)
+        if getattr(error, "errno", None) in REMEDIES:
+            raise _unreadable(name, error) from error
         raise DecodeError(f"{name} is not an audio file that can be decoded: {why}") from error
     with container:
         if not container.streams.audio:
@@ -331,7 +345,7 @@ def _piped(path: Path | None) -> Iterator[OpenFile]:
         with pipe if path else contextlib.nullcontext(), _kept(pipe) as file:
             yield file
     except OSError as error:
-        raise DecodeError(f"{path or 'stdin'} can't be read: {error.strerror}") from error
+        raise _unreadable(str(path or "stdin"), error) from error
 
 
 @contextmanager
@@ -360,6 +374,11 @@ def _refuse_if_too_long(container: Any, size: int, wanted: _Wanted) -> None:
     claimed_s = container.duration / 1e6
     if wanted.longest_s < claimed_s <= size * 8 / LEAST_BITS_PER_S:
         raise wanted.too_long
+
+
+def _unreadable(name: str, error: Exception) -> DecodeError:
+    remedy = REMEDIES.get(getattr(error, "errno", None) or 0)
+    return DecodeError(f"{name} can't be read: {_why(error)}{f'; {remedy}' if remedy else ''}")
 
 
 def _why(error: Exception) -> str:

@@ -1,7 +1,9 @@
 """Real-world files: channels, tracks, time stamps, unusual headers, joined files."""
 
 import logging
+import os
 import struct
+import sys
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -349,3 +351,27 @@ def test_further_container_formats_are_decoded(name, speech, tmp_path):
     heard = load(Path(path)).samples
     assert len(heard) / SAMPLE_RATE == pytest.approx(2, abs=0.1)
     assert level_dbfs(heard[8000:-8000]) == pytest.approx(-9, abs=1)
+
+
+# -- errors of the system --------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+@pytest.mark.parametrize("free", [0, 1])
+def test_too_many_open_files_is_not_called_a_file_without_audio(data, free):
+    """With none free, Python can't open the file; with one, FFmpeg can't."""
+    import resource
+
+    path = data / "word.mp3"
+    load(path)  # what it imports needs descriptors too
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + free, before[1]))
+    try:
+        with pytest.raises(DecodeError) as refused:
+            load(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert "can't be read: Too many open files; close files" in str(refused.value)
+    assert "not an audio file" not in str(refused.value)
