@@ -18,7 +18,7 @@ from sttlab.capture.base import Block
 from sttlab.errors import DeviceUnavailable
 from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
-from sttlab.server import routes
+from sttlab.server import routes, uvicorn_server
 from sttlab.server.files import STOPPED
 from sttlab.server.launch import ServerHandle, launch_server
 from tests.fakes import WAIT_S, Counting, speech
@@ -166,3 +166,12 @@ def test_answers_fit_openapi_json(server: ServerHandle, tmp_path: Path) -> None:
     )
     assert found.returncode == 0, found.stdout
     assert " passed" in found.stdout
+
+
+def test_connection_beyond_the_limit_learns_why(
+    server: ServerHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uvicorn_server, "MAX_CONNECTIONS", 1)
+    with client(server), pytest.raises(HTTPError, match="503") as refused:
+        urlopen(f"{server.url}health")
+    assert b"1 connections are open already: try again later" in refused.value.read()
