@@ -31,6 +31,7 @@ from sttlab.events import (
     DeviceRestored,
     DeviceSilent,
     Event,
+    Level,
     SamplesLost,
     SpeechStarted,
     Utterance,
@@ -529,11 +530,13 @@ def test_speech_into_the_microphone_arrives_as_text_at_a_client(
     load(data / "demo-noisy.flac").save(tmp_path / "speech.wav")
     offline = transcribe(tmp_path / "speech.wav").text
     session = Session(Microphone())
-    texts = []
+    delivers = threading.Event()  # PulseAudio takes two seconds to begin
+    session.subscribe(lambda event: delivers.set() if isinstance(event, Level) else None)
     with (
         launch_server(session, port=0) as web,
         connect(web.ws_url) as client,
     ):
+        assert delivers.wait(WAIT_S)
         playing = server.play(tmp_path / "speech.wav")
         messages: list[dict[str, str]] = []
         words = len(offline.split())

@@ -204,6 +204,21 @@ def mark(samples: NDArray[np.generic]) -> str:
     return f"{zlib.crc32(np.ascontiguousarray(samples).tobytes()):08x}"
 
 
+def marks(utterance: Utterance) -> tuple[str, ...]:
+    """Return the checksums that are right for an utterance.
+
+    A text may be of its speech and a part of the silence behind it: speculation begins in that.
+    """
+    samples = np.ascontiguousarray(utterance.samples)
+    speech = utterance.speech_end_sample - utterance.start_sample
+    value = zlib.crc32(samples[:speech].tobytes())
+    values = [value]
+    for sample in samples[speech:]:
+        value = zlib.crc32(sample.tobytes(), value)
+        values.append(value)
+    return tuple(f"{one:08x}" for one in values)
+
+
 class Flaky:
     """An engine with faults, which puts a checksum before the text of another engine.
 
@@ -276,7 +291,7 @@ class Ledger:
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        self._open: dict[tuple[int, int], str] = {}
+        self._open: dict[tuple[int, int], tuple[str, ...]] = {}
         self._due: deque[str] = deque()
 
     def write(self, stream: int, event: Event) -> None:
@@ -284,7 +299,7 @@ class Ledger:
         with self._lock:
             if isinstance(event, Utterance):
                 self.utterances += 1
-                self._open[stream, event.utterance_id] = mark(event.samples)
+                self._open[stream, event.utterance_id] = marks(event)
                 self.found.setdefault(stream, []).append((event.start_sample, event.end_sample))
             elif isinstance(event, Transcript | TranscriptionFailed | Suppressed):
                 expected = self._open.pop((stream, event.utterance_id), None)

@@ -216,13 +216,13 @@ def test_page_requests_missed_utterances_after_a_reload(
 ) -> None:
     stage = Stage()
     page = staged(opened, silent, stage)
-    assert stage.asked == {"events": ["all"]}
+    assert stage.asked == {"events": ["all"], "history": ["1000"]}
     stage.final(4, "Before.")
     page.get_by_role("button", name="Clear").click()
     stage.hello |= {"time_s": 60.0}
     page.reload()
     expect(page.locator("#state")).to_have_text("Listening")
-    assert stage.asked == {"events": ["all"], "stream": ["s1"], "after": ["4"]}
+    assert stage.asked == {"events": ["all"], "history": ["1000"], "stream": ["s1"], "after": ["4"]}
     stage.final(5, "Meanwhile.")
     expect(finals(page).locator(".text")).to_have_text(["Meanwhile."])
     said = page.evaluate("new Date(document.querySelector('.final time').dateTime) - Date.now()")

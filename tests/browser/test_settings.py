@@ -171,7 +171,7 @@ def test_device_model_and_language_are_chosen(silent: ServerHandle, opened: Open
     microphone = page.get_by_label("Microphone", exact=True)
     microphone.select_option("Studio microphone")
     stage.wait_heard({"use": {"device": 5}})
-    page.get_by_label("Model").select_option("base")
+    page.get_by_label("Model", exact=True).select_option("base")
     stage.wait_heard({"use": {"model": "base"}})
     page.get_by_label("Language").select_option("German")
     stage.wait_heard({"use": {"language": "de"}})
@@ -180,7 +180,7 @@ def test_device_model_and_language_are_chosen(silent: ServerHandle, opened: Open
     using = {"device": 5, "model": "/my/own.pt", "language": "de", "partials": False}
     stage.state(using=using, may_use=["model", "language", "partials"])
     expect(microphone.locator("option")).to_have_text(["a microphone", "My microphone"])
-    expect(page.get_by_label("Model")).to_have_value("/my/own.pt")
+    expect(page.get_by_label("Model", exact=True)).to_have_value("/my/own.pt")
 
 
 def test_refused_change_is_shown_and_reverted(silent: ServerHandle, opened: Opened) -> None:
