@@ -119,7 +119,7 @@ def open_audio(
                 except OSError as error:
                     raise _unreadable(name, error) from error
         elif not file.seekable():
-            file = stack.enter_context(_kept(file))
+            file = stack.enter_context(_kept(file, "the pipe"))
         pieces = stack.enter_context(contextlib.closing(_bounded(_all(file, path, wanted), wanted)))
         try:
             first = next(pieces)
@@ -342,19 +342,19 @@ def _piped(path: Path | None) -> Iterator[OpenFile]:
         pipe = sys.stdin.buffer if path is None else path.open("rb", buffering=0)
         if pipe.isatty():
             raise DecodeError(f"{path} is a terminal: give the path of a recording")
-        with pipe if path else contextlib.nullcontext(), _kept(pipe) as file:
+        with pipe if path else contextlib.nullcontext(), _kept(pipe, path or "the pipe") as file:
             yield file
     except OSError as error:
         raise _unreadable(str(path or "stdin"), error) from error
 
 
 @contextmanager
-def _kept(pipe: Any) -> Iterator[OpenFile]:
+def _kept(pipe: Any, name: str | Path) -> Iterator[OpenFile]:
     """Keep what comes from a pipe in a temporary file, which has a beginning to go back to."""
     with tempfile.TemporaryFile() as file:
         shutil.copyfileobj(pipe, file, BLOCK_SAMPLES)
         if not file.tell():
-            raise DecodeError("nothing came from the pipe: give a recording")
+            raise DecodeError(f"nothing came from {name}: give a recording")
         file.seek(0)
         yield file
 

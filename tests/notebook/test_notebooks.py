@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from sttlab.config import VadConfig
 from tests.notebook.lab_pages import error_rate
 from tests.ports import free_port
 
@@ -136,7 +137,7 @@ def test_02_tune_vad(run):
         "widget._view_count = 2\ndel tuner\ngc.collect()\nshown = gone() is not None\n"
         "widget._view_count = 0\ngc.collect()\nshown, gone() is None, Out[4].margin_db",
     )
-    assert shown.of("gone() is None")["text/plain"] == "(True, True, 8.0)"
+    assert shown.of("gone() is None")["text/plain"] == f"(True, True, {VadConfig().margin_db})"
     assert (
         "VadConfig(detector='energy', threshold_dbfs=None"
         in shown.cells[3].outputs[0].data["text/plain"]

@@ -288,7 +288,7 @@ SPOKEN = Labels(
     [
         (
             VadConfig(threshold_dbfs=-75),
-            "noise is above the threshold 100% of the time",
+            "noise is above the threshold 99% of the time",
             "Threshold up, or take Silero",
         ),
         (VadConfig(threshold_dbfs=-5), "2.4 s of speech are missed", "Threshold down"),

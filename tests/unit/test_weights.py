@@ -163,10 +163,13 @@ def test_no_folder_to_write_at_all_names_the_variable(
     reason="only root, with setpriv, can become a user without a name",
 )
 @pytest.mark.parametrize("home", [None, "/"])
-def test_a_user_without_a_home_gets_the_text(home: str | None, data: Path) -> None:
+def test_a_user_without_a_home_gets_the_text(home: str | None, data: Path, tmp_path: Path) -> None:
     unnamed = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
     may = [f"--{kind}-caps=-all,+dac_read_search" for kind in ("inh", "ambient")]
-    command = [sys.executable, "-B", "-m", "sttlab", "transcribe", str(data / "austen-5.flac")]
+    settings = tmp_path / "sttlab.toml"
+    settings.write_text('[transcribe]\nengine = "whisper"\n')
+    command = [sys.executable, "-B", "-m", "sttlab", "transcribe", "--config", str(settings)]
+    command.append(str(data / "austen-5.flac"))
     environment = {k: v for k, v in os.environ.items() if k not in ("HOME", "XDG_CACHE_HOME")}
     done = subprocess.run(
         [*unnamed, *may, *command],
