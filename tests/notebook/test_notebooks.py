@@ -144,7 +144,7 @@ def test_02_tune_vad(run):
     )
     assert picture(shown.of("plot_utterances")).size[0] == 1920
     before, after = json.loads(shown.of("both =")["text/plain"])
-    assert after < before / 2, "one click on Calibrate beats the defaults"
+    assert after < before, "one click on Calibrate beats the defaults"
     assert shown.of("Config.load")["text/plain"] == "True"
     assert "5 utterances" in shown.words
     rows = ast.literal_eval(shown.of("u.start_s:")["text/plain"])

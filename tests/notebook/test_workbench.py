@@ -115,7 +115,13 @@ def test_05_a_point_is_clicked_seen_and_used_in_03(lab, browser, saved):
         expect(trade.locator("img")).to_be_visible()
         assert broken_rules(page, ".sttlab-sweeper") == []
 
-        place = eval(notebook.value("next(p for p in sweeper._map.points if p[0] == 301)"))
+        wanted = "{'margin_db': 16.0, 'silence_timeout_s': 0.6}"
+        place = eval(
+            notebook.value(
+                "next(p for p in sweeper._map.points"
+                f" if {wanted}.items() <= sweeper.sweep.values(p[0]).items())"
+            )
+        )
         box = heat_map.locator("img").bounding_box()
         assert box is not None
         x, y = place[1] * box["width"], place[2] * box["height"]
@@ -125,7 +131,9 @@ def test_05_a_point_is_clicked_seen_and_used_in_03(lab, browser, saved):
         ).to_be_visible()
         margin = slider(sweeper, "Above the noise (dB)")
         expect(margin.last).to_have_attribute("aria-valuenow", "16.0")
-        found = notebook.value("len(stt.segment(recordings[0], sweeper.sweep.configs[301]))")
+        found = notebook.value(
+            f"len(stt.segment(recordings[0], sweeper.sweep.configs[{int(place[0])}]))"
+        )
         expect(sweeper.locator(".sttlab-count")).to_have_text(f"{found} utterances")
 
         before = page.locator(".jp-Cell").count()
