@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
@@ -158,15 +159,23 @@ def test_no_folder_to_write_at_all_names_the_variable(
         weights.find_checkpoint("tiny.en")
 
 
+@pytest.fixture
+def readable() -> Iterator[Path]:
+    """A folder that other users can read, as they can't pytest's."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0 or shutil.which("setpriv") is None,
     reason="only root, with setpriv, can become a user without a name",
 )
 @pytest.mark.parametrize("home", [None, "/"])
-def test_a_user_without_a_home_gets_the_text(home: str | None, data: Path, tmp_path: Path) -> None:
+def test_a_user_without_a_home_gets_the_text(home: str | None, data: Path, readable: Path) -> None:
     unnamed = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
     may = [f"--{kind}-caps=-all,+dac_read_search" for kind in ("inh", "ambient")]
-    settings = tmp_path / "sttlab.toml"
+    settings = readable / "sttlab.toml"
     settings.write_text('[transcribe]\nengine = "whisper"\n')
     command = [sys.executable, "-B", "-m", "sttlab", "transcribe", "--config", str(settings)]
     command.append(str(data / "austen-5.flac"))
