@@ -137,7 +137,9 @@ class Pipeline:
             self._empty_reads = 0
         elif now - self._heard_at > STALL_S and self._empty_reads > STALL_READS:
             self._handle(self._core.flush("interrupted"))
-        if speaking_s := self._core.speaking_s:  # in a pause its attempt may have begun
+        if self._live and (
+            speaking_s := self._core.speaking_s
+        ):  # in a pause its attempt may have begun
             timeout_s = self.config.silence_timeout_s
             self._core.pause_after(
                 self._speculation.pause_s(speaking_s, timeout_s, partials=self.partials)
@@ -209,8 +211,7 @@ class Pipeline:
             self._broadcast.emit(event)
 
     def _finished(self, utterance: Utterance, answer: Answer, engine_s: float) -> None:
-        if engine_s:  # else the engine didn't get to it
-            self._speculation.note(utterance, engine_s)
+        self._speculation.note(utterance, engine_s)
         self._answer(utterance.utterance_id, answer, engine_s, speculative=False)
 
     def _answer(

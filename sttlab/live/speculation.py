@@ -11,6 +11,7 @@ from functools import partial
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE
 from sttlab.engines.base import Transcription
@@ -76,23 +77,22 @@ class Need:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._took: deque[tuple[float, float]] = deque(maxlen=NEED_OF)
+        self._line: tuple[float, float] | None = None  # slope, and seconds at no audio
 
     def add(self, audio_s: float, engine_s: float) -> None:
         """Note what the engine took, both in seconds."""
         with self._lock:
             self._took.append((audio_s, engine_s))
+            if len(self._took) >= NEED_FROM:
+                self._line = _fit(np.array(self._took))
 
     def predict(self, audio_s: float) -> float:
-        """Give the seconds that are enough nine times in ten; infinity before it is known."""
-        with self._lock:
-            took = np.array(self._took)
-        if len(took) < NEED_FROM:
-            return math.inf
-        lengths_s, engine_s = took.T
-        spread = float(np.var(lengths_s))
-        slope = max(0.0, float(np.cov(lengths_s, engine_s, bias=True)[0, 1]) / (spread or math.inf))
-        over = engine_s - slope * lengths_s
-        return slope * audio_s + float(np.quantile(over, NEED_QUANTILE))
+        """Give the seconds that are enough nine times in ten; infinity before it is known.
+
+        It is asked for each block of audio, and so only reads the line.
+        """
+        line = self._line
+        return math.inf if line is None else line[0] * audio_s + line[1]
 
 
 class Speculation:
@@ -106,7 +106,7 @@ class Speculation:
     with are stable (LocalAgreement-2: Liu, Spanakis and Niehues, "Low-latency sequence-to-sequence
     speech recognition and translation by partial hypothesis selection", Interspeech 2020).
 
-    `settle` and `grow` belong to the thread of the engine, everything else to the thread of
+    `settle`, `note` and `grow` belong to the thread of the engine, everything else to the thread of
     capture. Nothing here blocks.
     """
 
@@ -121,6 +121,7 @@ class Speculation:
         self._utterance_id = -1
         self._last: list[str] = []
         self._stable: list[str] = []
+        # Of both:
         self._need = Need()
 
     # -- on the thread of capture -------------------------------------------------------------
@@ -190,7 +191,8 @@ class Speculation:
 
     def note(self, utterance: Utterance, engine_s: float) -> None:
         """Note what the engine took for an utterance."""
-        self._need.add(len(utterance.samples) / SAMPLE_RATE, engine_s)
+        if engine_s:  # else the engine didn't get to it
+            self._need.add(len(utterance.samples) / SAMPLE_RATE, engine_s)
 
     def grow(self, attempt: Attempt, answer: Answer, engine_s: float) -> Partial | None:
         """Make a partial of the answer to an attempt; None if it has no words or was dropped.
@@ -219,6 +221,13 @@ class Speculation:
         return Partial(
             utterance_id=utterance_id, text=" ".join(shown), stable=" ".join(self._stable)
         )
+
+
+def _fit(took: NDArray[np.float64]) -> tuple[float, float]:
+    lengths_s, engine_s = took.T
+    spread = float(np.var(lengths_s))
+    slope = max(0.0, float(np.cov(lengths_s, engine_s, bias=True)[0, 1]) / (spread or math.inf))
+    return slope, float(np.quantile(engine_s - slope * lengths_s, NEED_QUANTILE))
 
 
 def _same_speech(one: Utterance, other: Utterance) -> bool:
