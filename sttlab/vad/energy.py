@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -49,14 +50,22 @@ def frame_levels(frames: NDArray[np.float32]) -> NDArray[np.float64]:
     ndarray, shape (n,), float64
     """
     length = frames.shape[1]
-    window = np.hanning(length + 1)[:-1].astype(np.float32)
+    window, scale = _hann(length)
     first, last = (round(hz * length / SAMPLE_RATE) for hz in BAND_HZ)
     means = np.empty(len(frames))
     for i in range(0, len(frames), PIECE_FRAMES):
         spectrum = np.fft.rfft(frames[i : i + PIECE_FRAMES] * window)[:, first : last + 1]
         means[i : i + PIECE_FRAMES] = (spectrum.real**2 + spectrum.imag**2).sum(axis=1)
-    levels = to_dbfs(means * (2 / (length * np.square(window, dtype=np.float64).sum())))
+    levels = to_dbfs(means * scale)
     return np.where(frames.any(axis=1), np.maximum(levels, FAINTEST_DBFS), FLOOR_DBFS)
+
+
+@functools.cache
+def _hann(length: int) -> tuple[NDArray[np.float32], float]:
+    """Make the window, and what turns the power of half a spectrum under it into a mean square."""
+    window = np.hanning(length + 1)[:-1].astype(np.float32)
+    window.flags.writeable = False
+    return window, 2 / (length * np.square(window, dtype=np.float64).sum())
 
 
 class RunningMean:
