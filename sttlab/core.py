@@ -24,8 +24,7 @@ from sttlab.endpoint import (
     STARTED,
     Decision,
     Endpointer,
-    Limits,
-    limits,
+    limits_of,
     utterance_from,
 )
 from sttlab.events import (
@@ -87,12 +86,9 @@ class StreamCore:
         self._origin = position
         self.position = position
         self._frame_samples = self._detector.frame_samples
-        self._endpointer = Endpointer(self._limits())
+        self._endpointer = Endpointer(limits_of(self.config))
         self._pending = np.empty(0, np.float32)
         self._recent: deque[tuple[int, NDArray[np.float32]]] = deque()
-
-    def _limits(self) -> Limits:
-        return limits(self.config, self._frame_samples, self._detector.delay_frames)
 
     def update(self, config: VadConfig) -> list[StreamEvent]:
         """Use other settings from the next frame on. Nothing heard so far is lost.
@@ -109,7 +105,7 @@ class StreamCore:
         self.config = config
         self._silent_frames, self._silence = 0, Unheard()
         self._detector.config = config
-        self._endpointer.limits = self._limits()
+        self._endpointer.limits = limits_of(config)
         return [*events, ConfigChanged(time_s=self.position / SAMPLE_RATE, config=config)]
 
     def feed(self, block: Block) -> list[StreamEvent]:
@@ -199,7 +195,8 @@ class StreamCore:
         self, activity: Activity, phases: NDArray[np.int8], first: int
     ) -> list[tuple[int, Notice]]:
         """Follow what is no speech; give a notice, and its frame, where that makes a minute."""
-        self._unheard.follow(activity, 0, len(phases))
+        if not self._next_id:  # it tells why there was no utterance at all
+            self._unheard.follow(activity, 0, len(phases))
         if not self._levels:
             return []
         minute = round(SILENCE_S * SAMPLE_RATE / self._frame_samples)
@@ -292,13 +289,15 @@ class StreamCore:
             self._recent.popleft()
 
 
-def explain_silence(sound: Sound, config: VadConfig | None = None) -> str:
-    """Say in a sentence why `segment` finds nothing, and what to do if somebody speaks."""
+def find_utterances(
+    sound: Sound, config: VadConfig | None = None
+) -> tuple[list[Utterance], str | None]:
+    """Find the utterances of a recording; if there are none, say why, and what to do."""
     core = StreamCore(config or VadConfig(), levels=False)
-    core.feed(Block(sound.samples))
-    core.flush()
+    events = core.feed(Block(as_recording(sound).samples)) + core.flush()
     notice = core.nothing_heard()
-    return notice.message if notice else ""
+    found = [event for event in events if isinstance(event, Utterance)]
+    return found, notice.message if notice else None
 
 
 def segment(sound: Sound, config: VadConfig | None = None) -> list[Utterance]:
@@ -314,6 +313,4 @@ def segment(sound: Sound, config: VadConfig | None = None) -> list[Utterance]:
     -------
     list of Utterance, in order
     """
-    core = StreamCore(config or VadConfig(), levels=False)
-    events = core.feed(Block(as_recording(sound).samples)) + core.flush()
-    return [event for event in events if isinstance(event, Utterance)]
+    return find_utterances(sound, config)[0]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sttlab.audio import SAMPLE_RATE
 from sttlab.config import VadConfig
 from sttlab.events import EndReason, Utterance
+from sttlab.vad import DETECTORS
 from sttlab.vad.base import Activity
 
 # Marks: below the offset threshold, between the thresholds, at or above the onset threshold.
@@ -89,6 +90,12 @@ def limits(config: VadConfig, frame_samples: int, delay_frames: int) -> Limits:
         pause=post_roll,
         delay=delay_frames,
     )
+
+
+def limits_of(config: VadConfig) -> Limits:
+    """What the endpointer is told, in frames of the detector that `config` names."""
+    detector = DETECTORS[config.detector]
+    return limits(config, detector.frame_samples, detector.delay_frames)
 
 
 def advance(

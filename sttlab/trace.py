@@ -12,7 +12,7 @@ from sttlab.audio import FLOOR_DBFS, SAMPLE_RATE
 from sttlab.config import VadConfig
 from sttlab.core import Sound
 from sttlab.decoding import as_recording
-from sttlab.endpoint import REASONS, Endpointer, Limits, limits, utterance_from
+from sttlab.endpoint import REASONS, Endpointer, limits_of, utterance_from
 from sttlab.events import Utterance
 from sttlab.vad import DETECTORS
 from sttlab.vad.base import Activity, Heard, VoiceDetector
@@ -106,12 +106,6 @@ class Trace:
         sums = np.convolve(heard, np.ones(count), "valid")
         start = int(np.argmin(sums)) * self.step_samples
         return self.samples[start : start + count * self.step_samples]
-
-
-def limits_of(config: VadConfig) -> Limits:
-    """What the endpointer is told, in frames of the detector that `config` names."""
-    detector = DETECTORS[config.detector]
-    return limits(config, detector.frame_samples, detector.delay_frames)
 
 
 def frame_length(config: VadConfig) -> int:

@@ -14,7 +14,7 @@ from typing import Literal
 from sttlab import export
 from sttlab.audio import Recording
 from sttlab.config import TranscribeConfig, VadConfig
-from sttlab.core import explain_silence, segment
+from sttlab.core import find_utterances
 from sttlab.decoding import as_recording
 from sttlab.engines import make_engine
 from sttlab.engines.base import Engine, Transcription
@@ -170,15 +170,16 @@ def _transcribe(
         log.warning("%s: %s", recording.origin or "recording", message)
         notices.append(message)
 
-    for utterance in segment(recording, vad):
+    utterances, silent_because = find_utterances(recording, vad)
+    for utterance in utterances:
         answer = engine.transcribe(utterance.samples)
         answers.append((utterance, answer))
         if foreign := english.add(answer, utterance.duration_s):
             notice(f"at {utterance.end_s:.0f} s: {foreign}")
         if progress:
             progress(utterance.end_s, recording.duration_s)
-    if not answers:
-        notice(explain_silence(recording, vad))
+    if silent_because:
+        notice(silent_because)
     elif not any(answer.text for _, answer in answers):
         notice(without_words(len(answers)))
     language, probability = _language(answers)

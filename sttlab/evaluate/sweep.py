@@ -31,6 +31,7 @@ from sttlab.endpoint import (
     EndpointState,
     Limits,
     advance,
+    limits_of,
     mark,
     moment_peaks,
 )
@@ -41,7 +42,7 @@ from sttlab.evaluate.labels import Labels, Turn
 from sttlab.evaluate.score import COLLAR_S, GAP_S, Detections, LabelledTruth, Scores, judge
 from sttlab.evaluate.wer import WordErrors, wer
 from sttlab.events import Utterance
-from sttlab.trace import Trace, frame_length, limits_of
+from sttlab.trace import Trace, frame_length
 from sttlab.vad import DETECTORS, deciding_fields
 
 METRICS = {

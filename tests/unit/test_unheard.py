@@ -15,7 +15,7 @@ from sttlab.audio import SAMPLE_RATE, Recording
 from sttlab.capture.base import Block
 from sttlab.capture.replay import FileSource
 from sttlab.config import TranscribeConfig, VadConfig
-from sttlab.core import StreamCore, explain_silence, segment
+from sttlab.core import StreamCore, find_utterances, segment
 from sttlab.decoding import load
 from sttlab.engines import make_engine
 from sttlab.engines.base import Engine
@@ -33,8 +33,14 @@ def quiet(data: Path) -> Recording:
     return Recording(load(data / "demo.flac").samples * 10 ** (-45 / 20), origin="quiet.flac")
 
 
+def explained(sound: Recording, config: VadConfig | None = None) -> str:
+    _, why = find_utterances(sound, config)
+    assert why
+    return why
+
+
 def test_a_quiet_recording_names_level_threshold_and_a_remedy_that_works(quiet: Recording) -> None:
-    why = explain_silence(quiet)
+    why = explained(quiet)
     assert "the loudest is -" in why
     assert "speech begins at -60 dBFS" in why
     remedy = float(why.rsplit("set threshold_dbfs to ", 1)[1])
@@ -44,22 +50,22 @@ def test_a_quiet_recording_names_level_threshold_and_a_remedy_that_works(quiet: 
 
 @pytest.mark.needs("silero")
 def test_a_detector_of_probabilities_names_its_own_threshold() -> None:
-    why = explain_silence(Recording(MINUTE), VadConfig(detector="silero"))
+    why = explained(Recording(MINUTE), VadConfig(detector="silero"))
     assert "the highest probability 0." in why
     assert "speech begins at 0.50. If somebody speaks, raise the gain, or set probability to" in why
 
 
 def test_zeros_are_called_digital_silence() -> None:
-    assert "digital silence, every sample is 0" in explain_silence(
+    assert "digital silence, every sample is 0" in explained(
         Recording(np.zeros(30_000, np.float32))
     )
-    assert "digital silence" in explain_silence(Recording(np.zeros(0, np.float32)))
+    assert "digital silence" in explained(Recording(np.zeros(0, np.float32)))
 
 
 def test_sounds_that_are_too_short_name_the_shortest_speech() -> None:
     clicks = np.zeros(3 * SAMPLE_RATE, np.float32)
     clicks[SAMPLE_RATE + 160 :: SAMPLE_RATE // 2] = 0.9
-    why = explain_silence(Recording(clicks), VadConfig(threshold_dbfs=-40.0))
+    why = explained(Recording(clicks), VadConfig(threshold_dbfs=-40.0))
     assert "what is loud enough is shorter than 0.1 s" in why
     assert "set min_speech_s lower" in why
 
