@@ -83,10 +83,10 @@ def serve(
     from sttlab import AsrWorker, Session
     from sttlab.engines import make_engine
     from sttlab.server.app import create_app
-    from sttlab.server.gate import TOKEN_VARIABLE, choose_token, own_name
+    from sttlab.server.gate import choose_token, own_name
     from sttlab.server.uvicorn_server import Server
 
-    given = token or os.environ.get(TOKEN_VARIABLE)
+    given = bool(token)
     token = choose_token(host, token)
     worker = AsrWorker(make_engine(settings.transcribe))
     session = Session(_source(source, device, channel), vad=settings.vad, model=worker)
@@ -103,7 +103,7 @@ def serve(
         start_worker(worker)
         for name in ("sttlab.server", "uvicorn.error"):
             logging.getLogger(name).setLevel(logging.INFO)
-        with contextlib.suppress(KeyboardInterrupt), _link_told(server.url, token, bool(given)):
+        with contextlib.suppress(KeyboardInterrupt), _link_told(server.url, token, given):
             server.run()
     raise typer.Exit(INTERRUPTED)
 

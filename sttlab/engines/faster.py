@@ -44,6 +44,7 @@ class FasterWhisperEngine(WindowedEngine):
     """
 
     engine = "faster-whisper"
+    tries = 1 + len(RETRIES)
     compute_type = "int8_float32"  # on a CPU
     first: ClassVar[dict[str, Any]] = {"beam_size": BEAMS}
     requires = ("faster-whisper", "faster")

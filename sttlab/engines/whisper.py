@@ -28,7 +28,7 @@ from sttlab.errors import ModelError
 if TYPE_CHECKING:
     import torch
 
-TEMPERATURES = (0.0, 0.2, 0.4)  # of each try; see TRIES
+TEMPERATURES = (0.0, 0.2, 0.4)  # of each try
 SEED = 0  # of what is sampled at a temperature: the same audio gives the same text
 
 # While it decodes, Whisper hooks its decoder, and its word timing changes a setting of the whole
@@ -45,6 +45,7 @@ class WhisperEngine(WindowedEngine):
     """
 
     engine = "whisper"
+    tries = len(TEMPERATURES)
     requires = ("openai-whisper", "whisper")
     weights_format = "a Whisper checkpoint"
 

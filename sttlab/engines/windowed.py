@@ -6,7 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,6 @@ WINDOW_S = 30.0  # what Whisper was trained on
 # Shorter windows that were found to cost no words: the shortest, and how much silence has to follow
 # the utterance in it (tests/benchmarks/bench_window.py, docs/measurements.md).
 SHORT_WINDOWS_S = {"tiny.en": (8.0, 6.0), "base": (12.0, 8.0)}
-TRIES = 3  # at a text that loops
 LOOP_COMPRESSION = 2.0  # compression ratio of a text that repeats itself and is decoded again
 POOR_LOG_PROB = -1.0
 TOKENS_PER_S, TOKENS_MORE, MOST_TOKENS = 12, 24, 224  # nobody speaks faster
@@ -101,6 +100,9 @@ class WindowedEngine(LocalEngine):
     config : TranscribeConfig
     """
 
+    tries: ClassVar[int]
+    """How many ways of decoding `_decode` has; a text that loops is decoded in the next."""
+
     @abstractmethod
     def _encode(self, audio: NDArray[np.float32]) -> Any:
         """Run the encoder over `audio`, of any length up to 30 s."""
@@ -167,7 +169,7 @@ class WindowedEngine(LocalEngine):
             again = self._decode(features, audio_s, language, 0, cancelled)
             better = best.loops or not again.poor or again.mean_log_prob > best.mean_log_prob
             best = again if better else best
-        for attempt in range(1, TRIES):
+        for attempt in range(1, self.tries):
             if not best.loops:
                 break
             best = self._decode(features, audio_s, language, attempt, cancelled)

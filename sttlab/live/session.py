@@ -5,6 +5,7 @@
 | sttlab-dsp | `pipeline.run` | the source and the pipeline's state, but for what `Pipeline` says |
 | sttlab-asr | `AsrWorker` | the engine |
 | sttlab-watchdog | `AsrWorker` | nothing: it notices an engine that hangs |
+| sttlab-load | `AsrWorker.use` | the engine that it loads |
 | any other | the methods of `Session` | nothing: locks guard a session's fields |
 
 Callbacks of `Session.subscribe` run on the first three and must not block.

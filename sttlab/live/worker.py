@@ -1,6 +1,7 @@
 """The engine's thread, and the queue of jobs before it.
 
-`sttlab-asr` owns the engine; `sttlab-watchdog` owns nothing and notices an engine that hangs.
+`sttlab-asr` owns the engine; `sttlab-watchdog` owns nothing and notices an engine that hangs;
+`sttlab-load` loads another engine while the old one goes on.
 """
 
 from __future__ import annotations
@@ -320,6 +321,7 @@ class AsrWorker:
             if isinstance(job, tuple):
                 self._swap(*job)
                 continue
+            # Turns go by real time, figures by the clock.
             started, begun = self._clock(), time.monotonic()
             answer = self._ask(job)
             if isinstance(answer, TranscribeError) and job.priority != Priority.PARTIAL:

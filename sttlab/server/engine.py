@@ -89,7 +89,8 @@ class SharedEngine:
         self.busy = f"loading {config.model}"
         told()
         try:
-            await asyncio.to_thread(self.worker.use, make_engine(config))
+            # Choosing an engine may ask the driver of a GPU, which takes its time.
+            await asyncio.to_thread(lambda: self.worker.use(make_engine(config)))
             await asyncio.to_thread(give_back)
         finally:
             self.busy = None
