@@ -101,10 +101,7 @@ class ClientAudio:
         if self.ended:
             raise ConfigError("the sound has ended already")
         self._ended.set()
-        if self._decoder:
-            self._decoder.end()
-        else:
-            self._source.end()
+        self.stop()
 
     def stop(self) -> None:
         """Take no more audio, because the server stops."""

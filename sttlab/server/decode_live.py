@@ -14,12 +14,12 @@ import numpy as np
 
 from sttlab.audio import SAMPLE_RATE, Downmix
 from sttlab.server.decode import SAMPLE, limit_itself
+from sttlab.server.forms import MOST_CHANNELS
 
 DEMUXERS = {"webm": "matroska", "ogg": "ogg"}
 CODECS = "opus,libopus,vorbis,flac,pcm_f32le,pcm_s16le"  # that browsers record with
 OPTIONS = {"codec_whitelist": CODECS, "probesize": "4096", "analyzeduration": "0"}
 BUFFER_BYTES = 4096  # FFmpeg waits until it is full
-MOST_CHANNELS = 8
 PROCESSOR_S = 24 * 3600  # a client may speak all day
 
 
@@ -68,13 +68,12 @@ def _decode(container: Any) -> None:
                 resampler = av.AudioResampler(format="flt", rate=SAMPLE_RATE)
             frame.pts = None
             for piece in resampler.resample(frame):
-                samples: Any = piece.to_ndarray()
+                samples = np.nan_to_num(piece.to_ndarray(), posinf=0.0, neginf=0.0)
                 _write(mixer.mix(samples.reshape(-1, channels)))
 
 
 def _write(mono: np.ndarray[Any, Any]) -> None:
-    clean = np.nan_to_num(np.clip(mono, -1, 1), posinf=0.0, neginf=0.0)
-    sys.stdout.buffer.write(clean.astype(SAMPLE).tobytes())
+    sys.stdout.buffer.write(np.clip(mono, -1, 1).astype(SAMPLE).tobytes())
     sys.stdout.buffer.flush()
 
 

@@ -107,7 +107,7 @@ class Feed:
         if after is not None and stream == hello.stream:
             missed = [full for number, full in kept if number > after]
         else:
-            missed = [full for _, full in kept[len(kept) - min(history, len(kept)) :]]
+            missed = [full for _, full in kept[-history:]] if history else []
         connection.greet([protocol.full(hello), *missed])
 
     def replay(self, connection: Connection, history: int) -> None:

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from sttlab.audio import SAMPLE_RATE, Downmix
+from sttlab.audio import SAMPLE_RATE, Downmix, check_rate, from_pcm16
 from sttlab.errors import SourceError
 
 Format: TypeAlias = Literal["s16le", "f32le", "mulaw", "webm", "ogg"]
@@ -34,7 +34,7 @@ class Form:
     Raises
     ------
     SourceError
-        If there are too many channels, or none.
+        If there are too many channels, or none, or the rate is not a valid sample rate of audio.
     """
 
     format: Format = "s16le"
@@ -44,6 +44,7 @@ class Form:
     def __post_init__(self) -> None:
         if not 1 <= self.channels <= MOST_CHANNELS:
             raise SourceError(f"channels must be between 1 and {MOST_CHANNELS}")
+        check_rate(self.sample_rate)
 
     @property
     def is_container(self) -> bool:
@@ -86,19 +87,19 @@ class Unpacker:
         """
         form = self._form
         if len(data) % form.frame_bytes:
-            if form.frame_bytes == SAMPLE_BYTES["s16le"]:
+            if form.format == "s16le" and form.channels == 1:
                 raise SourceError("16-bit samples come in pairs of bytes")
             what = f"{form.format} with channels={form.channels}"
             raise SourceError(f"{what} comes {form.frame_bytes} bytes at a time")
         if form.format == "s16le":
-            samples = np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)
+            samples = from_pcm16(data)
         elif form.format == "mulaw":
             samples = from_mulaw(data)
         else:
             samples = np.frombuffer(data, "<f4").astype(np.float32)
             if len(samples) and not np.mean(np.abs(samples) <= LARGEST) > 0.9:
                 raise SourceError("these are not 32-bit little-endian floats in -1..1")
-            samples = np.clip(samples, -1, 1)
+            samples = np.nan_to_num(np.clip(samples, -1, 1))
         mono: NDArray[np.float32] = self._mixer.mix(samples.reshape(-1, form.channels))
         return mono
 

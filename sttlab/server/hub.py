@@ -105,7 +105,7 @@ class Hub:
         wants_all : bool
             Whether the client asked for all events, and not for transcripts alone.
         stream, after, history : str, int or None, int
-            What the client heard before; see `Feed.greet`.
+            What the client received before, and how much it asks for; see `Feed.greet`.
         """
         if self.stopping:
             await refuse(socket, SERVICE_RESTART, STOPPING)

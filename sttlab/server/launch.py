@@ -98,7 +98,7 @@ class ServerHandle:
         return self._thread.is_alive()
 
     def stop(self) -> None:
-        """End the server. Blocks while what was said is transcribed, for ten seconds at most."""
+        """End the server. Blocks while what was said is transcribed, for 15 seconds at most."""
         if (server := self._server) is None:
             return
         server.should_exit = True

@@ -104,4 +104,4 @@ class LiveDecoder:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             self.end()
-            await self._process.wait()
+            await self._process.communicate()  # a pipe that isn't read to its end stays open

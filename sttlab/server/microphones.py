@@ -57,11 +57,6 @@ class Microphones:
         form : Form
             How the client sends its audio.
         """
-        try:
-            source = PushSource(form.sample_rate, name="a client's own audio")
-        except SourceError as error:
-            await refuse(socket, POLICY_VIOLATION, str(error))
-            return
         if self._shared.stopping:
             await refuse(socket, SERVICE_RESTART, STOPPING)
             return
@@ -69,6 +64,7 @@ class Microphones:
             self._shared.metrics.count_parting(TRY_AGAIN_LATER)
             await refuse(socket, TRY_AGAIN_LATER, f"{why}: try again later")
             return
+        source = PushSource(form.sample_rate, name="a client's own audio")
         shared, audio = self._shared, ClientAudio(source, form)
         hub = Hub(
             shared.new_session(source),

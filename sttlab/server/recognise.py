@@ -37,7 +37,7 @@ PRINTABLE = re.compile(rb"(?=.*\d)(?=.*[A-Za-z\"\[])[\t\n\r -~]{64}", re.DOTALL)
 UPPER_BYTES = 6  # values that upper bytes of samples beside a large offset have at most
 TEXT = re.compile(
     r"[A-Za-z0-9+/_-]{100}"  # base64
-    r"|(?:(?:\"\d+\":)?\s*-?\d[\d.eE+-]*\s*,\s*){30}"  # numbers
+    r"|(?:(?:\"\d+\":\s*)?-?\d[\d.eE+-]{0,30}\s*,\s*){30}"  # numbers
 )
 MESSAGES = {
     "float32": "this is 32-bit float, called 16-bit: add format=f32le to the address",
@@ -82,8 +82,10 @@ class Recogniser:
             chunk = bytes(self._waiting[: self._chunk_bytes])
             del self._waiting[: self._chunk_bytes]
             self._taken += 1
+            if not np.frombuffer(chunk, np.uint8).any():
+                continue
             form = judge(chunk)
-            self._audible += any(chunk)
+            self._audible += 1
             if form:
                 self._seen.append(form)
             self._done = self._seen.count("right") >= RIGHT or self._audible >= MOST
@@ -95,10 +97,8 @@ class Recogniser:
 
 
 def judge(chunk: bytes) -> str | None:
-    """Say in which form a chunk is; None if it doesn't tell, such as silence or noise."""
+    """Say in which form a chunk is; None if it doesn't tell, such as noise."""
     samples = np.frombuffer(chunk, "<i2").astype(np.float64)
-    if not np.any(samples):
-        return None
     if _is_float(chunk):
         return "float32"
     rms = float(samples.std())

@@ -203,7 +203,11 @@ async def sample() -> FileResponse:
             "or the query is not valid.",
             **DETAIL,
         },
-        503: {"description": "Too many files at once, or no model.", **DETAIL},
+        503: {
+            "description": "Too many files at once, no model, a server that stops, or one that "
+            "lacks descriptors or memory.",
+            **DETAIL,
+        },
         507: {"description": "The server's disk has no room for the file.", **DETAIL},
     },
     openapi_extra={

@@ -15,13 +15,13 @@ from sttlab.audio import wav_bytes
 from sttlab.decoding import load
 from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
+from sttlab.server import decode
 from sttlab.server import files as server_files
 from sttlab.server.launch import ServerHandle, launch_server
 from tests.browser.pages import Opened, barriers, comes_true, expect, finals
 from tests.browser.test_page import HEARD_MS, MARKUP, PHONE, download
 from tests.fakes import Blocks, Counting, speech
-from tests.server.clients import VAD, wait_until_not
-from tests.server.test_files import decoders
+from tests.server.clients import VAD, decoders, wait_until_not
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -111,7 +111,7 @@ def test_progress_is_shown_and_a_recording_can_be_cancelled(
     page.get_by_role("button", name="second.wav", exact=True).click()
     expect(page.locator("#job")).to_have_text("Transcribed")
     expect(page.locator("#far")).to_have_text("0:03")
-    wait_until_not(decoders)
+    wait_until_not(lambda: decoders(decode))
 
 
 def test_file_that_fails_shows_the_reason(
@@ -177,7 +177,7 @@ def test_recording_cut_short_by_a_reload_can_be_dropped_again(
     assert comes_true(page, lambda: engine.taken.acquire(blocking=False))
     page.reload()
     engine.go.set()
-    assert comes_true(page, lambda: not decoders())
+    assert comes_true(page, lambda: not decoders(decode))
     page.get_by_role("button", name="long.wav", exact=True).click()
     expect(page.locator("#fault")).to_have_text("It was cut short: drop the file here again.")
     drop(page, "long.wav", LONG)

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.request import urlopen
 
 import jsonschema
+import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from sttlab.audio import to_pcm16
 from sttlab.config import VadConfig
 from sttlab.server import contract
 from sttlab.server.launch import ServerHandle
 from tests.fakes import WAIT_S, Blocks, speech, wait_until
 
 ALL = "?events=all"
+OWN = "?source=client"
+OWN_ALL = f"{OWN}&events=all"
+SPOKEN = to_pcm16(speech(1)).tobytes()
+UVICORN = ("-m", "uvicorn", "sttlab.server:app", "--port", "0")
+WHISPER_S = 120
 VAD = VadConfig(threshold_dbfs=-40, silence_timeout_s=0.2)
 PROMISED = jsonschema.Draft202012Validator(
     {**contract.schema(), "anyOf": [{"$ref": "#/$defs/plain"}, {"$ref": "#/$defs/sent"}]}
@@ -99,3 +113,46 @@ def get(server: ServerHandle, path: str) -> Any:
 def health(server: ServerHandle) -> dict[str, Any]:
     answer: dict[str, Any] = get(server, "health")
     return answer
+
+
+@contextmanager
+def running(*command: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server in a process of its own, and the address of its `/ws`."""
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+    )
+    try:
+        assert process.stderr
+        found = (re.search(r"http://([\w.]+:\d+)", line) for line in process.stderr)
+        yield process, next(f"ws://{match[1]}/ws" for match in found if match)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def serve(data: Path) -> tuple[str, ...]:
+    return ("-m", "sttlab", "serve", "--port", "0", "--source", str(data / "demo.flac"))
+
+
+def all_of(client: ClientConnection) -> tuple[list[dict[str, Any]], int | None]:
+    """Give every message until the server closes the socket, and its close code."""
+    heard = []
+    try:
+        while True:
+            heard.append(json.loads(client.recv(timeout=WHISPER_S)))
+    except ConnectionClosed as closed:
+        return heard, closed.rcvd.code if closed.rcvd else None
+
+
+def decoders(module: ModuleType) -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if module.__name__ in process.cmdline():
+                found.append(process)
+    return found

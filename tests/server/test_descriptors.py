@@ -19,6 +19,7 @@ from websockets.sync.client import connect
 
 from sttlab.server import descriptors
 from tests.fakes import wait_until
+from tests.server.clients import UVICORN, serve
 
 if sys.platform == "win32":
     pytest.skip("Windows has no such limit", allow_module_level=True)
@@ -28,7 +29,6 @@ import resource
 FEW = 64
 CROWD = 100
 WAIT_S = 60
-UVICORN = ("-m", "uvicorn", "sttlab.server:app", "--port", "0")
 
 
 class Running:
@@ -82,10 +82,6 @@ def running(tmp_path: Path, *command: str, soft: int, hard: int) -> Iterator[Run
     finally:
         process.kill()
         process.wait()
-
-
-def serve(data: Path) -> tuple[str, ...]:
-    return ("-m", "sttlab", "serve", "--port", "0", "--source", str(data / "demo.flac"))
 
 
 @pytest.mark.needs("whisper")

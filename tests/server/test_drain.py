@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import re
 import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from sttlab.audio import SAMPLE_RATE, to_pcm16, wav_bytes
@@ -25,36 +19,22 @@ from sttlab.live.session import Session
 from sttlab.server import drain
 from sttlab.server.launch import launch_server
 from tests.fakes import WAIT_S, Counting, speech, wait_until
-from tests.server.clients import VAD, Told, client, closed_with, receive, wait_for_capture
+from tests.server.clients import (
+    UVICORN,
+    VAD,
+    Told,
+    all_of,
+    client,
+    closed_with,
+    receive,
+    running,
+    serve,
+    wait_for_capture,
+)
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
 WHISPER_S = 120
 LAST_S = 4.0  # of a sentence that nobody has ended
-UVICORN = ("-m", "uvicorn", "sttlab.server:app", "--port", "0")
-
-
-@contextmanager
-def running(*command: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server in a process of its own, and the address of its `/ws`."""
-    process = subprocess.Popen(
-        [sys.executable, *command],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
-    )
-    try:
-        assert process.stderr
-        found = (re.search(r"http://([\w.]+:\d+)", line) for line in process.stderr)
-        yield process, next(f"ws://{match[1]}/ws" for match in found if match)
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def serve(data: Path) -> tuple[str, ...]:
-    return ("-m", "sttlab", "serve", "--port", "0", "--source", str(data / "demo.flac"))
 
 
 def speak(microphone: ClientConnection, data: Path) -> None:
@@ -67,16 +47,11 @@ def speak(microphone: ClientConnection, data: Path) -> None:
         pass
 
 
-def rest_of(microphone: ClientConnection) -> tuple[str, int]:
+def rest_of(microphone: ClientConnection) -> tuple[str, int | None]:
     """Give the text that comes before the socket is closed, and its close code."""
-    texts = []
-    try:
-        while True:
-            message = json.loads(microphone.recv(timeout=WHISPER_S))
-            assert message["event"] != "transcription_failed"
-            texts += [message["text"]] if message["event"] == "transcript" else []
-    except ConnectionClosed as closed:
-        return " ".join(texts), closed.rcvd.code if closed.rcvd else 0
+    received, code = all_of(microphone)
+    assert all(message["event"] != "transcription_failed" for message in received)
+    return " ".join(m["text"] for m in received if m["event"] == "transcript"), code
 
 
 @posix

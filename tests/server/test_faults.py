@@ -38,6 +38,8 @@ from tests.server.clients import (
     closed_with,
     health,
     receive,
+    running,
+    serve,
     wait_for_capture,
     wait_until_not,
 )
@@ -282,25 +284,6 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-@contextmanager
-def serving_without_disk(audio: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run `sttlab serve` in a process that can't write files; yield it and its address."""
-    options = ("serve", "--port", "0", "--source", str(audio))
-    process = subprocess.Popen(
-        [sys.executable, "-c", WRITING_NOTHING, *options],
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-    )
-    try:
-        assert process.stderr
-        line = next(line for line in process.stderr if "http://" in line)
-        yield process, line.split("http://")[1].split("/")[0]
-    finally:
-        process.kill()
-        process.communicate()
-
-
 @posix
 @pytest.mark.needs("whisper")
 def test_serve_writes_no_file_and_survives_a_sleep(data: Path) -> None:
@@ -308,8 +291,8 @@ def test_serve_writes_no_file_and_survives_a_sleep(data: Path) -> None:
 
     That lasts longer than a source may deliver no audio, by clocks that a test can't set.
     """
-    with serving_without_disk(data / "demo.flac") as (process, address):
-        with connect(f"ws://{address}/ws") as one:
+    with running("-c", WRITING_NOTHING, *serve(data)[2:]) as (process, url):
+        with connect(url) as one:
             assert json.loads(one.recv(timeout=60))["event"] == "transcript"
             process.send_signal(signal.SIGSTOP)
             time.sleep(STALL_S + 0.5)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import http.client
 import io
@@ -24,7 +23,6 @@ from urllib.parse import urlsplit
 import av
 import jsonschema
 import numpy as np
-import psutil
 import pytest
 
 from sttlab.audio import SAMPLE_RATE, to_pcm16, wav_bytes
@@ -37,7 +35,7 @@ from sttlab.server.decoder import BROKEN
 from sttlab.server.launch import ServerHandle, launch_server
 from sttlab.transcription import transcribe
 from tests.fakes import WAIT_S, Blocks, Counting, speech, wait_until
-from tests.server.clients import VAD, Told, client, health, receive, wait_until_not
+from tests.server.clients import VAD, Told, client, decoders, health, receive, wait_until_not
 
 LINE = jsonschema.Draft202012Validator({**contract.schema(), "$ref": "#/$defs/file"})
 
@@ -70,17 +68,14 @@ def refusal(
         return answer.status, json.load(answer)["detail"]
 
 
-def decoders() -> list[psutil.Process]:
-    found = []
-    for process in psutil.Process().children():
-        with contextlib.suppress(psutil.Error):
-            if decode.__name__ in process.cmdline():
-                found.append(process)
-    return found
+def raw(server: ServerHandle) -> socket.socket:
+    """Connect without HTTP, to send a part of a request."""
+    address = urlsplit(server.url)
+    return socket.create_connection((address.hostname, address.port or 0))
 
 
 def left_behind() -> object:
-    return decoders() or any(t.name == "sttlab-dsp" for t in threading.enumerate())
+    return decoders(decode) or any(t.name == "sttlab-dsp" for t in threading.enumerate())
 
 
 @pytest.fixture
@@ -279,9 +274,8 @@ def test_a_file_that_stops_coming_is_given_up(
     server: ServerHandle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files, "SLOW_S", 0.1)
-    address = urlsplit(server.url)
-    with socket.create_connection((address.hostname, address.port or 0)) as lazy:
-        lazy.sendall(b"POST /files HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9999\r\n\r\nRIFF")
+    with raw(server) as lazy:
+        lazy.sendall(HALF + b"RIFF")
         lazy.settimeout(WAIT_S)
         assert lazy.recv(12) == b"HTTP/1.1 408"
 
@@ -290,8 +284,7 @@ def test_a_file_that_trickles_holds_no_place(
     server: ServerHandle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files, "SLOW_S", 0.5)
-    address = urlsplit(server.url)
-    with socket.create_connection((address.hostname, address.port or 0)) as slow:
+    with raw(server) as slow:
         slow.sendall(HALF)
         for _ in range(int(WAIT_S / 0.02)):
             slow.sendall(b"R")
@@ -320,10 +313,9 @@ def test_one_too_many_is_told_so(
 
 
 def test_a_client_that_leaves_leaves_nothing(server: ServerHandle, engine: Counting) -> None:
-    address = urlsplit(server.url)
-    with socket.create_connection((address.hostname, address.port or 0)) as leaving:
+    with raw(server) as leaving:
         leaving.sendall(HALF + LONG[:100_000])
-        wait_until_not(lambda: not decoders())
+        wait_until_not(lambda: not decoders(decode))
     wait_until_not(left_behind)
     engine.go.clear()
     with sending(server, LONG) as answer:
@@ -415,7 +407,7 @@ def test_a_decoder_that_dies_takes_nobody_along(server: ServerHandle, engine: Co
     engine.go.clear()
     with sending(server, LONG) as answer:
         assert engine.taken.acquire(timeout=WAIT_S)
-        for decoder in decoders():
+        for decoder in decoders(decode):
             decoder.kill()
         engine.go.set()
         assert lines(answer)[-1] == {"event": "session_failed", "message": BROKEN}
@@ -435,7 +427,7 @@ def test_a_server_that_stops_ends_what_it_is_at(
             ):
                 assert engine.taken.acquire(timeout=WAIT_S)
                 half.sendall(HALF + LONG[:100_000])
-                wait_until(lambda: len(decoders()) == 2)
+                wait_until(lambda: len(decoders(decode)) == 2)
                 server.stop()
                 last = {"event": "session_failed", "message": files.STOPPED}
                 assert lines(answer)[-1] == last

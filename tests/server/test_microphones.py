@@ -21,6 +21,9 @@ from sttlab.server import client_audio, microphones
 from sttlab.server.launch import ServerHandle, launch_server
 from tests.fakes import WAIT_S, Blocks, Counting, speech, wait_until
 from tests.server.clients import (
+    OWN,
+    OWN_ALL,
+    SPOKEN,
     VAD,
     Told,
     client,
@@ -31,10 +34,6 @@ from tests.server.clients import (
     wait_for_capture,
     wait_until_not,
 )
-
-OWN = "?source=client"
-ALL = f"{OWN}&events=all"
-SPOKEN = to_pcm16(speech(1)).tobytes()
 
 
 def sessions() -> int:
@@ -72,7 +71,7 @@ def test_each_microphone_gets_its_own_words_only(data: Path) -> None:
 
 
 def test_its_settings_are_its_own(server: ServerHandle, source: Told) -> None:
-    with client(server, "?events=all") as shared, client(server, ALL) as own:
+    with client(server, "?events=all") as shared, client(server, OWN_ALL) as own:
         wait_for_capture(source)
         assert receive(shared)["event"] == "hello"
         hello = receive(own)
@@ -92,7 +91,7 @@ def test_its_settings_are_its_own(server: ServerHandle, source: Told) -> None:
 
 def test_sound_of_any_rate_is_taken(server: ServerHandle) -> None:
     sound = to_pcm16(np.repeat(speech(1), 3)).tobytes()
-    with client(server, f"{ALL}&rate=48000") as own:
+    with client(server, f"{OWN_ALL}&rate=48000") as own:
         for start in range(0, len(sound), 9_600):
             own.send(sound[start : start + 9_600])
         send(own, end=True)
@@ -122,15 +121,15 @@ def test_its_session_goes_with_it_even_while_the_engine_works(source: Told) -> N
 
 def test_one_too_many_is_told_so(server: ServerHandle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(microphones, "MAX_MICROPHONES", 1)
-    with client(server, ALL) as first:
+    with client(server, OWN_ALL) as first:
         assert receive(first)["event"] == "hello"
-        with client(server, ALL) as second:
+        with client(server, OWN_ALL) as second:
             code, why = closed_with(second)
             assert (code, why[:15]) == (1013, "1 microphones o")
         first.send(SPOKEN)
         assert receive(first, "transcript")["text"]
     wait_until_not(sessions)
-    with client(server, ALL) as third:
+    with client(server, OWN_ALL) as third:
         assert receive(third)["event"] == "hello"
 
 
@@ -142,7 +141,7 @@ def test_while_the_engine_is_late_for_one_no_speaker_more_is_heard(
     session = Session(source, vad=VAD, model=engine)
 
     def heard() -> bool:
-        with client(server, ALL) as newcomer, contextlib.suppress(ConnectionClosed):
+        with client(server, OWN_ALL) as newcomer, contextlib.suppress(ConnectionClosed):
             return receive(newcomer)["event"] == "hello"
         return False
 
@@ -151,11 +150,11 @@ def test_while_the_engine_is_late_for_one_no_speaker_more_is_heard(
         engine.go.clear()
         source.say(9)
         wait_until(lambda: session.late_s > 0)
-        with client(server, ALL) as first:
+        with client(server, OWN_ALL) as first:
             assert receive(first)["event"] == "hello"  # what the shared session waits for is fair
             first.send(SPOKEN)
             receive(first, "utterance")
-            with client(server, ALL) as second:
+            with client(server, OWN_ALL) as second:
                 code, why = closed_with(second)
                 assert (code, "s late with the microphones" in why) == (1013, True)
             engine.go.set()
@@ -224,7 +223,7 @@ def test_what_the_engine_has_no_time_for_is_said(
     engine = Counting()
     with launch_server(Session(source, vad=VAD, model=engine), port=0) as server:
         engine.go.clear()
-        with client(server, ALL) as own:
+        with client(server, OWN_ALL) as own:
             for _ in range(50):
                 own.send(SPOKEN)
             for _ in range(2):
@@ -242,7 +241,7 @@ def test_what_the_engine_has_no_time_for_is_said(
 
 def test_a_locked_server_hears_a_microphone_and_changes_nothing(source: Told) -> None:
     session = Session(source, vad=VAD, model=Counting())
-    with launch_server(session, port=0, locked=True) as server, client(server, ALL) as own:
+    with launch_server(session, port=0, locked=True) as server, client(server, OWN_ALL) as own:
         assert receive(own)["locked"]
         send(own, set={"silence_timeout_s": 0.5})
         assert "locked" in receive(own, "refused")["message"]
@@ -263,7 +262,7 @@ def test_the_engine_that_one_chooses_is_the_one_of_all(
     with (
         launch_server(session, port=0) as server,
         client(server, "?events=all") as shared,
-        client(server, ALL) as own,
+        client(server, OWN_ALL) as own,
     ):
         assert receive(own)["may_use"] == ["model", "language", "partials"]
         assert receive(shared)["using"]["language"] is None

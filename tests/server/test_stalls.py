@@ -5,18 +5,15 @@ from __future__ import annotations
 import gc
 import json
 import signal
-import subprocess
 import sys
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from sttlab.audio import SAMPLE_RATE, to_pcm16
@@ -26,54 +23,28 @@ from sttlab.engines import make_engine
 from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
 from sttlab.server.launch import launch_server
-from tests.fakes import WAIT_S, Counting, speech
+from tests.fakes import WAIT_S, Counting
 from tests.server.clients import (
+    OWN_ALL,
+    SPOKEN,
     VAD,
     Told,
+    all_of,
     client,
     receive,
     receive_state,
+    running,
     send,
+    serve,
     wait_for_capture,
 )
 
-OWN = "?source=client&events=all"
-SPOKEN = to_pcm16(speech(1)).tobytes()
 STALL_S = 12.0
 WHISPER_S = 120
 
 
-def all_of(client: ClientConnection) -> tuple[list[dict[str, Any]], int | None]:
-    """Give every message until the server closes the socket, and its close code."""
-    heard = []
-    try:
-        while True:
-            heard.append(json.loads(client.recv(timeout=WHISPER_S)))
-    except ConnectionClosed as closed:
-        return heard, closed.rcvd.code if closed.rcvd else None
-
-
 def lost(heard: list[dict[str, Any]]) -> int:
     return sum(event["count"] for event in heard if event["event"] == "samples_lost")
-
-
-@contextmanager
-def serve(sound: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`sttlab serve` in a process of its own, and the address of its `/ws`."""
-    options = ("serve", "--port", "0", "--source", str(sound))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sttlab", *options],
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-    )
-    try:
-        assert process.stderr
-        line = next(line for line in process.stderr if "http://" in line)
-        yield process, f"ws://{line.split('http://')[1].split('/')[0]}/ws"
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
@@ -91,7 +62,7 @@ def test_a_microphone_outlives_a_process_that_was_stopped(data: Path, piece_s: f
         for start in range(0, len(sound), piece):
             socket.send(sound[start : start + piece])
 
-    with serve(data / "demo.flac") as (process, url), connect(url + OWN) as microphone:
+    with running(*serve(data)) as (process, url), connect(url + OWN_ALL) as microphone:
         assert json.loads(microphone.recv(timeout=WHISPER_S))["event"] == "hello"
         say(microphone, before)
         process.send_signal(signal.SIGSTOP)
@@ -110,7 +81,7 @@ def test_a_microphone_outlives_a_process_that_was_stopped(data: Path, piece_s: f
 def test_audio_beyond_the_rate_limit_is_dropped_and_said(source: Told) -> None:
     sent_s = 90
     session = Session(source, vad=VAD, model=Counting())
-    with launch_server(session, port=0) as server, client(server, OWN) as flood:
+    with launch_server(session, port=0) as server, client(server, OWN_ALL) as flood:
         for _ in range(sent_s):
             flood.send(bytes(2 * SAMPLE_RATE))
         send(flood, end=True)
@@ -152,7 +123,7 @@ def test_the_old_model_goes_on_while_another_loads(source: Told, slow: Slow) -> 
     with (
         launch_server(session, port=0) as server,
         client(server, "?events=all") as page,
-        client(server, OWN) as own,
+        client(server, OWN_ALL) as own,
     ):
         wait_for_capture(source)
         send(own, use={"model": "base"})

@@ -12,6 +12,8 @@ from sttlab.server.launch import ServerHandle, launch_server
 from tests.fakes import WAIT_S, Counting
 from tests.server.clients import (
     ALL,
+    OWN,
+    SPOKEN,
     VAD,
     Told,
     client,
@@ -21,7 +23,6 @@ from tests.server.clients import (
     wait_for_capture,
     wait_until_not,
 )
-from tests.server.test_microphones import OWN, SPOKEN
 
 
 @pytest.fixture
