@@ -100,9 +100,6 @@ function onMessage(message) {
       addFinal(message);
       break;
     case "suppressed":
-      dropPartial(message.utterance_id);
-      note(lineOf(message));
-      break;
     case "transcription_failed":
       dropPartial(message.utterance_id);
       note(lineOf(message));
@@ -322,7 +319,7 @@ byId("again").addEventListener("click", () => {
  * @param {import("./storage.js").Change} change
  */
 function onStored(change) {
-  if (change.name === keptAs) live.transcript.take(change);
+  if (change.name === keptAs && !live.transcript.take(change)) return;
   files.take(change);
   const recording = shownRecording();
   if (recording && !files.open.includes(recording)) return show(live);
@@ -374,7 +371,6 @@ document.addEventListener("keydown", (event) => {
   const typing = /** @type {Element} */ (event.target).closest("input, textarea, select");
   if (event.altKey || document.querySelector("dialog[open]")) return;
   const command = event.ctrlKey || event.metaKey;
-  if (event.altKey) return;
   if (command && event.key === "f" && sheet.startSearch()) return event.preventDefault();
   if (typing) return;
   if (command && event.key === "z") {

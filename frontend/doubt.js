@@ -3,7 +3,7 @@
 /** @typedef {[from: number, to: number]} Range of characters in a text */
 
 /** Confidence below which a word is marked: see docs/measurements.md. */
-export const MARK_BELOW = 0.6;
+const MARK_BELOW = 0.6;
 
 /**
  * The words of a text that the engine doubts; none if it was not asked for words.

@@ -73,7 +73,7 @@ export function createList(root, actions, onShift) {
    */
   function pinned() {
     const selected = selectedItems(root).map(lineOf);
-    return [current, ...selected, ...shown.filter(({ isEdited }) => isEdited)];
+    return [current, ...selected, ...list.present().filter(({ isEdited }) => isEdited)];
   }
 
   /** @param {?Element} item @returns {Line | undefined} */
@@ -91,7 +91,7 @@ export function createList(root, actions, onShift) {
     list.show(shown);
   }
 
-  /** @param {Line} line whose text or time has changed */
+  /** @param {Line} line whose text has changed */
   function remake(line) {
     if (!line.item) {
       line.height = NaN;
@@ -147,8 +147,12 @@ export function createList(root, actions, onShift) {
         added.get(before)?.push(finalOf(entry));
       }
     }
-    const left = lines.filter((line) => !isFinal(line) || kept.has(line.key) || line.isEdited);
-    lines = [undefined, ...left].flatMap((line) => [line ?? [], added.get(line) ?? []].flat());
+    const merged = added.get(undefined) ?? [];
+    for (const line of lines) {
+      if (isFinal(line) && !kept.has(line.key) && !line.isEdited) continue;
+      merged.push(line, ...(added.get(line) ?? []));
+    }
+    lines = merged;
     refresh();
   }
 
@@ -218,8 +222,11 @@ export function createList(root, actions, onShift) {
 
   /** Remove all partials: utterances may be counted from 0 again. */
   function dropPartials() {
-    for (const id of [...partials.keys()]) dropPartial(id);
     settled.clear();
+    if (!partials.size) return;
+    partials.clear();
+    lines = lines.filter(({ kind }) => kind !== "partial");
+    refresh();
   }
 
   /**

@@ -1,6 +1,6 @@
 // The level of the last seconds as bars on a scale, with the threshold across them.
 
-import { partOf, ticks, write } from "./scale.js";
+import { EDGE_PX, figure, partOf, ticks, write } from "./scale.js";
 
 const BAR_PX = 3; // width of a bar
 const STEP_PX = 5; // from one bar to the next
@@ -8,9 +8,6 @@ const MOST_BARS = 400;
 const SCALE_PX = 34; // for the labels of the scale
 const CUT_PX = 24; // from the top to the word at a cut, under the figure of the level
 const LABEL = "11px system-ui, sans-serif";
-
-/** Space above and below the scale, in px; style.css has it, too, for the threshold that is moved. */
-const EDGE_PX = 8;
 
 /**
  * @typedef {object} Level a `level` message
@@ -110,7 +107,7 @@ export function createMeter(element) {
     context.textBaseline = "middle";
     for (const value of ticks(scale)) {
       context.fillStyle = colors.label;
-      context.fillText(write({ ...scale, unit: scale.unit && " " }, value).trim(), SCALE_PX - 8, y(value));
+      context.fillText(figure(scale, value), SCALE_PX - 8, y(value));
       context.fillStyle = colors.rule;
       context.fillRect(SCALE_PX, Math.round(y(value)), width - SCALE_PX, 1);
     }
@@ -174,6 +171,11 @@ export function createMeter(element) {
     context.fillRect(SCALE_PX, y(last.threshold) - 1, width - SCALE_PX, 2);
   }
 
+  function forget() {
+    levels = [];
+    cuts = [];
+  }
+
   function readColors() {
     const style = getComputedStyle(element);
     const names = {
@@ -217,12 +219,12 @@ export function createMeter(element) {
     },
     /** @param {string} name */
     setDetector(name) {
-      if (name !== detector) levels = cuts = []; // the scale may differ
+      if (name !== detector) forget(); // the scale may differ
       detector = name;
       scale = detectors[name]?.scale ?? scale;
     },
     clear() {
-      levels = cuts = [];
+      forget();
       draw();
     },
   };

@@ -13,6 +13,9 @@
  * @property {Scale} scale
  */
 
+/** Space above and below the scale on the meter, in px. */
+export const EDGE_PX = 8;
+
 /** Most labels on a scale. */
 const MOST_TICKS = 4;
 
@@ -37,13 +40,23 @@ export function valueAt({ low, high }, part) {
 }
 
 /**
- * A score with its unit; one without a unit in percent.
+ * A score without its unit; one that has none in percent.
  *
  * @param {Scale} scale
  * @param {number} value
  */
-export function write({ unit }, value) {
-  return unit ? `${Math.round(value)} ${unit}` : `${Math.round(100 * value)} %`;
+export function figure({ unit }, value) {
+  return unit ? `${Math.round(value)}` : `${Math.round(100 * value)} %`;
+}
+
+/**
+ * A score with its unit; one that has none in percent.
+ *
+ * @param {Scale} scale
+ * @param {number} value
+ */
+export function write(scale, value) {
+  return scale.unit ? `${figure(scale, value)} ${scale.unit}` : figure(scale, value);
 }
 
 /**

@@ -172,6 +172,7 @@ export function createSettings(root, send, threshold, mine) {
 
   /** The refusal holds no longer. */
   function cure() {
+    if (!refusal) return;
     refusal = null;
     told.hidden = true;
     $("#close-settings").after(told);

@@ -1,6 +1,6 @@
 // The threshold on the meter, which a finger, a mouse or the keyboard moves.
 
-import { moved, partOf, stepOf, valueAt, write } from "./scale.js";
+import { EDGE_PX, moved, partOf, stepOf, valueAt, write } from "./scale.js";
 
 /** @typedef {import("./scale.js").Judging} Judging */
 
@@ -19,6 +19,7 @@ const STEPS = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp:
 export function createThreshold(element, change) {
   const meter = /** @type {HTMLElement} */ (element.parentElement);
   const shown = /** @type {HTMLElement} */ (element.querySelector("output"));
+  meter.style.setProperty("--edge-px", String(EDGE_PX));
   /** @type {?Judging} */
   let judging = null;
   /** @type {?number} */
@@ -81,8 +82,7 @@ export function createThreshold(element, change) {
   element.addEventListener("pointermove", (event) => {
     if (!judging || !element.hasPointerCapture(event.pointerId)) return;
     const { bottom, height } = meter.getBoundingClientRect();
-    const edge = parseFloat(getComputedStyle(meter).getPropertyValue("--edge-px"));
-    const part = (bottom - edge - event.clientY - grabbed) / (height - 2 * edge);
+    const part = (bottom - EDGE_PX - event.clientY - grabbed) / (height - 2 * EDGE_PX);
     move(valueAt(judging.scale, part));
   });
   element.addEventListener("lostpointercapture", release);

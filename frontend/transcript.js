@@ -61,10 +61,14 @@ export class Transcript {
    * Take over a change that another page of this browser has stored.
    *
    * @param {Change} change
+   * @returns {boolean} false if all of it is known: every page tells of a line that all receive
    */
   take({ added = [], put = [], removed = [] }) {
+    const fresh = [...put, ...added.filter(({ key }) => !this.find(key))];
+    if (!fresh.length && !removed.length) return false;
     this._drop(new Set([...removed, ...put.map(({ key }) => key)]));
-    this._insert([...put, ...added.filter(({ key }) => !this.find(key))]);
+    this._insert(fresh);
+    return true;
   }
 
   /** Store all entries anew. */
@@ -79,12 +83,14 @@ export class Transcript {
 
   /** @param {Entry[]} entries */
   _insert(entries) {
+    let isSorted = true;
     for (const entry of entries) {
+      isSorted &&= entry.order >= this._order;
       this.entries.push(entry);
       this._byKey.set(entry.key, entry);
       this._order = Math.max(this._order, entry.order);
     }
-    this.entries.sort(byOrder);
+    if (!isSorted) this.entries.sort(byOrder);
   }
 
   /** @param {Set<string>} keys */

@@ -114,9 +114,10 @@ export function createVirtual(root, make, pinned, onShift) {
       const item = (row.item ??= make(row));
       if (item === beside) beside = item.nextElementSibling;
       else root.insertBefore(item, beside);
-      if (i === first) gap = tops[i] - end;
-      if (i === first) setSlack(slack);
-      else setMargin(row, tops[i] - end);
+      if (i === first) {
+        gap = tops[i] - end;
+        setSlack(slack);
+      } else setMargin(row, tops[i] - end);
       item.setAttribute("aria-setsize", String(rows.length));
       item.setAttribute("aria-posinset", String(i + 1));
       end = tops[i + 1];
