@@ -17,7 +17,7 @@ from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
 from sttlab.server.launch import ServerHandle, launch_server
 from tests.browser.engines import ENTER, ESCAPE, RIGHT, Engine, firefox, webkit
-from tests.browser.test_files import DROP
+from tests.browser.test_files import DRAG
 from tests.fakes import WAIT_S, Blocks, Counting, wait_until
 from tests.ports import free_port
 from tests.pulse import Pulse, pulse
@@ -204,8 +204,9 @@ def test_a_recording_dropped_on_the_page_becomes_text_that_plays(
     engine.open(talking.url)
     engine.expect(STATE, "Listening")
     flac = base64.b64encode((data / "austen-5.flac").read_bytes()).decode()
-    engine.run(f"({DROP})(arguments)", "austen 5.flac", "audio/flac", flac)
-    assert engine.run("return offered")
+    engine.run(f"({DRAG})(arguments)", "austen 5.flac", "audio/flac", flac)
+    assert engine.run("return drag('dragover')")
+    engine.run("drag('drop')")
     engine.expect("#job", "^Transcribed")
     engine.expect("#tabs button[title]", "Live", "austen 5.flac")
     engine.expect(LINES, r"\d")

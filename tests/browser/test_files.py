@@ -29,21 +29,23 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(240)]
 
 LONG = wav_bytes(speech(60))
-DROP = """([name, type, data]) => {
+DRAG = """([name, type, data]) => {
     const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
     const transfer = new DataTransfer();
     transfer.items.add(new File([bytes], name, { type, lastModified: 1 }));
-    for (const kind of ["dragover", "drop"]) {
+    window.drag = (kind) => {
         const how = { bubbles: true, cancelable: true, dataTransfer: transfer };
         document.querySelector("main").dispatchEvent(new DragEvent(kind, how));
-        if (kind === "dragover") window.offered = !document.querySelector("#drop").hidden;
-    }
+        return !document.querySelector("#drop").hidden;
+    };
 }"""
 
 
 def drop(page: Page, name: str, data: bytes, kind: str = "audio/wav") -> None:
-    page.evaluate(DROP, [name, kind, base64.b64encode(data).decode()])
-    assert page.evaluate("window.offered")
+    """Drag a file over the page until it offers to take it, as a person does, and let go."""
+    page.evaluate(DRAG, [name, kind, base64.b64encode(data).decode()])
+    page.wait_for_function("drag('dragover')")
+    assert not page.evaluate("drag('drop')")
 
 
 @pytest.fixture
