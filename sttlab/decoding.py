@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import io
 import logging
-import os
-import shutil
-import stat
-import sys
-import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +17,15 @@ from numpy.typing import NDArray
 from sttlab.audio import SAMPLE_RATE, Downmix, Recording, check_rate
 from sttlab.containers import HEAD_BYTES, OpenFile, Part, WavHeader, find_parts
 from sttlab.errors import DecodeError, SourceError
+from sttlab.opening import (
+    BLOCK_SAMPLES,
+    REMEDIES,
+    AudioFile,
+    as_audio_file,
+    open_input,
+    unreadable,
+    why_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -35,19 +37,6 @@ GAP_S = 0.1  # time stamps that differ by less are rounded
 DRIFT_S = 0.25  # by which many small gaps may add up
 LONGEST_GAP_S = 3600.0  # where the file does not say how long it is
 SHORT_S = 1.0  # by which the lengths that headers claim may err
-BLOCK_SAMPLES = 1 << 14
-HOW_WITH_SAMPLES = (
-    "samples don't say their sample rate: pass sttlab.Recording(samples, sample_rate)"
-)
-WHAT_TO_PASS = "pass a path, the bytes of an audio file, a file opened with 'rb', or a Recording"
-# Errors of the system, which say nothing about the file.
-REMEDIES = {
-    errno.EMFILE: "close files, or raise the limit on them, ulimit -n",
-    errno.ENFILE: "close other programs",
-    errno.ENOSPC: "free some space, or set TMPDIR to a folder on another disk",
-    errno.EACCES: "ask its owner for access",
-    errno.ENOMEM: "close other programs, or cut the file",
-}
 DEFAULT = 1  # FFmpeg's AV_DISPOSITION_DEFAULT
 
 # What is decoded: containers that hold audio, and none that names other files to open (playlists).
@@ -62,7 +51,6 @@ TIMED = {MP4, WEBM, "ogg", "asf", "avi", "flv", "live_flv", "mpegts", "mpeg", "n
 # With these the length in the header is exact, and not guessed from the bit rate.
 EXACT_LENGTHS = {MP4, WEBM, "flac", "aiff", "caf", "w64", "asf", "avi"}
 
-AudioFile: TypeAlias = str | Path | OpenFile
 Notice: TypeAlias = Callable[[str], None]
 
 
@@ -106,21 +94,10 @@ def open_audio(
     """
     name = str(file) if isinstance(file, str | Path) else "this file"
     wanted = _Wanted(track, channel, longest_s, notice, name)
-    with contextlib.ExitStack() as stack:
-        path = None
-        if isinstance(file, str | Path):
-            path = _as_path(file)
-            if path is None or _is_piped(path):
-                file, path = stack.enter_context(_piped(path)), None
-            else:
-                _require_file(path)
-                try:
-                    file = stack.enter_context(path.open("rb"))
-                except OSError as error:
-                    raise _unreadable(name, error) from error
-        elif not file.seekable():
-            file = stack.enter_context(_kept(file, "the pipe"))
-        pieces = stack.enter_context(contextlib.closing(_bounded(_all(file, path, wanted), wanted)))
+    with (
+        open_input(file, name) as (opened, path),
+        contextlib.closing(_bounded(_all(opened, path, wanted), wanted)) as pieces,
+    ):
         try:
             first = next(pieces)
         except StopIteration:
@@ -168,14 +145,7 @@ def load(
         notices.append(message)
 
     options = {"track": track, "channel": channel, "longest_s": LONGEST_LOAD_S}
-    if isinstance(path, bytes | bytearray | memoryview):
-        path = io.BytesIO(path)
-    if not (isinstance(path, str | Path) or hasattr(path, "seekable")):
-        if isinstance(path, np.ndarray | list | tuple):
-            raise SourceError(HOW_WITH_SAMPLES)
-        raise SourceError(f"{WHAT_TO_PASS}, not {type(path).__name__}")
-    if isinstance(path, io.TextIOBase):
-        raise SourceError("this file is open as text; open it as open(path, 'rb')")
+    path = as_audio_file(path)
     origin = str(path) if isinstance(path, str | Path) else getattr(path, "name", "bytes")
     with open_audio(path, **options, notice=notice) as pieces:
         samples = np.concatenate(list(pieces))
@@ -307,64 +277,14 @@ def _container(target: Any, name: str) -> Iterator[Any]:
             metadata_errors="replace",  # a title in Latin-1 is no reason to refuse the audio
         )
     except (av.FFmpegError, ValueError) as error:
-        why = _why(error)
+        why = why_of(error)
         if getattr(error, "errno", None) in REMEDIES:
-            raise _unreadable(name, error) from error
+            raise unreadable(name, error) from error
         raise DecodeError(f"{name} is not an audio file that can be decoded: {why}") from error
     with container:
         if not container.streams.audio:
             raise DecodeError(f"{name} has no audio track")
         yield container
-
-
-def _as_path(file: str | Path) -> Path | None:
-    """Give the path, with the home folder for a ~; None for stdin, whose name is -."""
-    if str(file) == "-":
-        return None
-    return Path(file) if os.path.lexists(file) else Path(os.path.expanduser(file))
-
-
-def _is_piped(path: Path) -> bool:
-    """Whether a path names a pipe or a terminal, such as /dev/stdin does; it can't be seeked."""
-    try:
-        mode = path.stat().st_mode
-    except (OSError, ValueError):
-        return False
-    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
-
-
-@contextmanager
-def _piped(path: Path | None) -> Iterator[OpenFile]:
-    """Read a pipe, or stdin, to its end."""
-    if path is None and (sys.stdin is None or sys.stdin.isatty()):
-        raise DecodeError("nothing is piped to stdin: give the path of a recording")
-    try:
-        pipe = sys.stdin.buffer if path is None else path.open("rb", buffering=0)
-        if pipe.isatty():
-            raise DecodeError(f"{path} is a terminal: give the path of a recording")
-        with pipe if path else contextlib.nullcontext(), _kept(pipe, path or "the pipe") as file:
-            yield file
-    except OSError as error:
-        raise _unreadable(str(path or "stdin"), error) from error
-
-
-@contextmanager
-def _kept(pipe: Any, name: str | Path) -> Iterator[OpenFile]:
-    """Keep what comes from a pipe in a temporary file, which has a beginning to go back to."""
-    with tempfile.TemporaryFile() as file:
-        shutil.copyfileobj(pipe, file, BLOCK_SAMPLES)
-        if not file.tell():
-            raise DecodeError(f"nothing came from {name}: give a recording")
-        file.seek(0)
-        yield file
-
-
-def _require_file(path: Path) -> None:
-    if not path.is_file():
-        what = "a folder" if path.is_dir() else "no file" if path.exists() else "not there"
-        raise DecodeError(f"{path} is {what}; give the path of a recording")
-    if path.stat().st_size == 0:
-        raise DecodeError(f"{path} is empty")
 
 
 def _refuse_if_too_long(container: Any, size: int, wanted: _Wanted) -> None:
@@ -374,16 +294,6 @@ def _refuse_if_too_long(container: Any, size: int, wanted: _Wanted) -> None:
     claimed_s = container.duration / 1e6
     if wanted.longest_s < claimed_s <= size * 8 / LEAST_BITS_PER_S:
         raise wanted.too_long
-
-
-def _unreadable(name: str, error: Exception) -> DecodeError:
-    remedy = REMEDIES.get(getattr(error, "errno", None) or 0)
-    return DecodeError(f"{name} can't be read: {_why(error)}{f'; {remedy}' if remedy else ''}")
-
-
-def _why(error: Exception) -> str:
-    """Say what FFmpeg said, without the numbers that it puts around it."""
-    return getattr(error, "strerror", None) or str(error)
 
 
 # -- tracks -------------------------------------------------------------------------------------
@@ -488,7 +398,7 @@ class _TrackReader:
                     yield from self._take(frame)
             yield from self._flush()
         except (av.FFmpegError, ValueError) as error:
-            self._wanted.notice(f"{name} is broken and ends early: {_why(error)}")
+            self._wanted.notice(f"{name} is broken and ends early: {why_of(error)}")
         if broken:
             self._wanted.notice(f"{name} is broken; pieces that were left out: {broken}")
         self._wanted.say_if_short(self._claimed_s(), self._produced / SAMPLE_RATE)

@@ -35,7 +35,7 @@ SOURCES = sorted((ROOT / "sttlab").rglob("*.py"))
 
 # Imports point to the left.
 TIERS = (
-    {"errors", "events", "config", "audio", "containers", "decoding", "shipped"},
+    {"errors", "events", "config", "audio", "containers", "opening", "decoding", "shipped"},
     {"vad", "endpoint", "capture", "engines"},
     {"core", "trace", "unheard"},
     {"live"},
