@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from threading import Lock
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from sttlab.audio import FLOOR_DBFS, SAMPLE_RATE
 from sttlab.config import VadConfig
@@ -111,6 +111,14 @@ class Trace:
 def frame_length(config: VadConfig) -> int:
     """Samples in a frame of the detector that `config` names."""
     return DETECTORS[config.detector].frame_samples
+
+
+def frame_times(config: VadConfig, at: ArrayLike) -> NDArray[np.float64]:
+    """Times, in seconds, of the audio that the frames `at` are about."""
+    detector = DETECTORS[config.detector]
+    frame_s = detector.frame_samples / SAMPLE_RATE
+    times_s: NDArray[np.float64] = (np.asarray(at) - detector.delay_frames) * frame_s
+    return times_s
 
 
 def extremes(

@@ -26,7 +26,7 @@ from sttlab.config import VadConfig
 from sttlab.core import Sound
 from sttlab.evaluate.sweep import METRICS, Sweep
 from sttlab.events import Event, Transcript, Utterance
-from sttlab.trace import Trace, extremes, frame_length
+from sttlab.trace import Trace, extremes, frame_times
 from sttlab.vad import DETECTORS
 from sttlab.vad.base import LEVEL as LEVEL_SCALE
 from sttlab.vad.base import VoiceDetector
@@ -515,8 +515,7 @@ def _score_band(
 
 def _draw_thresholds(ax: Axes, trace: Trace, config: VadConfig) -> None:
     activity = trace.activity(config)
-    late = DETECTORS[config.detector].delay_frames
-    times = (np.arange(len(activity.onset)) - late) * frame_length(config) / SAMPLE_RATE
+    times = frame_times(config, np.arange(len(activity.onset)))
     floor = trace.heard(config.detector).floor
     if floor is not None:
         ax.plot(times, floor, ":", color=FLOOR, lw=1.2, label="noise floor")

@@ -38,7 +38,7 @@ from sttlab.notebook.plots import (
     trace_panels,
 )
 from sttlab.notebook.sliders import VadSliders
-from sttlab.trace import Trace, extremes, frame_length
+from sttlab.trace import Trace, extremes, frame_length, frame_times
 from sttlab.vad import DETECTORS, deciding_fields, require_detector
 from sttlab.vad.energy import calibrate
 
@@ -332,8 +332,6 @@ class VadTuner(Displayed):
         """Draw the onset and offset thresholds, and the noise floor if the detector tracks it."""
         floor = self.trace.heard(config.detector).floor
         activity = self.trace.activity(config)
-        frame_s = frame_length(config) / SAMPLE_RATE
-        late = DETECTORS[config.detector].delay_frames
         curves = [
             (floor, FLOOR, 'stroke-dasharray="1.5 3"'),
             (activity.onset, ONSET, 'stroke-width="2"'),
@@ -343,7 +341,7 @@ class VadTuner(Displayed):
         for curve, color, style in curves:
             if curve is not None:
                 at, _, high = extremes(curve, LINES)
-                times_s, values = (np.asarray(at) - late) * frame_s, high.astype(np.float64)
+                times_s, values = frame_times(config, at), high.astype(np.float64)
                 shapes.append(self._picture.line(panel, times_s, values, color, style))
         return shapes
 
