@@ -26,7 +26,6 @@ from sttlab.engines.words import word_confidence
 from sttlab.evaluate.wer import normaliser, wer
 from tests.benchmarks import study
 
-LENGTHS_S = (1.0, 120.0)  # bounds of the length of a recording
 EDGES = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
 FORMULAS: dict[str, Callable[[list[float]], float]] = {
     "mean of its tokens": lambda shares: float(np.mean(shares)),
@@ -185,7 +184,7 @@ def main() -> None:
     """Compare all formulas on a folder of recordings."""
     options = study.options(__doc__)
     before = surroundings()
-    clips, _ = read_clips(options.folder, "en", *LENGTHS_S)
+    clips, _ = read_clips(options.folder, "en", *study.LENGTHS_S)
     judged, skipped = judge(clips, options.model)
     found = {name: figures(judged, formula) for name, formula in FORMULAS.items()}
     right = sum(word.right for word in judged)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,9 @@ from sttlab.config import TranscribeConfig
 from sttlab.engines.faster import FasterWhisperEngine
 from sttlab.engines.local import LocalEngine
 from sttlab.engines.whisper import WhisperEngine
-from sttlab.evaluate.wer import difference, wer
+from sttlab.evaluate.wer import wer
 from tests.benchmarks import study
 
-LENGTHS_S = (1.0, 120.0)  # of recordings
 NOISE_S = 10.0  # of each noise, at each level
 USUAL = "openai-whisper, greedy"
 
@@ -84,10 +83,7 @@ def figures(clips: list[Clip], tried: dict[str, Tried]) -> list[dict[str, Any]]:
     return [
         {
             "way": way,
-            "wer": errors[way].wer,
-            "words": errors[way].words,
-            "errors": str(errors[way]),
-            "more": asdict(difference(errors[USUAL], errors[way])),
+            **study.word_errors(errors[USUAL], errors[way]),
             "cpu_s_per_audio_s": result.cpu_s / audio_s,
             "wall_ms": 1000 * float(np.median(result.wall_s)),
             "invented": result.invented,
@@ -114,7 +110,7 @@ def as_table(rows: list[dict[str, Any]]) -> str:
             (
                 r["way"],
                 f"{r['wer']:.2%}",
-                "{:+.2f} ({:+.2f} to {:+.2f})".format(*(100 * v for v in r["more"].values())),
+                study.points(r["more"]),
                 f"{r['cpu_s_per_audio_s']:.3f}",
                 f"{r['wall_ms']:.0f}",
                 str(r["invented"]),
@@ -129,7 +125,7 @@ def main() -> None:
     """Try all ways on a folder of recordings."""
     options = study.options(__doc__)
     before = surroundings()
-    clips, noises = read_clips(options.folder, "en", *LENGTHS_S)
+    clips, noises = read_clips(options.folder, "en", *study.LENGTHS_S)
     tried = ways(options.model)
     try_all(clips, noises, tried)
     rows = figures(clips, tried)

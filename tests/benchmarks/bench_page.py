@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import threading
 import time
@@ -25,6 +24,7 @@ from sttlab.capture.base import Block
 from sttlab.config import VadConfig
 from sttlab.live.session import Session
 from sttlab.server.launch import launch_server
+from tests.benchmarks import study
 from tests.browser.pages import keep_as_before
 from tests.conftest import find_chromium
 from tests.fakes import Counting, speech
@@ -179,13 +179,8 @@ def typed(query: str) -> str:
 
 def processor() -> str:
     """The processor, and how many cores this process may use."""
-    try:
-        about = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        name = next(line.split(":")[1].strip() for line in about if line.startswith("model name"))
-    except (OSError, StopIteration):
-        name = platform.processor() or platform.machine()
     may_use = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
-    return f"{name}, {len(may_use(0))} cores"
+    return f"{study.processor()}, {len(may_use(0))} cores"
 
 
 def main() -> None:

@@ -29,7 +29,6 @@ from sttlab.evaluate.wer import difference, wer
 from sttlab.events import Level, Utterance
 from tests.benchmarks import study
 
-LENGTHS_S = (1.0, 120.0)  # of recordings
 AFTER_S = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 READ_S = (0.1, 0.2)  # of silence heard; from 0.3 s on it is all that the final audio has
 BEHIND = np.zeros(SAMPLE_RATE, np.float32)
@@ -39,7 +38,7 @@ def main() -> None:
     """Count on a folder of recordings."""
     options = study.options(__doc__)
     before = surroundings()
-    clips, _ = read_clips(options.folder, "en", *LENGTHS_S)
+    clips, _ = read_clips(options.folder, "en", *study.LENGTHS_S)
     pauses, utterances = heard(clips)
     begun = [
         (s, sum(p >= s for p, _ in pauses), sum(end for p, end in pauses if p >= s))

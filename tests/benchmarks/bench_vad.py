@@ -14,7 +14,6 @@ Compared are the energy VAD as it was until 0.2.0, the one in use, and Silero, i
 from __future__ import annotations
 
 import json
-import platform
 import sys
 import time
 from collections import deque
@@ -313,14 +312,6 @@ def run(folder: Path, model: str) -> dict[str, dict[str, dict[str, Any]]]:
     }
 
 
-def processor() -> str:
-    """Name the processor, as the system does."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
 def main() -> None:
     """Measure a folder, and write the table."""
     options = study.options(__doc__)
@@ -329,12 +320,8 @@ def main() -> None:
     if not kinds:
         raise SystemExit(f"{options.folder} holds no recording with an .rttm or .TextGrid")
     lines = [rows(kind, name, f) for kind, by in kinds.items() for name, f in by.items()]
-    text = f"{processor()}\n\n{table(HEADER, lines)}"
-    options.output.mkdir(parents=True, exist_ok=True)
-    result = {"before": before, "processor": processor(), "kinds": kinds}
-    (options.output / "vad.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
-    (options.output / "vad.md").write_text(text + "\n", encoding="utf-8")
-    print(text)
+    result = {"before": before, "processor": study.processor(), "kinds": kinds}
+    study.write(options.output / "vad", result, f"{study.processor()}\n\n{table(HEADER, lines)}")
 
 
 if __name__ == "__main__":

@@ -22,10 +22,9 @@ from sttlab.config import TranscribeConfig
 from sttlab.engines.faster import FasterWhisperEngine
 from sttlab.engines.whisper import WhisperEngine
 from sttlab.engines.windowed import SHORT_WINDOWS_S, WINDOW_S, WindowedEngine
-from sttlab.evaluate.wer import WordErrors, difference, wer
+from sttlab.evaluate.wer import WordErrors, wer
 from tests.benchmarks import study
 
-LENGTHS_S = (1.0, 120.0)  # bounds of the length of a recording
 TOLERANCE = 0.003  # most by which a shorter window may raise the word error rate
 SHORTEST_TRIED_S = (2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0)
 AFTER_TRIED_S = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0)
@@ -126,10 +125,7 @@ def figures(clips: list[Clip], tried: dict[Window, Tried]) -> list[dict[str, Any
         asdict(window)
         | {
             "window": str(window),
-            "wer": errors[window].wer,
-            "words": errors[window].words,
-            "errors": str(errors[window]),
-            "more": asdict(difference(errors[FULL], errors[window])),
+            **study.word_errors(errors[FULL], errors[window]),
             "cpu_share": result.cpu_s / tried[FULL].cpu_s,
             "full_window_share": (result.encoded - result.pieces) / result.pieces,
             "differing": differing(errors[FULL], errors[window]),
@@ -159,7 +155,7 @@ def as_table(rows: list[dict[str, Any]]) -> str:
             (
                 r["window"],
                 f"{r['wer']:.2%}",
-                "{:+.2f} ({:+.2f} to {:+.2f})".format(*(100 * v for v in r["more"].values())),
+                study.points(r["more"]),
                 f"{r['cpu_share']:.2f}",
                 f"{r['full_window_share']:.0%}",
             )
@@ -202,7 +198,7 @@ def main() -> None:
     """Try all windows on a folder of recordings."""
     options = study.options(__doc__, ENGINES)
     before = surroundings()
-    clips, _ = read_clips(options.folder, "en", *LENGTHS_S)
+    clips, _ = read_clips(options.folder, "en", *study.LENGTHS_S)
     config = TranscribeConfig(model=options.model, language="en", device="cpu")
     rows = figures(clips, try_all(clips, ENGINES[options.engine](config)))
     seconds = sum(clip.duration_s for clip in clips)

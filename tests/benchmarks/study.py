@@ -1,14 +1,20 @@
-"""Shared by the studies of the engine: command-line options and output."""
+"""Shared by the studies: command-line options, figures and output."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import platform
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+
+from sttlab.evaluate.wer import WordErrors, difference
+
+LENGTHS_S = (1.0, 120.0)  # bounds of the length of a recording
 
 
 def options(about: str | None, engines: Iterable[str] = ()) -> argparse.Namespace:
@@ -20,6 +26,29 @@ def options(about: str | None, engines: Iterable[str] = ()) -> argparse.Namespac
     if engines:
         parser.add_argument("--engine", choices=list(engines), default="faster-whisper")
     return parser.parse_args()
+
+
+def processor() -> str:
+    """Name the processor, as the system does."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def word_errors(usual: WordErrors, other: WordErrors) -> dict[str, Any]:
+    """Give the word errors of `other`, and how many more they are than the usual ones."""
+    return {
+        "wer": other.wer,
+        "words": other.words,
+        "errors": str(other),
+        "more": asdict(difference(usual, other)),
+    }
+
+
+def points(more: dict[str, float]) -> str:
+    """Write a difference of rates, and its interval, in percentage points."""
+    return "{:+.2f} ({:+.2f} to {:+.2f})".format(*(100 * value for value in more.values()))
 
 
 def write(stem: Path, result: dict[str, Any], text: str, figure: Figure | None = None) -> None:
