@@ -17,13 +17,13 @@ from sttlab.errors import SourceError
 
 SAMPLE_RATE = 16_000  # Hz, what Whisper and the detectors hear
 FLOOR_DBFS = -100.0  # the level of digital silence
-LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000  # Hz, of sound that anybody records
+LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000  # Hz, of audio that anybody records
 WINDOW_S, MEMORY_S = 0.1, 10.0  # between looks at the channels, and how long they remember
 DEAD = 1e-4  # of the power of the loudest channel, -40 dB
 CANCELS, CANCELS_NO_MORE = 0.3, 0.6  # power of the sum of channels over the sum of their powers
 ALIKE = 0.5  # correlation of channels that carry the same
 CHOOSE = "choose one with channel=1 (--channel 1)"
-LONGEST_PLAYER_S = 300  # a player holds its sound, 2.5 MB a minute, and the notebook the player
+LONGEST_PLAYER_S = 300  # a player holds its audio, 2.5 MB a minute, and the notebook the player
 
 
 def to_dbfs(mean_square: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -64,7 +64,7 @@ def wav_bytes(samples: NDArray[np.float32], sample_rate: int = SAMPLE_RATE) -> b
 
 
 def player_html(samples: NDArray[np.float32], caption: str, sample_rate: int = SAMPLE_RATE) -> str:
-    """A caption over an HTML audio element that holds the sound itself."""
+    """A caption over an HTML audio element that holds the audio itself."""
     data = base64.b64encode(wav_bytes(samples, sample_rate)).decode("ascii")
     return (
         f"<figure><figcaption>{html.escape(caption)}</figcaption>"
@@ -73,11 +73,11 @@ def player_html(samples: NDArray[np.float32], caption: str, sample_rate: int = S
 
 
 class Downmix:
-    """Mixes the channels of a stream to one, and follows what of them can be heard.
+    """Mixes the channels of a stream to one, and follows the level of each.
 
     All channels are averaged, but for those that are dead, and but for channels of opposite phase,
-    whose mean would be silence: then the loudest is taken. What is heard of each channel is judged
-    every WINDOW_S from what came before, and forgotten over MEMORY_S, so that the result does not
+    whose mean would be silence: then the loudest is taken. The level of each channel is judged
+    every WINDOW_S from the audio before, and forgotten over MEMORY_S, so that the result does not
     depend on how the stream is cut into blocks.
 
     Parameters
@@ -142,7 +142,7 @@ class Downmix:
         return mono
 
     def _judge(self, window: NDArray[np.float64]) -> None:
-        """Choose the weights of the next window from what was heard up to the end of this one."""
+        """Choose the weights of the next window from the levels up to the end of this one."""
         products = np.einsum("ij,ik->jk", window, window)  # whose time no other thread decides
         self._all += products
         self._recent = self._recent * (1 - WINDOW_S / MEMORY_S) + products
@@ -245,7 +245,7 @@ def _as_floats(samples: NDArray[Any]) -> NDArray[np.floating[Any]]:
 
 
 def check_rate(sample_rate: int) -> None:
-    """Raise SourceError unless `sample_rate`, in Hz, is one of sound."""
+    """Raise SourceError unless `sample_rate`, in Hz, is one of audio."""
     if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
         raise SourceError(
             f"sample_rate must be between {LOWEST_RATE} and {HIGHEST_RATE} Hz, not {sample_rate}"
@@ -272,7 +272,7 @@ def trace_svg(samples: NDArray[np.float32], width: int = 600, height: int = 80) 
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """A stretch of sound.
+    """A stretch of audio.
 
     Parameters
     ----------
@@ -290,7 +290,7 @@ class Recording:
     Raises
     ------
     SourceError
-        If the samples are not something that can be heard.
+        If the samples are not audio.
 
     Examples
     --------

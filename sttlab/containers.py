@@ -56,7 +56,7 @@ class Part(io.RawIOBase):
         return self._at - self._start
 
     def readinto(self, buffer: Any) -> int:
-        """Read into a buffer, and give the number of bytes."""
+        """Read into a buffer, and return the number of bytes."""
         self._file.seek(self._at)
         data = self._file.read(min(len(buffer), self._end - self._at)) or b""
         buffer[: len(data)] = data
@@ -134,7 +134,7 @@ class WavHeader:
         return self.format in (PCM, FLOAT) and 0 < needed < self.block_bytes
 
     def seconds(self, size: int) -> tuple[float, float] | None:
-        """Give the seconds that it claims, and those that a file of `size` bytes has; if known."""
+        """Return the seconds it claims, and those that a file of `size` bytes has, if known."""
         per_s = self.block_bytes * self.sample_rate
         if not per_s or not self.data_bytes or self.data_bytes % (1 << 31) >= UNKNOWN_BYTES:
             return None

@@ -50,7 +50,7 @@ KEPT_SAMPLES = 2 * SAMPLE_RATE  # the longest pre-roll, so that a new setting fi
 _STATES: dict[int, State] = {SPEAKING: "speech", PAUSE: "pause"}
 
 
-class Sound(Protocol):
+class Audio(Protocol):
     """Anything that holds mono samples at SAMPLE_RATE, such as a `Recording`."""
 
     @property
@@ -91,7 +91,7 @@ class StreamCore:
         self._recent: deque[tuple[int, NDArray[np.float32]]] = deque()
 
     def update(self, config: VadConfig) -> list[StreamEvent]:
-        """Use other settings from the next frame on. Nothing heard so far is lost.
+        """Use other settings from the next frame on. No audio is lost.
 
         Another detector has another memory, so with it what is open ends.
         """
@@ -133,7 +133,7 @@ class StreamCore:
         return events
 
     def unfinished(self) -> Utterance | None:
-        """Give the utterance that is going on, as far as it has come; None if none is."""
+        """Return the open utterance, as far as it has come; None if there is none."""
         state = self._endpointer.state
         if state.phase < SPEAKING:
             return None
@@ -194,7 +194,7 @@ class StreamCore:
     def _silences(
         self, activity: Activity, phases: NDArray[np.int8], first: int
     ) -> list[tuple[int, Notice]]:
-        """Follow what is no speech; give a notice, and its frame, where that makes a minute."""
+        """Follow frames without speech; return a notice and its frame once they fill a minute."""
         if not self._next_id:  # it tells why there was no utterance at all
             self._unheard.follow(activity, 0, len(phases))
         if not self._levels:
@@ -263,7 +263,7 @@ class StreamCore:
         )
 
     def _heard(self, frame: int) -> int:
-        """Position of a frame; the last one may be filled up beyond what was heard."""
+        """Position of a frame; the last one may be padded beyond the end of the audio."""
         return min(self._sample(frame), self.position)
 
     def _sample(self, frame: int) -> int:
@@ -290,22 +290,22 @@ class StreamCore:
 
 
 def find_utterances(
-    sound: Sound, config: VadConfig | None = None
+    audio: Audio, config: VadConfig | None = None
 ) -> tuple[list[Utterance], str | None]:
     """Find the utterances of a recording; if there are none, say why, and what to do."""
     core = StreamCore(config or VadConfig(), levels=False)
-    events = core.feed(Block(as_recording(sound).samples)) + core.flush()
+    events = core.feed(Block(as_recording(audio).samples)) + core.flush()
     notice = core.nothing_heard()
     found = [event for event in events if isinstance(event, Utterance)]
     return found, notice.message if notice else None
 
 
-def segment(sound: Sound, config: VadConfig | None = None) -> list[Utterance]:
+def segment(audio: Audio, config: VadConfig | None = None) -> list[Utterance]:
     """Find the utterances of a whole recording, exactly as the live path would.
 
     Parameters
     ----------
-    sound : Recording
+    audio : Recording
         Mono samples at SAMPLE_RATE.
     config : VadConfig, optional
 
@@ -313,4 +313,4 @@ def segment(sound: Sound, config: VadConfig | None = None) -> list[Utterance]:
     -------
     list of Utterance, in order
     """
-    return find_utterances(sound, config)[0]
+    return find_utterances(audio, config)[0]

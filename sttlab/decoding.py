@@ -63,7 +63,7 @@ def open_audio(
     longest_s: float | None = None,
     notice: Notice = log.warning,
 ) -> Iterator[Iterator[NDArray[np.float32]]]:
-    """Open a file and give its audio piece by piece.
+    """Open a file and read its audio piece by piece.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def open_audio(
 
 
 def said_duration_s(file: OpenFile) -> float | None:
-    """Give the length in seconds that an open file says it has, if it says; often it errs.
+    """Return the length in seconds that an open file claims, if it does; it is often wrong.
 
     Raises
     ------
@@ -152,18 +152,18 @@ def load(
     return Recording(samples, origin=str(origin), notices=tuple(notices))
 
 
-def as_recording(sound: Any) -> Recording:
-    """Give a recording as it is; load what holds one: a path, a file that is open, its bytes.
+def as_recording(audio: Any) -> Recording:
+    """Return a recording as it is; load what holds one: a path, an open file, its bytes.
 
     Raises
     ------
     SourceError
         If it is anything else, such as an array, which doesn't say its sample rate.
     """
-    if isinstance(getattr(sound, "samples", None), np.ndarray):
-        recording: Recording = sound
+    if isinstance(getattr(audio, "samples", None), np.ndarray):
+        recording: Recording = audio
         return recording
-    return load(sound)
+    return load(audio)
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ def _all(file: OpenFile, path: Path | None, wanted: _Wanted) -> Iterator[NDArray
 def _opener(
     file: OpenFile, path: Path | None, part: tuple[int, int], *, alone: bool
 ) -> Callable[[], Any]:
-    """Give what gives FFmpeg a file, or a part of one, to read from its beginning."""
+    """Return a factory of what FFmpeg reads: the file, or a part of it, from its beginning."""
 
     def opened() -> Any:
         if not alone:
@@ -381,7 +381,7 @@ class _TrackReader:
         self._mixer: Downmix | None = None
 
     def pieces(self) -> Iterator[NDArray[np.float32]]:
-        """Give the audio, mono at SAMPLE_RATE; floats may exceed 1."""
+        """Yield the audio, mono at SAMPLE_RATE; floats may exceed 1."""
         import av
 
         name, broken = self._wanted.name, 0
@@ -468,7 +468,7 @@ class _TrackReader:
         return at_s <= self._said_s + SHORT_S if self._said_s else gap_s <= LONGEST_GAP_S
 
     def _claimed_s(self) -> float:
-        """Give how long the header says the track is; 0 if it doesn't, or if that may be wrong."""
+        """Return the track's length by its header; 0 if it has none, or one that may be wrong."""
         if self._container.format.name not in EXACT_LENGTHS:
             return 0.0
         if self._stream.duration:

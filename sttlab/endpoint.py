@@ -210,7 +210,7 @@ class Endpointer:
         return decisions, phases
 
     def flush(self) -> Decision | None:
-        """End what is open. Give the utterance, or None if none is open."""
+        """End the open utterance and return it, or None if there is none."""
         state = self.state
         # What the last frames hold is known only after the delay; speech is taken to go on in them.
         end = state.frame if state.phase == SPEAKING else state.end
@@ -238,10 +238,10 @@ def utterance_from(
     utterance_id : int
     reason : EndReason
     sample : callable
-        Gives the position in samples, from the stream's start, at which a frame begins; no
+        Returns the position in samples, from the stream's start, at which a frame begins; no
         position lies beyond the audio heard so far.
     samples : callable
-        Gives the audio between two positions, float32, read-only.
+        Returns the audio between two positions, float32, read-only.
     """
     start = sample(decision.begin)
     return Utterance(
@@ -264,7 +264,7 @@ def mark(activity: Activity) -> NDArray[np.int8]:
 
 
 def moment_peaks(levels: NDArray[np.float64], moment: int) -> NDArray[np.float64]:
-    """Give the highest of the last `moment` levels at each frame."""
+    """Return the highest of the last `moment` levels at each frame."""
     padded = np.concatenate([np.full(moment, -np.inf), levels])
     peaks: NDArray[np.float64] = sliding_window_view(padded, moment)[1:].max(axis=1)
     return peaks

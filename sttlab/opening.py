@@ -38,7 +38,7 @@ AudioFile: TypeAlias = str | Path | OpenFile
 
 
 def as_audio_file(given: Any) -> AudioFile:
-    """Give what `open_input` takes.
+    """Return what `open_input` takes.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def as_audio_file(given: Any) -> AudioFile:
 
 @contextmanager
 def open_input(file: AudioFile, name: str) -> Iterator[tuple[OpenFile, Path | None]]:
-    """Open a file, and give its path too if it has one that can be opened again.
+    """Open a file, and return its path too if it has one that can be opened again.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def open_input(file: AudioFile, name: str) -> Iterator[tuple[OpenFile, Path | No
 
 
 def _as_path(file: str | Path) -> Path | None:
-    """Give the path, with the home folder for a ~; None for stdin, whose name is -."""
+    """Return the path, with the home folder for a ~; None for stdin, whose name is -."""
     if str(file) == "-":
         return None
     return Path(file) if os.path.lexists(file) else Path(os.path.expanduser(file))
@@ -141,7 +141,7 @@ def _require_file(path: Path) -> None:
 
 
 def unreadable(name: str, error: Exception) -> DecodeError:
-    """Give the error to raise for one of the system, with its remedy if there is one."""
+    """Return the error to raise for one of the system, with its remedy if there is one."""
     remedy = REMEDIES.get(getattr(error, "errno", None) or 0)
     return DecodeError(f"{name} can't be read: {why_of(error)}{f'; {remedy}' if remedy else ''}")
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sttlab.audio import FLOOR_DBFS, SAMPLE_RATE
 from sttlab.config import VadConfig
-from sttlab.core import Sound
+from sttlab.core import Audio
 from sttlab.decoding import as_recording
 from sttlab.endpoint import REASONS, Endpointer, limits_of, utterance_from
 from sttlab.events import Utterance
@@ -26,7 +26,7 @@ class Trace:
 
     Parameters
     ----------
-    sound : Recording
+    audio : Recording
         Mono samples at SAMPLE_RATE.
 
     Attributes
@@ -38,9 +38,9 @@ class Trace:
 
     step_samples = EnergyVad.frame_samples
 
-    def __init__(self, sound: Sound) -> None:
-        sound = as_recording(sound)
-        self.samples: NDArray[np.float32] = sound.samples.view()
+    def __init__(self, audio: Audio) -> None:
+        audio = as_recording(audio)
+        self.samples: NDArray[np.float32] = audio.samples.view()
         if not np.isfinite(self.samples).all():  # the copy takes a second for an hour
             self.samples = np.nan_to_num(self.samples, posinf=0.0, neginf=0.0)
         self.samples.flags.writeable = False
@@ -59,7 +59,7 @@ class Trace:
         return self.heard(EnergyVad.name).level_dbfs
 
     def heard(self, name: str) -> Heard:
-        """Give what a detector hears, frame by frame. The first time takes as long as it hears.
+        """Return a detector's scores, frame by frame. The first call computes them.
 
         Raises
         ------
@@ -75,7 +75,7 @@ class Trace:
         return self._heard[detector]
 
     def activity(self, config: VadConfig) -> Activity:
-        """Give what the detector of `config` says, frame by frame."""
+        """Return the decision of the detector of `config`, frame by frame."""
         return DETECTORS[config.detector].judge(self.heard(config.detector), config)
 
     def utterances(self, config: VadConfig) -> list[Utterance]:
@@ -98,7 +98,7 @@ class Trace:
         return self.samples[start:stop]
 
     def quietest(self, seconds: float = 2.0) -> NDArray[np.float32]:
-        """Give the quietest stretch that holds no digital silence, for `calibrate`."""
+        """Return the quietest stretch that holds no digital silence, for `calibrate`."""
         count = min(round(seconds * SAMPLE_RATE / self.step_samples), len(self.levels))
         if not count:
             return self.samples

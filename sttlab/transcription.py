@@ -100,7 +100,7 @@ class FileTranscript:
 
 
 def transcribe(
-    sound: str | Path | Recording,
+    audio: str | Path | Recording,
     *,
     model: str | Engine = "tiny.en",
     language: str | None = None,
@@ -114,7 +114,7 @@ def transcribe(
 
     Parameters
     ----------
-    sound : path or Recording
+    audio : path or Recording
     model : str or Engine
         Name or path of a model, which is loaded for this call only. Or an engine, which serves any
         number of calls; its `TranscribeConfig` then sets language, task, initial prompt and words.
@@ -147,22 +147,22 @@ def transcribe(
             words=words,
         )
         with closing(make_engine(config)) as engine:
-            return _transcribe(sound, engine, vad, progress)
+            return _transcribe(audio, engine, vad, progress)
     if (language, task, initial_prompt, words) != (None, "transcribe", None, False):
         raise ConfigError(
             "language, task, initial_prompt and words can't be given with an engine: "
             "set them in its TranscribeConfig"
         )
-    return _transcribe(sound, model, vad, progress)
+    return _transcribe(audio, model, vad, progress)
 
 
 def _transcribe(
-    sound: str | Path | Recording,
+    audio: str | Path | Recording,
     engine: Engine,
     vad: VadConfig | None,
     progress: Callable[[float, float], None] | None,
 ) -> FileTranscript:
-    recording = as_recording(sound)
+    recording = as_recording(audio)
     answers: list[tuple[Utterance, Transcription]] = []
     english, notices = EnglishOnly(), list(recording.notices)
 

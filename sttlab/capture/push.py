@@ -69,13 +69,13 @@ class PushSource:
             self._open = True
 
     def push(
-        self, sound: bytes | bytearray | memoryview | NDArray[Any], *, in_place: bool = False
+        self, audio: bytes | bytearray | memoryview | NDArray[Any], *, in_place: bool = False
     ) -> int:
         """Add audio. Any thread may call it; it never blocks.
 
         Parameters
         ----------
-        sound : bytes or ndarray, shape (n,)
+        audio : bytes or ndarray, shape (n,)
             Bytes are 16-bit little-endian samples; an array holds int16, or floats in -1..1.
         in_place : bool
             Drop as much of the oldest as is added, however little waits.
@@ -88,9 +88,9 @@ class PushSource:
         Raises
         ------
         SourceError
-            If `sound` is not of such a type, or the source is not open.
+            If `audio` is not of such a type, or the source is not open.
         """
-        samples = _as_samples(sound)
+        samples = _as_samples(audio)
         with self._changed:
             if not self._open or self._ended:
                 raise SourceError(f"{self.name} is not open: start its session first")
@@ -148,19 +148,19 @@ class PushSource:
             self._changed.notify_all()
 
 
-def _as_samples(sound: bytes | bytearray | memoryview | NDArray[Any]) -> NDArray[np.float32]:
+def _as_samples(audio: bytes | bytearray | memoryview | NDArray[Any]) -> NDArray[np.float32]:
     """Copy pushed audio into finite floats in -1..1."""
-    if isinstance(sound, bytes | bytearray | memoryview):
-        data = bytes(sound)
+    if isinstance(audio, bytes | bytearray | memoryview):
+        data = bytes(audio)
         if len(data) % 2:
             raise SourceError(f"16-bit samples come in pairs of bytes, not {len(data)} bytes")
         return from_pcm16(data)
-    sound = np.asarray(sound)
-    if sound.ndim != 1 or not (sound.dtype == np.int16 or sound.dtype.kind == "f"):
+    audio = np.asarray(audio)
+    if audio.ndim != 1 or not (audio.dtype == np.int16 or audio.dtype.kind == "f"):
         raise SourceError(
             "samples must be mono, shape (n,), and int16 or float, not "
-            f"{sound.dtype} of shape {sound.shape}"
+            f"{audio.dtype} of shape {audio.shape}"
         )
-    if sound.dtype == np.int16:
-        return from_pcm16(sound)
-    return np.nan_to_num(sound.astype(np.float32), copy=False, posinf=0.0, neginf=0.0)
+    if audio.dtype == np.int16:
+        return from_pcm16(audio)
+    return np.nan_to_num(audio.astype(np.float32), copy=False, posinf=0.0, neginf=0.0)

@@ -171,7 +171,7 @@ class LocalEngine(ABC):
         try:
             audio = normalise(samples, sample_rate)
         except SourceError as error:
-            raise TranscribeError(f"this can't be heard: {error}") from error
+            raise TranscribeError(f"this audio can't be used: {error}") from error
         if len(audio):
             audio = audio - audio.mean()
         decoded = Decoded(spans=(), language=self.config.language or "en", language_probability=1.0)

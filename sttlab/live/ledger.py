@@ -101,7 +101,7 @@ class Ledger:
     def answer(
         self, utterance_id: int, answer: Answer, engine_s: float, *, speculative: bool
     ) -> list[Event]:
-        """Enter the answer to an open utterance, and give the events that say so.
+        """Enter the answer to an open utterance, and return the events that say so.
 
         Once they are emitted, call `close`.
 
@@ -202,7 +202,7 @@ class Ledger:
             return tuple(self._failed)
 
     def stats(self, audio_s: float) -> SessionStats:
-        """Give the figures as they stand after so many seconds of the stream."""
+        """Return the figures after so many seconds of the stream."""
         with self._changed:
             return SessionStats(
                 audio_s=audio_s,

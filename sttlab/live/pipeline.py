@@ -120,7 +120,7 @@ class Pipeline:
     # -- on sttlab-dsp ------------------------------------------------------------------------
 
     def take(self, block: Block) -> None:
-        """Turn a block into events, and give the engine its work.
+        """Turn a block into events, and submit the engine's work.
 
         Blocks while the engine's queue is full.
         """

@@ -43,7 +43,7 @@ STOP_ENGINE_S = 10.0  # for its thread to end when no capture needs it
 
 
 class Session:
-    """Sound in, text out, live.
+    """Audio in, text out, live.
 
     Parameters
     ----------
@@ -138,12 +138,12 @@ class Session:
     def start(self) -> None:
         """Open the source, start the threads and wait for the model. Does nothing when running.
 
-        Sound that comes while the model loads waits for it.
+        Audio that comes while the model loads waits for it.
 
         Raises
         ------
         SourceError
-            If there is no sound to be had.
+            If there is no audio to capture.
         ModelError
             If the model can't be had.
         """

@@ -87,7 +87,7 @@ class Need:
                 self._line = _fit(np.array(self._took))
 
     def predict(self, audio_s: float) -> float:
-        """Give the seconds that are enough nine times in ten; infinity before it is known.
+        """Return the seconds that are enough nine times in ten; infinity before it is known.
 
         It is asked for each block of audio, and so only reads the line.
         """
@@ -127,7 +127,7 @@ class Speculation:
     # -- on the thread of capture -------------------------------------------------------------
 
     def pause(self, utterance: Utterance, done: Done) -> Job:
-        """Begin an attempt at an utterance that has paused, and give the job to submit."""
+        """Begin an attempt at an utterance that has paused, and return the job to submit."""
         self.drop()
         self._attempt = Attempt(utterance)
         done_with_it = partial(done, self._attempt)
@@ -140,7 +140,7 @@ class Speculation:
             self.drop()
 
     def pause_s(self, audio_s: float, timeout_s: float, *, partials: bool) -> float:
-        """Give the silence after which to begin an attempt at an utterance of `audio_s`."""
+        """Return the silence after which to begin an attempt at an utterance of `audio_s`."""
         if partials:
             return EARLIEST_S
         return max(EARLIEST_S, timeout_s - self._need.predict(audio_s) - MARGIN_S)
@@ -176,7 +176,7 @@ class Speculation:
         return self._attempt is None and now >= self._next_at
 
     def look(self, utterance: Utterance, now: float, done: Done) -> Job:
-        """Give the job that makes the next partial of an utterance that goes on."""
+        """Return the job that makes the next partial of an open utterance."""
         self._next_at = now + self._interval_s
         return Job(utterance.samples, Priority.PARTIAL, partial(done, Attempt(utterance)))
 

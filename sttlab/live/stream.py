@@ -64,7 +64,7 @@ class EventStream:
 
 
 class Broadcast:
-    """Gives each event to every subscriber. Any thread may call it, and nothing here blocks."""
+    """Broadcasts events to subscribers. Any thread may call it, and nothing here blocks."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards changes; `emit` reads without it, for it calls out
@@ -96,7 +96,7 @@ class Broadcast:
         return stream
 
     def subscribe(self, callback: Callback) -> Callable[[], None]:
-        """Have every event given to `callback`; give what ends that."""
+        """Subscribe `callback` to every event; return what unsubscribes it."""
         with self._lock:
             self._callbacks = (*self._callbacks, callback)
         return partial(self._unsubscribe, callback)
@@ -106,7 +106,7 @@ class Broadcast:
             self._callbacks = tuple(c for c in self._callbacks if c != callback)
 
     def emit(self, event: Event) -> None:
-        """Give an event to all. A callback that raises is logged, and gets no more events."""
+        """Broadcast an event. A callback that raises is logged, and gets no more events."""
         for stream in self._streams:
             stream.put(event)
         for callback in self._callbacks:

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 Answer: TypeAlias = Transcription | TranscribeError
 
 LANE_JOBS = 8  # utterances of one session that may wait for the engine
-HANG_S, HANG_RTF = 30.0, 10.0  # an engine may take so long, and so many times as long as the sound
+HANG_S, HANG_RTF = 30.0, 10.0  # an engine may take so long, and so many times as long as the audio
 CANCEL_S = 10.0  # for an engine that took too long to notice that it is to leave off
 LAST_JOIN_S = 3.0  # for the engine to notice that its work is dropped
 STOPPED = "the engine was stopped meanwhile"
@@ -48,7 +48,7 @@ class Priority(IntEnum):
 
 
 class Job:
-    """Sound on its way through the engine.
+    """Audio on its way through the engine.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class AsrWorker:
     ----------
     transcriber : Engine
     patience : float
-        Multiplies the time that the engine may take, which is HANG_S and HANG_RTF times the sound.
+        Multiplies the time that the engine may take, which is HANG_S and HANG_RTF times the audio.
     clock : callable
         Wall time in seconds, for figures only.
     """
@@ -374,7 +374,7 @@ class AsrWorker:
                 self._changed.notify_all()
 
     def _watch(self) -> None:
-        """Run `sttlab-watchdog`: stop an engine that takes too long; failing that, give it up."""
+        """Run `sttlab-watchdog`: stop an engine that takes too long; failing that, abandon it."""
         while True:
             with self._changed:
                 if self._done:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE, to_pcm16
 from sttlab.config import VadConfig
-from sttlab.core import Sound
+from sttlab.core import Audio
 from sttlab.errors import SttlabError
 from sttlab.evaluate.labels import Labels, Turn, load_labels
 from sttlab.notebook.esm import read_module
@@ -78,7 +78,7 @@ class Labeler(Displayed):
 
     def __init__(
         self,
-        recording: Sound,
+        recording: Audio,
         labels: Labels | None = None,
         config: VadConfig | None = None,
         path: str | Path = "labels.rttm",

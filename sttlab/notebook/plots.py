@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE
 from sttlab.config import VadConfig
-from sttlab.core import Sound
+from sttlab.core import Audio
 from sttlab.evaluate.sweep import METRICS, Sweep
 from sttlab.events import Event, Transcript, Utterance
 from sttlab.trace import Trace, extremes, frame_times
@@ -162,7 +162,7 @@ def draw_audio(axes: Sequence[Axes], trace: Trace, detector: str) -> None:
 
 
 def plot_trace(
-    sound: Sound | Trace,
+    audio: Audio | Trace,
     config: VadConfig | None = None,
     *,
     labels: Iterable[Span] | None = None,
@@ -172,7 +172,7 @@ def plot_trace(
 
     Parameters
     ----------
-    sound : Recording or Trace
+    audio : Recording or Trace
     config : VadConfig, optional
         If its detector's score is not the level, the score has a panel of its own.
     labels : iterable of spans, optional
@@ -186,7 +186,7 @@ def plot_trace(
         The axes of the level; ``.figure`` has the others.
     """
     config = config or VadConfig()
-    trace = sound if isinstance(sound, Trace) else Trace(sound)
+    trace = audio if isinstance(audio, Trace) else Trace(audio)
     found = trace.utterances(config)
     shaded = [ax] if ax else []
     if ax is None:

@@ -18,7 +18,7 @@ import traitlets
 from matplotlib.axes import Axes
 
 from sttlab.config import VadConfig
-from sttlab.core import Sound
+from sttlab.core import Audio
 from sttlab.errors import SttlabError
 from sttlab.evaluate.labels import Labels
 from sttlab.evaluate.sweep import METRICS, TRADE, Sweep, pairs, settings, sweep, written
@@ -130,7 +130,7 @@ class Sweeper(Displayed):
 
     def __init__(
         self,
-        recordings: Sound | Iterable[Sound],
+        recordings: Audio | Iterable[Audio],
         labels: Labels | Iterable[Labels],
         grid: Mapping[str, Iterable[Any]],
         config: VadConfig | None = None,
@@ -436,7 +436,7 @@ def _work(sweeper: weakref.ref[Sweeper], stopping: threading.Event, action: _Act
 
 
 def _try_all(
-    recordings: Sequence[Sound],
+    recordings: Sequence[Audio],
     labels: Sequence[Labels],
     grid: Mapping[str, Iterable[Any]],
     first: VadConfig,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE, wav_bytes
 from sttlab.config import Config, TranscribeConfig, VadConfig
-from sttlab.core import Sound
+from sttlab.core import Audio
 from sttlab.engines import make_engine
 from sttlab.errors import SttlabError, TranscribeError
 from sttlab.evaluate.labels import Labels
@@ -106,7 +106,7 @@ class VadTuner(Displayed):
 
     def __init__(
         self,
-        recording: Sound,
+        recording: Audio,
         config: VadConfig | None = None,
         labels: Labels | None = None,
         session: Session | None = None,

@@ -99,7 +99,7 @@ class ClientAudio:
     def end(self) -> None:
         """Take no more audio. Raises ConfigError if it has ended already."""
         if self.ended:
-            raise ConfigError("the sound has ended already")
+            raise ConfigError("the audio has ended already")
         self._ended.set()
         self.stop()
 

@@ -59,7 +59,7 @@ class Control:
         self._uses: set[asyncio.Task[None]] = set()
 
     def using(self) -> Using:
-        """Give what `use` has set."""
+        """Return what `use` has set."""
         config = self._engine.config
         return Using(
             device=getattr(self._session.source, "device", None),
@@ -87,7 +87,7 @@ class Control:
         name = None
         try:
             if isinstance(message, bytes):
-                raise ConfigError("send text; sound goes to /ws?source=client")
+                raise ConfigError("send text; audio goes to /ws?source=client")
             decoded = protocol.decode(message)
             name = protocol.request_name(decoded)
             self._obey(protocol.parse(decoded), refuse)
@@ -97,7 +97,7 @@ class Control:
     def _obey(self, request: Request, refuse: Callable[[str], None]) -> None:
         if isinstance(request, End):
             if self._end is None:
-                raise ConfigError("the sound here doesn't come from a client")
+                raise ConfigError("the audio here doesn't come from a client")
             self._end()
         elif self.locked:
             raise ConfigError("this server is locked: its settings are made where it was started")

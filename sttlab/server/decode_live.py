@@ -43,7 +43,7 @@ def main() -> None:
 
 
 class _Pipe:
-    """The standard input as a file that gives what there is, and can't be sought."""
+    """The standard input as a file that reads what has arrived, and can't seek."""
 
     def read(self, size: int) -> bytes:
         return os.read(sys.stdin.fileno(), size)

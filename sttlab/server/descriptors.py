@@ -26,7 +26,7 @@ _logged_at = -EVERY_S
 
 
 def limit() -> int | None:
-    """Give how many descriptors this process may have; None if the system doesn't say."""
+    """Return how many descriptors this process may open; None if the system doesn't say."""
     if sys.platform == "win32":
         return None
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -233,7 +233,7 @@ class _File:
             self._session.abandon()
 
     async def events(self) -> AsyncIterator[Event]:
-        """Give text as it is made, and the progress, to the end."""
+        """Yield text as it is made, and the progress, to the end."""
         loop = asyncio.get_running_loop()
         told_s = done_s = 0.0
         moved_at, waits = loop.time(), False

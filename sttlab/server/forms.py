@@ -78,7 +78,7 @@ class Unpacker:
         self._mixer = Downmix(form.channels, form.sample_rate)
 
     def unpack(self, data: bytes) -> NDArray[np.float32]:
-        """Give mono samples in -1..1.
+        """Decode to mono samples in -1..1.
 
         Raises
         ------

@@ -66,7 +66,7 @@ def is_loopback(host: str) -> bool:
 
 
 def own_name(host: str) -> list[str]:
-    """Give the name that a server listens at, unless it is an address: `Gate` knows those."""
+    """Return the host name that a server listens at, or none for an address: `Gate` knows those."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -75,7 +75,7 @@ def own_name(host: str) -> list[str]:
 
 
 def choose_token(host: str, token: str | None = None) -> str | None:
-    """Give the token of a server at `host`, or None if only its own machine can reach it.
+    """Return the token of a server at `host`, or None if only its own machine can reach it.
 
     It is `token`, else what the environment variable STTLAB_TOKEN holds, else a new one.
 

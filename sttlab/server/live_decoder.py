@@ -75,7 +75,7 @@ class LiveDecoder:
             stdin.close()
 
     async def run(self, take: Callable[[NDArray[np.float32]], object]) -> None:
-        """Give decoded audio to `take`, mono at SAMPLE_RATE, until the end.
+        """Pass decoded audio to `take`, mono at SAMPLE_RATE, until the end.
 
         Raises
         ------

@@ -121,7 +121,7 @@ def judge(chunk: bytes) -> str | None:
 
 
 def _smoothness(samples: NDArray[np.float64]) -> float:
-    """Give the correlation of neighbours: the lesser of those within pairs and across pairs.
+    """Return the correlation of neighbours: the lesser of those within pairs and across pairs.
 
     It is the median of those of the windows that are not flat. A step from one window to the next,
     such as from digital silence to a noise, doesn't count.

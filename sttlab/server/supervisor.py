@@ -55,7 +55,7 @@ class Supervisor:
 
     @property
     def capturing(self) -> bool:
-        """Whether audio is being heard."""
+        """Whether capture runs."""
         return self._session.running and not self._session.wait(0)
 
     async def start(self) -> bool:

@@ -131,12 +131,12 @@ class VoiceDetector(ABC):
     @staticmethod
     @abstractmethod
     def onset(heard: Heard, config: VadConfig) -> NDArray[np.float64]:
-        """Give the score at which speech begins, for each frame."""
+        """Return the score at which speech begins, for each frame."""
 
     @staticmethod
     @abstractmethod
     def offset(onset: NDArray[np.float64], config: VadConfig) -> NDArray[np.float64]:
-        """Give the score below which speech ends, for each frame, from that where it begins."""
+        """Return the score below which speech ends, for each frame, from that where it begins."""
 
     @classmethod
     def judge(cls, heard: Heard, config: VadConfig) -> Activity:

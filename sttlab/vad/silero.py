@@ -1,4 +1,4 @@
-"""Speech by a small neural network: the probability that Silero VAD gives each 32 ms frame.
+"""Speech by a small neural network: the probability of each 32 ms frame by Silero VAD.
 
 The network is the one in the wheel of silero-vad, run by onnxruntime; PyTorch isn't loaded.
 https://github.com/snakers4/silero-vad
