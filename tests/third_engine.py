@@ -41,7 +41,9 @@ class StopwatchEngine(LocalEngine):
     def _is_multilingual(self, model: str) -> bool:
         return self.config.model != "tiny.en"
 
-    def _decode_all(self, audio: NDArray[np.float32], cancelled: Callable[[], bool]) -> Decoded:
+    def _decode_all(
+        self, audio: NDArray[np.float32], cancelled: Callable[[], bool], *, final: bool
+    ) -> Decoded:
         duration_s = len(audio) / SAMPLE_RATE
         text = f"{duration_s:.1f} seconds"
         words = tuple(

@@ -232,14 +232,18 @@ def _finish(
 
 
 def write(stem: Path, result: dict[str, Any], table: str) -> None:
-    """Print the table; write it and all figures into the folder of `stem`."""
+    """Print the table and the machine; write both and all figures into the folder of `stem`."""
+    from sttlab.bench.report import machine
+
     stem.parent.mkdir(parents=True, exist_ok=True)
+    about = f"{table}\n\n{machine(result['before'], result['after'])}"
+    if threads := result.get("settings", {}).get("threads"):
+        about += f", {threads} threads"
     text = json.dumps(result, indent=1, ensure_ascii=False)
     stem.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
-    stem.with_suffix(".md").write_text(table + "\n", encoding="utf-8")
-    typer.echo(table)
-    load = result["after"]["load_average_1_min"]
-    tell(f"wrote {stem.name} into {stem.parent}; load average {load:.1f}")
+    stem.with_suffix(".md").write_text(about + "\n", encoding="utf-8")
+    typer.echo(about)
+    tell(f"wrote {stem.name} into {stem.parent}")
 
 
 def tell(message: str) -> None:

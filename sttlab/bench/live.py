@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -33,17 +34,21 @@ class System(NamedTuple):
     Attributes
     ----------
     command : tuple of str
-        Arguments of ``python``, to which the settings are added as JSON. `systems` describes input
+        Arguments of `python`, to which the settings are added as JSON. `systems` describes input
         and output.
     engine : str
         The engine of `engines.ENGINES` with the same weights, for `offline`.
     timeout_s : float, optional
         Its silence timeout. By default that of the settings.
+    python : str
+        The interpreter, by default this one. A system whose packages can't be installed beside
+        sttlab's has one in an environment of its own.
     """
 
     command: tuple[str, ...]
     engine: str
     timeout_s: float | None = None
+    python: str = sys.executable
 
 
 _OURS = System(("-m", "sttlab.bench.systems", "sttlab"), UNCUT)
@@ -118,7 +123,7 @@ def run(system: str, stimulus: Stimulus, config: Config, threads: int, progress:
     options = json.dumps(asdict(config) | {"partials": partials})
     progress(f"{system}: starting", 0)
     started = time.monotonic()
-    with Child([*under_test.command, options], threads) as child:
+    with Child([*under_test.command, options], threads, under_test.python) as child:
         first = child.line(files.READY_S)
         if first is None:
             raise ServerError(f"{system} ended before it was ready")

@@ -68,19 +68,21 @@ class Child:
     Parameters
     ----------
     arguments : list of str
-        Arguments of ``python``.
+        Arguments of `python`.
     threads : int
         Threads with which its libraries may compute.
+    python : str
+        The interpreter.
     """
 
-    def __init__(self, arguments: list[str], threads: int) -> None:
+    def __init__(self, arguments: list[str], threads: int, python: str = sys.executable) -> None:
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         environment = os.environ | {name: str(threads) for name in names}
         self._name = " ".join(arguments[:3])
         # A file, since a pipe that is read only after a failure could fill up.
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            [sys.executable, *arguments],
+            [python, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,

@@ -7,8 +7,10 @@ import platform
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import psutil
 
 from sttlab.bench.files import FileRun
@@ -33,6 +35,12 @@ PACKAGES = (
     "websockets",
     "uvicorn",
 )
+LIMITS = (  # variables that keep libraries from instructions that the processor has
+    "ATEN_CPU_CAPABILITY",
+    "ONEDNN_MAX_CPU_ISA",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "CT2_FORCE_CPU_ISA",
+)
 STAGES = (  # the stages of a delay, in order of time
     "end found late",
     "silence timeout",
@@ -55,10 +63,40 @@ def surroundings() -> Figures:
     return {
         "versions": versions,
         "platform": platform.platform(),
+        "processor": processor(),
+        "vector_instructions": vector_instructions(),
+        "limited_by": {name: os.environ[name] for name in LIMITS if name in os.environ},
         "cores": os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "load_average_1_min": psutil.getloadavg()[0],
     }
+
+
+def processor() -> str:
+    """Name the processor, as the system does."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def vector_instructions() -> str:
+    """Name the widest vector instructions that the processor has, as NumPy finds them."""
+    built: Any = np.show_config(mode="dicts")
+    known = built["SIMD Extensions"]
+    widest = [*known.get("baseline", []), *known.get("found", [])][-1:]
+    # NumPy 2.4 counts levels of x86-64: https://gitlab.com/x86-psABIs/x86-64-ABI
+    return {"X86_V3": "AVX2", "X86_V4": "AVX-512"}.get(*widest, *widest) if widest else "none"
+
+
+def machine(before: Figures, after: Figures) -> str:
+    """Say in a line on what was measured, from `surroundings` before and after."""
+    limited = "".join(f", {name}={value}" for name, value in after["limited_by"].items())
+    load = " to ".join(f"{around['load_average_1_min']:.1f}" for around in (before, after))
+    return (
+        f"{after['processor']} with {after['vector_instructions']}{limited}, "
+        f"{after['cores']} cores, load average {load}"
+    )
 
 
 def describe(stimulus: Stimulus, distinct: int) -> Figures:

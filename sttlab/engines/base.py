@@ -58,6 +58,9 @@ class Engine(Protocol):
 
     Only one thread at a time calls its methods: `sttlab-asr`, where an `AsrWorker` owns it. `load`
     may run on `sttlab-load` before that, while another engine transcribes.
+
+    An engine may also have `transcribe_partial`, with the parameters of `transcribe`: a text that
+    comes sooner and may be worse, for `Partial` events. Without it, `transcribe` serves for them.
     """
 
     @property

@@ -108,8 +108,17 @@ class LocalEngine(ABC):
         """Whether a model knows other languages than English."""
 
     @abstractmethod
-    def _decode_all(self, audio: NDArray[np.float32], cancelled: Callable[[], bool]) -> Decoded:
+    def _decode_all(
+        self, audio: NDArray[np.float32], cancelled: Callable[[], bool], *, final: bool
+    ) -> Decoded:
         """Decode an utterance: mono, at SAMPLE_RATE, without DC offset, not empty.
+
+        Parameters
+        ----------
+        audio : ndarray, shape (n,)
+        cancelled : callable
+        final : bool
+            Whether a poor text is worth another try.
 
         Raises
         ------
@@ -167,6 +176,26 @@ class LocalEngine(ABC):
         cancelled: Callable[[], bool] = never,
     ) -> Transcription:
         """Turn one utterance into text; see `Engine.transcribe`."""
+        return self._transcribe(samples, sample_rate, cancelled, final=True)
+
+    def transcribe_partial(
+        self,
+        samples: NDArray[np.generic],
+        sample_rate: int = SAMPLE_RATE,
+        *,
+        cancelled: Callable[[], bool] = never,
+    ) -> Transcription:
+        """Turn the beginning of an utterance into text, without a second try if it is poor."""
+        return self._transcribe(samples, sample_rate, cancelled, final=False)
+
+    def _transcribe(
+        self,
+        samples: NDArray[np.generic],
+        sample_rate: int,
+        cancelled: Callable[[], bool],
+        *,
+        final: bool,
+    ) -> Transcription:
         self.load()
         try:
             audio = normalise(samples, sample_rate)
@@ -177,7 +206,7 @@ class LocalEngine(ABC):
         decoded = Decoded(spans=(), language=self.config.language or "en", language_probability=1.0)
         if may_hold_words(audio):
             try:
-                decoded = self._decode_all(audio, cancelled)
+                decoded = self._decode_all(audio, cancelled, final=final)
             except (RuntimeError, ValueError) as error:
                 raise TranscribeError(f"{self.name} failed: {error}") from error
         answer = _without_hallucinations(decoded, audio)

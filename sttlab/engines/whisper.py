@@ -94,9 +94,11 @@ class WhisperEngine(WindowedEngine):
     def _is_multilingual(self, model: Any) -> bool:
         return bool(model.is_multilingual)
 
-    def _decode_all(self, audio: NDArray[np.float32], cancelled: Callable[[], bool]) -> Decoded:
+    def _decode_all(
+        self, audio: NDArray[np.float32], cancelled: Callable[[], bool], *, final: bool
+    ) -> Decoded:
         with _decoding, self._torch.inference_mode():
-            return super()._decode_all(audio, cancelled)
+            return super()._decode_all(audio, cancelled, final=final)
 
     def _align(self, piece: DecodedPiece, audio_s: float, language: str) -> Iterator[TimedWord]:
         """Align as Whisper does, given the features for which Whisper would run the encoder."""

@@ -138,12 +138,14 @@ class WindowedEngine(LocalEngine):
     def _align(self, piece: DecodedPiece, audio_s: float, language: str) -> Iterable[TimedWord]:
         """Find when each word was said, and the probabilities of its tokens."""
 
-    def _decode_all(self, audio: NDArray[np.float32], cancelled: Callable[[], bool]) -> Decoded:
+    def _decode_all(
+        self, audio: NDArray[np.float32], cancelled: Callable[[], bool], *, final: bool
+    ) -> Decoded:
         spans = []
         language, probability = self.config.language or "en", 1.0
         for start, piece in pieces(audio):
             if may_hold_words(piece):
-                decoded, language, probability = self._piece(piece, cancelled)
+                decoded, language, probability = self._piece(piece, cancelled, final)
                 spans.append(decoded.span(start / SAMPLE_RATE, len(piece) / SAMPLE_RATE))
         return Decoded(spans=tuple(spans), language=language, language_probability=probability)
 
@@ -152,28 +154,28 @@ class WindowedEngine(LocalEngine):
         return min(WINDOW_S, max(shortest_s, math.ceil(audio_s + after_s)))
 
     def _piece(
-        self, audio: NDArray[np.float32], cancelled: Callable[[], bool]
+        self, audio: NDArray[np.float32], cancelled: Callable[[], bool], final: bool
     ) -> tuple[DecodedPiece, str, float]:
         """Decode at most 30 s; return the text, the language and its probability.
 
-        The short window is tried first; if the text is poor, the full one; if it repeats itself,
-        the engine's other ways to decode.
+        The short window is tried first; if the text is poor and final, the full one; if it repeats
+        itself, the engine's other ways to decode.
         """
         audio_s = len(audio) / SAMPLE_RATE
         window_s = self._window_s(audio_s)
         features = self._encode_padded(audio, window_s, cancelled)
         language, probability = self._language(features)
         best = self._decode(features, audio_s, language, 0, cancelled)
-        if best.poor and window_s < WINDOW_S:
+        if final and best.poor and window_s < WINDOW_S:
             features = self._encode_padded(audio, WINDOW_S, cancelled)
             again = self._decode(features, audio_s, language, 0, cancelled)
             better = best.loops or not again.poor or again.mean_log_prob > best.mean_log_prob
             best = again if better else best
         for attempt in range(1, self.tries):
-            if not best.loops:
+            if not (final and best.loops):
                 break
             best = self._decode(features, audio_s, language, attempt, cancelled)
-        if self.config.words and best.segments:
+        if final and self.config.words and best.segments:
             if cancelled():
                 raise Cancelled
             words = self._words(best, audio_s, language)

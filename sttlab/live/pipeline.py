@@ -178,8 +178,7 @@ class Pipeline:
                 self._speculation.follow(event)
         if self.partials and self._speculation.due(now := self._clock()):
             utterance = self._core.unfinished()
-            if utterance:
-                job = self._speculation.look(utterance, now, self._speculated)
+            if utterance and (job := self._speculation.look(utterance, now, self._speculated)):
                 self._worker.submit(self._lane, job, _at_once)
 
     def _speculate(self, utterance: Utterance) -> None:

@@ -20,8 +20,9 @@ from sttlab.live.worker import Answer, Job, Priority
 
 EARLIEST_S = 0.1  # of silence before an attempt: longer than a consonant keeps the voice
 MARGIN_S = 0.05  # by which an attempt is to be done before the timeout
+PARTIAL_FROM_S = 0.4  # of speech: the text of less is seldom a word that was said
 PARTIAL_EVERY_S = 0.3  # at the least from one to the next
-ENGINE_SHARE = 0.5  # of the engine's time that partials may take
+ENGINE_SHARE = 0.3  # of the engine's time that partials may take
 NEED_OF, NEED_FROM, NEED_QUANTILE = 30, 3, 0.9  # answers that predict the next one, at the least
 
 Result: TypeAlias = tuple[Answer, float]
@@ -175,8 +176,13 @@ class Speculation:
         """Whether it is time for the next partial. An attempt in a pause serves for one."""
         return self._attempt is None and now >= self._next_at
 
-    def look(self, utterance: Utterance, now: float, done: Done) -> Job:
-        """Return the job that makes the next partial of an open utterance."""
+    def look(self, utterance: Utterance, now: float, done: Done) -> Job | None:
+        """Return the job that makes the next partial of an open utterance.
+
+        None while too little was said.
+        """
+        if utterance.speech_end_sample - utterance.onset_sample < PARTIAL_FROM_S * SAMPLE_RATE:
+            return None
         self._next_at = now + self._interval_s
         return Job(utterance.samples, Priority.PARTIAL, partial(done, Attempt(utterance)))
 

@@ -352,9 +352,12 @@ class AsrWorker:
             self._attempt = attempt
             self._changed.notify_all()
         name = self.transcriber.name
+        transcribe = self.transcriber.transcribe
+        if job.priority == Priority.PARTIAL:
+            transcribe = getattr(self.transcriber, "transcribe_partial", transcribe)
         try:
             return checked(
-                self.transcriber.transcribe(
+                transcribe(
                     job.samples,
                     cancelled=lambda: job.cancelled.is_set() or attempt.overdue.is_set(),
                 )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import threading
 import time
@@ -20,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sttlab.audio import SAMPLE_RATE
+from sttlab.bench.report import machine, surroundings
 from sttlab.capture.base import Block
 from sttlab.config import VadConfig
 from sttlab.live.session import Session
 from sttlab.server.launch import launch_server
-from tests.benchmarks import study
 from tests.browser.pages import keep_as_before
 from tests.conftest import find_chromium
 from tests.fakes import Counting, speech
@@ -177,12 +176,6 @@ def typed(query: str) -> str:
     return f"{search}.value = {query!r}; {search}.dispatchEvent(new Event('input'))"
 
 
-def processor() -> str:
-    """The processor, and how many cores this process may use."""
-    may_use = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
-    return f"{study.processor()}, {len(may_use(0))} cores"
-
-
 def main() -> None:
     """Print what was measured, and write it as JSON."""
     from playwright.sync_api import sync_playwright
@@ -192,6 +185,7 @@ def main() -> None:
     parser.add_argument("--idle-s", type=float, default=15)
     parser.add_argument("--output", type=Path, default=Path("bench-results"))
     options = parser.parse_args()
+    before = surroundings()
     room = Room()
     vad = VadConfig(threshold_dbfs=-40, silence_timeout_s=0.2)
     session = Session(room, vad=vad, model=Numbering(room))
@@ -201,9 +195,10 @@ def main() -> None:
         page.set_default_timeout(PATIENCE_MS)
         page.add_init_script(WATCH)
         found = measure(page, server.url, room, options.lines, options.idle_s)
-        about = {"processor": processor(), "chromium": browser.version, "lines": options.lines}
+        about: dict[str, Any] = {"chromium": browser.version, "lines": options.lines}
         browser.close()
-    print(json.dumps(about))
+    about |= {"before": before, "after": surroundings()}
+    print(machine(before, about["after"]))
     for name, value in found.items():
         target = f"  (target {TARGETS[name]})" if name in TARGETS else ""
         print(f"{name:16} {value:8.1f}{target}")

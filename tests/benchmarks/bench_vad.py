@@ -320,8 +320,8 @@ def main() -> None:
     if not kinds:
         raise SystemExit(f"{options.folder} holds no recording with an .rttm or .TextGrid")
     lines = [rows(kind, name, f) for kind, by in kinds.items() for name, f in by.items()]
-    result = {"before": before, "processor": study.processor(), "kinds": kinds}
-    study.write(options.output / "vad", result, f"{study.processor()}\n\n{table(HEADER, lines)}")
+    result = {"before": before, "kinds": kinds}
+    study.write(options.output / "vad", result, table(HEADER, lines))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from sttlab.bench.report import machine, surroundings
 from sttlab.evaluate.wer import WordErrors, difference
 
 LENGTHS_S = (1.0, 120.0)  # bounds of the length of a recording
@@ -26,14 +26,6 @@ def options(about: str | None, engines: Iterable[str] = ()) -> argparse.Namespac
     if engines:
         parser.add_argument("--engine", choices=list(engines), default="faster-whisper")
     return parser.parse_args()
-
-
-def processor() -> str:
-    """Name the processor, as the system does."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def word_errors(usual: WordErrors, other: WordErrors) -> dict[str, Any]:
@@ -52,9 +44,12 @@ def points(more: dict[str, float]) -> str:
 
 
 def write(stem: Path, result: dict[str, Any], text: str, figure: Figure | None = None) -> None:
-    """Write all figures, the table and a chart into one folder, and print the table."""
+    """Print the table and the machine; write them, all figures and a chart into one folder."""
+    after = surroundings()
+    text = f"{text}\n\n{machine(result['before'], after)}"
     stem.parent.mkdir(parents=True, exist_ok=True)
-    Path(f"{stem}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    figures = json.dumps(result | {"after": after}, indent=1)
+    Path(f"{stem}.json").write_text(figures + "\n", encoding="utf-8")
     Path(f"{stem}.md").write_text(text + "\n", encoding="utf-8")
     if figure:
         figure.savefig(f"{stem}.png", dpi=110)

@@ -132,6 +132,24 @@ def test_audio_that_falls_back_gives_the_same_text_again(
     assert (again.text, again.suppressed) == (first.text, first.suppressed)
 
 
+@by_whisper_engines
+def test_a_poor_text_is_decoded_again_unless_it_is_a_partial(
+    engine: FasterWhisperEngine | WhisperEngine, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode, tried = engine._decode, []
+
+    def count(*given: Any) -> Any:
+        tried.append(given)
+        return decode(*given)
+
+    monkeypatch.setattr(engine, "_decode", count)
+    beginning = load(data / "austen-4.flac").samples[: SAMPLE_RATE // 2]
+    engine.transcribe_partial(beginning)
+    assert len(tried) == 1
+    engine.transcribe(beginning)
+    assert len(tried) > 2
+
+
 @whisper_only
 @pytest.mark.filterwarnings("ignore:unclosed file .*tiktoken:ResourceWarning")
 def test_retries_at_a_temperature_have_a_seed_and_leave_pytorchs_alone(
@@ -154,7 +172,7 @@ def test_retries_at_a_temperature_have_a_seed_and_leave_pytorchs_alone(
 @by_all_engines
 @pytest.mark.parametrize("samples", [np.zeros((2, 2, 2)), np.array(["words"])])
 def test_invalid_audio_raises_transcribe_error(engine: Engine, samples: np.ndarray) -> None:
-    with pytest.raises(TranscribeError, match="can't be heard"):
+    with pytest.raises(TranscribeError, match="can't be used"):
         engine.transcribe(samples)
 
 
@@ -352,7 +370,7 @@ def test_weights_that_do_not_load_are_named(name: str, tmp_path: Path) -> None:
 
 
 def test_a_failure_of_the_model_is_a_transcribe_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("out of memory")
 
     engine = make_engine(TranscribeConfig(engine=NAME))

@@ -29,6 +29,7 @@ from sttlab.live.speculation import (
     MARGIN_S,
     NEED_FROM,
     PARTIAL_EVERY_S,
+    PARTIAL_FROM_S,
     Attempt,
     Need,
     Speculation,
@@ -117,14 +118,22 @@ def test_partials_take_their_share_of_the_engine_and_no_more() -> None:
     speculation = Speculation()
     done = Answers()
     assert speculation.due(0.0)
-    job = speculation.look(utterance(), 0.0, done)
+    job = speculation.look(utterance(length=SAMPLE_RATE), 0.0, done)
+    assert job
     assert job.priority == Priority.PARTIAL
     assert not speculation.due(PARTIAL_EVERY_S - 0.01)
     assert speculation.due(PARTIAL_EVERY_S)
     add(speculation, 0, "word", 2.0)
-    speculation.look(utterance(), 10.0, done)
+    speculation.look(utterance(length=SAMPLE_RATE), 10.0, done)
     assert not speculation.due(10.0 + 2.0 / ENGINE_SHARE - 0.01)
     assert speculation.due(10.0 + 2.0 / ENGINE_SHARE)
+
+
+def test_first_partial_waits_until_there_is_speech_for_a_word() -> None:
+    speculation, shortest = Speculation(), round(PARTIAL_FROM_S * SAMPLE_RATE)
+    assert speculation.look(utterance(length=shortest - 1), 0.0, Answers()) is None
+    assert speculation.due(0.0)
+    assert speculation.look(utterance(length=shortest), 0.0, Answers())
 
 
 def test_need_is_predicted_from_what_the_engine_took_and_grows_with_the_length() -> None:
