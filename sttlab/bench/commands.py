@@ -139,11 +139,11 @@ def file(
 
     These are one recording of joined sentences, and the natural recordings of 20 s and more. The
     first is hard for engines that carry context over or cut at fixed times; the others are like
-    those that people have.
+    those that people have. All run on the device that the settings name.
     """
     _need("psutil", "jiwer", "matplotlib", "faster_whisper", "whisper")
     from sttlab.bench import files, material, report
-    from sttlab.bench.engines import ENGINES, UNCUT
+    from sttlab.bench.engines import ENGINES, ON_REQUEST
 
     settings = _settings(config, model, language)
     chosen = folder(recordings)
@@ -155,7 +155,7 @@ def file(
     before = report.surroundings()
     figures, failures = [], 0
     for kind, clips in kinds.items():
-        for name in engine or [e for e in ENGINES if e != UNCUT]:
+        for name in engine or [e for e in ENGINES if e not in ON_REQUEST]:
             tell(f"{kind}: {name}")
             try:
                 run = files.run(name, clips, settings, threads)

@@ -21,6 +21,8 @@ from sttlab.config import Config, TranscribeConfig, VadConfig, from_dict
 Transcribe = Callable[[Samples], str]
 
 UNCUT = "sttlab, uncut"  # sttlab's engine without endpointing, for single utterances
+FLOAT16, BATCHED_FLOAT16 = "faster-whisper float16", "faster-whisper float16, batched"  # on a GPU
+ON_REQUEST = {UNCUT, FLOAT16, BATCHED_FLOAT16}
 BATCH = 8  # 30-second windows that faster-whisper decodes together
 
 
@@ -44,11 +46,11 @@ def _openai(options: dict[str, Any], condition: bool) -> Transcribe:
     from sttlab.engines.weights import find_checkpoint
 
     wanted = options["transcribe"]
-    model = whisper.load_model(str(find_checkpoint(wanted["model"])), device="cpu")
+    model = whisper.load_model(str(find_checkpoint(wanted["model"])), device=wanted["device"])
     return lambda samples: str(
         model.transcribe(
             samples,
-            fp16=False,
+            fp16=model.device.type == "cuda",
             language=wanted["language"],
             condition_on_previous_text=condition,
         )["text"]
@@ -63,7 +65,7 @@ def _faster(options: dict[str, Any], compute_type: str, batched: bool) -> Transc
     wanted = options["transcribe"]
     model = WhisperModel(
         str(find_ctranslate2(wanted["model"])),
-        device="cpu",
+        device=wanted["device"] or "auto",
         compute_type=compute_type,
         cpu_threads=options["threads"],
     )
@@ -104,6 +106,8 @@ ENGINES: dict[str, Callable[[dict[str, Any]], Transcribe]] = {
     "faster-whisper int8": lambda options: _faster(options, "int8", batched=False),
     "faster-whisper float32": lambda options: _faster(options, "float32", batched=False),
     "faster-whisper int8, batched": lambda options: _faster(options, "int8", batched=True),
+    FLOAT16: lambda options: _faster(options, "float16", batched=False),
+    BATCHED_FLOAT16: lambda options: _faster(options, "float16", batched=True),
 }
 
 

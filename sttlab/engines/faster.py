@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,9 +22,15 @@ from sttlab.engines.windowed import (
     most_tokens,
     split_at_timestamps,
 )
-from sttlab.errors import ConfigError
+from sttlab.errors import ConfigError, ModelError
+
+log = logging.getLogger(__name__)
 
 BEAMS = 2
+ON_GPU = (
+    "it needs NVIDIA's driver and cuBLAS (pip install nvidia-cublas-cu12, with the folder of its "
+    "libraries in LD_LIBRARY_PATH); engine whisper needs PyTorch alone"
+)
 # How each attempt decodes. CTranslate2 can't seed a thread's generator anew, so none samples: the
 # same audio gives the same text.
 RETRIES: tuple[dict[str, Any], ...] = (
@@ -67,11 +74,22 @@ class FasterWhisperEngine(WindowedEngine):
         return weights.find_ctranslate2(self.config.model)
 
     def _open(self, path: Path, device: str) -> Any:
+        if device == "cpu":
+            return self._open_on(device, path, self.compute_type)
+        try:
+            model = self._open_on(device, path, "default")  # as the file has it: float16
+            # Only this loads cuBLAS, which CTranslate2's wheel doesn't have.
+            model.encode(np.zeros((model.model.n_mels, MEL_FRAMES_PER_S), np.float32))
+        except RuntimeError as error:
+            if self.config.device:
+                raise ModelError(f"CTranslate2 can't use this GPU ({error}): {ON_GPU}") from error
+            log.warning("CTranslate2 can't use the GPU (%s), and takes the CPU: %s", error, ON_GPU)
+            return self._open_on("cpu", path, self.compute_type)
+        return model
+
+    def _open_on(self, device: str, path: Path, compute_type: str) -> Any:
         return self._faster_whisper.WhisperModel(
-            str(path),
-            device=device,
-            compute_type=self.compute_type if device == "cpu" else "default",
-            local_files_only=True,
+            str(path), device=device, compute_type=compute_type, local_files_only=True
         )
 
     def _is_multilingual(self, model: Any) -> bool:

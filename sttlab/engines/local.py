@@ -101,7 +101,7 @@ class LocalEngine(ABC):
 
     @abstractmethod
     def _open(self, path: Path, device: str) -> Any:
-        """Load the model. Raises anything."""
+        """Load the model. Raises ModelError for what isn't the file's fault, and anything."""
 
     @abstractmethod
     def _is_multilingual(self, model: Any) -> bool:
@@ -140,6 +140,8 @@ class LocalEngine(ABC):
         device, path = self._choose_device(), self._find_weights()
         try:
             model = self._open(path, device)
+        except ModelError:
+            raise
         except Exception as error:  # a file with something else in it raises anything
             raise ModelError(f"{path} does not load as {self.weights_format}: {error}") from error
         if not self._is_multilingual(model):

@@ -164,7 +164,6 @@ class WhisperEngine(WindowedEngine):
             temperature=TEMPERATURES[attempt],
             prompt=self.config.initial_prompt,
             sample_len=most_tokens(audio_s),
-            fp16=features.device.type == "cuda",
         )
         task = _task(self._whisper, self._model, options)
         if options.temperature:

@@ -1,11 +1,13 @@
 """The contract of every engine: `ENGINES`, with real weights, and a third one in one file.
 
 A new engine is tested once it is registered, and NEEDS in tests/conftest.py has what it needs.
+They run on a CPU; `--device cuda` runs them on a GPU.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import subprocess
 import sys
 import threading
@@ -53,9 +55,15 @@ def third() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def engine(request: pytest.FixtureRequest, third: None) -> Iterator[Engine]:
+def device(request: pytest.FixtureRequest) -> Any:
+    """What engines run on: `--device`."""
+    return request.config.getoption("--device")
+
+
+@pytest.fixture(scope="module")
+def engine(request: pytest.FixtureRequest, third: None, device: Any) -> Iterator[Engine]:
     """The engine of that name, loaded."""
-    engine = make_engine(TranscribeConfig(engine=request.param, device="cpu"))
+    engine = make_engine(TranscribeConfig(engine=request.param, device=device))
     engine.load()
     yield engine
     engine.close()
@@ -153,11 +161,11 @@ def test_a_poor_text_is_decoded_again_unless_it_is_a_partial(
 @whisper_only
 @pytest.mark.filterwarnings("ignore:unclosed file .*tiktoken:ResourceWarning")
 def test_retries_at_a_temperature_have_a_seed_and_leave_pytorchs_alone(
-    repeated: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    repeated: np.ndarray, device: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
 
-    engine = WhisperEngine(TranscribeConfig(device="cpu"))
+    engine = WhisperEngine(TranscribeConfig(device=device))
     first = engine.transcribe(repeated)
     state = torch.random.get_rng_state()
     again = engine.transcribe(repeated)
@@ -190,9 +198,9 @@ def test_segments_lie_within_the_utterance_in_order(engine: Engine, data: Path) 
 
 
 @pytest.fixture
-def with_words(request: pytest.FixtureRequest, data: Path) -> Iterator[Engine]:
+def with_words(request: pytest.FixtureRequest, device: Any) -> Iterator[Engine]:
     """The engine of that name, with times of words."""
-    engine = make_engine(TranscribeConfig(engine=request.param, device="cpu", words=True))
+    engine = make_engine(TranscribeConfig(engine=request.param, device=device, words=True))
     yield engine
     engine.close()
 
@@ -469,27 +477,47 @@ def test_a_third_engine_is_used_like_the_others(
     assert capsys.readouterr().out == said.to_txt()
 
 
-@whisper_only
-def test_missing_device_is_refused() -> None:
-    import torch
+without_a_gpu = pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="a GPU is here")
 
-    if torch.cuda.is_available():
-        return
-    with pytest.raises(ModelError, match="cuda"):
-        make_engine(TranscribeConfig(device="cuda")).load()
+
+@without_a_gpu
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        pytest.param("whisper", "PyTorch finds no cuda", marks=pytest.mark.needs("whisper")),
+        pytest.param(
+            "faster-whisper", "nvidia-cublas-cu12", marks=pytest.mark.needs("faster-whisper")
+        ),
+    ],
+)
+def test_missing_device_is_refused(name: str, words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        make_engine(TranscribeConfig(engine=name, device="cuda")).load()
+
+
+@without_a_gpu
+@pytest.mark.needs("faster-whisper")
+def test_ctranslate2_takes_the_cpu_if_it_cannot_use_the_gpu(
+    young_man: np.ndarray, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ctranslate2.get_cuda_device_count", lambda: 1)
+    engine = make_engine(TranscribeConfig(engine="faster-whisper"))
+    assert "young man" in words(engine, young_man)
+    assert "takes the CPU" in caplog.text
+    engine.close()
 
 
 @pytest.mark.parametrize("name", with_weights)
-def test_initial_prompt_gives_the_spelling_of_names(name: str, data: Path) -> None:
+def test_initial_prompt_gives_the_spelling_of_names(name: str, device: Any, data: Path) -> None:
     sound = load(data / "austen-1.flac").samples
     prompt = "Mr. Jon Dashwoode and his sister."
-    config = TranscribeConfig(engine=name, device="cpu", initial_prompt=prompt)
+    config = TranscribeConfig(engine=name, device=device, initial_prompt=prompt)
     assert "Dashwoode" in make_engine(config).transcribe(sound).text
 
 
 @pytest.fixture(scope="module")
-def multilingual(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    engine = make_engine(TranscribeConfig(engine=request.param, model="base", device="cpu"))
+def multilingual(request: pytest.FixtureRequest, device: Any) -> Iterator[Engine]:
+    engine = make_engine(TranscribeConfig(engine=request.param, model="base", device=device))
     yield engine
     engine.close()
 
@@ -503,8 +531,8 @@ def test_the_language_is_detected(multilingual: Engine, data: Path) -> None:
 
 
 @pytest.mark.parametrize("name", with_weights)
-def test_a_translation_is_english(name: str, data: Path) -> None:
-    config = TranscribeConfig(engine=name, model="base", device="cpu", task="translate")
+def test_a_translation_is_english(name: str, device: Any, data: Path) -> None:
+    config = TranscribeConfig(engine=name, model="base", device=device, task="translate")
     engine = make_engine(config)
     text = engine.transcribe(load(data / "spanish.opus").samples).text.lower()
     assert " the " in text
