@@ -20,8 +20,9 @@ from sttlab.vad import DETECTORS
 from sttlab.vad.base import Activity
 
 # Marks: below the offset threshold, between the thresholds, at or above the onset threshold.
-# RISING: below the offset threshold, though the level of the frame is not.
-SILENCE, BETWEEN, SPEECH, RISING = 0, 1, 2, 3
+# Of a score that smooths, RISING: below the offset threshold, though the level of the frame is not;
+# FALLING: not below it, though the level is since the frame that the score tells of.
+SILENCE, BETWEEN, SPEECH, RISING, FALLING = 0, 1, 2, 3, 4
 LISTENING, CANDIDATE, SPEAKING, PAUSE = 0, 1, 2, 3  # phases
 STARTED, DISCARDED, TIMED_OUT, CUT, ENDED, PAUSED = 0, 1, 2, 3, 4, 5  # decisions
 REASONS: dict[int, EndReason] = {TIMED_OUT: "silence", CUT: "longest", ENDED: "end"}
@@ -112,11 +113,12 @@ def advance(
     A mark that comes `delay` frames late is put where it belongs, so that onset and end are those
     of the audio, and the timeout is counted from there. RISING, where the smoothed score has yet to
     follow the level, puts the end of the timeout off by `delay` at most, so that speech that goes
-    on in its last frames is not parted.
+    on in its last frames is not parted. FALLING, where it has yet to follow the level down, is not
+    speech, so that the end is not late; only a candidate goes on through it.
 
     Parameters
     ----------
-    marks : sequence of SILENCE, BETWEEN, SPEECH or RISING
+    marks : sequence of SILENCE, BETWEEN, SPEECH, RISING or FALLING
         BETWEEN continues speech and doesn't begin it.
     peaks : sequence of float
         The highest level of the `moment` frames that end with each frame.
@@ -134,8 +136,11 @@ def advance(
     for i in range(len(marks)):
         at = frame + 1
         about = frame - limits.delay  # the frame that the mark tells of
-        if marks[i] == SPEECH or (
-            marks[i] == BETWEEN and (phase == SPEAKING or (phase == CANDIDATE and end >= about))
+        goes_on = phase == CANDIDATE and end >= about
+        if (
+            marks[i] == SPEECH
+            or (marks[i] == BETWEEN and (phase == SPEAKING or goes_on))
+            or (marks[i] == FALLING and goes_on)
         ):
             if phase == LISTENING:
                 phase, onset, speech = CANDIDATE, max(about, taken), 0
@@ -201,12 +206,12 @@ class Endpointer:
         phases : ndarray, shape (n,), int8
             The phase after each frame.
         """
+        before, bounds = len(self._levels), self.limits
         levels = np.concatenate([self._levels, activity.level_dbfs])
-        peaks = moment_peaks(levels, self.limits.moment)[len(self._levels) :]
-        self._levels = levels[-self.limits.moment :]
-        decisions, phases, self.state = advance(
-            mark(activity).tolist(), peaks.tolist(), self.state, self.limits
-        )
+        self._levels = levels[-max(bounds.moment, bounds.delay + 1) :]
+        peaks = moment_peaks(levels, bounds.moment)[before:]
+        marks = mark(activity, levels, bounds.delay)
+        decisions, phases, self.state = advance(marks.tolist(), peaks.tolist(), self.state, bounds)
         return decisions, phases
 
     def flush(self) -> Decision | None:
@@ -255,12 +260,30 @@ def utterance_from(
     )
 
 
-def mark(activity: Activity) -> NDArray[np.int8]:
-    """Compare scores with both thresholds: SILENCE, BETWEEN, SPEECH or RISING for each frame."""
-    reached = (activity.score >= activity.offset).astype(np.int8)
-    marks = reached + (activity.score >= np.maximum(activity.onset, activity.offset))
-    rising = (reached == 0) & (activity.level_dbfs >= activity.onset)
-    return np.where(rising, np.int8(RISING), marks)
+def mark(activity: Activity, levels: NDArray[np.float64], delay: int) -> NDArray[np.int8]:
+    """Compare scores with both thresholds: SILENCE, BETWEEN, SPEECH, RISING or FALLING.
+
+    Parameters
+    ----------
+    activity : Activity
+        Of n frames.
+    levels : ndarray, shape (m + n,), dBFS
+        Those of the activity, after the m that came before.
+    delay : int
+        Frames by which the score is late.
+
+    Returns
+    -------
+    ndarray, shape (n,), int8
+    """
+    reached = activity.score >= activity.offset
+    begins = activity.score >= np.maximum(activity.onset, activity.offset)
+    marks = reached.astype(np.int8) + begins
+    if delay:
+        since = moment_peaks(levels, delay + 1)[len(levels) - len(reached) :]
+        marks[reached & (since < activity.offset)] = FALLING
+        marks[~reached & (activity.level_dbfs >= activity.onset)] = RISING
+    return marks
 
 
 def moment_peaks(levels: NDArray[np.float64], moment: int) -> NDArray[np.float64]:

@@ -411,7 +411,9 @@ class _Material:
         """Score settings that share their thresholds, so that only the endpointing differs."""
         _, as_argument = _compiled()
         first = configs[chunk[0]]
-        marks = [as_argument(mark(trace.activity(first))) for trace in self._traces]
+        delay = limits_of(first).delay
+        activities = [trace.activity(first) for trace in self._traces]
+        marks = [as_argument(mark(found, found.level_dbfs, delay)) for found in activities]
         marked = list(zip(marks, self._peaks[first.detector], strict=True))
         return {i: judge(self._detect(configs[i], marked), self._truth) for i in chunk}
 

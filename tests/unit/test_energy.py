@@ -5,8 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from sttlab.audio import SAMPLE_RATE, level_dbfs
+from sttlab.audio import SAMPLE_RATE, Recording, level_dbfs
 from sttlab.config import VadConfig
+from sttlab.core import segment
 from sttlab.errors import ConfigError
 from sttlab.vad.energy import BAND_HZ, EnergyVad, NoiseFloor, calibrate, frame_levels
 
@@ -120,6 +121,15 @@ def test_score_is_the_mean_level_and_late_by_half_its_length():
     heard = EnergyVad(VadConfig()).hear(frames(noise(0.4, -60), noise(0.4, -30), noise(0.4, -60)))
     above = np.flatnonzero(heard.score > -45) - EnergyVad.delay_frames
     assert (above[0], above[-1]) == (20, 39)
+
+
+def test_end_is_where_the_level_falls_though_its_mean_falls_later() -> None:
+    room, voice = noise(1, -70), noise(1, -15)
+    audio = Recording(np.concatenate([room, voice, room]), SAMPLE_RATE)
+    (found,) = segment(audio, VadConfig(threshold_dbfs=-40))
+    assert found.speech_end_sample == 2 * SAMPLE_RATE
+    assert found.onset_sample >= SAMPLE_RATE - 4 * 320  # the mean rises before the level
+    assert found.decided_sample == found.speech_end_sample + 0.6 * SAMPLE_RATE
 
 
 def test_digital_silence_is_not_smoothed():
