@@ -190,7 +190,10 @@ function onLink(link) {
 /** With this browser's audio, or with the last utterance: the server sends those after it. */
 function ownSocketUrl() {
   const { state, rate } = mine.now();
-  if (state === "on") return socketUrl(document.baseURI, { source: "client", rate });
+  if (state === "on") {
+    const keep = byId("keep").checked ? { keep: "yes" } : {};
+    return socketUrl(document.baseURI, { source: "client", rate, ...keep });
+  }
   const { stream, last } = live.transcript;
   const query = asksHistory ? { history: 1000 } : {};
   return socketUrl(document.baseURI, stream ? { ...query, stream, after: last } : query);

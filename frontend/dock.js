@@ -19,6 +19,7 @@ export function showStatus(status) {
   const source = label ? `${label} in this browser` : status.source;
   setText(byId("about"), [source, status.model].filter(Boolean).join(" · "));
   byId("about").title = byId("about").textContent;
+  byId("keeping").hidden = !(status.keeping && status.link.state === "open");
   showButton(status.microphone.state);
 }
 

@@ -86,6 +86,8 @@ export function createSettings(root, send, threshold, mine) {
     for (const part of root.querySelectorAll(".shared")) {
       /** @type {HTMLElement} */ (part).hidden = hello.locked;
     }
+    $("#may-keep").hidden = !hello.may_keep;
+    if (!hello.may_keep) /** @type {HTMLInputElement} */ ($("#keep")).checked = false;
     locked = hello.locked;
     $("#locked").hidden = !locked;
     state(hello);

@@ -26,6 +26,8 @@
  * @property {boolean} capturing
  * @property {?string} busy
  * @property {?string} problem the server's sentence
+ * @property {boolean} keeping whether audio and texts are kept on the server
+ * @property {?string} keepProblem why they aren't, though they should be
  * @property {?Problem} device problem of the server's microphone
  * @property {?Notice} notice
  * @property {boolean} ended
@@ -49,6 +51,8 @@ export const START = Object.freeze({
   capturing: true,
   busy: null,
   problem: null,
+  keeping: false,
+  keepProblem: null,
   device: null,
   notice: null,
   ended: false,
@@ -134,8 +138,9 @@ function noticeAfter({ notice }, { confidence }) {
 }
 
 /** @param {Record<string, any>} message */
-function known({ source, model, capturing = true, busy = null, problem = null }) {
-  return { source, model, capturing, busy, problem };
+function known({ source, model, capturing = true, busy = null, problem = null, ...more }) {
+  const { keeping = false, keep_problem: keepProblem = null } = more;
+  return { source, model, capturing, busy, problem, keeping, keepProblem };
 }
 
 /**
@@ -182,6 +187,7 @@ export function words(status) {
   }
   if (said.problem) return said;
   if (microphone.problem) return { ...said, problem: { ...microphone.problem, retry: "microphone" } };
+  if (status.keepProblem) return { ...said, problem: inTwo(status.keepProblem) };
   if (microphone.silent) return say("bad", "No sound", silence(microphone.label));
   if (status.notice) return { ...said, problem: inTwo(status.notice.text) };
   return said;

@@ -19,6 +19,12 @@ Live
     AsrWorker       the thread of one engine, which several sessions may share
     launch_server   the page and `/ws`, in the background
 
+Kept
+    Keep            where sessions are kept, and how long
+    open_session    a session that was kept: its audio, its texts, its settings
+    replay          the same session under the same settings or others
+    compare         two of them: utterances, words, delays
+
 Settings
     VadConfig, TranscribeConfig     where utterances begin and end; how they become text
     Config          both, as a TOML file
@@ -64,9 +70,13 @@ if TYPE_CHECKING:
     from sttlab.core import segment as segment
     from sttlab.decoding import load as load
     from sttlab.errors import SttlabError as SttlabError
+    from sttlab.evaluate.compare import compare as compare
     from sttlab.evaluate.labels import load_labels as load_labels
     from sttlab.evaluate.score import score as score
     from sttlab.evaluate.sweep import sweep as sweep
+    from sttlab.kept.replay import replay as replay
+    from sttlab.kept.session import open_session as open_session
+    from sttlab.live.keeper import Keep as Keep
     from sttlab.live.session import Session as Session
     from sttlab.live.worker import AsrWorker as AsrWorker
     from sttlab.notebook.labeler import Labeler as Labeler
@@ -88,6 +98,7 @@ _HOME = {
     "AsrWorker": "sttlab.live.worker",
     "Config": "sttlab.config",
     "FileSource": "sttlab.capture.replay",
+    "Keep": "sttlab.live.keeper",
     "Labeler": "sttlab.notebook.labeler",
     "LiveMonitor": "sttlab.notebook.monitor",
     "Microphone": "sttlab.capture.microphone",
@@ -102,15 +113,18 @@ _HOME = {
     "VadConfig": "sttlab.config",
     "VadTuner": "sttlab.notebook.tuner",
     "calibrate": "sttlab.vad.energy",
+    "compare": "sttlab.evaluate.compare",
     "launch_server": "sttlab.server.launch",
     "list_devices": "sttlab.capture.microphone",
     "load": "sttlab.decoding",
     "load_labels": "sttlab.evaluate.labels",
+    "open_session": "sttlab.kept.session",
     "plot_latency": "sttlab.notebook.plots",
     "plot_sweep": "sttlab.notebook.plots",
     "plot_trace": "sttlab.notebook.plots",
     "plot_utterances": "sttlab.notebook.plots",
     "record": "sttlab.capture.record",
+    "replay": "sttlab.kept.replay",
     "score": "sttlab.evaluate.score",
     "segment": "sttlab.core",
     "sweep": "sttlab.evaluate.sweep",

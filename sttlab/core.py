@@ -67,13 +67,18 @@ class StreamCore:
     ----------
     config : VadConfig
     levels : bool
-        Whether to emit a `Level` for each frame, and a `Notice` for each minute without speech.
+        Whether to emit a `Level` for each frame.
+    notices : bool, optional
+        Whether to emit a `Notice` for each minute without speech; by default, if `levels`.
     """
 
-    def __init__(self, config: VadConfig, *, levels: bool = True) -> None:
+    def __init__(
+        self, config: VadConfig, *, levels: bool = True, notices: bool | None = None
+    ) -> None:
         self.config = config
         self.position = 0  # samples so far, lost ones included
         self._levels = levels
+        self._notices = levels if notices is None else notices
         self._next_id = 0
         self._detector = make_detector(config)
         self._silent_frames = 0  # since speech, or since the start
@@ -197,13 +202,16 @@ class StreamCore:
         """Follow frames without speech; return a notice and its frame once they fill a minute."""
         if not self._next_id:  # it tells why there was no utterance at all
             self._unheard.follow(activity, 0, len(phases))
-        if not self._levels:
+        if not self._notices:
             return []
         minute = round(SILENCE_S * SAMPLE_RATE / self._frame_samples)
         notices = []
-        spoken = np.flatnonzero(phases >= SPEAKING).tolist()
-        start = 0
-        for stop in [*spoken, len(phases)]:
+        spoken = np.flatnonzero(phases >= SPEAKING)
+        starts = np.concatenate([[0], spoken + 1])
+        stops = np.concatenate([spoken, [len(phases)]])
+        some = stops > starts
+        some[[0, -1]] = True  # which also end what went before, and go on after
+        for start, stop in zip(starts[some].tolist(), stops[some].tolist(), strict=True):
             before, self._silent_frames = self._silent_frames, self._silent_frames + stop - start
             due = start + minute - before
             self._silence.follow(activity, start, min(stop, due) if before < minute else start)

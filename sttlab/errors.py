@@ -11,6 +11,7 @@ SttlabError
 │   ├── ModelNotFound                no weights under that name, and how to get them
 │   └── TranscribeError              the engine failed on one utterance
 ├── SessionError                     a session in the wrong state, a subscriber that fell behind
+├── KeptError                        a kept session can't be read, or nothing can be kept there
 └── ServerError                      a port in use, a server that did not start
 
 Every message says what happened, with which value, and what to do.
@@ -84,6 +85,10 @@ class TranscribeError(ModelError):
 
 class SessionError(SttlabError):
     """A session was used in the wrong state, or a subscriber fell too far behind."""
+
+
+class KeptError(SttlabError):
+    """A kept session can't be read, or nothing can be kept in a folder."""
 
 
 class ServerError(SttlabError):

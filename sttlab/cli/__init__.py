@@ -19,6 +19,7 @@ import typer
 from sttlab import __version__
 from sttlab.bench.commands import app as bench
 from sttlab.cli.demo import demo
+from sttlab.cli.kept import compare, replay
 from sttlab.cli.listing import devices, lab, models
 from sttlab.cli.serve import serve
 from sttlab.cli.terminal import FAILED, INTERRUPTED, WRONG_CALL, failed, say, say_of
@@ -40,11 +41,12 @@ app = typer.Typer(
     sttlab demo                                see it work, without a microphone
     sttlab serve                               your microphone, as text, in the browser and at /ws
     sttlab transcribe talk.m4a --format srt    a recording, as subtitles
+    sttlab replay kept --set silence_timeout_s=0.4   a kept session under another setting
     sttlab lab                                 the notebooks
     """,
     epilog="Exit codes: 0 done, 1 failed, 2 wrong call, 130 stopped with Ctrl-C.",
 )
-for command in (serve, transcribe, devices, models):
+for command in (serve, transcribe, replay, compare, devices, models):
     app.command()(command)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(lab)
 app.command()(demo)

@@ -122,6 +122,37 @@ Key = Annotated[
         help="The certificate's private key (PEM), unless it is in the same file.",
     ),
 ]
+AllowedHosts = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Further host name of this server, as of a proxy."),
+]
+AllowedOrigins = Annotated[
+    list[str] | None,
+    typer.Option(metavar="URL", help="Further origin whose pages may connect: https://hub.example"),
+]
+KeepFolder = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        file_okay=False,
+        help="Folder in which audio, texts and settings of each session are kept; the page says "
+        "so. A client's own microphone is kept only if that client asks too. [default: nothing is "
+        "kept]",
+        show_default=False,
+    ),
+]
+KeepDays = Annotated[
+    float | None,
+    typer.Option(metavar="DAYS", help="Remove kept sessions that are older.", show_default=False),
+]
+KeepSize = Annotated[
+    float | None,
+    typer.Option(
+        metavar="GB",
+        help="Remove the oldest kept sessions while all together are larger.",
+        show_default=False,
+    ),
+]
 
 
 def read_settings(path: Path | None, model: str | None, language: str | None) -> Config:

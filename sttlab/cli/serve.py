@@ -16,10 +16,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sttlab.cli.options import (
+    AllowedHosts,
+    AllowedOrigins,
     Certificate,
     Channel,
     Device,
     Host,
+    KeepDays,
+    KeepFolder,
+    KeepSize,
     Key,
     Language,
     Model,
@@ -34,6 +39,7 @@ from sttlab.errors import DeviceUnavailable, MissingExtra
 
 if TYPE_CHECKING:
     from sttlab.capture.base import AudioSource
+    from sttlab.live.keeper import Keep
 
 WITHOUT_MICROPHONE = (
     "Until there is one, the page takes the browser's own microphone, and recordings; "
@@ -50,22 +56,17 @@ def serve(
     model: Model = None,
     language: Language = None,
     config: Settings = None,
+    keep: KeepFolder = None,
+    keep_days: KeepDays = None,
+    keep_gb: KeepSize = None,
     locked: Annotated[
         bool, typer.Option("--locked", help="Refuse changes of settings by clients.")
     ] = False,
     token: Token = None,
     certfile: Certificate = None,
     keyfile: Key = None,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Further host name of this server, as of a proxy."),
-    ] = None,
-    allow_origin: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="URL", help="Further origin whose pages may connect: https://hub.example"
-        ),
-    ] = None,
+    allow_host: AllowedHosts = None,
+    allow_origin: AllowedOrigins = None,
 ) -> None:
     """Serve live transcripts of a microphone.
 
@@ -89,7 +90,12 @@ def serve(
     given = bool(token)
     token = choose_token(host, token)
     worker = AsrWorker(make_engine(settings.transcribe))
-    session = Session(_source(source, device, channel), vad=settings.vad, model=worker)
+    session = Session(
+        _source(source, device, channel),
+        vad=settings.vad,
+        model=worker,
+        keep=_keep(keep, keep_days, keep_gb),
+    )
     web = create_app(
         session,
         locked=locked,
@@ -106,6 +112,18 @@ def serve(
         with contextlib.suppress(KeyboardInterrupt), _link_told(server.url, token, given):
             server.run()
     raise typer.Exit(INTERRUPTED)
+
+
+def _keep(folder: Path | None, days: float | None, gb: float | None) -> Keep | None:
+    from sttlab import Keep
+
+    if folder is None:
+        if days or gb:
+            raise typer.BadParameter("--keep-days and --keep-gb need --keep")
+        return None
+    keep = Keep(folder, max_days=days, max_gb=gb)
+    say(f"what is said is kept in {folder}")
+    return keep
 
 
 def _source(source: Path | None, device: str | None, channel: int | None) -> AudioSource:

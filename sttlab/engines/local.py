@@ -67,6 +67,11 @@ class LocalEngine(ABC):
     Parameters
     ----------
     config : TranscribeConfig
+
+    Attributes
+    ----------
+    weights : Path or None
+        The file or folder of the weights, once they are loaded.
     """
 
     engine: ClassVar[str]
@@ -80,6 +85,7 @@ class LocalEngine(ABC):
 
     def __init__(self, config: TranscribeConfig) -> None:
         self.config = config
+        self.weights: Path | None = None
         self._model: Any = None
 
     @property
@@ -146,7 +152,7 @@ class LocalEngine(ABC):
             raise ModelError(f"{path} does not load as {self.weights_format}: {error}") from error
         if not self._is_multilingual(model):
             _check_english(self.config)
-        self._model = model
+        self._model, self.weights = model, path
         self.transcribe(np.random.default_rng(0).standard_normal(SAMPLE_RATE) * 1e-3)
 
     def close(self) -> None:

@@ -150,7 +150,7 @@ class WordErrors:
             )
         )
         lines = "".join(
-            f"<li>{' '.join(map(_marked, words)) or '–'}</li>" for words in self.utterances
+            f"<li>{' '.join(map(marked, words)) or '–'}</li>" for words in self.utterances
         )
         return f"<p>{html.escape(str(self))}<br>{key}</p><ol>{lines}</ol>"
 
@@ -309,7 +309,8 @@ def _interval(
     return Interval(estimate=estimate, low=low, high=high)
 
 
-def _marked(word: AlignedWord) -> str:
+def marked(word: AlignedWord) -> str:
+    """Write a word as HTML, coloured by what became of it."""
     said, written = html.escape(word.said), html.escape(word.written)
     if word.kind == "equal":
         return said

@@ -126,11 +126,17 @@ class Ledger:
             else:
                 events = []
                 if answer.text:
-                    waited_s = self._clock() - opened.decided_at
-                    transcript = _transcript(opened, answer, waited_s, engine_s, speculative)
+                    transcript = transcript_of(
+                        opened.utterance,
+                        answer,
+                        capture_s=opened.decided_at - opened.arrived_at,
+                        waited_s=self._clock() - opened.decided_at,
+                        engine_s=engine_s,
+                        speculative=speculative,
+                    )
                     self._history.append(transcript)
                     events.append(transcript)
-                events += _suppressed(opened.utterance, answer)
+                events += suppressed_in(opened.utterance, answer)
                 foreign = self._english.add(answer, opened.utterance.duration_s)
                 if foreign:
                     time_s = opened.utterance.end_s
@@ -222,7 +228,8 @@ def _failure(utterance: Utterance, error: TranscribeError) -> TranscriptionFaile
     )
 
 
-def _suppressed(utterance: Utterance, answer: Transcription) -> list[Suppressed]:
+def suppressed_in(utterance: Utterance, answer: Transcription) -> list[Suppressed]:
+    """Say what an answer holds back of an utterance."""
     return [
         Suppressed(
             utterance_id=utterance.utterance_id,
@@ -235,12 +242,25 @@ def _suppressed(utterance: Utterance, answer: Transcription) -> list[Suppressed]
     ]
 
 
-def _transcript(
-    opened: _Open, answer: Transcription, waited_s: float, engine_s: float, speculative: bool
+def transcript_of(
+    utterance: Utterance,
+    answer: Transcription,
+    *,
+    capture_s: float,
+    waited_s: float,
+    engine_s: float,
+    speculative: bool,
 ) -> Transcript:
-    utterance = opened.utterance
+    """Make the transcript of an utterance whose text was there `waited_s` after the decision.
+
+    Parameters
+    ----------
+    capture_s, engine_s : float
+        See `Transcript`.
+    speculative : bool
+        Whether the engine had begun before the decision.
+    """
     pause_s = (utterance.decided_sample - utterance.speech_end_sample) / SAMPLE_RATE
-    capture_s = opened.decided_at - opened.arrived_at
     decode_s = min(engine_s, waited_s)
     return Transcript(
         utterance_id=utterance.utterance_id,

@@ -32,6 +32,7 @@ from sttlab.events import (
     StreamEvent,
     Utterance,
 )
+from sttlab.live.keeper import Keeper
 from sttlab.live.ledger import Ledger
 from sttlab.live.speculation import Attempt, Speculation
 from sttlab.live.stream import Broadcast
@@ -65,6 +66,8 @@ class Pipeline:
         Whether there are `Level`, and utterances that go before those of recordings.
     clock : callable
         Wall time in seconds, for latency figures and to notice a stalled source.
+    keeper : Keeper, optional
+        What keeps this run.
 
     Attributes
     ----------
@@ -87,6 +90,7 @@ class Pipeline:
         *,
         live: bool,
         clock: Callable[[], float],
+        keeper: Keeper | None = None,
     ) -> None:
         self.config = config
         self.partials = False
@@ -98,10 +102,15 @@ class Pipeline:
         self._broadcast = broadcast
         self._live = live
         self._clock = clock
+        self._keeper = keeper
+        if keeper:
+            broadcast.subscribe(keeper.happened)
+            weakref.finalize(self, keeper.finish)  # of a session that is forgotten
         self._core = StreamCore(config, levels=live)
         self._speculation = Speculation()  # of both threads; it says which calls what
         self._heard_at = clock()
         self._empty_reads = 0  # since then
+        self._stalled = False  # since then
 
     @property
     def audio_s(self) -> float:
@@ -124,19 +133,26 @@ class Pipeline:
 
         Blocks while the engine's queue is full.
         """
-        if self._core.config is not self.config:
-            self._handle(self._core.update(self.config))
+        if self._core.config is not (config := self.config):
+            changed = self._core.update(config)
+            if self._keeper:
+                self._keeper.settings(self._core.position, config)
+            self._handle(changed)
         for event in block.events:
             self._broadcast.emit(event)
             if isinstance(event, DeviceLost):
-                self._handle(self._core.flush("interrupted"))
+                self._interrupt(event.kind)
         now = self._clock()
         self._empty_reads += 1
         if len(block.samples) or block.lost_samples:
             self._heard_at = now
             self._empty_reads = 0
-        elif now - self._heard_at > STALL_S and self._empty_reads > STALL_READS:
-            self._handle(self._core.flush("interrupted"))
+            self._stalled = False
+        elif (
+            now - self._heard_at > STALL_S and self._empty_reads > STALL_READS and not self._stalled
+        ):
+            self._stalled = True
+            self._interrupt("stalled")
         if self._live and (
             speaking_s := self._core.speaking_s
         ):  # in a pause its attempt may have begun
@@ -144,10 +160,20 @@ class Pipeline:
             self._core.pause_after(
                 self._speculation.pause_s(speaking_s, timeout_s, partials=self.partials)
             )
+        if self._keeper:
+            block = self._keeper.hear(self._core.position, block)
         self._handle(self._core.feed(block))
+
+    def _interrupt(self, why: str) -> None:
+        """End open speech, since its audio doesn't go on."""
+        if self._keeper:
+            self._keeper.interrupted(self._core.position, why)
+        self._handle(self._core.flush("interrupted"))
 
     def finish(self, ended: bool) -> None:
         """End what is open. `ended` says whether the source has no more audio."""
+        if self._keeper:
+            self._keeper.end(self._core.position, ended=ended)
         self._handle(self._core.flush())
         if ended and (notice := self._core.nothing_heard()):
             self._emit(notice)
@@ -162,6 +188,12 @@ class Pipeline:
     def close(self) -> None:
         """Note that capture is over."""
         self._ledger.end()
+
+    def close_keeper(self) -> None:
+        """Write what is to be kept. Any thread may call it; blocks until it is written."""
+        if self._keeper:
+            self._broadcast.unsubscribe(self._keeper.happened)
+            self._keeper.close()
 
     def _handle(self, events: list[StreamEvent]) -> None:
         for event in events:
@@ -187,13 +219,12 @@ class Pipeline:
             self._speculation.drop()  # the lane is full: the utterance takes its own turn
 
     def _submit(self, utterance: Utterance) -> None:
-        utterance_id = utterance.utterance_id
         late_s = (self._core.position - utterance.decided_sample) / SAMPLE_RATE
         self._ledger.open(utterance, self._heard_at - late_s)
         adopted = self._speculation.adopt(utterance)
         if adopted:
             if adopted.result:
-                self._answer(utterance_id, *adopted.result, speculative=True)
+                self._answer(adopted.utterance, *adopted.result, speculative=True)
             return
         done = partial(self._finished, utterance)
         job = Job(utterance.samples, Priority.FINAL if self._live else Priority.LATER, done)
@@ -205,17 +236,22 @@ class Pipeline:
 
     def _speculated(self, attempt: Attempt, answer: Answer, engine_s: float) -> None:
         if self._speculation.settle(attempt, answer, engine_s):
-            self._answer(attempt.utterance.utterance_id, answer, engine_s, speculative=True)
+            self._answer(attempt.utterance, answer, engine_s, speculative=True)
         elif self.partials and (event := self._speculation.grow(attempt, answer, engine_s)):
             self._broadcast.emit(event)
 
     def _finished(self, utterance: Utterance, answer: Answer, engine_s: float) -> None:
         self._speculation.note(utterance, engine_s)
-        self._answer(utterance.utterance_id, answer, engine_s, speculative=False)
+        self._answer(utterance, answer, engine_s, speculative=False)
 
     def _answer(
-        self, utterance_id: int, answer: Answer, engine_s: float, *, speculative: bool
+        self, heard: Utterance, answer: Answer, engine_s: float, *, speculative: bool
     ) -> None:
+        """Say what came of an utterance, of which the engine got what is in `heard`."""
+        utterance_id = heard.utterance_id
+        if self._keeper:
+            engine = self._worker.transcriber
+            self._keeper.answered(heard, len(heard.samples), engine, engine_s)
         events = self._ledger.answer(utterance_id, answer, engine_s, speculative=speculative)
         for event in events:
             self._emit(event)

@@ -6,6 +6,7 @@
 | sttlab-asr | `AsrWorker` | the engine |
 | sttlab-watchdog | `AsrWorker` | nothing: it notices an engine that hangs |
 | sttlab-load | `AsrWorker.use` | the engine that it loads |
+| sttlab-keep | `Keeper` | the files of a session that is kept |
 | any other | the methods of `Session` | nothing: locks guard a session's fields |
 
 Callbacks of `Session.subscribe` run on the first three and must not block.
@@ -20,15 +21,18 @@ import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from sttlab.capture.base import AudioSource
+from sttlab.capture.replay import FileSource
 from sttlab.config import TranscribeConfig, VadConfig
 from sttlab.engines import make_engine
 from sttlab.engines.base import Engine
 from sttlab.errors import SessionError, SttlabError
 from sttlab.events import Event, Transcript, Utterance
+from sttlab.live.keeper import Keep, Keeper
 from sttlab.live.lease import Lease, Shared
 from sttlab.live.ledger import Ledger, SessionStats
 from sttlab.live.pipeline import Pipeline, run
@@ -56,11 +60,21 @@ class Session:
         be set while running.
     live : bool
         Otherwise the engine has its turn when no live session needs it, and there are no `Level`.
+    keep : str, Path or Keep, optional
+        A folder in which each start is kept in a folder of its own: the audio, the events and the
+        settings, which `open_session` reads. By default nothing is kept.
     clock : callable
         Wall time in seconds, for latency figures and to notice a stalled source.
 
+    Raises
+    ------
+    KeptError
+        If nothing can be written into that folder.
+
     Attributes
     ----------
+    keep : Keep or None
+        Where each start is kept.
     starts : int
         How often it was started; times and ids of utterances begin anew each time.
 
@@ -79,6 +93,7 @@ class Session:
         model: str | TranscribeConfig | Engine | AsrWorker = "tiny.en",
         partials: bool = False,
         live: bool = True,
+        keep: str | Path | Keep | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if isinstance(source, type) or not all(
@@ -88,6 +103,7 @@ class Session:
                 f"{type(source).__name__} is not an audio source: pass a source, such as "
                 "FileSource(path) or Microphone()"
             )
+        self.keep = keep if keep is None or isinstance(keep, Keep) else Keep(keep)
         self.worker = model if isinstance(model, AsrWorker) else _make_worker(model, clock)
         self._live = live
         self._clock = clock
@@ -99,6 +115,7 @@ class Session:
         self.source = source
         self.starts = 0
         self._dsp: threading.Thread | None = None
+        self._keeper: Keeper | None = None  # of the last start
         # Guarded by `_settings`, which is never held for long:
         self._settings = threading.Lock()
         self._config = vad or VadConfig()
@@ -129,6 +146,7 @@ class Session:
             self._broadcast,
             live=self._live,
             clock=self._clock,
+            keeper=self._keeper,
         )
         pipeline.partials = self.partials
         return pipeline
@@ -162,6 +180,14 @@ class Session:
         self.starts += 1
         self._ledger.begin()
         with self._settings:
+            if self.keep:
+                self._keeper = Keeper(
+                    self.keep,
+                    source=self.source.name,
+                    config=self._config,
+                    live=self._live,
+                    patient=isinstance(self.source, FileSource),
+                )
             self._pipeline = self._make_pipeline()
         self._engine.hold(self._capture)  # before capture, which hands it utterances
         self._dsp = threading.Thread(
@@ -234,6 +260,7 @@ class Session:
         self._ledger.abandon()
         self._pipeline.give_up(f"stopped after {timeout_s:g} s, before its turn")
         self._engine.release(self._capture, max(1.0, deadline - self._clock()))
+        self._pipeline.close_keeper()
         self._dsp = None
         self._broadcast.end()
 
@@ -260,6 +287,21 @@ class Session:
     def running(self) -> bool:
         """Whether the session was started and not stopped; a source that ended doesn't stop it."""
         return self._dsp is not None
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what is heard now is kept in a folder."""
+        return self.running and self._keeper is not None and self._keeper.problem is None
+
+    @property
+    def keep_problem(self) -> str | None:
+        """Why no more of the running session is kept, and what to do; None if all is well."""
+        return self._keeper.problem if self.running and self._keeper else None
+
+    @property
+    def kept_folder(self) -> Path | None:
+        """Where the last start is kept; None if nothing is."""
+        return self._keeper.folder if self._keeper else None
 
     @property
     def partials(self) -> bool:

@@ -57,10 +57,13 @@ class Adopted:
 
     Attributes
     ----------
+    utterance : Utterance
+        As far as it had come: what the engine got.
     result : Result or None
         None while the engine is at it: `Speculation.settle` says when it is done.
     """
 
+    utterance: Utterance
     result: Result | None
 
 
@@ -170,7 +173,7 @@ class Speculation:
         job.priority = Priority.FINAL
         with self._lock:
             attempt.adopted = True
-            return Adopted(attempt.result)
+            return Adopted(attempt.utterance, attempt.result)
 
     def due(self, now: float) -> bool:
         """Whether it is time for the next partial. An attempt in a pause serves for one."""

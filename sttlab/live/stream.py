@@ -99,9 +99,10 @@ class Broadcast:
         """Subscribe `callback` to every event; return what unsubscribes it."""
         with self._lock:
             self._callbacks = (*self._callbacks, callback)
-        return partial(self._unsubscribe, callback)
+        return partial(self.unsubscribe, callback)
 
-    def _unsubscribe(self, callback: Callback) -> None:
+    def unsubscribe(self, callback: Callback) -> None:
+        """Give a callback no more events."""
         with self._lock:
             self._callbacks = tuple(c for c in self._callbacks if c != callback)
 
@@ -114,4 +115,4 @@ class Broadcast:
                 callback(event)
             except Exception:
                 log.exception("a callback failed on %s and gets no more events", event.kind)
-                self._unsubscribe(callback)
+                self.unsubscribe(callback)

@@ -11,6 +11,7 @@ from fastapi import WebSocket
 from sttlab.capture.base import AudioSource
 from sttlab.errors import SourceError
 from sttlab.events import Event
+from sttlab.live.keeper import Keep
 from sttlab.live.session import Session
 from sttlab.server import protocol
 from sttlab.server.client_audio import ClientAudio
@@ -51,6 +52,8 @@ class Hub:
     audio : ClientAudio, optional
         Where binary messages go, if the session's audio comes from a client. Without it, they and
         `end` are refused.
+    may_keep : bool, optional
+        Whether clients may have their own audio kept; by default, if the session is kept.
 
     Attributes
     ----------
@@ -66,12 +69,14 @@ class Hub:
         *,
         locked: bool = False,
         audio: ClientAudio | None = None,
+        may_keep: bool | None = None,
     ) -> None:
         self.session = session
         self.engine = engine
         self.metrics = metrics
         self.feed = Feed(session, self._on_event)
         self._audio = audio
+        self._may_keep = session.keep is not None if may_keep is None else may_keep
         self.stopping = False
         self._supervisor = Supervisor(
             session, lambda: bool(self.feed.connections) and not self.stopping
@@ -164,7 +169,7 @@ class Hub:
         """Say what is wrong and what to do; None if all is well."""
         session = self.session
         error = str(session.error) if session.error else None
-        return self._supervisor.problem or error or session.engine_problem
+        return self._supervisor.problem or error or session.engine_problem or session.keep_problem
 
     def _state(self) -> State:
         session = self.session
@@ -178,6 +183,8 @@ class Hub:
             partials=session.partials and using.partials,
             problem=self._supervisor.problem or session.engine_problem,
             busy=self.engine.busy,
+            keeping=session.keeps,
+            keep_problem=session.keep_problem,
             config=session.config,
             using=using,
             may_use=self.control.may_use(),
@@ -189,15 +196,20 @@ class Hub:
         return Hello(
             **told,
             locked=self.control.locked,
+            may_keep=self._may_keep,
             settings=protocol.settings(),
             detectors=protocol.detectors(),
         )
 
     # -- beginning and end --------------------------------------------------------------------
 
-    def new_session(self, source: AudioSource, *, live: bool = True) -> Session:
+    def new_session(
+        self, source: AudioSource, *, live: bool = True, keep: Keep | None = None
+    ) -> Session:
         """Make a session from this one's settings, which shares its engine."""
-        return Session(source, vad=self.session.config, model=self.engine.worker, live=live)
+        return Session(
+            source, vad=self.session.config, model=self.engine.worker, live=live, keep=keep
+        )
 
     async def drain(self, enough: asyncio.Event) -> None:
         """Disconnect all clients once what was said is transcribed and sent.

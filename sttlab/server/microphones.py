@@ -23,6 +23,7 @@ from sttlab.server.hub import STOPPING, Hub
 MAX_MICROPHONES = min(16, 4 * (os.cpu_count() or 1))
 LATE_S = 5.0  # longest delay of a transcript with which a further client is admitted
 IDLE_S = 60.0  # longest time without audio, after which a client is disconnected
+KEEPS_NOTHING = "this server keeps no audio: start it with --keep, or connect without keep"
 ENDED_S = 0.05  # interval of checks whether all is transcribed
 
 
@@ -45,7 +46,9 @@ class Microphones:
         self._shared = shared
         self.open: set[Hub] = set()
 
-    async def serve(self, socket: WebSocket, wants_all: bool, form: Form) -> None:
+    async def serve(
+        self, socket: WebSocket, wants_all: bool, form: Form, *, keep: bool = False
+    ) -> None:
         """Serve one client until it disconnects, or has ended its audio and received all its text.
 
         Parameters
@@ -56,6 +59,8 @@ class Microphones:
             Whether the client asked for all events, and not for transcripts alone.
         form : Form
             How the client sends its audio.
+        keep : bool
+            Whether the client wants it to be kept.
         """
         if self._shared.stopping:
             await refuse(socket, SERVICE_RESTART, STOPPING)
@@ -64,14 +69,20 @@ class Microphones:
             self._shared.metrics.count_parting(TRY_AGAIN_LATER)
             await refuse(socket, TRY_AGAIN_LATER, f"{why}: try again later")
             return
+        shared = self._shared
+        where = shared.session.keep
+        if keep and where is None:
+            await refuse(socket, POLICY_VIOLATION, KEEPS_NOTHING)
+            return
         source = PushSource(form.sample_rate, name="a client's own audio")
-        shared, audio = self._shared, ClientAudio(source, form)
+        audio = ClientAudio(source, form)
         hub = Hub(
-            shared.new_session(source),
+            shared.new_session(source, keep=where if keep else None),
             shared.engine,
             shared.metrics,
             locked=shared.control.locked,
             audio=audio,
+            may_keep=where is not None,
         )
         self.open.add(hub)
         tasks: list[asyncio.Task[None]] = []

@@ -58,6 +58,10 @@ class State(Event):
     partials: bool
     problem: str | None = field(metadata={"doc": "what is wrong and what to do"})
     busy: str | None = field(metadata={"doc": "what takes a moment, such as a model that loads"})
+    keeping: bool = field(metadata={"doc": "whether audio and texts are kept on the server"})
+    keep_problem: str | None = field(
+        metadata={"doc": "why they aren't, though they should be, and what to do"}
+    )
     config: VadConfig
     using: Using
     may_use: tuple[str, ...] = field(metadata={"doc": "names that `use` takes here"})
@@ -98,6 +102,7 @@ class Hello(State):
     kind: ClassVar[str] = "hello"
     version: int = VERSION
     locked: bool = field(metadata={"doc": "whether `set` and `use` are refused"})
+    may_keep: bool = field(metadata={"doc": "whether `keep=yes` is taken with own audio"})
     settings: dict[str, Setting]
     detectors: dict[str, Detector]
     max_file_bytes: int = field(default=MAX_FILE_BYTES, metadata={"doc": "that `/files` takes"})

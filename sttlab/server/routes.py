@@ -29,7 +29,7 @@ from sttlab.shipped import shipped
 router = APIRouter()
 OF_AUDIO = {"format", "rate", "channels"}
 QUERY_OF_FILES = ("name", "track", "channel")
-QUERY = ("events", "stream", "after", "history", "source", *sorted(OF_AUDIO))
+QUERY = ("events", "stream", "after", "history", "source", "keep", *sorted(OF_AUDIO))
 
 # Of a track or a channel, which people count from 1.
 Counted = Annotated[int | None, Query(ge=1)]
@@ -58,10 +58,11 @@ async def ws(
     form: Annotated[Format, Query(alias="format")] = "s16le",
     rate: int | None = None,
     channels: int = 1,
+    keep: Literal["", "yes"] = "",
 ) -> None:
     """Send transcripts; with ``events=all``, every event of docs/protocol.md.
 
-    With ``source=client``, the client sends the audio.
+    With ``source=client``, the client sends the audio, which ``keep=yes`` has the server keep.
     """
     state = socket.app.state
     if unknown := _unknown(socket, QUERY):
@@ -72,9 +73,12 @@ async def ws(
         except SourceError as error:
             await refuse(socket, POLICY_VIOLATION, str(error))
             return
-        await state.microphones.serve(socket, events == "all", sent)
+        await state.microphones.serve(socket, events == "all", sent, keep=keep == "yes")
     elif OF_AUDIO & set(socket.query_params):
         reason = "format, rate and channels are of audio that a client sends: add source=client"
+        await refuse(socket, POLICY_VIOLATION, reason)
+    elif keep:
+        reason = "keep is of audio that a client sends: add source=client"
         await refuse(socket, POLICY_VIOLATION, reason)
     else:
         await state.hub.serve(socket, events == "all", stream, after, history)
@@ -112,6 +116,7 @@ class Health:
     model: str
     source: str
     capturing: bool
+    keeping: bool
     clients: int
     microphones: int
 
@@ -139,6 +144,7 @@ async def health(request: Request) -> Health:
         model=hub.session.engine_name,
         source=hub.session.source.name,
         capturing=hub.session.running,
+        keeping=hub.session.keeps,
         clients=len(hub.feed.connections),
         microphones=len(state.microphones.open),
     )

@@ -26,6 +26,20 @@ test("speech, pause and transcription follow each other", () => {
   }
 });
 
+test("that nothing more is kept is a problem, and text goes on", () => {
+  const keep_problem = "this session is not kept from 34 s on: the disk is full. Free some space";
+  const state = { ...HELLO, event: "state", keeping: false, keep_problem };
+  assert.equal(after({ ...state, keeping: true, keep_problem: null }).keeping, true);
+  assert.deepEqual(words(after(state)), {
+    tone: "calm",
+    text: "Listening",
+    problem: {
+      title: "This session is not kept from 34 s on: the disk is full.",
+      advice: "Free some space",
+    },
+  });
+});
+
 test("a message that the status does not depend on changes nothing", () => {
   assert.equal(after({ event: "partial", text: "so" }), open);
 });

@@ -24,6 +24,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from sttlab import kept_files
 from sttlab.live.pipeline import STALL_S
 from sttlab.live.session import Session
 from sttlab.server import hub, memory, uvicorn_server
@@ -323,3 +324,22 @@ def test_give_back_returns_fragmented_memory() -> None:
     memory.give_back()
     assert before - psutil.Process().memory_info().rss > 100e6
     assert len(used) == 40
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+def test_full_disk_of_a_kept_session_is_said_while_text_goes_on(
+    source: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_files, "open_piece", lambda *_: Path("/dev/full"))
+    session = Session(source, vad=VAD, model=Counting(), keep=tmp_path)
+    with launch_server(session, port=0) as server, client(server, ALL) as page:
+        assert receive(page, "hello")["keeping"]
+        source.say()
+        while not (state := receive(page, "state"))["keep_problem"]:
+            pass
+        assert "No space left on device" in state["keep_problem"]
+        assert (state["keeping"], state["problem"]) == (False, None)
+        assert health(server)["status"] == "degraded"
+        assert health(server)["why"] == state["keep_problem"]
+        source.say()
+        receive(page, "transcript")

@@ -16,6 +16,7 @@ from sttlab.audio import SAMPLE_RATE, to_pcm16
 from sttlab.config import TranscribeConfig
 from sttlab.decoding import load
 from sttlab.engines import make_engine
+from sttlab.kept.session import open_session
 from sttlab.live.session import Session
 from sttlab.server import client_audio, microphones
 from sttlab.server.launch import ServerHandle, launch_server
@@ -272,3 +273,41 @@ def test_the_engine_that_one_chooses_is_the_one_of_all(
             using = receive(own, "state")["using"]
         own.send(SPOKEN)
         assert receive(own, "transcript")["text"] == "tiny.en en"
+
+
+def test_own_audio_is_kept_only_where_server_and_client_ask_for_it(
+    source: Told, tmp_path: Path
+) -> None:
+    session = Session(source, vad=VAD, model=Counting(), keep=tmp_path)
+    with launch_server(session, port=0) as server:
+        for query, keeping in ((OWN_ALL, False), (f"{OWN_ALL}&keep=yes", True)):
+            with client(server, query) as own:
+                hello = receive(own, "hello")
+                assert (hello["may_keep"], hello["keeping"]) == (True, keeping)
+                own.send(SPOKEN)
+                send(own, end=True)
+                text = receive(own, "transcript")["text"]
+                with pytest.raises(ConnectionClosed):
+                    receive(own, "hello")
+            wait_until(lambda: not sessions())
+            assert bool(list(tmp_path.iterdir())) == keeping
+    kept = open_session(tmp_path)
+    assert [t.text for t in kept.history] == [text]
+    assert kept.manifest["source"] == "a client's own audio"
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        (f"{OWN}&keep=yes", "this server keeps no audio: start it with --keep"),
+        ("?keep=yes", "keep is of audio that a client sends: add source=client"),
+        (f"{OWN}&keep=maybe", "keep: Input should be '' or 'yes'"),
+    ],
+)
+def test_a_wish_to_keep_that_cant_be_met_is_refused(
+    server: ServerHandle, query: str, reason: str
+) -> None:
+    with client(server, query) as own:
+        code, said = closed_with(own)
+    assert code == 1008
+    assert said.startswith(reason)

@@ -35,11 +35,21 @@ SOURCES = sorted((ROOT / "sttlab").rglob("*.py"))
 
 # Imports point to the left.
 TIERS = (
-    {"errors", "events", "config", "audio", "containers", "opening", "decoding", "shipped"},
+    {
+        "errors",
+        "events",
+        "config",
+        "audio",
+        "containers",
+        "opening",
+        "decoding",
+        "shipped",
+        "kept_files",
+    },
     {"vad", "endpoint", "capture", "engines"},
     {"core", "trace", "unheard"},
     {"live"},
-    {"export", "transcription"},
+    {"kept", "export", "transcription"},
     {"evaluate"},
     {"server", "notebook"},
     {"bench"},

@@ -1,0 +1,136 @@
+"""`sttlab replay` and `sttlab compare`: kept sessions."""
+
+from __future__ import annotations
+
+import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sttlab.cli.options import Settings
+from sttlab.cli.terminal import say, side_thread, wait_for
+from sttlab.config import Config, VadConfig
+
+Kept = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DIR",
+        exists=True,
+        file_okay=False,
+        help="A kept session, or a folder of them, of which the newest is taken.",
+        show_default=False,
+    ),
+]
+
+
+class ComparisonFormat(str, Enum):
+    """The formats in which a comparison can be written."""
+
+    text = "text"
+    json = "json"
+    html = "html"
+
+
+def replay(
+    folder: Kept,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A setting in place of the one that the session had: silence_timeout_s=0.4",
+        ),
+    ] = None,
+    config: Settings = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Whisper model that transcribes all. [default: the session's own transcribes "
+            "what the settings change]",
+            show_default=False,
+        ),
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", file_okay=False, help="Folder to keep the replay in."),
+    ] = None,
+) -> None:
+    """Run a kept session again, under other settings or with another model.
+
+    With the same settings it decides the same, bit for bit. It prints the texts, each after the
+    second at which it begins; what changed is on stderr, in one line.
+    """
+    import sttlab
+    from sttlab.engines import make_engine
+
+    kept = sttlab.open_session(folder)
+    told = _settings(changes or [])
+    vad = Config.load(config).vad if config else None
+    with side_thread() as thread:
+        engine: Any = make_engine(_config(model)) if model else kept.transcribe
+        made = _replay(kept, vad, engine, told, thread)
+    for u in made.utterances:
+        if u.text:
+            print(f"{u.start_s:.1f}\t{u.text}")
+    say(sttlab.compare(kept, made).summary)
+    if keep:
+        say(f"kept in {made.save(keep)}")
+
+
+def _config(model: str) -> Any:
+    from sttlab import TranscribeConfig
+
+    return TranscribeConfig(model=model)
+
+
+def _replay(
+    kept: Any, vad: VadConfig | None, engine: Any, told: dict[str, Any], thread: ThreadPoolExecutor
+) -> Any:
+    import sttlab
+
+    done = 0.0
+
+    def progress(done_s: float, total_s: float) -> None:
+        nonlocal done
+        done = done_s / max(total_s, done_s)
+
+    with typer.progressbar(length=1000, label=kept.folder.name, file=sys.stderr) as bar:
+        made = wait_for(
+            thread.submit(sttlab.replay, kept, vad=vad, model=engine, progress=progress, **told),
+            lambda: bar.update(int(done * 1000) - bar.pos),
+        )
+        bar.update(1000 - bar.pos)
+    return made
+
+
+def _settings(changes: list[str]) -> dict[str, Any]:
+    """Read NAME=VALUE; what is not valid is left to VadConfig, which says the remedy."""
+    told: dict[str, Any] = {}
+    for change in changes:
+        name, equals, value = change.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"--set needs NAME=VALUE, not {change!r}")
+        try:
+            told[name] = None if value in ("", "none") else json.loads(value)
+        except ValueError:
+            told[name] = value
+    return told
+
+
+def compare(
+    a: Kept,
+    b: Kept,
+    format: Annotated[  # noqa: A002
+        ComparisonFormat, typer.Option(help="html is one page with the audio of each difference.")
+    ] = ComparisonFormat.text,
+) -> None:
+    """Compare two kept sessions or replays of the same audio: utterances, words, delays."""
+    import sttlab
+
+    made = sttlab.compare(sttlab.open_session(a), sttlab.open_session(b))
+    print(getattr(made, f"to_{format.value}")(), end="")

@@ -1,0 +1,1 @@
+"""Kept sessions: open one, and replay it under the same settings or others."""
