@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import html
 import io
 import wave
@@ -17,6 +18,11 @@ from sttlab.errors import SourceError
 
 SAMPLE_RATE = 16_000  # Hz, what Whisper and the detectors hear
 FLOOR_DBFS = -100.0  # the level of digital silence
+FRAME_SAMPLES = 320  # 20 ms, in which levels are measured
+BAND_HZ = (300, 6000)
+"""The speech band: rumble, mains hum and offsets lie below it, and hiss above it."""
+FAINTEST_DBFS = FLOOR_DBFS + 0.1  # of a frame that is not digital silence, such as an offset alone
+CACHED_FRAMES = 256  # whose spectra stay in the cache
 LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000  # Hz, of audio that anybody records
 WINDOW_S, MEMORY_S = 0.1, 10.0  # between looks at the channels, and how long they remember
 DEAD = 1e-4  # of the power of the loudest channel, -40 dB
@@ -36,6 +42,51 @@ def level_dbfs(samples: NDArray[np.float32]) -> float:
     if len(samples) == 0:
         return FLOOR_DBFS
     return float(to_dbfs(np.square(samples, dtype=np.float64).mean(keepdims=True))[0])
+
+
+def frame_levels(frames: NDArray[np.float32]) -> NDArray[np.float64]:
+    """RMS level of each frame within `BAND_HZ`, in dBFS, by its spectrum under a Hann window.
+
+    A tone within the band has its own level. An offset leaves nothing in frames of 20 ms, and 60 Hz
+    at 0 dBFS less than -50 dBFS.
+
+    Parameters
+    ----------
+    frames : ndarray, shape (n, frame_samples), float32
+        At SAMPLE_RATE.
+
+    Returns
+    -------
+    ndarray, shape (n,), float64
+    """
+    length = frames.shape[1]
+    window, scale = _hann(length)
+    first, last = (round(hz * length / SAMPLE_RATE) for hz in BAND_HZ)
+    means = np.empty(len(frames))
+    for i in range(0, len(frames), CACHED_FRAMES):
+        spectrum = np.fft.rfft(frames[i : i + CACHED_FRAMES] * window)[:, first : last + 1]
+        means[i : i + CACHED_FRAMES] = (spectrum.real**2 + spectrum.imag**2).sum(axis=1)
+    levels = to_dbfs(means * scale)
+    return np.where(frames.any(axis=1), np.maximum(levels, FAINTEST_DBFS), FLOOR_DBFS)
+
+
+@functools.cache
+def _hann(length: int) -> tuple[NDArray[np.float32], float]:
+    """Make the window, and what turns the power of half a spectrum under it into a mean square."""
+    window = np.hanning(length + 1)[:-1].astype(np.float32)
+    window.flags.writeable = False
+    return window, 2 / (length * np.square(window, dtype=np.float64).sum())
+
+
+def speech_level_dbfs(samples: NDArray[np.float32]) -> float:
+    """RMS level of `samples` within `BAND_HZ`, in dBFS; FLOOR_DBFS when there are none."""
+    powers = 10 ** (frame_levels(in_frames(samples, FRAME_SAMPLES)) / 10)
+    return float(to_dbfs(powers.sum(keepdims=True) / max(len(powers), 1))[0])
+
+
+def in_frames(samples: NDArray[np.float32], length: int) -> NDArray[np.float32]:
+    """Cut into frames of `length` samples, shape (n, length), the last filled up with zeros."""
+    return np.pad(samples, (0, -len(samples) % length)).reshape(-1, length)
 
 
 def to_pcm16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
@@ -253,15 +304,14 @@ def check_rate(sample_rate: int) -> None:
 
 
 def trace_svg(samples: NDArray[np.float32], width: int = 600, height: int = 80) -> str:
-    """Draw the level from -80 to 0 dBFS over time: one bar for each px, at its loudest 20 ms."""
-    frames = samples[: len(samples) // 320 * 320].reshape(-1, 320)
-    levels = to_dbfs(np.einsum("ij,ij->i", frames, frames, dtype=np.float64) / 320)
+    """Draw the level within `BAND_HZ`, from -80 to 0 dBFS: one bar for each px, at its loudest."""
+    levels = frame_levels(in_frames(samples, FRAME_SAMPLES))
     bars = np.array_split(levels, min(width, max(len(levels), 1)))
     depths = [max(0.0, min(1.0, -bar.max(initial=FLOOR_DBFS) / 80)) * height for bar in bars]
     points = "L".join(f"{i * width / len(bars):g},{y:.1f}" for i, y in enumerate(depths))
     return (
         f'<svg viewBox="-50 -6 {width + 50} {height + 26}" style="max-width:{width + 50}px"'
-        ' role="img" aria-label="level over time" font-size="10" fill="#858585">'
+        ' role="img" aria-label="level of speech over time" font-size="10" fill="#858585">'
         f'<path d="M0,{height}L{points}L{width},{height}Z" fill="#2f8fd0"/>'
         f'<text x="-46" y="4">0 dBFS</text><text x="-46" y="{height}">−80</text>'
         f'<text y="{height + 14}">0 s</text>'

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from sttlab.audio import SAMPLE_RATE, level_dbfs
+from sttlab.audio import SAMPLE_RATE, speech_level_dbfs
 from sttlab.config import VadConfig
 
 EndReason = Literal["silence", "longest", "interrupted", "end"]
@@ -123,8 +123,8 @@ class Utterance(Event):
 
     @property
     def level_dbfs(self) -> float:
-        """RMS level of `samples` in dBFS."""
-        return level_dbfs(self.samples)
+        """RMS level of `samples` in the speech band, 300 to 6000 Hz, in dBFS."""
+        return speech_level_dbfs(self.samples)
 
     def _repr_html_(self) -> str:
         from sttlab.audio import player_html

@@ -8,7 +8,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sttlab.audio import FLOOR_DBFS, SAMPLE_RATE
+from sttlab.audio import FLOOR_DBFS, SAMPLE_RATE, in_frames
 from sttlab.config import VadConfig
 from sttlab.core import Audio
 from sttlab.decoding import as_recording
@@ -70,7 +70,7 @@ class Trace:
         if detector not in self._heard:  # what is there waits for no other detector
             with self._lock:
                 if detector not in self._heard:
-                    frames = _frames(self.samples, detector.frame_samples)
+                    frames = in_frames(self.samples, detector.frame_samples)
                     self._heard[detector] = detector(VadConfig(detector=name)).hear(frames)
         return self._heard[detector]
 
@@ -138,8 +138,3 @@ def extremes(
     starts = np.unique(np.linspace(0, len(values), columns, endpoint=False).astype(np.int64))
     low = np.minimum.reduceat(values, starts)
     return starts.tolist(), low, np.maximum.reduceat(values, starts)
-
-
-def _frames(samples: NDArray[np.float32], length: int) -> NDArray[np.float32]:
-    """Cut into frames, the last filled up with zeros."""
-    return np.pad(samples, (0, -len(samples) % length)).reshape(-1, length)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from sttlab.audio import FLOOR_DBFS
 from sttlab.config import VadConfig
@@ -57,11 +57,12 @@ class Unheard:
         unit, digits = (f" {scale.unit}", 0) if scale.unit else ("", 2)
         if scale is not LEVEL:
             loudest += f", the highest {scale.label} {self.score:.{digits}f}{unit}"
-        lower = max(scale.low, self.score - SPREAD * (scale.high - scale.low))
+        setting = detector.fields[0]
+        least = next(f.metadata["min"] for f in fields(config) if f.name == setting)
+        lower = max(least, self.score - SPREAD * (scale.high - scale.low))
         return (
             f"{nothing}: {loudest}, and speech begins at {self.onset:.{digits}f}{unit}. If "
-            f"somebody speaks, raise the gain, or set {detector.fields[0]} to "
-            f"{min(lower, self.score):.{digits}f}"
+            f"somebody speaks, raise the gain, or set {setting} to {lower:.{digits}f}"
         )
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sttlab import vad
+from sttlab.audio import frame_levels
 from sttlab.config import VadConfig
 from sttlab.vad.base import Heard, Scale, VoiceDetector
-from sttlab.vad.energy import frame_levels
 
 
 class LoudnessVad(VoiceDetector):

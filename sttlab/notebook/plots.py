@@ -21,7 +21,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from sttlab.audio import SAMPLE_RATE
+from sttlab.audio import BAND_HZ, SAMPLE_RATE
 from sttlab.config import VadConfig
 from sttlab.core import Audio
 from sttlab.evaluate.sweep import METRICS, Sweep
@@ -30,7 +30,7 @@ from sttlab.trace import Trace, extremes, frame_times
 from sttlab.vad import DETECTORS
 from sttlab.vad.base import LEVEL as LEVEL_SCALE
 from sttlab.vad.base import VoiceDetector
-from sttlab.vad.energy import BAND_HZ, EnergyVad
+from sttlab.vad.energy import EnergyVad
 
 INK = "#7a7a7a"
 WAVEFORM = "#7d93a6"
@@ -169,6 +169,10 @@ def plot_trace(
     ax: Axes | None = None,
 ) -> Axes:
     """Plot a recording's waveform and level, the thresholds, the noise floor and the utterances.
+
+    The level is that between 300 and 6000 Hz, as a mean of seven frames of 20 ms: what the
+    detector "energy" compares with its thresholds. The waveform is all of the audio, offset and
+    hum included.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 
-from sttlab.audio import FLOOR_DBFS, SAMPLE_RATE, Recording, level_dbfs
+from sttlab.audio import FLOOR_DBFS, SAMPLE_RATE, Recording, speech_level_dbfs
 from sttlab.capture.base import Block
 from sttlab.capture.microphone import Microphone, find_device, list_devices
 from sttlab.decoding import load
@@ -145,7 +145,7 @@ class Recorder(Displayed):
                 if isinstance(event, DeviceLost | DeviceSilent):
                     self._message = event.message
             if len(block.samples):
-                self._level_dbfs = level_dbfs(block.samples)
+                self._level_dbfs = speech_level_dbfs(block.samples)
             if self._pieces is not None:
                 self._pieces += [np.zeros(block.lost_samples, np.float32), block.samples]
                 wanted = round(self.seconds * SAMPLE_RATE)

@@ -34,7 +34,7 @@ class Heard:
     Attributes
     ----------
     level_dbfs : ndarray
-        The level in the speech band, as `energy.frame_levels` measures it.
+        The level in the speech band, as `audio.frame_levels` measures it.
     score : ndarray
         What is compared with the thresholds.
     floor : ndarray or None
@@ -53,7 +53,7 @@ class Activity:
     Attributes
     ----------
     level_dbfs : ndarray
-        The level in the speech band, as `energy.frame_levels` measures it.
+        The level in the speech band, as `audio.frame_levels` measures it.
     score : ndarray
         What is compared with the thresholds, on the detector's scale.
     onset, offset : ndarray

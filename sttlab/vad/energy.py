@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sttlab.audio import FLOOR_DBFS, SAMPLE_RATE, to_dbfs
+from sttlab.audio import BAND_HZ, FLOOR_DBFS, FRAME_SAMPLES, SAMPLE_RATE, frame_levels
 from sttlab.config import VadConfig
 from sttlab.errors import ConfigError
 from sttlab.vad.base import LEVEL, Heard, VoiceDetector
 
-FRAME_SAMPLES = 320  # 20 ms
-BAND_HZ = (300, 6000)
-"""The speech band: rumble, mains hum and offsets lie below it, and hiss above it."""
-FAINTEST_DBFS = FLOOR_DBFS + 0.1  # of a frame that is not digital silence, such as an offset alone
-PIECE_FRAMES = 256  # whose spectra stay in the cache
 MEAN_FRAMES = 7  # an odd number, so that the mean belongs to the frame in the middle
 
 CHUNK_FRAMES = 25  # half a second
@@ -28,44 +22,11 @@ STEADY_DB = 5.0
 START_FLOOR_DBFS = -60.0  # of a room that is not heard, since there is digital silence
 GATE_FRAMES = 20
 LOWEST_THRESHOLD_DBFS = -60.0  # in a very quiet room, breath and clothes are not speech
+LOW_GAIN_DB = 20.0  # a floor further below that is of a low gain, and speech is softer as well
 
 ABOVE_LOUDEST_DB = 3.0
 QUIET_SPREAD_DB = 10.0
 QUIET_DBFS = -60.0
-
-
-def frame_levels(frames: NDArray[np.float32]) -> NDArray[np.float64]:
-    """RMS level of each frame within `BAND_HZ`, in dBFS, by its spectrum under a Hann window.
-
-    A tone within the band has its own level. An offset leaves nothing in frames of 20 ms, and 60 Hz
-    at 0 dBFS less than -50 dBFS.
-
-    Parameters
-    ----------
-    frames : ndarray, shape (n, frame_samples), float32
-        At SAMPLE_RATE.
-
-    Returns
-    -------
-    ndarray, shape (n,), float64
-    """
-    length = frames.shape[1]
-    window, scale = _hann(length)
-    first, last = (round(hz * length / SAMPLE_RATE) for hz in BAND_HZ)
-    means = np.empty(len(frames))
-    for i in range(0, len(frames), PIECE_FRAMES):
-        spectrum = np.fft.rfft(frames[i : i + PIECE_FRAMES] * window)[:, first : last + 1]
-        means[i : i + PIECE_FRAMES] = (spectrum.real**2 + spectrum.imag**2).sum(axis=1)
-    levels = to_dbfs(means * scale)
-    return np.where(frames.any(axis=1), np.maximum(levels, FAINTEST_DBFS), FLOOR_DBFS)
-
-
-@functools.cache
-def _hann(length: int) -> tuple[NDArray[np.float32], float]:
-    """Make the window, and what turns the power of half a spectrum under it into a mean square."""
-    window = np.hanning(length + 1)[:-1].astype(np.float32)
-    window.flags.writeable = False
-    return window, 2 / (length * np.square(window, dtype=np.float64).sum())
 
 
 class RunningMean:
@@ -204,12 +165,17 @@ class EnergyVad(VoiceDetector):
         if config.threshold_dbfs is not None:
             return np.full(len(heard.score), config.threshold_dbfs)
         assert heard.floor is not None
-        return np.maximum(heard.floor + config.margin_db, LOWEST_THRESHOLD_DBFS)
+        return np.maximum(heard.floor + config.margin_db, _lowest_threshold(heard.floor))
 
     @staticmethod
     def offset(onset: NDArray[np.float64], config: VadConfig) -> NDArray[np.float64]:
         """Level below which speech ends, in dBFS."""
         return onset - config.hysteresis_db
+
+
+def _lowest_threshold(floor: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the level that no threshold lies below, however small the margin, in dBFS."""
+    return np.minimum(LOWEST_THRESHOLD_DBFS, floor + LOW_GAIN_DB)
 
 
 def calibrate(samples: NDArray[np.float32], config: VadConfig | None = None) -> VadConfig:
@@ -250,5 +216,5 @@ def calibrate(samples: NDArray[np.float32], config: VadConfig | None = None) -> 
             "stay quiet and calibrate again"
         )
     above = max(float(quiet) + config.margin_db, float(loud) + ABOVE_LOUDEST_DB)
-    threshold = min(max(above, LOWEST_THRESHOLD_DBFS), 0.0)
+    threshold = min(max(above, float(_lowest_threshold(quiet))), 0.0)
     return replace(config, threshold_dbfs=round(threshold, 1))

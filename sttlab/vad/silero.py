@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sttlab.audio import SAMPLE_RATE
+from sttlab.audio import SAMPLE_RATE, frame_levels
 from sttlab.config import VadConfig
 from sttlab.errors import MissingExtra, ModelError
 from sttlab.vad.base import Heard, Scale, VoiceDetector
-from sttlab.vad.energy import frame_levels
 
 FRAME_SAMPLES = 512  # 32 ms, the only length the network takes at 16 kHz
 CONTEXT_SAMPLES = 64  # of the frame before, which the network takes again

@@ -20,13 +20,12 @@ from typing import Any
 import auditok
 import numpy as np
 
-from sttlab.audio import SAMPLE_RATE, Recording, to_pcm16
+from sttlab.audio import FRAME_SAMPLES, SAMPLE_RATE, Recording, to_pcm16
 from sttlab.config import VadConfig
 from sttlab.decoding import load
 from sttlab.evaluate.labels import Labels, Turn, load_labels
 from sttlab.evaluate.sweep import sweep
 from sttlab.trace import Trace
-from sttlab.vad.energy import FRAME_SAMPLES
 
 DATA = Path(__file__).parents[2] / "data"
 HOUR_S = 3600

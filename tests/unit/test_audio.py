@@ -21,6 +21,7 @@ from sttlab.audio import (
     from_pcm16,
     level_dbfs,
     normalise,
+    speech_level_dbfs,
     to_pcm16,
     trace_svg,
     wav_bytes,
@@ -419,6 +420,15 @@ def test_levels_are_dbfs():
     assert level_dbfs(np.empty(0, np.float32)) == FLOOR_DBFS
 
 
+def test_speech_level_leaves_out_offset_and_hum():
+    voice, rumble = tone(hz=1000, peak=0.1), np.float32(0.3) + tone(hz=50, peak=0.3)
+    assert speech_level_dbfs(voice) == pytest.approx(-23, abs=0.1)
+    assert speech_level_dbfs(voice + rumble) == pytest.approx(-23, abs=0.1)
+    assert speech_level_dbfs(rumble) < -55
+    assert speech_level_dbfs(np.zeros(100, np.float32)) == FLOOR_DBFS
+    assert speech_level_dbfs(np.empty(0, np.float32)) == FLOOR_DBFS
+
+
 def test_pcm16_round_trip_keeps_samples_and_clips():
     every = np.arange(-32768, 32768, dtype=np.int16)
     assert np.array_equal(to_pcm16(from_pcm16(every)), every)
@@ -522,13 +532,24 @@ def test_player_of_a_long_recording_holds_only_its_beginning():
     assert len(played(page)) == 44 + 2 * 300 * SAMPLE_RATE
 
 
+def heights(picture):
+    return [float(height) for height in re.findall(r",(\d+\.\d)", picture)]
+
+
 @pytest.mark.parametrize("count", [0, 1, 319, 320, 12_345])
 def test_level_trace_is_drawn_for_any_length(count):
     picture = trace_svg(np.ones(count, np.float32))
-    heights = re.findall(r",(\d+\.\d)", picture)
-    assert heights
+    assert heights(picture)
     assert "nan" not in picture
-    assert set(heights) == {"0.0" if count >= 320 else "80.0"}
+
+
+def test_level_trace_shows_speech_and_not_offset_or_hum():
+    times_s = np.arange(SAMPLE_RATE) / SAMPLE_RATE
+    rumble = 0.3 + 0.3 * np.sin(2 * np.pi * 50 * times_s)
+    voice = np.sqrt(2) * 0.1 * np.sin(2 * np.pi * 1000 * times_s)
+    bars = heights(trace_svg(np.concatenate([rumble, rumble + voice]).astype(np.float32)))
+    assert min(bars[:50]) > 60
+    assert bars[50:] == pytest.approx([20] * 50, abs=0.2)
 
 
 def test_load_and_save_accept_str_and_path(tmp_path):

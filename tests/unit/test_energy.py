@@ -5,11 +5,11 @@ import itertools
 import numpy as np
 import pytest
 
-from sttlab.audio import SAMPLE_RATE, Recording, level_dbfs
+from sttlab.audio import BAND_HZ, SAMPLE_RATE, Recording, frame_levels, level_dbfs
 from sttlab.config import VadConfig
 from sttlab.core import segment
 from sttlab.errors import ConfigError
-from sttlab.vad.energy import BAND_HZ, EnergyVad, NoiseFloor, calibrate, frame_levels
+from sttlab.vad.energy import EnergyVad, NoiseFloor, calibrate
 
 
 def noise(seconds: float, dbfs: float, seed: int = 0) -> np.ndarray:

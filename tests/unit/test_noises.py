@@ -69,6 +69,19 @@ def test_clean_speech_is_found_whole(demo: Samples, labels: Labels) -> None:
     assert np.median(clean.endpoint_delay_ms) == pytest.approx(600, abs=80)
 
 
+@pytest.mark.parametrize("gain_db", [-20, 15])
+def test_the_gain_changes_nothing(gain_db: int, demo: Samples, labels: Labels) -> None:
+    heard = scores(demo * 10 ** (gain_db / 20), labels)
+    assert mistakes(heard) == (0, 0, 0, 0)
+    assert heard.detection_error_rate < 0.05
+
+
+def test_speech_at_a_very_low_gain_is_found(demo: Samples, labels: Labels) -> None:
+    heard = scores(demo * 10 ** (-45 / 20), labels)
+    assert (heard.missed, heard.false, heard.merged) == (0, 0, 0)
+    assert heard.recall > 0.8
+
+
 @pytest.mark.parametrize("offset", [0.02, 0.1, -0.4])
 def test_an_offset_changes_nothing(offset: float, demo: Samples, labels: Labels) -> None:
     shifted = scores(demo + np.float32(offset), labels)

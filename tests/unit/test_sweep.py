@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sttlab.audio import SAMPLE_RATE
+from sttlab.audio import SAMPLE_RATE, frame_levels
 from sttlab.config import VadConfig
 from sttlab.core import segment
 from sttlab.decoding import load
@@ -155,11 +155,10 @@ def test_sweep_accepts_a_single_recording():
 
 def test_levels_are_computed_once_for_each_recording(talks, monkeypatch):
     heard = []
-    levels = energy.frame_levels
 
     def listen(frames):
         heard.append(frames)
-        return levels(frames)
+        return frame_levels(frames)
 
     monkeypatch.setattr(energy, "frame_levels", listen)
     sweep(talks[0], talks[1], {"margin_db": [4, 8, 12], "silence_timeout_s": [0.3, 0.6]})
