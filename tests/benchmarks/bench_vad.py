@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +42,7 @@ from sttlab.vad.base import LEVEL, Heard, VoiceDetector
 from tests.benchmarks import study
 
 SUFFIXES = (".flac", ".wav", ".ogg", ".opus", ".mp3")
-JOINED = 5  # the fewest sentences of a speaker that are joined
+JOINED = 5  # the fewest sentences of a speaker that are joined, and recordings that are a kind
 GAPS_S = (0.9, 2.5)
 LENGTHS_S = (1.0, 30.0)
 BINS = np.arange(-100.0, 100.25, 0.25)  # of scores in dB
@@ -112,9 +112,9 @@ class Found:
 def labelled(folder: Path) -> Iterator[LabelledAudio]:
     """Read the recordings that have labels."""
     texts = _texts(folder)
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in SUFFIXES:
-            continue
+    paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
+    counts = Counter(map(_series, paths))
+    for path in paths:
         stems = path.stem, path.stem.rpartition("-")[0] or path.stem
         files = [path.with_name(stem + end) for stem in stems for end in (".rttm", ".TextGrid")]
         known = [file for file in files if file.exists()]
@@ -127,14 +127,13 @@ def labelled(folder: Path) -> Iterator[LabelledAudio]:
         except SttlabError as error:
             print(f"left out: {error}", file=sys.stderr)
             continue
-        kind = "labelled" if not path.parent.samefile(folder) else _kind(path)
+        kind = _series(path) if counts[_series(path)] >= JOINED else "others"
         yield LabelledAudio(path.stem, kind, samples, labels, text or texts.get(path.name, ""))
 
 
-def _kind(path: Path) -> str:
-    """Put recordings of one name together, such as meeting-1 to meeting-5."""
-    stem, _, number = path.stem.rpartition("-")
-    return stem if number.isdigit() else "others"
+def _series(path: Path) -> str:
+    """Return the name that numbered recordings share, such as meeting-1 to meeting-5."""
+    return path.stem.rstrip("-_0123456789")
 
 
 def _texts(folder: Path) -> dict[str, str]:
