@@ -104,6 +104,9 @@ function onMessage(message) {
       dropPartial(message.utterance_id);
       note(lineOf(message));
       break;
+    case "notice":
+      if (message.about === "model") note(`${message.message}.`);
+      break;
     case "samples_lost":
       note("Some sound was lost here: the computer was too busy to take it.");
       break;

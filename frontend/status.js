@@ -103,6 +103,7 @@ export function afterMessage(status, message) {
     case "device_restored":
       return { ...status, device: null };
     case "notice":
+      if (message.about === "model") return status; // a remark in the transcript
       return { ...status, notice: { about: message.about, text: message.message } };
     case "source_ended":
       return { ...status, hearing: "listening", device: null, ended: true };

@@ -164,7 +164,9 @@ class TranscribeConfig:
     Attributes
     ----------
     model : str
-        A name ("tiny.en", "base", ...) or the path of a checkpoint.
+        A name ("tiny.en", "base", ...) or the path of a checkpoint. "auto" takes the largest
+        installed one whose answers come in time on this machine, and a smaller one once that one
+        doesn't keep up.
     engine : str
         Name of a registered engine; `sttlab.engines.ENGINES` holds them. "auto" takes
         faster-whisper on a CPU, where it is installed and has the model, and otherwise whisper.

@@ -19,8 +19,8 @@ State = Literal["listening", "speech", "pause"]
 """State of the endpointer: no open utterance, speech, or silence shorter than the timeout."""
 
 
-NoticeAbout = Literal["silence", "language"]
-"""What a notice is about: nothing is heard, or what is said is in another language."""
+NoticeAbout = Literal["silence", "language", "model"]
+"""What a notice is about: nothing is heard, another language is spoken, or the model changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,14 +321,15 @@ class DeviceSilent(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Notice(Event):
-    """What a person should know, in a sentence: nothing is heard, or the language is not English.
+    """What a person should know, in a sentence.
 
     Attributes
     ----------
     about : str
         "silence": no speech was found for a minute, or in all that the source had; it is said once,
         until speech is found. "language": the model knows only English, and what is said most
-        likely isn't; it is said once, until the model is sure again.
+        likely isn't; it is said once, until the model is sure again. "model": a smaller one
+        than "auto" had chosen goes on, since that no longer keeps up.
     """
 
     kind: ClassVar[str] = "notice"

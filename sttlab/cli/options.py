@@ -26,7 +26,7 @@ Model = Annotated[
     typer.Option(
         metavar="NAME",
         help="Whisper model: tiny.en, base, ... or a checkpoint's path; `sttlab models` lists the "
-        "installed ones. [default: tiny.en]",
+        "installed ones. auto takes the largest whose answers come in time. [default: tiny.en]",
         show_default=False,
     ),
 ]

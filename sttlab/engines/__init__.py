@@ -13,6 +13,7 @@ from collections.abc import Callable
 from sttlab.config import TranscribeConfig
 from sttlab.engines.auto import choose
 from sttlab.engines.base import Engine
+from sttlab.engines.best import AUTO, BestModel
 from sttlab.engines.faster import FasterWhisperEngine
 from sttlab.engines.whisper import WhisperEngine
 from sttlab.errors import ConfigError
@@ -42,7 +43,8 @@ def register(name: str, make: Callable[[TranscribeConfig], Engine]) -> None:
 
 def make_engine(config: TranscribeConfig) -> Engine:
     """Make the engine that a config names. It loads its model later: see `Engine.load`."""
-    return ENGINES[config.engine](config)
+    make = ENGINES[config.engine]
+    return BestModel(config, make) if config.model == AUTO else make(config)
 
 
 register("auto", choose)

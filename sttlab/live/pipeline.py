@@ -19,6 +19,7 @@ from sttlab.audio import SAMPLE_RATE
 from sttlab.capture.base import AudioSource, Block
 from sttlab.config import VadConfig
 from sttlab.core import StreamCore
+from sttlab.engines.base import Engine
 from sttlab.errors import SessionError, SttlabError, TranscribeError
 from sttlab.events import (
     DeviceLost,
@@ -111,6 +112,7 @@ class Pipeline:
         self._heard_at = clock()
         self._empty_reads = 0  # since then
         self._stalled = False  # since then
+        self._answered_by: tuple[Engine, str] | None = None  # the last engine, and its name then
 
     @property
     def audio_s(self) -> float:
@@ -256,6 +258,17 @@ class Pipeline:
         for event in events:
             self._emit(event)
         self._ledger.close(utterance_id)
+        if notice := self._model_changed():
+            self._emit(notice)
+
+    def _model_changed(self) -> Notice | None:
+        """Say so if the engine itself has taken another model, as that of "auto" may."""
+        engine, before = self._worker.transcriber, self._answered_by
+        self._answered_by = engine, engine.name
+        if before is None or before[0] is not engine or before[1] == engine.name:
+            return None
+        message = f"{before[1]} no longer keeps up on this machine: {engine.name} goes on"
+        return Notice(time_s=self.audio_s, about="model", message=message)
 
     # -- on either ----------------------------------------------------------------------------
 

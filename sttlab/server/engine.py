@@ -9,6 +9,7 @@ from typing import Any
 
 from sttlab.config import TranscribeConfig
 from sttlab.engines import make_engine
+from sttlab.engines.best import AUTO
 from sttlab.engines.local import LocalEngine, check_language
 from sttlab.engines.weights import list_models
 from sttlab.errors import ConfigError
@@ -83,7 +84,7 @@ class SharedEngine:
         if config.model == self.config.model and isinstance(engine, LocalEngine):
             await asyncio.to_thread(self.worker.use, engine.in_language(config.language))
             return
-        if config.model != self.config.model:
+        if config.model not in (self.config.model, AUTO):
             await self._check_installed(config.model)
         check_language(config)
         self.busy = f"loading {config.model}"

@@ -173,3 +173,8 @@ test("words are promised only while something is heard", () => {
   assert.equal(hears(afterMicrophone(open, silent)), false);
   assert.equal(hears(afterLink(open, { state: "waiting", seconds: 2, reason: "" })), false);
 });
+
+test("that a smaller model goes on is no problem to be shown", () => {
+  const before = after();
+  assert.deepEqual(after({ event: "notice", about: "model", message: "Smaller." }), before);
+});
