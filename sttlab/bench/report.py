@@ -7,7 +7,6 @@ import platform
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from sttlab.bench.live import Run
 from sttlab.bench.material import Clip, Stimulus
 from sttlab.bench.score import Matched, Outcome, match, spread
 from sttlab.evaluate.wer import wer
+from sttlab.machine import processor
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,14 +70,6 @@ def surroundings() -> Figures:
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "load_average_1_min": psutil.getloadavg()[0],
     }
-
-
-def processor() -> str:
-    """Name the processor, as the system does."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def vector_instructions() -> str:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import logging
 import os
-import platform
 import time
 from collections import deque
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from sttlab.decoding import load
 from sttlab.engines.base import Engine, Transcription, never
 from sttlab.engines.local import ENGLISH_ONLY
 from sttlab.engines.weights import cache_folder, list_models
+from sttlab.machine import processor
 from sttlab.shipped import shipped
 
 log = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ class BestModel:
     def _key(self, candidates: list[_Candidate]) -> str:
         """Name all on which the choice depends."""
         names = ",".join(candidate.name for candidate in candidates)
-        machine = f"{platform.processor() or platform.machine()} {os.cpu_count()}"
+        machine = f"{processor()} {os.cpu_count()}"
         return f"{machine} {self.config.engine} {self.config.device} {names}"
 
     def transcribe(

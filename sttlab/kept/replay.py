@@ -100,7 +100,7 @@ def replay(
     progress: Callable[[float, float], None] | None = None,
     **changes: Any,
 ) -> Replay:
-    """KeptRun a kept session's audio through the same core again. Blocks until it is done.
+    """Run a kept session's audio through the same core again. Blocks until it is done.
 
     The same settings give the same utterances, bit for bit, also where settings were changed, audio
     was lost or the device was gone.

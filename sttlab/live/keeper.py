@@ -35,6 +35,7 @@ from sttlab.engines.base import Engine
 from sttlab.errors import ConfigError, KeptError
 from sttlab.events import Event, Level, Utterance
 from sttlab.kept_files import EVENTS, INPUTS, MANIFEST, PieceWriter
+from sttlab.machine import processor
 
 log = logging.getLogger(__name__)
 
@@ -427,7 +428,7 @@ def _manifest(source: str, config: VadConfig, live: bool) -> dict[str, Any]:
             **{name: found for name in PACKAGES if (found := _version(name))},
         },
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "ended": None,
     }
 
@@ -437,16 +438,6 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _processor() -> str:
-    """Name the processor: texts may differ between two of them."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
 
 
 def describe(engine: Engine) -> dict[str, Any]:

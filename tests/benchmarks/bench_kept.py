@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE
-from sttlab.bench.report import processor
+from sttlab.bench.report import surroundings
 from sttlab.capture.base import Block
 from sttlab.capture.replay import FileSource
 from sttlab.config import TranscribeConfig, VadConfig
@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--output", type=Path, default=Path("bench-results"))
     options = parser.parse_args()
+    before = surroundings()
     with tempfile.TemporaryDirectory() as folder:
         took: dict[str, float] = {}
         began = time.perf_counter()
@@ -125,12 +126,11 @@ def main() -> None:
         took["compare"] = time.perf_counter() - began
     rows = "\n".join(f"| {what} | {seconds:.1f} s |" for what, seconds in took.items())
     text = (
-        f"{options.hours:g} h, {len(kept.utterances)} utterances, {size / 1e6:.0f} MB, "
-        f"{processor()}\n\n| what | takes |\n| --- | --- |\n{rows}\n\n{compared.summary}"
+        f"{options.hours:g} h, {len(kept.utterances)} utterances, {size / 1e6:.0f} MB\n\n"
+        f"| what | takes |\n| --- | --- |\n{rows}\n\n{compared.summary}"
     )
-    result = {"hours": options.hours, "bytes": size, "processor": processor(), **took}
+    result = {"hours": options.hours, "bytes": size, "before": before, **took}
     study.write(options.output / "kept", result, text)
-    print(text)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ TIERS = (
         "opening",
         "decoding",
         "shipped",
+        "machine",
         "kept_files",
     },
     {"vad", "endpoint", "capture", "engines"},
