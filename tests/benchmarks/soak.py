@@ -466,7 +466,7 @@ def run(
         session.subscribe(lambda event: ledger.write(session.starts, event))
         with launch_server(session, port=0) as server:
             visitors = Visitors(
-                server, rngs[2], faults, clips, lambda: usage.append(_look(player, session))
+                server.url, rngs[2], faults, clips, lambda: usage.append(_look(player, session))
             )
             with _Listener(server, ledger):
                 with visitors:

@@ -18,7 +18,6 @@ import numpy as np
 
 from sttlab.audio import SAMPLE_RATE, to_pcm16
 from sttlab.bench.material import Clip
-from sttlab.server.launch import ServerHandle
 
 WAIT_S = 30.0
 TEXT_S = 180.0  # longest wait for a text of the engine, which is shared and hangs at times
@@ -36,7 +35,8 @@ class Visitors:
 
     Parameters
     ----------
-    server : ServerHandle
+    url : str
+        Address of the server's page.
     rng : numpy Generator
         Decides the order.
     counts : Counter
@@ -48,29 +48,34 @@ class Visitors:
 
     Attributes
     ----------
+    pause_s : float
+        Time between two acts.
     surprises : list of str
         Answers of the server that are wrong.
+    stop : Event
+        Set when it is to come to an end.
     """
+
+    pause_s = 0.0
 
     def __init__(
         self,
-        server: ServerHandle,
+        url: str,
         rng: np.random.Generator,
         counts: Counter[str],
         clips: Sequence[Clip],
         alone: Callable[[], None],
     ) -> None:
         self.surprises: list[str] = []
-        url = urlsplit(server.url)
-        self._address = url.hostname or "", url.port or 0
-        self._host = url.netloc
-        self._server = server
-        self._rng = rng
-        self._counts = counts
-        self._clips = [clip for clip in clips if clip.duration_s < AT_ONCE_S]
+        parts = urlsplit(url)
+        self.address = parts.hostname or "", parts.port or 0
+        self.host = parts.netloc
+        self.rng = rng
+        self.counts = counts
+        self.clips = [clip for clip in clips if clip.duration_s < AT_ONCE_S]
         self._alone = alone
         self._deaf: list[socket.socket] = []
-        self._stop = threading.Event()
+        self.stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="bench-visitors", daemon=True)
 
     def __enter__(self) -> Visitors:
@@ -83,13 +88,14 @@ class Visitors:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._stop.set()
+        self.stop.set()
         self._thread.join(2 * WAIT_S)
         if self._thread.is_alive():
             self.surprises.append("a visitor never came to an end")
 
-    def _run(self) -> None:
-        acts: dict[str, Callable[[], None]] = {
+    def acts(self) -> dict[str, Callable[[], None]]:
+        """Give what it does, by its name."""
+        return {
             "client that comes and goes": self._come_and_go,
             "client that wants all": self._want_all,
             "client that sends garbage": self._send_garbage,
@@ -100,26 +106,33 @@ class Visitors:
             "page of another site": self._come_from_elsewhere,
             "microphone of a client": self._speak,
         }
+
+    def _run(self) -> None:
+        acts = self.acts()
         names = list(acts)
-        while not self._stop.is_set():
-            name = names[self._rng.integers(len(names))]
+        while not self.stop.wait(self.pause_s):
+            name = names[self.rng.integers(len(names))]
             try:
-                if self._rng.random() < LEAVING or len(self._deaf) >= MOST_DEAF:
-                    self._leave()
+                if self.rng.random() < LEAVING or len(self._deaf) >= MOST_DEAF:
+                    self.leave()
                 acts[name]()
-                self._counts[name] += 1
+                self.counts[name] += 1
             except Exception as error:  # noqa: BLE001 - any error is a finding
                 self.surprises.append(f"{name}: {error!r}")
-        self._leave()
+        self.leave()
 
-    def _leave(self) -> None:
-        """Disconnect all, and wait until the server has noticed."""
+    def disconnect(self) -> None:
+        """Disconnect all."""
         for deaf in self._deaf:
             deaf.close()
         self._deaf.clear()
+
+    def leave(self) -> None:
+        """Disconnect all, and wait until the server has noticed."""
+        self.disconnect()
         pause = threading.Event()
         for _ in range(round(WAIT_S * 20)):
-            with urlopen(f"{self._server.url}health", timeout=WAIT_S) as answer:
+            with urlopen(f"http://{self.host}/health", timeout=WAIT_S) as answer:
                 health = json.load(answer)
             if health["clients"] == 1 and health["microphones"] == 0:
                 self._alone()
@@ -127,35 +140,37 @@ class Visitors:
             pause.wait(0.05)
         raise TimeoutError(f"clients are still there: {health}")
 
-    def _connect(self, query: str = "", **options: Any) -> Any:
+    def connect(self, query: str = "", **options: Any) -> Any:
         from websockets.sync.client import connect
 
-        return connect(self._server.ws_url + query, open_timeout=WAIT_S, max_queue=None, **options)
+        return connect(
+            f"ws://{self.host}/ws{query}", open_timeout=WAIT_S, max_queue=None, **options
+        )
 
     def _come_and_go(self) -> None:
-        with self._connect():
+        with self.connect():
             pass
 
     def _want_all(self) -> None:
-        with self._connect("?events=all") as client:
+        with self.connect("?events=all") as client:
             first = json.loads(client.recv(WAIT_S))
             if first["event"] != "hello":
                 raise ValueError(first)
-            client.send(json.dumps({"set": {"pre_roll_s": float(self._rng.uniform(0.1, 0.4))}}))
+            client.send(json.dumps({"set": {"pre_roll_s": float(self.rng.uniform(0.1, 0.4))}}))
             client.send(json.dumps({"set": {"silence_timeout_s": 99}}))
             while json.loads(client.recv(WAIT_S))["event"] != "refused":
                 pass
 
     def _send_garbage(self) -> None:
-        with self._connect("?events=all" if self._rng.random() < 0.5 else "") as client:
-            for size in self._rng.integers(0, 2000, 5):
-                data = self._rng.bytes(size)
+        with self.connect("?events=all" if self.rng.random() < 0.5 else "") as client:
+            for size in self.rng.integers(0, 2000, 5):
+                data = self.rng.bytes(size)
                 client.send(data if size % 2 else data.decode("latin-1"))
 
     def _send_too_much(self) -> None:
         from websockets.exceptions import ConnectionClosed
 
-        with self._connect() as client:
+        with self.connect() as client:
             try:
                 client.send(b"\0" * 1_000_000)
                 while True:
@@ -165,9 +180,9 @@ class Visitors:
                     raise
 
     def _handshake(self, query: str = "") -> socket.socket:
-        client = socket.create_connection(self._address, WAIT_S)
+        client = socket.create_connection(self.address, WAIT_S)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.sendall(HANDSHAKE.format(query=query, host=self._host).encode())
+        client.sendall(HANDSHAKE.format(query=query, host=self.host).encode())
         if client.recv(12) != b"HTTP/1.1 101":
             raise ValueError("no handshake")
         return client
@@ -181,24 +196,24 @@ class Visitors:
         client.close()  # with SO_LINGER 0: a TCP reset without a close frame
 
     def _ask_half(self) -> None:
-        with socket.create_connection(self._address, WAIT_S) as client:
-            request = HANDSHAKE.format(query="", host=self._host).encode()
-            client.sendall(request[: self._rng.integers(1, len(request) - 4)])
+        with socket.create_connection(self.address, WAIT_S) as client:
+            request = HANDSHAKE.format(query="", host=self.host).encode()
+            client.sendall(request[: self.rng.integers(1, len(request) - 4)])
 
     def _come_from_elsewhere(self) -> None:
         from websockets.exceptions import InvalidStatus
 
         evil = {"Origin": "https://evil.example"}
-        with contextlib.suppress(InvalidStatus), self._connect(additional_headers=evil):
+        with contextlib.suppress(InvalidStatus), self.connect(additional_headers=evil):
             raise ValueError("it was admitted")
 
     def _speak(self) -> None:
         from websockets.exceptions import ConnectionClosedOK
 
-        clip = self._clips[self._rng.integers(len(self._clips))]
+        clip = self.clips[self.rng.integers(len(self.clips))]
         pcm = to_pcm16(clip.samples).astype("<i2").tobytes()
         texts = 0
-        with self._connect("?source=client&events=all") as client:
+        with self.connect("?source=client&events=all") as client:
             for begin in range(0, len(pcm), SAMPLE_RATE):
                 client.send(pcm[begin : begin + SAMPLE_RATE])
             client.send('{"end": true}')
