@@ -81,14 +81,18 @@ export function createList(root, actions, onShift) {
     return list.present().find((line) => line.item === item);
   }
 
-  /** Show the lines that the search finds; a line that is edited stays. */
-  function refresh() {
+  /**
+   * Show the lines that the search finds; a line that is edited stays.
+   *
+   * @param {boolean} [atEnd] whether the page is then scrolled to the newest
+   */
+  function refresh(atEnd = false) {
     const matches = matcher(query);
     shown = query
       ? lines.filter((line) => line.kind === "partial" || line.isEdited || matches(line.text))
       : lines.slice();
     if (!current || !shown.includes(current)) setCurrent(shown.filter(isFinal).at(-1));
-    list.show(shown);
+    list.show(shown, atEnd);
   }
 
   /** @param {Line} line whose text has changed */
@@ -117,12 +121,12 @@ export function createList(root, actions, onShift) {
     playable = canPlay;
   }
 
-  /** @param {Entry[]} entries */
-  function show(entries) {
+  /** @param {Entry[]} entries @param {boolean} atEnd see `refresh` */
+  function show(entries, atEnd) {
     partials.clear();
     lines = entries.map(finalOf);
     current = undefined;
-    refresh();
+    refresh(atEnd);
   }
 
   /**

@@ -48,13 +48,14 @@ export function createSheet(live, toast, actions) {
   function show(one) {
     list.endEdit();
     shown = one;
-    showAll();
+    showAll(one === live);
     follow.begin(one === live);
   }
 
-  function showAll() {
+  /** @param {boolean} [atEnd] whether the page is then scrolled to the newest line */
+  function showAll(atEnd = false) {
     list.endEdit();
-    list.show(shown.transcript.entries);
+    list.show(shown.transcript.entries, atEnd);
     showAround();
   }
 
@@ -162,9 +163,10 @@ export function createSheet(live, toast, actions) {
     toast.say(`Cleared ${lines(count)}.`, undo);
   }
 
-  function undo() {
-    const count = shown.transcript.undo();
+  async function undo() {
+    const undone = shown.transcript.undo();
     sync();
+    const count = await undone;
     if (count) toast.say(`Brought back ${lines(count)}.`);
   }
 

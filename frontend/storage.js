@@ -17,6 +17,13 @@ import { inOrder, isEntry } from "./transcript.js";
  * @property {string[]} [removed] keys of entries
  * @property {any} [value]
  * @property {boolean} [forgotten] all of that name is removed before
+ * @property {boolean} [cleared] all of its entries are removed before, also one that another page
+ *   has just added: that page stores it again
+ *
+ * @typedef {object} Pack many entries that are added, as one record
+ * @property {string} name
+ * @property {number} at its key
+ * @property {Entry[]} added
  *
  * @typedef {object} Store
  * @property {(name: string) => Promise<Kept>} read
@@ -28,6 +35,13 @@ import { inOrder, isEntry } from "./transcript.js";
 
 const ENTRIES = "entries";
 const VALUES = "values";
+
+/**
+ * So many added entries are first stored as one record, a pack, since that takes a fraction of the
+ * time, and then one by one. A page that is closed meanwhile loses nothing.
+ */
+const MANY = 200;
+const AT_ONCE = 100; // entries of a pack that are stored in one transaction
 
 /** Longest wait for the database: a page without it is better than none. */
 const PATIENCE_MS = 5000;
@@ -83,7 +97,14 @@ class Database {
     this._old = new Map(); // what could not be moved
     /** @type {Change[]} */
     this._early = []; // changes of other pages before anybody listens
-    this._channel.onmessage = ({ data }) => this._early.push(data);
+    /** @type {Set<Pack>} */
+    this._packs = new Set(); // that are not unpacked yet
+    /** @type {(change: Change) => void} */
+    this._take = (change) => void this._early.push(change);
+    this._channel.onmessage = ({ data }) => {
+      this._dropPacked(data);
+      this._take(data);
+    };
   }
 
   /**
@@ -92,7 +113,7 @@ class Database {
    * @param {(change: Change) => void} take
    */
   listen(take) {
-    this._channel.onmessage = ({ data }) => take(data);
+    this._take = take;
     for (const change of this._early.splice(0)) take(change);
   }
 
@@ -105,9 +126,11 @@ class Database {
       const transaction = this._database.transaction([ENTRIES, VALUES]);
       const asked = answer(transaction.objectStore(ENTRIES).getAll(allOf(name)));
       const kept = answer(transaction.objectStore(VALUES).get(name));
-      const entries = (await asked).filter(isEntry);
-      const keys = new Set(entries.map(({ key }) => key));
-      entries.push(...added.filter(({ key }) => !keys.has(key)));
+      const found = await asked;
+      const packs = found.filter(isPack);
+      const packed = packs.flatMap((pack) => pack.added);
+      const entries = withAdded(found.filter(isEntry), [...packed, ...added]);
+      for (const pack of packs) this._unpack(pack);
       return { entries, value: (await kept) ?? value, saved: !this._old.has(name) };
     } catch {
       return old; // the database is damaged
@@ -117,37 +140,84 @@ class Database {
   /** @type {Store["write"]} */
   async write(change) {
     this._dropOld(change);
+    const packs = this._dropPacked(change);
     if (!this._database) throw new Error("this browser keeps nothing for this page");
     const transaction = this._database.transaction([ENTRIES, VALUES], "readwrite");
     const done = completion(transaction);
-    this._request(transaction, change);
+    const pack = packOf(change);
+    if (pack) packs.push(pack);
+    for (const one of packs) transaction.objectStore(ENTRIES).put(one, [one.name, one.at]);
+    this._request(transaction, pack ? { ...change, added: [] } : change);
     // A page that is left at once would take the change with it. An entry that is there already
     // would undo all that is committed this way.
-    if (!change.added?.length) transaction.commit();
+    if (pack || !change.added?.length) transaction.commit();
+    if (pack) this._unpack(pack, done);
     await done;
     this._channel.postMessage(change);
     if (this._old.delete(change.name)) await this.takeOver(change.name); // there is room now
   }
 
   /** @param {IDBTransaction} transaction @param {Change} change */
-  _request(transaction, { name, added = [], put = [], removed = [], value, forgotten }) {
+  _request(transaction, { name, added = [], put = [], removed = [], value, forgotten, cleared }) {
     const entries = transaction.objectStore(ENTRIES);
     const values = transaction.objectStore(VALUES);
-    if (forgotten) {
-      entries.delete(allOf(name));
-      values.delete(name);
-    }
-    for (const entry of added) {
-      entries.add(entry, [name, entry.key]).onerror = (event) => {
-        const { error } = /** @type {IDBRequest} */ (event.target);
-        if (error?.name !== "ConstraintError") return;
-        event.preventDefault(); // another page has it
-        event.stopPropagation();
-      };
-    }
+    if (forgotten || cleared) entries.delete(allOf(name));
+    if (forgotten) values.delete(name);
+    add(entries, name, added);
     for (const entry of put) entries.put(entry, [name, entry.key]);
-    for (const key of removed) entries.delete([name, key]);
+    if (!cleared) for (const key of removed) entries.delete([name, key]);
     if (value !== undefined) values.put(value, name);
+  }
+
+  /**
+   * Store the entries of a pack one by one, and then delete it. What is removed meanwhile leaves the
+   * pack, and what is changed meanwhile is there already.
+   *
+   * @param {Pack} pack
+   * @param {Promise<void>} [stored] when it is
+   */
+  async _unpack(pack, stored) {
+    const { name, at } = pack;
+    if ([...this._packs].some((other) => other.at === at)) return;
+    this._packs.add(pack);
+    try {
+      await stored;
+      while (pack.added.length) {
+        const transaction = this._transaction();
+        const store = transaction.objectStore(ENTRIES);
+        const some = new Set(pack.added.slice(0, AT_ONCE));
+        const known = store.count([name, at]); // 0 if another page was faster
+        known.onsuccess = () => known.result && add(store, name, [...some]);
+        await completion(transaction);
+        pack.added = pack.added.filter((entry) => !some.has(entry));
+        await new Promise((resolve) => setTimeout(resolve)); // the page has its turn
+      }
+      this._transaction().objectStore(ENTRIES).delete([name, at]);
+    } catch {
+      // the next page does it
+    }
+    this._packs.delete(pack);
+  }
+
+  _transaction() {
+    return /** @type {IDBDatabase} */ (this._database).transaction(ENTRIES, "readwrite");
+  }
+
+  /**
+   * Remove entries also from packs, and give those that have changed.
+   *
+   * @param {Change} change
+   */
+  _dropPacked({ name, removed = [], forgotten, cleared }) {
+    const keys = new Set(removed);
+    /** @type {Pack[]} */
+    const changed = [];
+    for (const pack of this._packs) {
+      if (pack.name !== name || !(forgotten || cleared || removed.length)) continue;
+      pack.added = forgotten || cleared ? [] : pack.added.filter(({ key }) => !keys.has(key));
+      if (pack.added.length) changed.push(pack);
+    }
+    return changed;
   }
 
   /**
@@ -219,6 +289,50 @@ function completion(transaction) {
     transaction.oncomplete = () => resolve();
     transaction.onabort = () => reject(transaction.error);
   });
+}
+
+/** @param {any} value @returns {value is Pack} */
+function isPack(value) {
+  return Array.isArray(value?.added);
+}
+
+/** @param {Change} change @returns {?Pack} null for few */
+function packOf({ name, added = [] }) {
+  return added.length < MANY ? null : { name, at: Date.now() + Math.random(), added };
+}
+
+/**
+ * Entries, and those of `added` whose key they don't have.
+ *
+ * @param {Entry[]} entries
+ * @param {Entry[]} added
+ */
+function withAdded(entries, added) {
+  const keys = new Set(added.length ? entries.map(({ key }) => key) : []);
+  for (const entry of added) {
+    if (keys.has(entry.key)) continue;
+    keys.add(entry.key);
+    entries.push(entry);
+  }
+  return entries;
+}
+
+/**
+ * Add entries that are not there yet.
+ *
+ * @param {IDBObjectStore} store
+ * @param {string} name
+ * @param {Entry[]} added
+ */
+function add(store, name, added) {
+  for (const entry of added) {
+    store.add(entry, [name, entry.key]).onerror = (event) => {
+      const { error } = /** @type {IDBRequest} */ (event.target);
+      if (error?.name !== "ConstraintError") return;
+      event.preventDefault(); // another page has it
+      event.stopPropagation();
+    };
+  }
 }
 
 /** @param {string} name */

@@ -63,10 +63,11 @@ export class Transcript {
    * @param {Change} change
    * @returns {boolean} false if all of it is known: every page tells of a line that all receive
    */
-  take({ added = [], put = [], removed = [] }) {
+  take({ added = [], put = [], removed = [], cleared }) {
     const fresh = [...put, ...added.filter(({ key }) => !this.find(key))];
     if (!fresh.length && !removed.length) return false;
     this._drop(new Set([...removed, ...put.map(({ key }) => key)]));
+    if (cleared && this.entries.length) this._write({ added: this.entries });
     this._insert(fresh);
     return true;
   }
@@ -191,18 +192,18 @@ export class Transcript {
    *
    * @param {string[]} [keys] without them all entries
    */
-  remove(keys = [...this._byKey.keys()]) {
-    this._removed = this._drop(new Set(keys));
-    this._write({ removed: this._removed.map(({ key }) => key) });
+  remove(keys) {
+    this._removed = this._drop(new Set(keys ?? this._byKey.keys()));
+    this._write({ removed: this._removed.map(({ key }) => key), cleared: !keys });
     return this._removed.length;
   }
 
-  /** Bring back the entries of the last removal. */
-  undo() {
+  /** Bring back the entries of the last removal; give how many, once they are stored. */
+  async undo() {
     const back = this._removed.filter(({ key }) => !this.find(key));
     this._removed = [];
     this._insert(back);
-    this._write({ put: back });
+    await this._write({ added: back });
     return back.length;
   }
 }

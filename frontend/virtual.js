@@ -48,6 +48,7 @@ export function createVirtual(root, make, pinned, onShift) {
   /** @type {?{row: R, top: number}} */
   let anchor = null; // the first row in sight, and its distance from the window's top
   let isWhole = false; // all rows are in the document, for print
+  let isAtEnd = false; // the page is about to be scrolled to the last row
   let width = 0;
 
   /** @param {R} row */
@@ -80,7 +81,8 @@ export function createVirtual(root, make, pinned, onShift) {
 
   /** Places of the rows that belong into the document, in order. */
   function wanted() {
-    const above = slack - root.getBoundingClientRect().top;
+    const top = slack - root.getBoundingClientRect().top;
+    const above = isAtEnd ? tops[rows.length] - innerHeight : top;
     const margin = OVERSCAN * innerHeight;
     const range = rangeOf(tops, above - margin, above + innerHeight + margin);
     const [from, to] = isWhole ? [0, rows.length] : range;
@@ -170,12 +172,15 @@ export function createVirtual(root, make, pinned, onShift) {
    * Show these rows.
    *
    * @param {R[]} all
+   * @param {boolean} atEnd whether the page is then scrolled to the last one
    */
-  function show(all) {
+  function show(all, atEnd) {
     places = new Map(all.map((row, i) => [row, i]));
     look();
     rows = all;
+    isAtEnd = atEnd;
     render();
+    isAtEnd = false;
   }
 
   function update() {

@@ -230,6 +230,39 @@ def test_clear_of_all_lines_can_be_undone(silent: ServerHandle, opened: Opened) 
     assert len(page.evaluate(STORED)) == COUNT
 
 
+def test_undo_that_was_said_survives_a_page_that_is_closed_at_once(
+    silent: ServerHandle, opened: Opened
+) -> None:
+    page = long(opened, silent, Stage())
+    page.get_by_role("button", name="Clear").click()
+    expect(finals(page)).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#toast span")).to_have_text(f"Brought back {COUNT} lines.")
+    page.close()
+    again = opened.beside(page.context, silent.url, before=Stage())
+    expect(finals(again).last.locator(".text")).to_have_text(LINES[-1])
+    assert sorted(again.evaluate(STORED)) == sorted(LINES)
+
+
+def test_what_is_removed_or_changed_while_many_lines_are_stored_stays_so(
+    silent: ServerHandle, opened: Opened
+) -> None:
+    page = long(opened, silent, Stage())
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_role("button", name="Undo").click()
+    last = page.locator("#transcript .final:last-child")
+    last.get_by_role("button", name="Remove this line").dispatch_event("click")
+    expect(last).to_have_attribute("data-key", f"old:{COUNT - 2}")
+    last.locator(".text").dblclick()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("Better.")
+    page.keyboard.press("Enter")
+    expect(last.locator(".text")).to_have_text("Better.")
+    page.reload()
+    expect(last.locator(".text")).to_have_text("Better.")
+    assert sorted(page.evaluate(STORED)) == sorted([*LINES[:-2], "Better."])
+
+
 def test_full_storage_is_said_and_takes_lines_again_once_there_is_room(
     silent: ServerHandle, opened: Opened
 ) -> None:

@@ -146,9 +146,12 @@ STORED = """async () => {
         request.onsuccess = () => resolve(request.result);
     });
     const database = await answer(indexedDB.open("sttlab:/"));
-    const entries = await answer(database.transaction("entries").objectStore("entries").getAll());
+    const found = await answer(database.transaction("entries").objectStore("entries").getAll());
     database.close();
-    return entries.map(({ text }) => text);
+    const packed = found.flatMap(({ added }) => added ?? []);
+    const single = found.filter(({ added }) => !added);
+    const byKey = new Map([...packed, ...single].map((entry) => [entry.key, entry]));
+    return [...byKey.values()].map(({ text }) => text);
 }"""
 
 

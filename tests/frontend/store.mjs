@@ -10,12 +10,13 @@ export class Store {
     return { entries: structuredClone(entries), value: this.values.get(name), saved: true };
   }
 
-  async write({ name, added = [], put = [], removed = [], value, forgotten }) {
+  async write({ name, added = [], put = [], removed = [], value, forgotten, cleared }) {
     if (this.full) throw new Error("it is full");
     if (forgotten) {
       this.entries.delete(name);
       this.values.delete(name);
     }
+    if (cleared) this.entries.delete(name);
     if (!this.entries.has(name)) this.entries.set(name, new Map());
     const kept = this.entries.get(name);
     for (const entry of added) if (!kept.has(entry.key)) kept.set(entry.key, structuredClone(entry));

@@ -71,16 +71,25 @@ test("an edited text stays, and loses its segments", async () => {
   assert.equal(entry.segments, undefined);
 });
 
-test("the last removal can be undone once, in its place", () => {
+test("the last removal can be undone once, in its place", async () => {
   const { transcript } = filled(3);
   assert.equal(transcript.remove(["s1:1"]), 1);
   assert.deepEqual(texts(transcript), ["text 0", "text 2"]);
-  assert.equal(transcript.undo(), 1);
+  assert.equal(await transcript.undo(), 1);
   assert.deepEqual(texts(transcript), ["text 0", "text 1", "text 2"]);
-  assert.equal(transcript.undo(), 0);
+  assert.equal(await transcript.undo(), 0);
   assert.equal(transcript.remove(), 3);
   assert.deepEqual(texts(transcript), []);
-  assert.equal(transcript.undo(), 3);
+  assert.equal(await transcript.undo(), 3);
+});
+
+test("a line that another page cleared before it knew of it is stored again", async () => {
+  const { transcript, store } = filled(3);
+  const cleared = { name: "t", removed: ["s1:0", "s1:1"], cleared: true };
+  await store.write(cleared); // which removes all that is stored
+  transcript.take(cleared);
+  assert.deepEqual(texts(transcript), ["text 2"]);
+  assert.deepEqual(texts(await reloaded(store)), ["text 2"]);
 });
 
 test("an undone removal is as it was after a reload", async () => {
@@ -114,14 +123,14 @@ test("a line that another page edited is not undone by the same line", async () 
   assert.deepEqual(texts(await reloaded(store)), ["text 0", "better"]);
 });
 
-test("changes of another page are taken over", () => {
+test("changes of another page are taken over", async () => {
   const { transcript } = filled(3);
   const entry = (key, order, text) => ({ ...transcript.find("s1:0"), key, order, text });
   const put = [entry("s1:0", 20_000, "better")];
   transcript.take({ name: "t", added: [entry("s2:0", 20_500, "between"), entry("s1:1", 9, "late")] });
   transcript.take({ name: "t", put, removed: ["s1:2"] });
   assert.deepEqual(texts(transcript), ["better", "between", "text 1"]);
-  assert.equal(transcript.undo(), 0, "the other page's removal is its own");
+  assert.equal(await transcript.undo(), 0, "the other page's removal is its own");
 });
 
 test("a full store clears saved, and what it did not take is stored once there is room", async () => {
