@@ -16,6 +16,7 @@ const CUT = "It was cut short: drop the file here again.";
  * @property {number} part that is sent, in 0..1
  * @property {?number} duration_s null until it is known
  * @property {number} done_s of audio that is transcribed
+ * @property {?number} left_s estimate of the time that the rest takes, null if there is none
  * @property {string} waits what the engine is at instead, "" if it is at this recording
  * @property {string} problem why it failed, or which part could not be decoded
  * @property {?File} file while this page has it
@@ -105,7 +106,7 @@ export class Files {
     const saved = () => this._changed(recording, { event: "kept" });
     const transcript = new Transcript(this._store, this._key(id), saved);
     transcript.setStream(id, 0, Date.now());
-    const heard = { phase, part: 0, duration_s, done_s: 0, waits: "", problem };
+    const heard = { phase, part: 0, duration_s, done_s: 0, left_s: null, waits: "", problem };
     /** @type {Recording} */
     const recording = { id, name, transcript, ...heard, file: null };
     return recording;
@@ -115,7 +116,8 @@ export class Files {
   _queue(recording, file) {
     recording.transcript.remove();
     recording.transcript.setStream(`${recording.id}:${Date.now()}`, 0, Date.now());
-    Object.assign(recording, { phase: "waiting", part: 0, done_s: 0, waits: "", problem: "" });
+    const anew = { part: 0, done_s: 0, left_s: null, waits: "", problem: "" };
+    Object.assign(recording, { phase: "waiting", ...anew });
     if (file.size > this.maxBytes) {
       const mib = Math.floor(this.maxBytes / 1024 ** 2);
       this._end(recording, `A file may have ${mib} MiB at most: cut it, or compress it.`);
@@ -165,6 +167,7 @@ export class Files {
         break;
       case "progress":
         recording.done_s = message.done_s;
+        recording.left_s = message.left_s ?? null;
         recording.waits = message.waits_for ?? "";
         break;
       case "transcript":

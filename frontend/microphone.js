@@ -17,6 +17,7 @@ const MORE_ADVICE = {
  * @property {string} [another] device that starts after this one has ended
  * @property {import("./status.js").Problem} [problem]
  * @property {boolean} [ready] whether the server takes its audio
+ * @property {boolean} [heard] whether any audio has come from it
  * @property {boolean} [silent] whether nothing but zeros has come for seconds
  * @property {string} [label]
  * @property {string} [deviceId]
@@ -77,7 +78,8 @@ export function createMicrophone({ onChange, note, restart, send }) {
     const silent = mine.silent_s > SILENT_S;
     mine.outbox.add(pcm);
     flush();
-    if (silent !== mine.silent) set(Object.assign(mine, { silent }));
+    if (silent === mine.silent && mine.heard) return;
+    set(Object.assign(mine, { silent, heard: true }));
   }
 
   function flush() {

@@ -50,7 +50,7 @@ export function createPlayer(root, onTime) {
   }
 
   /** @param {Recording} recording */
-  function showProgress({ phase, part, duration_s, done_s, waits, problem, file }) {
+  function showProgress({ phase, part, duration_s, done_s, left_s, waits, problem, file }) {
     const [tone, text] = PHASES[phase];
     const busy = phase === "sending" || phase === "transcribing";
     const held = phase === "transcribing" && waits;
@@ -66,7 +66,10 @@ export function createPlayer(root, onTime) {
     const of = duration_s ? readableTime(duration_s) : "";
     const sent = `${Math.round(100 * part)} %`;
     /** @type {Record<string, string>} */
-    const far = { sending: sent, transcribing: `${readableTime(done_s)} of ${of || "?"}` };
+    const far = {
+      sending: sent,
+      transcribing: `${readableTime(done_s)} of ${of || "?"}${readableEstimate(left_s)}`,
+    };
     $("#far").textContent = far[phase] ?? of;
   }
 
@@ -89,4 +92,16 @@ export function createPlayer(root, onTime) {
   audio.addEventListener("timeupdate", () => onTime(audio.currentTime));
   audio.addEventListener("error", cannotPlay);
   return { show, play };
+}
+
+/**
+ * An estimate, as roughly as it is known; "" without one, or for a moment.
+ *
+ * @param {?number} left_s
+ */
+export function readableEstimate(left_s) {
+  const seconds = 5 * Math.round((left_s ?? 0) / 5);
+  if (seconds < 5) return "";
+  if (seconds < 90) return `, about ${seconds} s left`;
+  return `, about ${Math.round(seconds / 60)} min left`;
 }

@@ -7,6 +7,7 @@
  * @typedef {object} BrowserMicrophone this browser's microphone, see microphone.js
  * @property {"off" | "asking" | "on" | "ending"} state
  * @property {string} [label]
+ * @property {boolean} [heard] whether any audio has come from it
  * @property {boolean} [silent] whether nothing but zeros has come for seconds
  * @property {Problem} [problem]
  *
@@ -35,6 +36,7 @@
  */
 
 const WITHOUT_MICROPHONE = "This browser's own microphone and recordings work meanwhile.";
+const OPENING = "Starting the microphone"; // as the server says of its own
 const SURE = 0.6; // confidence in a text, with which its language is the model's
 
 /**
@@ -187,6 +189,7 @@ export function words(status) {
     return say("busy", "Asking for the microphone", { title, advice: "" });
   }
   if (said.problem) return said;
+  if (microphone.state === "on" && !microphone.heard) return say("busy", OPENING);
   if (microphone.problem) return { ...said, problem: { ...microphone.problem, retry: "microphone" } };
   if (status.keepProblem) return { ...said, problem: inTwo(status.keepProblem) };
   if (microphone.silent) return say("bad", "No sound", silence(microphone.label));
@@ -219,8 +222,9 @@ function silence(label) {
  * @param {Status} status
  */
 export function hears(status) {
-  const { tone } = words(status);
-  return status.capturing && !status.ended && tone !== "off" && tone !== "bad";
+  const { tone, text } = words(status);
+  if (tone === "off" || tone === "bad" || text === OPENING) return false;
+  return status.capturing && !status.ended;
 }
 
 /** @param {Status} status @returns {Words} */

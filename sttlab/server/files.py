@@ -36,7 +36,8 @@ MAX_FILES = 4  # at a time
 SLOW_S = 30.0  # of waiting for a file that comes more slowly than SLOWEST_BYTES_PER_S
 SLOWEST_BYTES_PER_S = 2048.0  # half of what the slowest of mobile networks carries
 DRAINED_S = 0.05  # between checks whether all files are done
-WAITS_S = 2.0  # without progress, before it is said what the file waits for
+WAITS_S = 2.0  # without progress, between two messages that say what the file waits for
+MEASURED_S = 3.0  # of transcription, before which its speed says nothing
 LIVE = "live speech"
 TELL_S = 0.25  # between checks of the progress
 TOO_SLOW = (
@@ -182,6 +183,8 @@ class _File:
         # As many as a session keeps: the engine is far slower than any client that reads at all.
         self._events: asyncio.Queue[Event] = asyncio.Queue(HISTORY)
         self._notices: list[str] = []
+        self._duration_s: float | None = None
+        self._started_s = 0.0
         self._session.subscribe(self._hear)
 
     async def take(self, request: Request) -> None:
@@ -210,13 +213,14 @@ class _File:
     async def start(self) -> FileOpened:
         """Start the session once the decoder knows what the file is."""
         try:
-            duration_s = await asyncio.to_thread(self._source.begin)
+            self._duration_s = await asyncio.to_thread(self._source.begin)
             await asyncio.to_thread(self._session.start)
         except SourceError as error:
             raise HTTPException(422, str(error)) from error
         except ModelError as error:
             raise HTTPException(503, str(error)) from error
-        return FileOpened(duration_s=duration_s)
+        self._started_s = self._loop.time()
+        return FileOpened(duration_s=self._duration_s)
 
     def _hear(self, event: Event) -> None:
         """Run on the session's threads."""
@@ -234,9 +238,8 @@ class _File:
 
     async def events(self) -> AsyncIterator[Event]:
         """Yield text as it is made, and the progress, to the end."""
-        loop = asyncio.get_running_loop()
         told_s = done_s = 0.0
-        moved_at, waits = loop.time(), False
+        told_at = self._loop.time()
         while True:
             over = self._session.wait(0)
             event = await self._next(over)
@@ -248,17 +251,23 @@ class _File:
                 done_s = event.end_s
             elif not self._session.stats.queued_utterances:
                 done_s = self._session.stats.audio_s
-            now = loop.time()
-            if done_s > told_s:
-                told_s, moved_at, waits = done_s, now, False
-                yield FileProgress(done_s=done_s)
-            elif not waits and now - moved_at > WAITS_S and self._session.waits_for_live:
-                waits = True
-                yield FileProgress(done_s=done_s, waits_for=LIVE)
+            now = self._loop.time()
+            waits = now - told_at > WAITS_S and self._session.waits_for_live
+            if done_s > told_s or waits:
+                waits_for = None if done_s > told_s else LIVE
+                told_s, told_at = done_s, now
+                left_s = self._left_s(done_s, now - self._started_s)
+                yield FileProgress(done_s=done_s, waits_for=waits_for, left_s=left_s)
         if self._session.error:
             yield SessionFailed(message=str(self._session.error))
         else:
             yield FileDone(duration_s=self._session.stats.audio_s, problem=self._problem())
+
+    def _left_s(self, done_s: float, took_s: float) -> float | None:
+        """Estimate how long the rest takes, if it goes on as it went, waits included."""
+        if not self._duration_s or not done_s or took_s < MEASURED_S:
+            return None
+        return round(took_s * max(0.0, self._duration_s - done_s) / done_s, 1)
 
     def _problem(self) -> str | None:
         stats = self._session.stats

@@ -35,6 +35,7 @@ from sttlab.server.supervisor import Supervisor
 
 MAX_CLIENTS = 400
 STOPPING = "the server stops"
+OPENING = "starting the microphone"
 
 
 class Hub:
@@ -174,15 +175,16 @@ class Hub:
     def _state(self) -> State:
         session = self.session
         using = self.control.using()
+        opening = self._supervisor.opening
         return State(
             stream=self.feed.stream_id(session.starts) if session.running else None,
             time_s=session.stats.audio_s,
-            capturing=self._supervisor.capturing,
+            capturing=self._supervisor.capturing and not opening,
             source=session.source.name,
             model=session.engine_name,
             partials=session.partials and using.partials,
             problem=self._supervisor.problem or session.engine_problem,
-            busy=self.engine.busy,
+            busy=self.engine.busy or (OPENING if opening else None),
             keeping=session.keeps,
             keep_problem=session.keep_problem,
             config=session.config,

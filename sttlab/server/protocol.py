@@ -52,12 +52,17 @@ class State(Event):
     kind: ClassVar[str] = "state"
     stream: str | None = field(metadata={"doc": "new for each start of capture; null before"})
     time_s: float = field(metadata={"doc": "length of the stream so far"})
-    capturing: bool
+    capturing: bool = field(metadata={"doc": "whether audio is being heard"})
     source: str
     model: str
     partials: bool
     problem: str | None = field(metadata={"doc": "what is wrong and what to do"})
-    busy: str | None = field(metadata={"doc": "what takes a moment, such as a model that loads"})
+    busy: str | None = field(
+        metadata={
+            "doc": "what takes a moment: a model that loads, or a microphone that was opened "
+            "and has delivered nothing yet"
+        }
+    )
     keeping: bool = field(metadata={"doc": "whether audio and texts are kept on the server"})
     keep_problem: str | None = field(
         metadata={"doc": "why they aren't, though they should be, and what to do"}
@@ -145,6 +150,10 @@ class FileProgress(Event):
     done_s: float
     waits_for: str | None = field(
         default=None, metadata={"doc": "what the engine is at for seconds: live speech"}
+    )
+    left_s: float | None = field(
+        default=None,
+        metadata={"doc": "estimate of the time that the rest takes, at the speed so far"},
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from sttlab.audio import FLOOR_DBFS
 from sttlab.capture.base import AudioSource
+from sttlab.capture.microphone import Microphone
 from sttlab.errors import SttlabError
 from sttlab.events import (
     DeviceLost,
@@ -51,12 +52,24 @@ class Supervisor:
         self._start = 0  # the start of capture that `problem` is about: `Session.starts`
         self._logged: str | None = None  # problem of the attempts since capture last ran
         self._silent = False  # whether the problem is a microphone that delivers zeros
+        self._heard = 0  # the last start of capture of which a level has come
         self._releasing: set[asyncio.Task[None]] = set()
 
     @property
     def capturing(self) -> bool:
         """Whether capture runs."""
         return self._session.running and not self._session.wait(0)
+
+    @property
+    def opening(self) -> bool:
+        """Whether a microphone is open that has not delivered anything yet.
+
+        PulseAudio and Bluetooth take two seconds for that. What is said before is not heard.
+        """
+        session = self._session
+        return (
+            isinstance(session.source, Microphone) and session.stats.audio_s == 0 and self.capturing
+        )
 
     async def start(self) -> bool:
         """Start capture if it doesn't run, and say whether it runs."""
@@ -135,6 +148,9 @@ class Supervisor:
     def notice(self, event: Event, start: int) -> bool:
         """Take in an event of a start of capture; say whether the state changes with it."""
         begins = self._see_start(start)
+        if isinstance(event, Level) and start != self._heard:
+            self._heard = start
+            begins = True
         if isinstance(event, DeviceLost | DeviceSilent | SessionFailed):
             self.problem = event.message
             self._silent = isinstance(event, DeviceSilent)

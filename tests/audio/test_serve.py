@@ -14,6 +14,10 @@ from typing import Any
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
+from sttlab.capture import Microphone
+from sttlab.live.session import Session
+from sttlab.server.launch import launch_server
+from tests.fakes import Counting
 from tests.pulse import pulse
 
 pytestmark = pytest.mark.needs("microphone", "whisper")
@@ -46,6 +50,24 @@ def receive(client: ClientConnection, event: str) -> dict[str, Any]:
         message: dict[str, Any] = json.loads(client.recv(timeout=WAIT_S))
         if message["event"] == event:
             return message
+
+
+def test_a_microphone_is_starting_until_its_first_audio() -> None:
+    with (
+        pulse(),
+        launch_server(Session(Microphone(), model=Counting()), port=0) as server,
+        connect(f"{server.ws_url}?events=all") as page,
+    ):
+        hello = receive(page, "hello")
+        assert hello["busy"] == "starting the microphone"
+        assert not hello["capturing"]
+        events = []
+        while not events or events[-1]["event"] != "level":
+            events.append(json.loads(page.recv(timeout=WAIT_S)))
+        state = receive(page, "state")
+        assert state["capturing"]
+        assert state["busy"] is None
+        assert not any(event["event"] == "state" and event["capturing"] for event in events)
 
 
 def test_without_a_sound_card_it_starts_and_hears_the_one_that_is_plugged_in(data: Path) -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from sttlab.capture import Microphone
 from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
 from sttlab.server.launch import ServerHandle, launch_server
 from tests.browser.pages import Opened, Stage, barriers, expect, finals, staged
 from tests.browser.test_page import HEARD_MS
-from tests.fakes import Blocks
+from tests.fakes import Blocks, Counting
+from tests.pulse import pulse
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(240)]
 
@@ -32,7 +34,10 @@ def test_words_are_promised_only_while_a_microphone_is_heard(
     expect(promise).to_be_hidden()
     expect(starts.first).to_be_visible()
     assert barriers(page) == []
-    stage.state(capturing=True, problem=None)
+    stage.state(capturing=False, problem=None, busy="starting the microphone")
+    expect(page.locator("#state")).to_have_text("Starting the microphone")
+    expect(promise).to_be_hidden()
+    stage.state(capturing=True, busy=None)
     expect(promise).to_be_visible()
     stage.final(0, "Now there is text.")
     expect(starts.first).to_be_hidden()
@@ -64,3 +69,18 @@ def test_a_recording_is_chosen_from_the_empty_page(
     chooser.value.set_files(data / "austen-2.flac")
     expect(page.locator("#job")).to_have_text("Transcribed")
     expect(page.locator("#tabs [aria-current]")).to_have_text(re.compile("austen-2"))
+
+
+@pytest.mark.needs("microphone")
+def test_the_page_says_that_a_microphone_starts_until_its_first_audio(opened: Opened) -> None:
+    watch = """window.said = [];
+        new MutationObserver(() => said.push(document.querySelector("#state")?.textContent))
+            .observe(document, { subtree: true, childList: true, characterData: true });"""
+    with pulse(), launch_server(Session(Microphone(), model=Counting()), port=0) as server:
+        page = opened(server.url, before=lambda page: page.add_init_script(watch))
+        expect(page.locator("#state")).to_have_text("Listening")
+        expect(page.get_by_text(SPEAK)).to_be_visible()
+        said = page.evaluate("said.filter((text, i) => text && text !== said[i - 1])")
+        assert said[-2:] == ["Starting the microphone", "Listening"]
+        assert "Listening" not in said[:-1]
+        page.close()

@@ -88,8 +88,10 @@ test("an answer becomes text and progress line by line, wherever it is cut", () 
   assert.equal(recording.phase, "transcribing");
   assert.equal(recording.duration_s, 8);
   assert.equal(recording.done_s, 0);
-  requests[0].answer('ress","done_s":5}\n');
+  requests[0].answer('ress","done_s":5,"waits_for":"live speech","left_s":30}\n');
   assert.equal(recording.done_s, 5);
+  assert.equal(recording.left_s, 30);
+  assert.equal(recording.waits, "live speech");
   requests[0].end(said(0, "one"), said(1, "two"), { ...DONE, problem: "the end is damaged" });
   assert.deepEqual(recording.transcript.entries.map(({ text }) => text), ["one", "two"]);
   assert.equal(recording.phase, "done");

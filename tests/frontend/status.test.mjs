@@ -146,8 +146,9 @@ test("hello replaces all but the link and this browser's microphone", () => {
 test("the status shows each state and problem of this browser's microphone", () => {
   const said = (microphone) => words(afterMicrophone(open, microphone));
   assert.equal(said({ state: "asking" }).text, "Asking for the microphone");
-  assert.equal(said({ state: "on", label: "Headset", silent: false }).text, "Listening");
-  const silent = said({ state: "on", label: "Headset", silent: true });
+  assert.equal(said({ state: "on", label: "Headset" }).text, "Starting the microphone");
+  assert.equal(said({ state: "on", label: "Headset", heard: true }).text, "Listening");
+  const silent = said({ state: "on", label: "Headset", heard: true, silent: true });
   assert.equal(silent.problem.title, "Nothing but silence comes from Headset.");
   assert.equal(said({ state: "ending" }).text, "Transcribing");
   const problem = { title: "That microphone is gone.", advice: "Plug it in again." };
@@ -169,7 +170,8 @@ test("words are promised only while something is heard", () => {
   assert.equal(hears(after({ ...HELLO, event: "state", problem: "there is no microphone" })), false);
   assert.equal(hears(after({ event: "device_lost", device: "Headset" })), false);
   assert.equal(hears(after({ event: "source_ended" })), false);
-  const silent = { state: "on", silent: true, label: "Headset" };
+  assert.equal(hears(afterMicrophone(open, { state: "on", label: "Headset" })), false);
+  const silent = { state: "on", heard: true, silent: true, label: "Headset" };
   assert.equal(hears(afterMicrophone(open, silent)), false);
   assert.equal(hears(afterLink(open, { state: "waiting", seconds: 2, reason: "" })), false);
 });

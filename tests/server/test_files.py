@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -401,6 +402,23 @@ def test_a_recording_says_that_it_waits_for_live_speech(
         assert told["waits_for"] == "live speech"
         engine.steps.release(1000)
         answer.read()
+
+
+def test_progress_estimates_the_rest_by_the_speed_so_far(
+    server: ServerHandle, engine: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "MEASURED_S", 0.0)
+    began = time.monotonic()
+    with sending(server, LONG) as answer:
+        duration_s = json.loads(answer.readline())["duration_s"]
+        told = []
+        for line in map(json.loads, answer):
+            if line["event"] == "progress" and line["done_s"]:
+                part = line["done_s"] / duration_s
+                told.append((line["left_s"], (time.monotonic() - began) * (1 - part) / part))
+    assert told
+    assert all(0 <= left_s <= longest_s + 0.1 for left_s, longest_s in told)
+    assert told[0][0] > 0
 
 
 def test_a_decoder_that_dies_takes_nobody_along(server: ServerHandle, engine: Counting) -> None:
