@@ -249,7 +249,8 @@ class Session:
     def _stop(self, timeout_s: float) -> None:
         if self._dsp is None:
             return
-        deadline = self._clock() + timeout_s
+        began = self._clock()
+        deadline = began + timeout_s
         self._pipeline.stopping.set()
         self._dsp.join(timeout_s)
         if self._dsp.is_alive():
@@ -258,7 +259,8 @@ class Session:
             lambda: not self.worker.ready, max(0, deadline - self._clock())
         )
         self._ledger.abandon()
-        self._pipeline.give_up(f"stopped after {timeout_s:g} s, before its turn")
+        waited_s = self._clock() - began
+        self._pipeline.give_up(f"the engine was stopped {waited_s:.1f} s later, before it was done")
         self._engine.release(self._capture, max(1.0, deadline - self._clock()))
         self._pipeline.close_keeper()
         self._dsp = None

@@ -1,4 +1,4 @@
-"""Take the pictures of the notebooks that the README shows, in a real JupyterLab.
+"""Take the pictures that the README shows: of the page, and of notebooks in a real JupyterLab.
 
 python -m tests.notebook.make_images
 """
@@ -6,6 +6,7 @@ python -m tests.notebook.make_images
 from __future__ import annotations
 
 import io
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,25 +14,48 @@ from typing import TYPE_CHECKING
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
+from sttlab.capture import FileSource
+from sttlab.live.session import Session
+from sttlab.server.launch import launch_server
 from tests.conftest import ROOT, find_chromium
 from tests.notebook.conftest import Lab
 from tests.notebook.lab_pages import PATIENCE_MS, opened
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator
+    from playwright.sync_api import Browser, Locator, ViewportSize
 
 IMAGES = ROOT / "notebooks" / "images"
 WIDTH, HEIGHT = 1150, 1800
 SHOWN = 644  # px from above
+PAGE: ViewportSize = {"width": 1200, "height": 680}
+PAGE_SCALE = 1.5
 
 
 def take(widget: Locator, name: str) -> None:
     """Write the upper part of a widget."""
     widget.page.mouse.move(0, 0)
-    image = Image.open(io.BytesIO(widget.screenshot(animations="disabled"))).convert("RGB")
-    part = image.crop((0, 0, image.width, min(SHOWN, image.height)))
+    write(widget.screenshot(animations="disabled"), name, SHOWN)
+
+
+def write(png: bytes, name: str, height: int) -> None:
+    """Write the upper part of a picture, in few colours."""
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    part = image.crop((0, 0, image.width, min(height, image.height)))
     few = part.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     few.save(IMAGES / f"{name}.png", optimize=True)
+
+
+def take_page(browser: Browser) -> None:
+    """Take the page while somebody speaks the fourth sentence."""
+    session = Session(FileSource(ROOT / "data" / "demo.flac"))
+    with launch_server(session, port=0) as server:
+        page = browser.new_page(viewport=PAGE, device_scale_factor=PAGE_SCALE)
+        page.goto(server.url)
+        page.get_by_role("button", name="Settings", exact=True).click()
+        expect(page.locator("#transcript .final")).to_have_count(3)
+        expect(page.locator("#transcript .partial")).to_have_text(re.compile(r"(\w+ ){4}"))
+        write(page.screenshot(), "page", round(PAGE_SCALE * PAGE["height"]))
+        page.close()
 
 
 def take_tuner(lab: Lab, browser: Browser) -> None:
@@ -73,6 +97,7 @@ def main() -> None:
         try:
             lab.wait_ready()
             browser = playwright.chromium.launch(executable_path=find_chromium())
+            take_page(browser)
             for picture in (take_tuner, take_sweep, take_monitor):
                 picture(lab, browser)
         finally:

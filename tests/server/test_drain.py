@@ -76,6 +76,27 @@ def test_a_signal_delivers_the_last_utterance(
 
 @posix
 @pytest.mark.needs("whisper")
+def test_sigterm_delivers_the_open_utterance_of_the_servers_own_source(data: Path) -> None:
+    """Speech goes on when the signal comes: nobody has ended the utterance, or paused in it."""
+    with running(*serve(data)) as (process, url), connect(f"{url}?events=all") as page:
+        speaking = 0
+        while speaking < 30:  # levels, some two seconds of one utterance
+            message = json.loads(page.recv(timeout=WHISPER_S))
+            if message["event"] == "utterance":
+                speaking = 0
+            speaking += message.get("state") == "speech"
+        process.send_signal(signal.SIGTERM)
+        received, code = all_of(page)
+    ended = [m for m in received if m["event"] == "utterance"]
+    texts = {m["utterance_id"]: m["text"] for m in received if m["event"] == "transcript"}
+    assert not [m for m in received if m["event"] == "transcription_failed"]
+    assert [m["reason"] for m in ended] == ["end"]
+    assert len(texts[ended[0]["utterance_id"]].split()) > 3
+    assert code == 1012
+
+
+@posix
+@pytest.mark.needs("whisper")
 @pytest.mark.parametrize("plainly", [False, True], ids=["sttlab serve", "uvicorn"])
 def test_a_second_signal_does_not_wait_for_the_engine(data: Path, plainly: bool) -> None:
     """The engine has half an hour of a recording before it, which is cut off and says so."""
