@@ -61,7 +61,7 @@ def test_a_microphone_is_starting_until_its_first_audio() -> None:
         hello = receive(page, "hello")
         assert hello["busy"] == "starting the microphone"
         assert not hello["capturing"]
-        events = []
+        events: list[dict[str, Any]] = []
         while not events or events[-1]["event"] != "level":
             events.append(json.loads(page.recv(timeout=WAIT_S)))
         state = receive(page, "state")

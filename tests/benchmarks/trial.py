@@ -358,7 +358,7 @@ class Speech:
         for clip in self._clips:
             Recording(clip.samples).save(self._home / f"{clip.name}.wav")
         while not self._stop.wait(self._rng.uniform(*PAUSES_S)):
-            clip = self._clips[self._rng.integers(len(self._clips))]
+            clip = self._clips[int(self._rng.integers(len(self._clips)))]
             began = time.monotonic()
             with self._sound.play(self._home / f"{clip.name}.wav") as playing:
                 playing.wait(TEXT_S)

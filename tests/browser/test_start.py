@@ -77,7 +77,9 @@ def test_the_page_says_that_a_microphone_starts_until_its_first_audio(opened: Op
         new MutationObserver(() => said.push(document.querySelector("#state")?.textContent))
             .observe(document, { subtree: true, childList: true, characterData: true });"""
     with pulse(), launch_server(Session(Microphone(), model=Counting()), port=0) as server:
-        page = opened(server.url, before=lambda page: page.add_init_script(watch))
+        page = opened()
+        page.add_init_script(watch)
+        page.goto(server.url)
         expect(page.locator("#state")).to_have_text("Listening")
         expect(page.get_by_text(SPEAK)).to_be_visible()
         said = page.evaluate("said.filter((text, i) => text && text !== said[i - 1])")
