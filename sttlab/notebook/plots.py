@@ -496,6 +496,7 @@ def _style(ax: Axes) -> None:
     ax.tick_params(colors=INK, labelsize=9, length=3)
     ax.xaxis.label.set(color=INK, size=10)
     ax.yaxis.label.set(color=INK, size=10)
+    ax.yaxis.labelpad = 1  # a tick of -100 leaves no more room
     for side, spine in ax.spines.items():
         spine.set(color=INK, alpha=0.6, visible=side in ("left", "bottom"))
 

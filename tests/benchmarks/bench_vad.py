@@ -265,6 +265,7 @@ def rows(kind: str, name: str, f: dict[str, Any]) -> list[str]:
         f"{between('detection_error_rate', 2)}; {f['mean_detection_error_rate']:.2f}"
         if spoken
         else f"{f['found_s_per_minute']:.0f} s a minute",
+        f"{f['precision']:.2f} / {f['recall']:.2f}" if spoken else "–",
         f"{f['onset_clipped_p90_ms']:.0f}" if spoken else "–",
         "–" if np.isnan(delay[0]) else f"{delay[0]:.0f} / {delay[1]:.0f}",
         between("wer", 1, 100),
@@ -275,7 +276,8 @@ def rows(kind: str, name: str, f: dict[str, Any]) -> list[str]:
 HEADER = (
     *("recordings", "detector", "frame AUC", "spoken / found"),
     *("missed / false / fragmented / merged / cut off", "detection error rate; mean"),
-    *("onset clipped, p90, ms", "endpoint delay, median / p90, ms", "WER, %", "CPU s an hour"),
+    *("precision / recall", "onset clipped, p90, ms"),
+    *("endpoint delay, median / p90, ms", "WER, %", "CPU s an hour"),
 )
 
 
