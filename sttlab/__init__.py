@@ -82,11 +82,11 @@ if TYPE_CHECKING:
     from sttlab.notebook.labeler import Labeler as Labeler
     from sttlab.notebook.monitor import LiveMonitor as LiveMonitor
     from sttlab.notebook.plots import plot_latency as plot_latency
-    from sttlab.notebook.plots import plot_sweep as plot_sweep
     from sttlab.notebook.plots import plot_trace as plot_trace
     from sttlab.notebook.plots import plot_utterances as plot_utterances
     from sttlab.notebook.recorder import Recorder as Recorder
     from sttlab.notebook.remote_microphone import RemoteMicrophone as RemoteMicrophone
+    from sttlab.notebook.sweep_plots import plot_sweep as plot_sweep
     from sttlab.notebook.sweeper import Sweeper as Sweeper
     from sttlab.notebook.tuner import VadTuner as VadTuner
     from sttlab.server.launch import launch_server as launch_server
@@ -120,7 +120,7 @@ _HOME = {
     "load_labels": "sttlab.evaluate.labels",
     "open_session": "sttlab.kept.session",
     "plot_latency": "sttlab.notebook.plots",
-    "plot_sweep": "sttlab.notebook.plots",
+    "plot_sweep": "sttlab.notebook.sweep_plots",
     "plot_trace": "sttlab.notebook.plots",
     "plot_utterances": "sttlab.notebook.plots",
     "record": "sttlab.capture.record",

@@ -1,16 +1,15 @@
-// Labeler: a recording on a canvas, with the turns in which somebody speaks.
+// Labeler: a recording on a timeline, with the turns in which somebody speaks.
 //
 // The widget model holds the turns. All views show them, and each change of them, in a view or by
 // the kernel, can be undone.
 
-import { fitted, paintAxes, paintLevel, paintLine, paintTurn, paintWave } from "./painting.js";
-import { Playback } from "./playback.js";
+import { asking } from "./kernel.js";
+import { TIMELINE_KEYS, Timeline, keyList } from "./timeline.js";
+import { curveTrack, waveTrack } from "./tracks.js";
 import {
   History,
   SHORTEST_S,
-  between,
   dragged,
-  extended,
   hit,
   rounded,
   same,
@@ -19,76 +18,52 @@ import {
   turnAfter,
   turnBefore,
 } from "./turns.js";
-import { Viewport, gaps, wantedPicture } from "./viewport.js";
+import { between, gaps } from "./viewport.js";
 
 /**
  * @typedef {import("./turns.js").Turn} Turn
  * @typedef {import("./turns.js").Span} Span
- * @typedef {import("./painting.js").Pen} Pen
- * @typedef {import("./painting.js").Place} Place
- * @typedef {import("./painting.js").Color} Color
- * @typedef {ReturnType<typeof fitted>} Fitted
+ * @typedef {import("./gestures.js").Point} Point
+ * @typedef {import("./gestures.js").Drag} Drag
+ * @typedef {import("./tracks.js").View} PaintedView
+ * @typedef {import("./tracks.js").Lane} Lane
  * @typedef {NonNullable<ReturnType<typeof hit>>} Hit
  *
- * @typedef {{content: any, buffers: DataView[]}} Answer of the kernel
- *
  * @typedef {object} Shared what the views of one model share
- * @property {Map<number, (answer: Answer) => void>} waiting requests without an answer, by id
- * @property {number} last id of a request
  * @property {History} history of the turns
  * @property {(way: "undo" | "redo") => void} travel
- * @property {(content: object) => Promise<Answer>} ask
+ * @property {(content: object) => Promise<import("./kernel.js").Answer>} ask
  */
 
 /** Distance from an edge within which the mouse drags it, in pixels. */
 const EDGE_PX = 6;
 
-/** Longest distance that the mouse moves in a click, in pixels; beyond it is a drag. */
-const CLICK_PX = 4;
-
-/** Height of the axis of time, in pixels. */
-const AXIS_PX = 18;
-
-// -- the page -------------------------------------------------------------------------------------
-
 const KEYS = [
   ["drag", "mark speech; on an edge, move it; on speech, move all of it"],
-  ["← →", "move the cursor; with Shift, mark from there"],
-  ["Enter", "make what is marked speech"],
+  ["Enter", "make what is selected speech"],
   ["↑ ↓", "go to the speech before, after"],
   ["[ ]", "move the start, the end of the chosen speech to the cursor"],
   ["Delete", "remove the chosen speech"],
-  ["Space", "play what is chosen, or from the cursor; again to stop"],
-  ["+ − 0", "zoom in, out, all; or turn the wheel"],
-  ["Page up, down", "move along the recording; or Shift and the wheel"],
   ["Ctrl Z, Ctrl Y", "undo, redo"],
   ["Ctrl S", "save"],
+  ...TIMELINE_KEYS,
 ];
 
-const PAGE = `
-<canvas class="overview" height="30" aria-hidden="true"></canvas>
-<canvas class="sound" height="230" tabindex="0" role="application"
-  data-lm-suppress-shortcuts="true"></canvas>
-<div class="row tools">
-  <button data-do="play" title="play (Space)">▶ Play</button>
-  <button data-do="add" title="make what is marked speech (Enter)">Mark</button>
-  <span class="group" role="group" aria-label="zoom">
-    <button data-do="zoomIn" title="zoom in (+)" aria-label="zoom in">+</button>
-    <button data-do="zoomOut" title="zoom out (−)" aria-label="zoom out">−</button>
-    <button data-do="zoomAll" title="the whole recording (0)">All</button>
-  </span>
-  <span class="group" role="group" aria-label="history">
-    <button data-do="undo" title="undo (Ctrl Z)">Undo</button>
-    <button data-do="redo" title="redo (Ctrl Y)">Redo</button>
-  </span>
-  <button data-do="find" title="replace all by what voice activity detection finds">From VAD</button>
-  <span class="group end">
-    <input data-is="path" aria-label="file of labels" size="24" spellcheck="false"
-      title="its name ends in .rttm, .txt (Audacity) or .json">
-    <button data-do="save" title="save to this file (Ctrl S)">Save</button>
-    <button data-do="load" title="replace all by what is in this file">Open</button>
-  </span>
-</div>
+const TOOLS = `
+<button data-do="add" title="make what is selected speech (Enter)">Mark</button>
+<span class="group" role="group" aria-label="history">
+  <button data-do="undo" title="undo (Ctrl Z)">Undo</button>
+  <button data-do="redo" title="redo (Ctrl Y)">Redo</button>
+</span>
+<button data-do="find" title="replace all by what voice activity detection finds">From VAD</button>
+<span class="group">
+  <input data-is="path" aria-label="file of labels" size="24" spellcheck="false"
+    title="its name ends in .rttm, .txt (Audacity) or .json">
+  <button data-do="save" title="save to this file (Ctrl S)">Save</button>
+  <button data-do="load" title="replace all by what is in this file">Open</button>
+</span>`;
+
+const FIELDS = `
 <div class="row turn">
   <button data-do="before" title="the speech before (↑)" aria-label="the speech before">◀</button>
   <span data-is="which"></span>
@@ -100,9 +75,7 @@ const PAGE = `
   <button data-do="remove" title="remove this speech (Delete)">Delete</button>
 </div>
 <div class="row"><span data-is="status" role="status"></span><span data-is="count"></span></div>
-<details><summary>Keys</summary><dl>${KEYS.map(
-  ([key, words]) => `<div><dt>${key}</dt><dd>${words}</dd></div>`,
-).join("")}</dl></details>`;
+${keyList(KEYS)}`;
 
 class View {
   /**
@@ -113,55 +86,68 @@ class View {
   constructor(model, el, shared) {
     this.model = model;
     this.shared = shared;
-    el.innerHTML = PAGE;
     this.el = el;
-    this.overview = /** @type {HTMLCanvasElement} */ (el.querySelector(".overview"));
-    this.canvas = /** @type {HTMLCanvasElement} */ (el.querySelector(".sound"));
-    this.viewport = new Viewport(model.get("duration_s"));
-    this.cursor = 0;
-    /** @type {?Span} */
-    this.marked = null; // a span that may become speech
+    el.classList.add("sttlab-labeler");
     /** @type {?Turn} */
     this.selected = null; // the turn that was selected last
     /** @type {?{old: ?Turn, turn: Turn}} */
     this.drag = null; // the turn that is dragged (null for a new one), and what it becomes
-    /** @type {import("./painting.js").Tile[]} */
-    this.tiles = []; // the coarsest first
-    this.peak = 1; // the highest sample of the recording
-    this.fetching = false; // whether a tile is on its way
-    /** @type {number | undefined} */
-    this.frame = undefined; // an animation frame
-    this.closed = false;
-    this.playback = new Playback(
-      (start_s, end_s) => this.fetchAudio(start_s, end_s),
-      () => this.onPlaying(),
-    );
+    const name = model.get("name") || "recording";
+    this.timeline = new Timeline(el, model.get("duration_s"), {
+      name: `${name}: sound and speech over time. Keys stand below.`,
+      tools: TOOLS,
+      ask: shared.ask,
+      press: (point) => this.press(point),
+      pointer: (point) => this.pointer(point),
+      pick: (time) => this.pick(hit(this.turns, this.chosen, time, this.reach)?.turn ?? null),
+      chosen: () => (this.chosen ? [this.chosen[0], this.chosen[1]] : null),
+      under: (view, area) => this.paintTurns(view, area),
+      over: (view, area) => this.paintOver(view, area),
+      overview: (view, lane) => this.paintOverview(view, lane),
+      keys: (event) => this.keys(event),
+      moved: () => this.showChosen(),
+    });
+    const [wave, level] = model.get("curves");
+    this.wave = this.timeline.pieces(wave);
+    const peak = () => Timeline.peak(this.wave);
+    el.insertAdjacentHTML("beforeend", FIELDS);
+    this.timeline.setTracks([
+      waveTrack(this.wave, peak, 120),
+      curveTrack("level", this.timeline.pieces(level), level, 84),
+    ]);
     /** @type {[name: string, call: () => void][]} */
     this.events = [
       ["change:turns", () => this.showTurns()],
-      ["change:scored", () => this.draw()],
+      ["change:scored", () => this.timeline.draw()],
       ["change:status", () => this.show("status", model.get("status"))],
       ["change:path", () => (this.is("path").value = model.get("path"))],
     ];
-    this.resized = new ResizeObserver(() => this.draw());
-    this.themed = new MutationObserver(() => this.draw());
-    this.build();
     this.listen();
     this.showTurns();
     this.show("status", model.get("status"));
     this.is("path").value = model.get("path");
-    this.draw();
   }
 
-  build() {
-    const { el } = this;
-    el.classList.add("sttlab-labeler");
-    const name = this.model.get("name") || "recording";
-    this.canvas.setAttribute("aria-label", `${name}: sound and speech over time. Keys stand below.`);
+  listen() {
+    const { model, el } = this;
+    for (const [name, call] of this.events) model.on(name, call);
     for (const button of el.querySelectorAll("button")) {
       button.type = "button";
-      button.addEventListener("click", () => /** @type {any} */ (this)[button.dataset.do ?? ""]());
+      const name = button.dataset.do ?? "";
+      if (name in this) button.addEventListener("click", () => /** @type {any} */ (this)[name]());
     }
+    for (const name of ["0", "1", "2", "3"]) {
+      this.is(name).addEventListener("change", () => this.onField());
+    }
+    this.is("path").addEventListener("change", () => {
+      model.set("path", this.is("path").value);
+      model.save_changes();
+    });
+  }
+
+  close() {
+    for (const [name, call] of this.events) this.model.off(name, call);
+    this.timeline.close();
   }
 
   /**
@@ -190,158 +176,79 @@ class View {
 
   // -- events -----------------------------------------------------------------------------------
 
-  listen() {
-    const { model, canvas, overview } = this;
-    for (const [name, call] of this.events) model.on(name, call);
-    canvas.addEventListener("pointerdown", (event) => this.onPress(event));
-    canvas.addEventListener("pointermove", (event) => this.onHover(event));
-    canvas.addEventListener("wheel", (event) => this.onWheel(event), { passive: false });
-    canvas.addEventListener("keydown", (event) => this.onKey(event));
-    for (const name of ["focus", "blur"]) canvas.addEventListener(name, () => this.draw());
-    const scroll = (/** @type {PointerEvent} */ { buttons, offsetX }) => {
-      if (buttons) this.centre((offsetX / overview.clientWidth) * this.viewport.duration);
-    };
-    overview.addEventListener("pointerdown", (event) => {
-      overview.setPointerCapture(event.pointerId);
-      scroll(event);
-    });
-    overview.addEventListener("pointermove", scroll);
-    for (const name of ["0", "1", "2", "3"]) {
-      this.is(name).addEventListener("change", () => this.onField());
-    }
-    this.is("path").addEventListener("change", () => {
-      model.set("path", this.is("path").value);
-      model.save_changes();
-    });
-    this.resized.observe(canvas);
-    this.themed.observe(document.body, { attributes: true });
+  /** Distance within which an edge is hit, in seconds. */
+  get reach() {
+    return this.timeline.seconds(EDGE_PX);
   }
 
-  close() {
-    for (const [name, call] of this.events) this.model.off(name, call);
-    this.resized.disconnect();
-    this.themed.disconnect();
-    this.playback.close();
-    cancelAnimationFrame(this.frame ?? 0);
-    this.closed = true;
+  /** @param {Point} point @returns {Drag} */
+  press(point) {
+    const { timeline } = this;
+    const start = timeline.timeAt(point.x);
+    const found = hit(this.turns, this.chosen, start, this.reach);
+    return {
+      move: ({ x }) => {
+        timeline.viewport.reach(timeline.timeAt(x));
+        this.dragTo(found, start, timeline.viewport.clamp(timeline.timeAt(x)));
+      },
+      drop: () => {
+        const { drag } = this;
+        this.drag = null;
+        if (drag) this.replace(drag.old, drag.turn);
+        else timeline.pick(point);
+      },
+      cancel: () => {
+        this.drag = null;
+        timeline.draw();
+      },
+    };
   }
 
-  /** @param {PointerEvent} event */
-  onPress(event) {
-    if (event.button) return;
-    this.canvas.focus({ preventScroll: true });
-    const origin = event.offsetX;
-    const start = this.timeAt(origin);
-    const found = hit(this.turns, this.chosen, start, this.seconds(EDGE_PX));
-    const { canvas } = this;
-    let dragged = false;
-    canvas.setPointerCapture(event.pointerId);
-    const move = (/** @type {PointerEvent} */ event) => {
-      dragged ||= Math.abs(event.offsetX - origin) > CLICK_PX;
-      if (!dragged) return;
-      this.viewport.reach(this.timeAt(event.offsetX));
-      this.dragTo(found, start, this.viewport.clamp(this.timeAt(event.offsetX)));
-    };
-    const drop = (/** @type {Event} */ event) => {
-      canvas.removeEventListener("pointermove", move);
-      for (const name of ["pointerup", "pointercancel"]) canvas.removeEventListener(name, drop);
-      const { drag } = this;
-      this.drag = null;
-      if (drag && event.type === "pointerup") this.replace(drag.old, drag.turn);
-      else this.pick(found?.turn ?? null, this.viewport.clamp(start));
-    };
-    canvas.addEventListener("pointermove", move);
-    for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, drop);
+  /** @param {Point} point */
+  pointer({ x }) {
+    const found = hit(this.turns, this.chosen, this.timeline.timeAt(x), this.reach);
+    return !found ? "text" : found.side === null ? "grab" : "ew-resize";
   }
 
   /** @param {?Hit} found @param {number} start @param {number} time */
   dragTo(found, start, time) {
     const turn = found
-      ? dragged(found.turn, found.side, start, time, this.viewport.duration)
+      ? dragged(found.turn, found.side, start, time, this.timeline.viewport.duration)
       : this.newTurn(between(start, time));
     this.drag = { old: found?.turn ?? null, turn };
-    this.draw();
-  }
-
-  /** @param {PointerEvent} event */
-  onHover(event) {
-    if (event.buttons) return;
-    const reach = this.seconds(EDGE_PX);
-    const found = hit(this.turns, this.chosen, this.timeAt(event.offsetX), reach);
-    this.canvas.style.cursor = !found ? "text" : found.side === null ? "grab" : "ew-resize";
-  }
-
-  /** @param {WheelEvent} event */
-  onWheel(event) {
-    const along = event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY);
-    const focused = document.activeElement === this.canvas;
-    if (!focused && !event.ctrlKey && !event.metaKey) return; // leave the wheel to the page, which scrolls
-    event.preventDefault();
-    const turned = (along && event.deltaX) || event.deltaY;
-    const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 30 : 1;
-    if (along) this.viewport.scroll(this.seconds(turned * lines));
-    else this.viewport.zoom(1.0025 ** (turned * lines), this.timeAt(event.offsetX));
-    this.draw();
+    this.timeline.draw();
   }
 
   /** @param {KeyboardEvent} event */
-  onKey(event) {
-    const control = event.ctrlKey || event.metaKey;
-    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    const { span, duration } = this.viewport;
-    const step = span / (event.altKey ? 1000 : 100);
-    /** @type {Record<string, () => void>} */
-    const plain = {
-      ArrowLeft: () => this.moveCursor(-step, event.shiftKey),
-      ArrowRight: () => this.moveCursor(step, event.shiftKey),
-      Home: () => this.moveCursor(-this.cursor, event.shiftKey),
-      End: () => this.moveCursor(duration - this.cursor, event.shiftKey),
+  keys(event) {
+    return {
       ArrowUp: () => this.before(),
       ArrowDown: () => this.after(),
-      PageUp: () => this.scroll(-span / 2),
-      PageDown: () => this.scroll(span / 2),
       Enter: () => this.add(),
       Delete: () => this.remove(),
       Backspace: () => this.remove(),
-      Escape: () => this.pick(null, this.cursor),
-      " ": () => this.play(),
+      Escape: () => {
+        this.timeline.setCursor(this.timeline.cursor);
+        this.pick(null);
+      },
       "[": () => this.setEdge(0),
       "]": () => this.setEdge(1),
-      "+": () => this.zoomIn(),
-      "=": () => this.zoomIn(),
-      "-": () => this.zoomOut(),
-      "−": () => this.zoomOut(),
-      0: () => this.zoomAll(),
+      "Control+z": () => (event.shiftKey ? this.redo() : this.undo()),
+      "Control+y": () => this.redo(),
+      "Control+s": () => this.save(),
     };
-    /** @type {Record<string, () => void>} */
-    const controlled = {
-      z: () => (event.shiftKey ? this.redo() : this.undo()),
-      y: () => this.redo(),
-      s: () => this.save(),
-    };
-    const act = (control ? controlled : plain)[key];
-    if (!act) return;
-    event.preventDefault();
-    event.stopPropagation();
-    act();
   }
 
   onField() {
     if (!this.chosen) return;
     const values = ["0", "1", "2", "3"].map((name) => this.is(name).value);
-    const [start, end] = values.slice(0, 2).map((value) => this.viewport.clamp(Number(value)));
+    const [start, end] = values.slice(0, 2).map((value) => this.timeline.viewport.clamp(Number(value)));
     if (end - start < SHORTEST_S) {
       this.say("speech must end after it starts");
       this.showChosen();
       return;
     }
     this.replace(this.chosen, [rounded(start), rounded(end), values[2].trim(), values[3].trim()]);
-  }
-
-  onPlaying() {
-    const text = this.playback.playing ? "■ Stop" : "▶ Play";
-    this.button("play").textContent = text;
-    if (!this.closed) this.draw();
   }
 
   // -- turns ------------------------------------------------------------------------------------
@@ -365,27 +272,23 @@ class View {
   replace(old, turn) {
     const rest = this.turns.filter((other) => !same(other, old));
     this.selected = turn;
-    this.marked = null;
-    if (turn) this.cursor = turn[0];
+    this.timeline.setCursor(turn ? turn[0] : this.timeline.cursor);
     this.model.set("turns", sorted(turn ? [...rest, turn] : rest));
     this.model.save_changes();
     if (this.model.get("status")) this.say("");
-    this.draw();
   }
 
-  /** @param {?Turn} turn @param {number} cursor */
-  pick(turn, cursor) {
+  /** @param {?Turn} turn */
+  pick(turn) {
     this.selected = turn;
-    this.marked = null;
-    this.cursor = cursor;
     this.showChosen();
-    this.draw();
+    this.timeline.draw();
   }
 
   showTurns() {
-    this.show("count", summary(this.turns, this.viewport.duration));
+    this.show("count", summary(this.turns, this.timeline.viewport.duration));
     this.showChosen();
-    this.draw();
+    this.timeline.draw();
   }
 
   showChosen() {
@@ -401,7 +304,7 @@ class View {
       before: turns.length,
       after: turns.length,
       remove: chosen,
-      add: this.marked,
+      add: this.timeline.selection,
       undo: this.shared.history.past.length,
       redo: this.shared.history.future.length,
     };
@@ -421,8 +324,9 @@ class View {
   }
 
   add() {
-    if (!this.marked) return;
-    const turn = this.newTurn(this.marked);
+    const { selection } = this.timeline;
+    if (!selection) return;
+    const turn = this.newTurn(selection);
     if (turn[1] - turn[0] >= SHORTEST_S) this.replace(null, turn);
   }
 
@@ -432,33 +336,31 @@ class View {
 
   /** @param {0 | 1} side */
   setEdge(side) {
-    const { chosen } = this;
+    const { chosen, timeline } = this;
     if (!chosen) return;
     /** @type {Turn} */
     const turn = [...chosen];
-    const cursor = this.cursor;
+    const { cursor } = timeline;
     turn[side] = rounded(cursor);
     if (turn[1] - turn[0] < SHORTEST_S) return;
     this.replace(chosen, turn);
-    this.cursor = cursor;
-    this.draw();
+    timeline.setCursor(cursor);
   }
 
   before() {
-    this.goTo(turnBefore(this.turns, this.chosen, this.cursor));
+    this.goTo(turnBefore(this.turns, this.chosen, this.timeline.cursor));
   }
 
   after() {
-    this.goTo(turnAfter(this.turns, this.chosen, this.cursor));
+    this.goTo(turnAfter(this.turns, this.chosen, this.timeline.cursor));
   }
 
   /** @param {Turn | undefined} turn */
   goTo(turn) {
     if (!turn) return;
-    this.pick(turn, turn[0]);
-    const [start, end] = turn;
-    const inView = this.viewport.holds(start) && this.viewport.holds(end);
-    if (!inView) this.centre((start + end) / 2);
+    this.selected = turn;
+    this.timeline.setCursor(turn[0]);
+    this.timeline.reveal(turn[0], turn[1]);
   }
 
   undo() {
@@ -496,216 +398,81 @@ class View {
     return this.ask("load");
   }
 
-  /** @param {number} start_s @param {number} end_s */
-  async fetchAudio(start_s, end_s) {
-    const { buffers } = await this.shared.ask({ ask: "sound", start_s, end_s });
-    return ints(buffers[0]);
-  }
-
-  /** Fetch the picture of the visible stretch, unless it is there or on its way. */
-  async fetchPicture() {
-    const width = this.canvas.clientWidth * devicePixelRatio;
-    if (this.fetching || !width || !this.viewport.duration) return;
-    const wanted = wantedPicture(this.tiles, this.viewport, width);
-    if (!wanted) return;
-    this.fetching = true;
-    const { start_s, end_s, columns, column_s } = wanted;
-    const { content, buffers } = await this.shared.ask({ ask: "picture", columns, start_s, end_s });
-    this.fetching = false;
-    const tile = {
-      start_s,
-      end_s,
-      column_s,
-      wave_s: content.wave_s,
-      level_s: content.level_s,
-      low: ints(buffers[0]),
-      high: ints(buffers[1]),
-      levels: new Float32Array(copied(buffers[2])),
-    };
-    this.tiles = [...this.tiles.slice(0, 1), tile];
-    if (this.tiles.length === 1) this.peak = Math.max(...tile.high, ...tile.low.map((s) => -s), 1);
-    if (!this.closed) this.draw();
-  }
-
-  // -- the visible stretch --------------------------------------------------------------------------
-
-  /** @param {number} x */
-  timeAt(x) {
-    return this.viewport.timeAt(x, this.canvas.clientWidth);
-  }
-
-  /** @param {number} px */
-  seconds(px) {
-    return this.viewport.seconds(px, this.canvas.clientWidth);
-  }
-
-  /**
-   * Zoom around the cursor where it is in view, else around the middle.
-   *
-   * @param {number} factor
-   */
-  zoom(factor) {
-    const { viewport, cursor } = this;
-    const middle = (viewport.from + viewport.to) / 2;
-    viewport.zoom(factor, viewport.holds(cursor) ? cursor : middle);
-    this.draw();
-  }
-
-  zoomIn() {
-    this.zoom(0.5);
-  }
-
-  zoomOut() {
-    this.zoom(2);
-  }
-
-  zoomAll() {
-    this.viewport.show(0, this.viewport.duration);
-    this.draw();
-  }
-
-  /** @param {number} seconds */
-  scroll(seconds) {
-    this.viewport.scroll(seconds);
-    this.draw();
-  }
-
-  /** @param {number} time */
-  centre(time) {
-    this.viewport.centre(time);
-    this.draw();
-  }
-
-  /** @param {number} seconds @param {boolean} marking */
-  moveCursor(seconds, marking) {
-    const before = this.cursor;
-    this.cursor = this.viewport.clamp(before + seconds);
-    this.marked = marking ? extended(this.marked, before, this.cursor) : null;
-    this.viewport.reach(this.cursor);
-    this.showChosen();
-    this.draw();
-  }
-
-  play() {
-    if (this.playback.playing) return this.playback.stop();
-    const { duration } = this.viewport;
-    const [from, to] = this.marked ?? this.chosen ?? [this.cursor, duration];
-    return this.playback.play(from, Math.min(to, duration));
-  }
-
   // -- drawing --------------------------------------------------------------------------------------
 
-  /** Draw before the browser next paints. */
-  draw() {
-    this.frame ??= requestAnimationFrame(() => {
-      this.frame = undefined;
-      this.paint();
-    });
-  }
-
-  paint() {
-    if (this.closed || !this.canvas.clientWidth) return;
-    this.fetchPicture();
-    const style = getComputedStyle(this.el);
-    const color = (/** @type {string} */ name) => style.getPropertyValue(`--${name}`);
-    this.paintOverview(fitted(this.overview), color);
-    this.paintRecording(fitted(this.canvas), color);
-    if (!this.playback.playing) return;
-    const { time } = this.playback;
-    if (!this.viewport.holds(time)) this.viewport.show(time, this.viewport.span);
-    this.draw();
-  }
-
-  /** @param {Fitted} canvas @param {Color} color */
-  paintOverview({ pen, width, height }, color) {
-    const { from, to, duration } = this.viewport;
-    const x = (/** @type {number} */ time) => (time / duration) * width;
-    const box = { x, top: 0, height, width };
-    for (const tile of this.tiles.slice(0, 1)) paintWave(pen, tile, this.peak, box, color("wave"));
+  /** @param {PaintedView} view @param {Lane} lane */
+  paintOverview(view, { height }) {
+    waveTrack(this.wave, () => Timeline.peak(this.wave), height).paint(view, { top: 0, height });
+    const { pen, x, color } = view;
     const { chosen } = this;
     for (const turn of this.turns) {
-      pen.fillStyle = color(turn === chosen ? "chosen" : "speech");
+      pen.fillStyle = color(turn === chosen ? "selected" : "speech");
       pen.fillRect(x(turn[0]), height - 5, Math.max(1.5, x(turn[1]) - x(turn[0])), 5);
     }
-    pen.strokeStyle = color("ink");
-    pen.lineWidth = 1.5;
-    pen.strokeRect(x(from) + 0.75, 0.75, x(to) - x(from) - 1.5, height - 1.5);
-  }
-
-  /** @param {Fitted} canvas @param {Color} color */
-  paintRecording({ pen, width, height }, color) {
-    const { from, to } = this.viewport;
-    const x = (/** @type {number} */ time) => this.viewport.xOf(time, width);
-    const floor = height - AXIS_PX;
-    const wave = { x, top: 0, height: floor * 0.58, width };
-    const level = { x, top: floor * 0.62, height: floor * 0.38, width };
-    pen.font = `11px ${color("font")}`;
-    paintAxes(pen, { from, to, x, width, floor, level }, color);
-    this.paintTurns(pen, x, floor, color);
-    const fit = this.tiles.filter(({ start_s, end_s }) => start_s <= from && end_s >= to);
-    const tile = fit.at(-1); // the finest
-    if (tile) {
-      paintWave(pen, tile, this.peak, wave, color("wave"));
-      paintLevel(pen, tile, level, color("level"));
-    }
-    if (this.drag) paintTurn(pen, this.drag.turn, true, x, floor, color);
-    this.paintUnscored(pen, x, floor, width, color);
-    if (this.marked) {
-      pen.fillStyle = color("marked");
-      pen.fillRect(x(this.marked[0]), 0, x(this.marked[1]) - x(this.marked[0]), floor);
-    }
-    paintLine(pen, x(this.cursor), floor, color("ink"), [3, 2]);
-    if (this.playback.playing) paintLine(pen, x(this.playback.time), floor, color("play"), []);
   }
 
   /**
    * Paint all turns but the one that is dragged.
    *
-   * @param {Pen} pen
-   * @param {Place} x
-   * @param {number} floor
-   * @param {Color} color
+   * @param {PaintedView} view
+   * @param {Lane} area
    */
-  paintTurns(pen, x, floor, color) {
+  paintTurns(view, area) {
     const { chosen, drag } = this;
     for (const turn of this.turns) {
+      if (turn[1] < view.from || turn[0] > view.to) continue;
       if (drag?.old && same(turn, drag.old)) continue;
-      paintTurn(pen, turn, turn === chosen && !drag, x, floor, color);
+      paintTurn(view, area, turn, turn === chosen && !drag);
     }
   }
 
   /**
-   * Dim the stretches that the labels do not score.
+   * Paint the turn that is dragged, and dim the stretches that the labels do not score.
    *
-   * @param {Pen} pen
-   * @param {Place} x
-   * @param {number} floor
-   * @param {number} width
-   * @param {Color} color
+   * @param {PaintedView} view
+   * @param {Lane} area
    */
-  paintUnscored(pen, x, floor, width, color) {
+  paintOver(view, area) {
+    if (this.drag) paintTurn(view, area, this.drag.turn, true);
+    const { pen, x, width, color } = view;
     pen.fillStyle = color("unscored");
-    for (const [start, end] of gaps(this.model.get("scored"), this.viewport.duration)) {
+    for (const [start, end] of gaps(this.model.get("scored"), this.timeline.viewport.duration)) {
       const left = Math.max(0, x(start));
-      pen.fillRect(left, 0, Math.min(width, x(end)) - left, floor);
+      pen.fillRect(left, area.top, Math.min(width, x(end)) - left, area.height);
     }
   }
 }
 
 /**
- * A copy of the bytes of a view: a typed array can start only at an aligned offset.
- *
- * @param {DataView} view
+ * @param {PaintedView} view
+ * @param {Lane} area
+ * @param {Turn} turn
+ * @param {boolean} chosen
  */
-const copied = (view) => view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
-/** @param {DataView} view */
-const ints = (view) => new Int16Array(copied(view));
+function paintTurn({ pen, x, color }, { top, height }, turn, chosen) {
+  const [left, right] = [x(turn[0]), x(turn[1])];
+  const width = Math.max(1, right - left);
+  pen.fillStyle = color(chosen ? "selected" : "speech");
+  pen.globalAlpha = chosen ? 0.3 : 0.22;
+  pen.fillRect(left, top, width, height);
+  pen.globalAlpha = 1;
+  for (const edge of [left, right]) pen.fillRect(edge - 0.75, top, 1.5, height);
+  const words = [turn[2], turn[3]].filter(Boolean).join(": ");
+  if (!words || width < 24) return;
+  pen.save();
+  pen.beginPath();
+  pen.rect(left, top, width - 3, height);
+  pen.clip();
+  pen.fillStyle = color("ink");
+  pen.fillText(words, Math.max(left, 0) + 4, top + 12);
+  pen.restore();
+}
 
 // -- the widget -------------------------------------------------------------------------------------
 
 /** The widget: one for each model, whose views share turns and requests. */
 export default () => {
-  const shared = /** @type {Shared} */ ({ waiting: new Map(), last: 0 });
+  const shared = /** @type {Shared} */ ({});
   return {
     /** @param {{model: any}} widget */
     initialize({ model }) {
@@ -722,16 +489,7 @@ export default () => {
         travelling = false;
         model.save_changes();
       };
-      shared.ask = (content) =>
-        new Promise((done) => {
-          const id = ++shared.last;
-          shared.waiting.set(id, done);
-          model.send({ ...content, id });
-        });
-      model.on("msg:custom", (/** @type {any} */ content, /** @type {DataView[]} */ buffers) => {
-        shared.waiting.get(content.id)?.({ content, buffers });
-        shared.waiting.delete(content.id);
-      });
+      shared.ask = asking(model);
     },
     /** @param {{model: any, el: HTMLElement}} widget */
     render({ model, el }) {

@@ -1,11 +1,15 @@
 // Plays the audio of a recording while the kernel sends it.
 
+import { stretched } from "./stretch.js";
+
 const SAMPLE_RATE = 16000; // Hz, of what the kernel sends
 const CHUNK_S = 10; // fetched while the chunk before it plays
+const FIRST_S = 2; // of the first chunk, so that it is soon there
 
 /**
- * @typedef {AudioBufferSourceNode & {when: number, from: number, until: number}} Scheduled a chunk
- *   that plays at `when` on the clock of the audio context: the recording from `from` to `until`
+ * @typedef {{when: number, from: number, until: number, speed: number}} Place of a chunk, which
+ *   plays at `when` on the clock of the audio context: the recording from `from` to `until`
+ * @typedef {AudioBufferSourceNode & Place & {ends: number}} Scheduled
  */
 
 /** Plays stretches of a recording, fetched chunk by chunk. */
@@ -18,6 +22,8 @@ export class Playback {
     this.fetch = fetch;
     this.onChange = onChange;
     this.run = 0; // counts calls of play and stop: an older one does nothing more
+    this.speed = 1;
+    this.loop = false;
     /** @type {Scheduled[]} */
     this.nodes = [];
     /** @type {AudioContext | undefined} */
@@ -32,25 +38,32 @@ export class Playback {
   get time() {
     const now = this.nodes[0].context.currentTime;
     const at = this.nodes.filter((node) => node.when <= now).at(-1) ?? this.nodes[0];
-    return Math.min(at.from + Math.max(0, now - at.when), at.until);
+    return Math.min(at.from + Math.max(0, now - at.when) * at.speed, at.until);
   }
 
-  /** @param {number} from @param {number} to */
-  async play(from, to) {
+  /**
+   * Play a stretch, at the speed and in the loop that are set then.
+   *
+   * @param {number} from
+   * @param {number} to
+   * @param {number} [start] where to begin within it
+   */
+  async play(from, to, start = from) {
     this.stop();
     const run = this.run;
+    const { speed, loop } = this;
     this.context ??= new AudioContext();
     const { context } = this;
     await context.resume();
-    for (let at = from, when = 0; at < to - 1e-6; ) {
-      const until = Math.min(at + CHUNK_S, to);
+    for (let at = start, when = 0, length = FIRST_S; at < to - 1e-6; length = CHUNK_S) {
+      const until = Math.min(at + length, to);
       const samples = await this.fetch(at, until);
       if (run !== this.run || !samples.length) return;
       when = Math.max(when, context.currentTime + 0.03);
-      const last = until >= to - 1e-6;
-      when = this.schedule(context, samples, { when, from: at, until }, last);
-      at = until;
-      const ahead = when - context.currentTime - CHUNK_S / 2;
+      const last = !loop && until >= to - 1e-6;
+      when = this.schedule(context, samples, { when, from: at, until, speed }, last);
+      at = loop && until >= to - 1e-6 ? from : until;
+      const ahead = when - context.currentTime - length / 2;
       await new Promise((done) => setTimeout(done, Math.max(0, ahead) * 1000));
       if (run !== this.run) return;
     }
@@ -59,21 +72,24 @@ export class Playback {
   /**
    * @param {AudioContext} context
    * @param {Int16Array} samples
-   * @param {Pick<Scheduled, "when" | "from" | "until">} place
+   * @param {Place} place
    * @param {boolean} last whether nothing follows
    * @returns {number} when they end, on the clock of the context
    */
   schedule(context, samples, place, last) {
-    const buffer = context.createBuffer(1, samples.length, SAMPLE_RATE);
-    buffer.copyToChannel(Float32Array.from(samples, (s) => s / 32768), 0);
+    const heard = stretched(Float32Array.from(samples, (s) => s / 32768), place.speed);
+    const buffer = context.createBuffer(1, heard.length, SAMPLE_RATE);
+    buffer.copyToChannel(heard, 0);
     const node = context.createBufferSource();
     node.buffer = buffer;
     node.connect(context.destination);
     node.start(place.when);
-    this.nodes.push(Object.assign(node, place));
+    this.nodes = this.nodes.filter((other) => other.ends > context.currentTime - 1);
+    const ends = place.when + buffer.duration;
+    this.nodes.push(Object.assign(node, place, { ends }));
     if (last) node.onended = () => this.stop();
     this.onChange();
-    return place.when + buffer.duration;
+    return ends;
   }
 
   stop() {

@@ -104,25 +104,6 @@ export function dragged([a, b, speaker, text], side, start, time, duration) {
 }
 
 /**
- * @param {number} one
- * @param {number} other
- * @returns {Span}
- */
-export const between = (one, other) => [Math.min(one, other), Math.max(one, other)];
-
-/**
- * A marked span after the cursor moved: its other end stays.
- *
- * @param {?Span} marked
- * @param {number} before the cursor before
- * @param {number} cursor the cursor now
- */
-export function extended(marked, before, cursor) {
-  const fixed = marked ? marked[marked[0] === before ? 1 : 0] : before;
-  return between(fixed, cursor);
-}
-
-/**
  * The turn before the chosen one, or before a time; the first if there is none.
  *
  * @param {Turn[]} turns

@@ -3,7 +3,6 @@
 // Times are in seconds, places in CSS pixels from the left.
 
 const SHORTEST_VIEW_S = 0.02;
-const LOWEST_DB = -80;
 
 /** The stretch of a recording that is in view. */
 export class Viewport {
@@ -100,56 +99,22 @@ export class Viewport {
 }
 
 /**
- * @typedef {object} Stretch a part of a recording that has a picture, or needs one
- * @property {number} start_s
- * @property {number} end_s
- * @property {number} column_s of the recording in one column of the picture
+ * @param {number} one
+ * @param {number} other
+ * @returns {[start_s: number, end_s: number]}
  */
+export const between = (one, other) => [Math.min(one, other), Math.max(one, other)];
 
 /**
- * The picture to request: of the visible stretch and as much to each side, at first of the whole
- * recording.
+ * A selected stretch after the cursor moved: its other end stays.
  *
- * @param {Stretch[]} there
- * @param {Viewport} viewport
- * @param {number} width of the canvas, in pixels of the screen
- * @returns {?(Stretch & {columns: number})} null if a picture that is there is fine enough
+ * @param {?[start_s: number, end_s: number]} selected
+ * @param {number} before the cursor before
+ * @param {number} cursor the cursor now
  */
-export function wantedPicture(there, { from, to, span, duration }, width) {
-  const fine = span / width / 0.9; // seconds in a column that is fine enough
-  const fits = there.some(
-    ({ start_s, end_s, column_s }) => start_s <= from && end_s >= to && column_s <= fine,
-  );
-  if (fits) return null;
-  const start_s = there.length ? Math.max(0, from - span) : 0;
-  const end_s = there.length ? Math.min(duration, to + span) : duration;
-  const columns = Math.ceil(((end_s - start_s) / span) * width * 1.2);
-  return { start_s, end_s, columns, column_s: Math.min((end_s - start_s) / columns, fine) };
-}
-
-/**
- * The places of the columns of a picture, and which of them are visible.
- *
- * @param {number} count of columns
- * @param {[start_s: number, end_s: number]} span of the picture
- * @param {{x: (time: number) => number, width: number}} box
- */
-export function columns(count, [start, end], { x, width }) {
-  const at = (/** @type {number} */ i) => x(start + ((end - start) * i) / count);
-  const perPx = count / (x(end) - x(start));
-  const first = Math.max(0, Math.floor((0 - x(start)) * perPx) - 1);
-  const past = Math.min(count, Math.ceil((width - x(start)) * perPx) + 1);
-  return { at, first, past };
-}
-
-/**
- * The place of a level in a box, from 0 dBFS at its top to LOWEST_DB at its bottom.
- *
- * @param {number} level in dBFS
- * @param {{top: number, height: number}} box
- */
-export function levelY(level, { top, height }) {
-  return top + height * Math.min(1, Math.max(0, level / LOWEST_DB));
+export function extended(selected, before, cursor) {
+  const fixed = selected ? selected[selected[0] === before ? 1 : 0] : before;
+  return between(fixed, cursor);
 }
 
 /**
@@ -186,7 +151,7 @@ export function step(span, count) {
 }
 
 /**
- * 75.5 -> "1:15.500", with as many decimals as a step needs.
+ * 75.5 -> "1:15.500" and 3675 -> "1:01:15.000", with as many decimals as a step needs.
  *
  * @param {number} seconds
  * @param {number} stepSize
@@ -197,5 +162,7 @@ export function clock(seconds, stepSize = 0.001) {
   const text = (seconds % 60).toFixed(decimals);
   if (Number(text) >= 60) return clock(Math.round(seconds), 1);
   const minutes = Math.floor(seconds / 60);
-  return `${minutes}:${text.padStart(decimals ? decimals + 3 : 2, "0")}`;
+  const rest = text.padStart(decimals ? decimals + 3 : 2, "0");
+  if (minutes < 60) return `${minutes}:${rest}`;
+  return `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}:${rest}`;
 }

@@ -1,4 +1,4 @@
-"""Joins a widget's JavaScript modules into one: an anywidget can't import from other files."""
+"""Joins a widget's modules and style sheets: an anywidget can't import from other files."""
 
 from __future__ import annotations
 
@@ -26,3 +26,8 @@ def read_module(name: str) -> str:
 
     read(shipped(f"frontend/notebook/{name}").resolve())
     return "\n".join(texts.values())
+
+
+def read_style(*names: str) -> str:
+    """Read style sheets of ``frontend/notebook``."""
+    return "\n".join(shipped(f"frontend/notebook/{name}").read_text("utf-8") for name in names)

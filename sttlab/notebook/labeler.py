@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 import weakref
-from functools import cached_property, partial
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import anywidget
-import numpy as np
 import traitlets
-from numpy.typing import NDArray
 
-from sttlab.audio import SAMPLE_RATE, to_pcm16
+from sttlab.audio import SAMPLE_RATE
 from sttlab.config import VadConfig
 from sttlab.core import Audio
 from sttlab.errors import SttlabError
 from sttlab.evaluate.labels import Labels, Turn, load_labels
-from sttlab.notebook.esm import read_module
+from sttlab.notebook.esm import read_module, read_style
 from sttlab.notebook.painter import Displayed
-from sttlab.shipped import shipped
-from sttlab.trace import Trace, extremes
-
-COLUMNS = 8192  # most columns of a waveform that is sent at once
-AUDIO_S = 30.0  # most audio that is sent at once
-COARSE = 160  # samples of one coarse unit, used where a column holds more than two
+from sttlab.notebook.plots import TRUTH, draw_audio, draw_spans, make_axes, trace_panels
+from sttlab.notebook.still import STILL_ROWS, image_html, table_html
+from sttlab.notebook.timeline import Timeline
+from sttlab.trace import Trace
 
 
-class Canvas(anywidget.AnyWidget):
-    """The part in the browser: labeler.js draws and edits, and requests pictures and audio."""
+class Canvas(Timeline):
+    """The labeler's timeline in the browser: labeler.js draws and edits."""
 
     _esm = read_module("labeler.js")
-    _css = shipped("frontend/notebook/labeler.css")
+    _css = read_style("timeline.css", "labeler.css")
 
-    duration_s = traitlets.Float().tag(sync=True)
-    name = traitlets.Unicode().tag(sync=True)
     # A turn is [start_s, end_s, speaker, text]; a scored part is [start_s, end_s].
     turns: traitlets.List[list[Any]] = traitlets.List().tag(sync=True)
     scored: traitlets.List[list[float]] = traitlets.List(None, allow_none=True).tag(sync=True)
@@ -66,9 +60,8 @@ class Labeler(Displayed):
 
     Notes
     -----
-    The browser holds the waveform that is in view and the audio that plays, not the whole
-    recording. The labeler has no thread. The kernel answers the browser's requests; where it can't
-    do so while a cell runs (see `RemoteMicrophone`), the waveform appears after the cell.
+    The labeler has no thread. The browser asks the kernel for what is in view and for the audio
+    that plays; see `sttlab.notebook.timeline.Timeline`.
 
     Examples
     --------
@@ -88,7 +81,7 @@ class Labeler(Displayed):
         if labels is None:
             labels = self._detect() if config else Labels()
         canvas = Canvas(
-            duration_s=self._trace.duration_s,
+            self._trace,
             name=getattr(recording, "origin", ""),
             path=str(path),
             turns=_turns(labels),
@@ -173,16 +166,22 @@ class Labeler(Displayed):
         self.widget.path = str(source)
         return self.labels
 
+    def _still(self) -> Iterator[str]:
+        axes = make_axes(trace_panels(self._trace, "energy"), 0, self._trace.duration_s)
+        draw_audio(axes, self._trace, "energy")
+        turns = self.widget.turns
+        for ax in axes:
+            draw_spans(ax, map(_Labelled, turns), "speech", color=TRUTH, alpha=0.3)
+        yield image_html(axes[0].figure, f"{self.widget.name}: speech, as labelled")
+        rows = [(f"{turn[0]:.2f} s", f"{turn[1]:.2f} s", *turn[2:]) for turn in turns[:STILL_ROWS]]
+        yield table_html(("from", "to", "speaker", "text"), rows)
+        if len(turns) > STILL_ROWS:
+            yield f"<div>… and {len(turns) - STILL_ROWS} more</div>"
+
     # -- requests of the browser, on the thread on which ipykernel delivers them ---------------
 
     def _answer(self, content: dict[str, Any]) -> None:
-        if content["ask"] == "picture":
-            self._send_picture(content)
-        elif content["ask"] == "sound":
-            start, stop = self._range(content, AUDIO_S)
-            pcm = to_pcm16(self._trace.samples[start:stop]).astype("<i2").tobytes()
-            self.widget.send({"id": content["id"]}, [pcm])
-        elif content["ask"] in ("find", "save", "load"):
+        if content["ask"] in ("find", "save", "load"):
             try:
                 self.widget.status = self._act(content)
             except SttlabError as error:
@@ -197,37 +196,12 @@ class Labeler(Displayed):
         self.load(content["path"])
         return f"opened {content['path']}"
 
-    def _range(self, content: dict[str, Any], longest_s: float = np.inf) -> tuple[int, int]:
-        start_s, end_s = float(content["start_s"]), float(content["end_s"])
-        start_s = max(0.0, start_s)
-        end_s = min(end_s, start_s + longest_s, self._trace.duration_s)
-        return round(start_s * SAMPLE_RATE), round(max(start_s, end_s) * SAMPLE_RATE)
 
-    @cached_property
-    def _coarse(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        samples = self._trace.samples
-        rows = np.pad(samples, (0, -len(samples) % COARSE), mode="edge").reshape(-1, COARSE)
-        return rows.min(axis=1), rows.max(axis=1)
+class _Labelled:
+    """A turn of the browser, which may not be valid, as a span."""
 
-    def _send_picture(self, content: dict[str, Any]) -> None:
-        """Send the least sample, the greatest sample and the level of each column."""
-        columns = min(COLUMNS, max(1, int(content["columns"])))
-        start, stop = self._range(content)
-        unit = COARSE if stop - start > 2 * COARSE * columns else 1
-        lows, highs = self._coarse if unit > 1 else (self._trace.samples,) * 2
-        first, last = start // unit, -(-stop // unit)
-        edges = extremes(lows[first:last], columns)[1], extremes(highs[first:last], columns)[2]
-        step = self._trace.step_samples
-        frame, past = start // step, -(-stop // step)
-        levels = extremes(self._trace.levels[frame:past], columns)[2]
-        length = len(self._trace.samples)
-        about = {
-            "id": content["id"],
-            "wave_s": [unit * first / SAMPLE_RATE, min(unit * last, length) / SAMPLE_RATE],
-            "level_s": [frame * step / SAMPLE_RATE, past * step / SAMPLE_RATE],
-        }
-        pcm = [to_pcm16(np.asarray(edge, np.float32)).astype("<i2").tobytes() for edge in edges]
-        self.widget.send(about, [*pcm, np.asarray(levels, "<f4").tobytes()])
+    def __init__(self, turn: list[Any]) -> None:
+        self.start_s, self.end_s = float(turn[0]), float(turn[1])
 
 
 def _turns(labels: Labels) -> list[list[Any]]:

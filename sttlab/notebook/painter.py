@@ -6,12 +6,14 @@ import logging
 import re
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 import ipywidgets as widgets
 from IPython import get_ipython
+
+from sttlab.notebook.still import shown_html, still
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +97,14 @@ class Displayed:
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         self.widget.keeps_alive = self
-        return self.widget._repr_mimebundle_(**options)
+        shown = self.widget._repr_mimebundle_(**options)
+        if isinstance(shown, tuple):  # anywidget returns metadata beside the bundle
+            return {**shown[0], **still(self._still())}, shown[1]
+        return {**shown, **still(self._still())}
+
+    def _still(self) -> Iterable[str]:
+        """Give what a saved notebook shows where no kernel runs, as HTML."""
+        return shown_html(self.widget)
 
     def close(self) -> None:
         """Take the widget off the page, and end its threads."""

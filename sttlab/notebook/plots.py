@@ -17,14 +17,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from sttlab.audio import BAND_HZ, SAMPLE_RATE
 from sttlab.config import VadConfig
 from sttlab.core import Audio
-from sttlab.evaluate.sweep import METRICS, Sweep
 from sttlab.events import Event, Transcript, Utterance
 from sttlab.trace import Trace, extremes, frame_times
 from sttlab.vad import DETECTORS
@@ -47,10 +45,8 @@ DELAYS = {"silence timeout": FLOOR, "capture": OTHER, "queue": ONSET, "decode": 
 WIDTH, LEFT, RIGHT = 960, 62, 10  # width of a figure and of its left and right margins, in px
 TOP, GAP, BOTTOM = 8, 10, 40  # height of margins and of gaps between panels, in px
 PIXELS = 2  # pixels of a high-density screen for one px
-SWEEP_PX = (560, 380)
 LATENCY_ROWS = 40
 LATENCY_WORDS = 34  # most characters of a text beside its bar
-READABLE_CELLS = 15  # most rows or columns of a heat map whose cells have figures
 
 
 class Span(Protocol):
@@ -132,7 +128,7 @@ def make_axes(
         ax = figure.add_axes(place, axes_class=ShownAxes)
         ax.set(xlim=(start_s, max(end_s, start_s + 0.1)), ylim=(panel.low, panel.high))
         ax.set_ylabel(panel.label)
-        _style(ax)
+        style_axes(ax)
         ax.tick_params(labelbottom=False, bottom=False)
         axes.append(ax)
     axes[-1].set_xlabel(xlabel)
@@ -204,7 +200,7 @@ def plot_trace(
     apart = score_panels(config.detector)
     if not apart or len(shaded) > 1:
         _draw_thresholds(shaded[-1] if apart else ax, trace, config)
-    _legend(shaded, ax)
+    add_legend(shaded, ax)
     return ax
 
 
@@ -239,53 +235,6 @@ def plot_utterances(
     return ax
 
 
-def plot_sweep(
-    sweep: Sweep,
-    metric: str = "detection_error_rate",
-    against: str | None = None,
-    *,
-    chosen: int | None = None,
-    ax: Axes | None = None,
-) -> Axes:
-    """Plot the scores of a sweep: a heat map, or one metric against another.
-
-    Parameters
-    ----------
-    sweep : Sweep
-    metric : str
-        One of `sttlab.evaluate.sweep.METRICS`; less is better.
-    against : str, optional
-        Another metric. With it, every setting is a dot, and a line joins the Pareto front: the
-        settings that no other beats in both metrics. Without it, colours show the metric over the
-        first two fields of the grid that have several values; the other fields have the values of
-        `chosen`.
-    chosen : int, optional
-        A setting to mark; by default none, or the best in a heat map.
-    ax : Axes, optional
-
-    Returns
-    -------
-    Axes
-
-    Raises
-    ------
-    ConfigError
-        If the metric is unknown, or has no value for any setting.
-
-    Examples
-    --------
-    >>> plot_sweep(found, "cut_off_rate")  # doctest: +SKIP
-    >>> plot_sweep(found, "endpoint_delay_median_ms", "lost_rate")  # doctest: +SKIP
-    """
-    ax = ax or _small_axes()
-    if against is not None:
-        _draw_trade(ax, sweep, metric, against, chosen)
-    else:
-        best = sweep.best(metric)
-        _draw_map(ax, sweep, metric, best if chosen is None else chosen)
-    return ax
-
-
 def plot_latency(events: Iterable[Event], *, ax: Axes | None = None) -> Axes:
     """Plot the delay of each transcript after its last word, and the parts of the delay.
 
@@ -316,12 +265,12 @@ def plot_latency(events: Iterable[Event], *, ax: Axes | None = None) -> Axes:
         f"{shorten(t.text, LATENCY_WORDS, placeholder=' …')}  {t.start_s:.1f} s" for t in found
     ]
     ax.set_yticks(range(len(found)), names)
-    _style(ax)
+    style_axes(ax)
     # The limits leave room for the legend below the last bar.
     ax.set(xlabel="seconds after the last word", ylim=(len(found) + 0.8, -0.5))
     ax.set_xlim(0, max(1.0, 1.05 * max((t.delay_s for t in found), default=0)))
     ax.grid(visible=False, axis="y")
-    _legend([ax], ax, ncols=4)
+    add_legend([ax], ax, ncols=4)
     return ax
 
 
@@ -340,118 +289,11 @@ def draw_delays(ax: Axes, rows: Sequence[dict[str, float]], colors: dict[str, st
         ends = ends + widths
 
 
-def map_settings(sweep: Sweep, chosen: int) -> NDArray[np.int64]:
-    """Return the settings that a heat map shows, from below: a plane through `chosen`.
-
-    Returns
-    -------
-    ndarray, shape (values of the first field, values of the second)
-    """
-    across = _plane(sweep)
-    at = np.unravel_index(chosen, sweep.shape)
-    index = tuple(slice(None) if k in across else at[k] for k in range(len(sweep.shape)))
-    plane = np.arange(len(sweep)).reshape(sweep.shape)[index]
-    return plane.reshape(*(sweep.shape[k] for k in across), *[1] * (2 - len(across)))
-
-
-def png_bytes(figure: Any) -> bytes:
-    """Render a figure as PNG for a high-density screen."""
+def png_bytes(figure: Any, pixels: float = PIXELS) -> bytes:
+    """Render a figure as PNG, by default for a high-density screen."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100 * PIXELS, transparent=False)
+    figure.savefig(buffer, format="png", dpi=100 * pixels, transparent=False)
     return buffer.getvalue()
-
-
-def _small_axes() -> Axes:
-    width, height = SWEEP_PX
-    figure = Figure(figsize=(width / 100, height / 100), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.patch.set_alpha(0)
-    ax: Axes = figure.add_subplot(axes_class=ShownAxes)
-    return ax
-
-
-def _plane(sweep: Sweep) -> list[int]:
-    """Return the two fields of the grid that are the axes of a heat map, or the only one."""
-    several = [k for k, count in enumerate(sweep.shape) if count > 1]
-    rest = [k for k, count in enumerate(sweep.shape) if count == 1]
-    return sorted([*several, *rest][:2])
-
-
-def _draw_map(ax: Axes, sweep: Sweep, metric: str, chosen: int) -> None:
-    shown = map_settings(sweep, chosen)
-    whole = sweep.metric(metric)
-    values = whole[shown]
-    # The worst tenth shares one colour, so that the others differ visibly.
-    low, high = np.nanmin(whole), np.nanquantile(whole, 0.9)
-    image = ax.imshow(
-        np.ma.masked_invalid(values),
-        cmap="cividis_r",
-        vmin=low,
-        vmax=max(high, low + 1e-9),
-        aspect="auto",
-        origin="lower",
-    )
-    _style(ax)
-    ax.grid(visible=False)
-    names = list(sweep.grid)
-    across = _plane(sweep)
-    axis_names = [names[k] for k in across] + [""] * (2 - len(across))
-    for axis, name in zip((ax.yaxis, ax.xaxis), axis_names, strict=True):
-        _name_ticks(axis, sweep.grid.get(name, ("",)))
-        axis.label.set_text(_lower(field_words(name)) if name else "")
-    rest = {n: v for n, v in sweep.values(chosen).items() if n not in axis_names}
-    ax.set_title(setting_words(rest), loc="left", fontsize=9, color=INK)
-    if max(values.shape) <= READABLE_CELLS:
-        _write_cells(ax, values, image, metric)
-    bar = ax.figure.colorbar(image, ax=ax, extend="max" if np.nanmax(whole) > high else "neither")
-    bar.set_label(METRICS[metric], color=INK, size=10)
-    bar.ax.tick_params(colors=INK, labelsize=9, length=3)
-    bar.outline.set(edgecolor=INK, alpha=0.6)
-    if metric.endswith("_rate"):
-        bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    (row,), (column,) = np.nonzero(shown == chosen)
-    for color, width in (("black", 3.5), ("white", 1.5)):
-        ax.add_patch(
-            Rectangle(
-                (column - 0.5, row - 0.5), 1, 1, fill=False, ec=color, lw=width, clip_on=False
-            )
-        )
-
-
-def _write_cells(ax: Axes, values: NDArray[np.float64], image: Any, metric: str) -> None:
-    """Write the values into a heat map, dark on light and light on dark."""
-    for (row, column), value in np.ndenumerate(values):
-        if np.isnan(value):
-            ax.text(column, row, "–", color=INK, size=8, ha="center", va="center")
-            continue
-        light = np.dot(image.cmap(image.norm(value))[:3], (0.299, 0.587, 0.114)) > 0.5
-        text = f"{100 * value:.0f}" if metric.endswith("_rate") else f"{value:.0f}"
-        color = "black" if light else "white"
-        ax.text(column, row, text, color=color, size=8, ha="center", va="center")
-
-
-def _draw_trade(ax: Axes, sweep: Sweep, x: str, y: str, chosen: int | None) -> None:
-    a, b = sweep.metric(x), sweep.metric(y)
-    front = sweep.front(x, y)
-    ax.plot(a, b, "o", color=INK, alpha=0.45, ms=3.5, mew=0, label="a setting")
-    ax.plot(a[front], b[front], "o-", color=ONSET, ms=5, lw=1.2, mew=0, label="none beats it")
-    if chosen is not None:
-        ax.plot(a[chosen], b[chosen], "o", color=LEVEL, ms=11, mfc="none", mew=2, label="chosen")
-    _style(ax)
-    ax.set(xlabel=METRICS[x], ylabel=METRICS[y])
-    for axis, name in ((ax.xaxis, x), (ax.yaxis, y)):
-        if name.endswith("_rate"):
-            axis.set_major_formatter(PercentFormatter(1, decimals=0))
-    _legend([ax], ax, loc="upper right", ncols=1)
-
-
-def _name_ticks(axis: Any, values: Sequence[Any]) -> None:
-    def name(at: float, _: int) -> str:
-        inside = at == round(at) and 0 <= at < len(values)
-        return value_words(values[round(at)]) if inside else ""
-
-    axis.set_major_locator(MaxNLocator(min(len(values), 12), integer=True))
-    axis.set_major_formatter(FuncFormatter(name))
 
 
 def field_words(name: str) -> str:
@@ -463,7 +305,7 @@ def field_words(name: str) -> str:
 def setting_words(values: Mapping[str, Any]) -> str:
     """Write fields of `VadConfig` with their values, for use within a sentence."""
     each = [f"{field_label(n)} {value_words(v)} {_unit(n)}".strip() for n, v in values.items()]
-    return ", ".join(map(_lower, each))
+    return ", ".join(map(lower, each))
 
 
 def value_words(value: Any) -> str:
@@ -478,7 +320,8 @@ def field_label(name: str) -> str:
     return str(_about(name)["label"])
 
 
-def _lower(words: str) -> str:
+def lower(words: str) -> str:
+    """Write words as they stand within a sentence."""
     return words[0].lower() + words[1:]
 
 
@@ -490,7 +333,8 @@ def _about(name: str) -> Mapping[str, Any]:
     return next(f.metadata for f in fields(VadConfig) if f.name == name)
 
 
-def _style(ax: Axes) -> None:
+def style_axes(ax: Axes) -> None:
+    """Make axes legible in light and in dark notebooks."""
     ax.patch.set_alpha(0)
     ax.grid(color=INK, alpha=0.25, lw=0.6)
     ax.tick_params(colors=INK, labelsize=9, length=3)
@@ -520,28 +364,41 @@ def _score_band(
 
 def _draw_thresholds(ax: Axes, trace: Trace, config: VadConfig) -> None:
     activity = trace.activity(config)
-    times = frame_times(config, np.arange(len(activity.onset)))
     floor = trace.heard(config.detector).floor
+    curves = [activity.onset, activity.offset, *([] if floor is None else [floor])]
+    kept = _bends(curves)
+    times = frame_times(config, kept)
     if floor is not None:
-        ax.plot(times, floor, ":", color=FLOOR, lw=1.2, label="noise floor")
-    ax.plot(times, activity.onset, color=ONSET, lw=1.5, label="onset threshold")
-    ax.plot(times, activity.offset, "--", color=ONSET, lw=1, label="offset threshold")
+        ax.plot(times, floor[kept], ":", color=FLOOR, lw=1.2, label="noise floor")
+    ax.plot(times, activity.onset[kept], color=ONSET, lw=1.5, label="onset threshold")
+    ax.plot(times, activity.offset[kept], "--", color=ONSET, lw=1, label="offset threshold")
+
+
+def _bends(curves: Sequence[NDArray[np.float64]]) -> NDArray[np.int64]:
+    """Find the frames without which curves look the same: not those inside level stretches."""
+    changes = np.flatnonzero(np.any([np.diff(curve) != 0 for curve in curves], axis=0))
+    ends = [0, len(curves[0]) - 1] if len(curves[0]) else []
+    return np.unique(np.concatenate([ends, changes, changes + 1])).astype(np.int64)
 
 
 def _shade(axes: Sequence[Axes], found: Sequence[Utterance], labels: Iterable[Span] | None) -> None:
     for ax in axes:
-        _spans(ax, found, "utterance", color=FOUND, alpha=0.22, zorder=0.5)
+        draw_spans(ax, found, "utterance", color=FOUND, alpha=0.22, zorder=0.5)
     for ax in axes[:2]:
-        _spans(ax, labels or (), "speech, as labelled", ymax=0.03, color=TRUTH)
+        draw_spans(ax, labels or (), "speech, as labelled", ymax=0.03, color=TRUTH)
 
 
-def _spans(ax: Axes, spans: Iterable[Span], name: str, *, ymax: float = 1, **looks: Any) -> None:
-    for i, span in enumerate(spans):
-        label = None if i else name
-        ax.axvspan(span.start_s, span.end_s, 0, ymax, lw=0, label=label, **looks)
+def draw_spans(
+    ax: Axes, spans: Iterable[Span], name: str, *, ymax: float = 1, **looks: Any
+) -> None:
+    """Shade spans of time, up to a share of the height, as one shape."""
+    bars = [(span.start_s, span.end_s - span.start_s) for span in spans]
+    if bars:
+        across = ax.get_xaxis_transform()
+        ax.broken_barh(bars, (0, ymax), transform=across, lw=0, label=name, **looks)
 
 
-def _legend(
+def add_legend(
     axes: Sequence[Axes],
     ax: Axes,
     *,

@@ -26,16 +26,9 @@ from sttlab.live.session import Session
 from sttlab.notebook.esm import read_module
 from sttlab.notebook.painter import Displayed, Painter, make_button, on_change
 from sttlab.notebook.picture import STYLE
-from sttlab.notebook.plots import (
-    SWEEP_PX,
-    field_words,
-    map_settings,
-    plot_sweep,
-    png_bytes,
-    setting_words,
-    value_words,
-)
+from sttlab.notebook.plots import field_words, png_bytes, setting_words, value_words
 from sttlab.notebook.sliders import SliderNames
+from sttlab.notebook.sweep_plots import SWEEP_PX, map_settings, plot_sweep
 from sttlab.notebook.tuner import VadTuner
 
 log = logging.getLogger(__name__)

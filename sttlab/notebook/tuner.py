@@ -2,74 +2,87 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import math
 import weakref
-from dataclasses import replace
-from functools import lru_cache, partial
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+import anywidget
 import ipywidgets as widgets
 import numpy as np
-from matplotlib.axes import Axes
+import traitlets
 from numpy.typing import NDArray
 
-from sttlab.audio import SAMPLE_RATE, wav_bytes
+from sttlab.audio import SAMPLE_RATE, to_dbfs
 from sttlab.config import Config, TranscribeConfig, VadConfig
 from sttlab.core import Audio
-from sttlab.engines import make_engine
-from sttlab.errors import SttlabError, TranscribeError
+from sttlab.errors import SttlabError
 from sttlab.evaluate.labels import Labels
 from sttlab.evaluate.score import Scores, score
 from sttlab.events import EndReason, Utterance
 from sttlab.live.session import Session
-from sttlab.live.worker import Answer, AsrWorker, Job, Priority
-from sttlab.notebook.painter import Displayed, Painter, make_button, on_change
-from sttlab.notebook.picture import STYLE, Picture, legend
-from sttlab.notebook.plots import (
-    FLOOR,
-    ONSET,
-    TRUTH,
-    draw_audio,
-    field_label,
-    score_panels,
-    trace_panels,
-)
+from sttlab.live.worker import AsrWorker
+from sttlab.notebook.esm import read_module, read_style
+from sttlab.notebook.painter import Displayed, Painter, make_button
+from sttlab.notebook.picture import STYLE, legend
+from sttlab.notebook.plots import plot_trace, score_panels
+from sttlab.notebook.score_table import advice, score_table, threshold_field
 from sttlab.notebook.sliders import VadSliders
-from sttlab.trace import Trace, extremes, frame_length, frame_times
-from sttlab.vad import DETECTORS, deciding_fields, require_detector
+from sttlab.notebook.still import STILL_ROWS, image_html, table_html
+from sttlab.notebook.texts import Texts
+from sttlab.notebook.timeline import Timeline, steps
+from sttlab.trace import Trace, frame_length, frame_times
+from sttlab.vad import DETECTORS, require_detector
 from sttlab.vad.energy import calibrate
 
-ROWS = 8  # on a page
 ENDS: dict[EndReason, str] = {
     "silence": "silence timeout",
     "longest": "longest utterance",
     "interrupted": "lost audio",
     "end": "end of recording",
 }
-SCORES = {  # by the name of a figure, its heading and its meaning
-    "utterances": ("spoken", "utterances that the labels hold"),
-    "found": ("found", "utterances that the settings find"),
-    "missed": ("missed", "spoken, and no part of it found"),
-    "false": ("false", "found, and none of it spoken"),
-    "fragmented": ("torn", "spoken as one, found as several"),
-    "merged": ("merged", "spoken, and found together with another"),
-    "cut_off": ("cut off", "ended while it still went on"),
-    "onset_clipped_p90_ms": ("clipped", "of the beginning; nine of ten are better"),
-    "endpoint_delay_median_ms": ("delay", "from the last word to the decision, median"),
-    "precision": ("precision", "part of the found time that is speech"),
-    "recall": ("recall", "part of the speech that is found"),
-    "detection_error_rate": ("error", "missed speech and false alarms, as a part of all speech"),
-}
-MORE_IS_BETTER = ("precision", "recall")
-NOT_JUDGED = ("utterances", "found")
-TOO_MUCH = 0.03  # share of missed speech above which the tuner advises a lower threshold
-NOISY = 0.1  # share of the time without speech in which noise may exceed the threshold
 GAP_S = 0.2  # margin around labels, whose edges are not exact, that counts as neither
-CLIPPED_MS = 50  # longest clipping that needs no advice; a syllable is longer
-LINES = 480  # points of the curve of an adaptive threshold
+
+
+class TunerPicture(Timeline):
+    """The tuner's timeline in the browser: tuner.js. Times are float64, curves float32."""
+
+    _esm = read_module("tuner.js")
+    _css = read_style("timeline.css")
+
+    detector = traitlets.Unicode().tag(sync=True)  # the curve that decides
+    found = traitlets.Bytes().tag(sync=True)  # start and end of each utterance, in seconds
+    beside = traitlets.Bytes().tag(sync=True)  # the same by the detector that is compared
+    beside_label = traitlets.Unicode().tag(sync=True)
+    labels: traitlets.List[list[float]] = traitlets.List().tag(sync=True)
+    # By the name of a curve: times, onset and offset thresholds; times and noise floor.
+    thresholds: traitlets.Dict[str, bytes] = traitlets.Dict().tag(sync=True)
+    floors: traitlets.Dict[str, bytes] = traitlets.Dict().tag(sync=True)
+    # By "onset" and "offset": the setting that is moved where the threshold is dragged.
+    handles: traitlets.Dict[str, dict[str, Any]] = traitlets.Dict().tag(sync=True)
+    chosen = traitlets.Int(-1).tag(sync=True)  # row of the chosen utterance
+    shown = traitlets.Int(0).tag(sync=True)  # counts requests to show it
+    plays = traitlets.Int(0).tag(sync=True)  # counts requests to play it
+
+
+class UtteranceList(anywidget.AnyWidget):
+    """The tuner's list in the browser: utterances.js, linked with the picture there."""
+
+    _esm = read_module("utterances.js")
+    _css = read_style("timeline.css")
+
+    # Start and length in seconds, level in dBFS and index in `ends` of each utterance, float64.
+    found = traitlets.Bytes().tag(sync=True)
+    ends = traitlets.List(list(ENDS.values())).tag(sync=True)
+    texts: traitlets.Dict[str, str] = traitlets.Dict().tag(sync=True)  # by row
+    key = traitlets.Unicode().tag(sync=True)
+    chosen = traitlets.Int(-1).tag(sync=True)
+    shown = traitlets.Int(0).tag(sync=True)
+    plays = traitlets.Int(0).tag(sync=True)
 
 
 class VadTuner(Displayed):
@@ -114,14 +127,16 @@ class VadTuner(Displayed):
         path: str | Path = "data/vad.toml",
     ) -> None:
         self.trace = Trace(recording)
+        self._name = str(getattr(recording, "origin", ""))
         self.session = session
         self.path = Path(path)
         self._labels = labels
         self._first = config or VadConfig()
-        self._texts = _Texts(model)
+        self._texts = Texts(model)
         self._painter = Painter(self._paint)
         self._texts.on_text(self._painter.request)
         self._first_scores: Scores | None = None
+        self._found: list[Utterance] = []  # the utterances that the browser has
         # The two detectors that are compared: the last one chosen whose score is the level, and
         # the last one chosen whose score has a panel of its own (None before the first).
         self._by_level = VadConfig().detector
@@ -180,17 +195,51 @@ class VadTuner(Displayed):
 
     def close(self) -> None:
         """Take the widget off the page, and end its threads."""
+        self._unlink()
         self._painter.close()
         self._texts.close()
         super().close()
+
+    def _still(self) -> Iterator[str]:
+        try:
+            require_detector(self.config)
+            figure = plot_trace(self.trace, self.config, labels=self._labels).figure
+            yield image_html(figure, f"{self._name}: level, thresholds and utterances")
+        except SttlabError as error:
+            yield f"<div>{html.escape(str(error))}</div>"
+        yield STYLE + self._summary.value
+        heads = ("", "start", "length", "level", "ended by", "text")
+        rows = [
+            (
+                f"{i}",
+                f"{u.start_s:.2f} s",
+                f"{u.duration_s:.2f} s",
+                f"{u.level_dbfs:.0f} dBFS",
+                ENDS[u.reason],
+                self._texts.get(u),
+            )
+            for i, u in enumerate(self._found[:STILL_ROWS], 1)
+        ]
+        yield table_html(heads, rows)
+        if len(self._found) > STILL_ROWS:
+            yield f"<div>… and {len(self._found) - STILL_ROWS} more</div>"
 
     # -- building -----------------------------------------------------------------------------
 
     def _build(self) -> None:
         self._sliders = VadSliders(self._first, self._moved)
-        self._picture = Picture("level, thresholds and utterances of the recording")
+        spans = [[span.start_s, span.end_s] for span in self._labels or ()]
+        self._picture = TunerPicture(self.trace, name=self._name, labels=spans)
+        self._list = UtteranceList(key=self._picture.comm.comm_id)
+        links = [
+            widgets.jslink((self._picture, trait), (self._list, trait))
+            for trait in ("chosen", "shown", "plays")
+        ]
+        self._unlink = weakref.finalize(self, _close_all, links)
+        self._unlink.atexit = False
+        for part in (self._picture, self._list):
+            part.on_msg(partial(_receive, weakref.ref(self)))
         self._summary, self._message = widgets.HTML(), widgets.HTML()
-        self._player = widgets.HTML()
         buttons = [
             make_button("Calibrate", "a threshold from the quietest two seconds", self._calibrate),
             make_button("Reset", "the settings it began with", self._reset),
@@ -198,24 +247,17 @@ class VadTuner(Displayed):
         ]
         if self.session is not None:
             buttons.append(make_button("Use live", "in the running session", self._use_live))
-        self._pages = widgets.BoundedIntText(
-            value=1, min=1, max=1, description="Page", layout=widgets.Layout(width="140px")
-        )
-        on_change(self._pages, self._moved, "value")
-        self._rows = [_Row(self, i) for i in range(ROWS)]
-        self._heads = widgets.HTML(_facts("", "start", "length", "level", "ended by"))
         signs = ["level", "onset", "offset", "floor", "utterance"]
         signs += ["labels"] if self._labels is not None else []
         self._show(
             widgets.VBox(
                 [
-                    self._picture.widget,
+                    self._picture,
                     widgets.HTML(STYLE + legend(*signs)),
                     self._sliders.widget,
                     widgets.HBox([*buttons, self._message]),
                     self._summary,
-                    widgets.VBox([self._heads, *(row.widget for row in self._rows)]),
-                    widgets.HBox([self._pages, self._player]),
+                    self._list,
                 ]
             )
         )
@@ -254,21 +296,20 @@ class VadTuner(Displayed):
     def _say(self, text: str) -> None:
         self._message.value = f'<span role="status">{html.escape(text)}</span>'
 
-    def _play(self, row: int) -> None:
-        utterance = self._on_page(row)
-        if utterance is not None:
-            self._player.value = _autoplay(utterance)
-
-    def _transcribe(self, row: int) -> None:
-        utterance = self._on_page(row)
-        if utterance is not None:
-            self._texts.request(utterance)
-            self._painter.request()
-
-    def _on_page(self, row: int) -> Utterance | None:
-        found = self.utterances
-        i = (self._pages.value - 1) * ROWS + row
-        return found[i] if i < len(found) else None
+    def _asked(self, content: dict[str, Any]) -> None:
+        """Do what the picture or the list asks for: a text, or a setting."""
+        if content["ask"] == "transcribe":
+            row = int(content["row"])
+            if 0 <= row < len(self._found):
+                self._texts.request(self._found[row])
+                self._painter.request()
+        elif content["ask"] == "set":
+            try:
+                self._sliders.config = replace(self.config, **{content["field"]: content["value"]})
+                self._moved()
+            except SttlabError as error:
+                self._say(str(error))
+            self._picture.send({"id": content["id"]})
 
     # -- drawing, on sttlab-ui ----------------------------------------------------------------
 
@@ -276,33 +317,25 @@ class VadTuner(Displayed):
         config = self.config
         try:
             require_detector(config)
-            self._set_panels(config)
+            self._hear(config)
+            beside = self._beside(config)
+            self._show_thresholds(config, beside)
             found = self._utterances(config)
+            self._show_found(found, self._utterances(beside) if beside else [])
         except SttlabError as error:
             self._say(str(error))
             return
-        self._picture.set_over(self._shapes(config, found))
         self._summary.value = self._counts(found) + self._scores(config, found)
-        self._heads.layout.display = None if found else "none"
-        self._pages.max = max(1, math.ceil(len(found) / ROWS))
-        self._pages.layout.display = None if self._pages.max > 1 else "none"
-        first = (self._pages.value - 1) * ROWS
-        for i, row in enumerate(self._rows, first):
-            row.fill(i, found[i] if i < len(found) else None, self._texts)
 
-    def _set_panels(self, config: VadConfig) -> None:
-        """Draw the lower layer, at first and when another detector needs its own panel."""
-        drawn = hasattr(self._picture, "panels")
+    def _hear(self, config: VadConfig) -> None:
+        """Let another detector hear the recording, when it is first chosen."""
         if not score_panels(config.detector):
             self._by_level = config.detector
         elif config.detector != self._by_score:
             self._say(f"{DETECTORS[config.detector].label} is listening …")
-            self.trace.heard(config.detector)
-            self._by_score, drawn = config.detector, False
+            self._picture.add_scores(config.detector)
+            self._by_score = config.detector
             self._say("")
-        if not drawn:
-            panels = trace_panels(self.trace, self._by_score or self._by_level)
-            self._picture.set_axes(panels, 0, self.trace.duration_s, self._draw_audio)
 
     def _beside(self, config: VadConfig) -> VadConfig | None:
         """Return the settings with the detector that is compared with the chosen one, if any."""
@@ -311,39 +344,85 @@ class VadTuner(Displayed):
         chosen = config.detector == self._by_score
         return replace(config, detector=self._by_level if chosen else self._by_score)
 
-    def _draw_audio(self, axes: list[Axes]) -> None:
-        draw_audio(axes, self.trace, self._by_score or self._by_level)
-        for ax in axes[:2]:
-            for span in self._labels or ():
-                ax.axvspan(span.start_s, span.end_s, 0, 0.04, color=TRUTH, lw=0)
+    def _show_thresholds(self, config: VadConfig, beside: VadConfig | None) -> None:
+        """Send thresholds, and noise floors where a detector follows them. Quick at any length."""
+        thresholds, floors = {}, {}
+        for each in filter(None, (config, beside)):
+            heard, activity = self.trace.heard(each.detector), self.trace.activity(each)
+            times_s = frame_times(each, np.arange(len(activity.onset)))
+            thresholds[each.detector] = steps(times_s, activity.onset, activity.offset)
+            if heard.floor is not None:
+                floors[each.detector] = steps(times_s, heard.floor)
+        with self._picture.hold_sync():
+            self._picture.detector = config.detector
+            self._picture.beside_label = DETECTORS[beside.detector].label if beside else ""
+            self._picture.floors = floors
+            self._picture.handles = self._handles(config)
+            self._picture.thresholds = thresholds
 
-    def _shapes(self, config: VadConfig, found: list[Utterance]) -> list[str]:
-        """Draw thresholds and utterances, of both detectors if two are compared."""
-        chosen = 2 if config.detector == self._by_score else 1
-        shapes = [self._picture.spans([0, chosen], found, number=True)]
-        beside = self._beside(config)
-        if beside is not None:
-            rest = self._utterances(beside)
-            shapes.append(self._picture.spans([3 - chosen], rest, FLOOR, number=False))
-            shapes += self._thresholds(3 - chosen, beside)
-        return shapes + self._thresholds(chosen, config)
+    def _handles(self, config: VadConfig) -> dict[str, dict[str, Any]]:
+        """Say which settings move with the thresholds on the picture, and how far."""
+        detector = DETECTORS[config.detector]
+        about = {f.name: f.metadata for f in fields(VadConfig)}
+        names = {
+            "onset": threshold_field(config),
+            "offset": next((f for f in detector.fields if "hysteresis" in f), None),
+        }
+        handles = {}
+        for which, name in names.items():
+            slope = self._slope(config, which, name) if name else 0.0
+            if name and slope:
+                handles[which] = {
+                    "field": name,
+                    "value": getattr(config, name),
+                    "slope": slope,
+                    "step": self._sliders.sliders[name].step,
+                    "min": about[name]["min"],
+                    "max": about[name]["max"],
+                }
+        return handles
 
-    def _thresholds(self, panel: int, config: VadConfig) -> list[str]:
-        """Draw the onset and offset thresholds, and the noise floor if the detector tracks it."""
-        floor = self.trace.heard(config.detector).floor
-        activity = self.trace.activity(config)
-        curves = [
-            (floor, FLOOR, 'stroke-dasharray="1.5 3"'),
-            (activity.onset, ONSET, 'stroke-width="2"'),
-            (activity.offset, ONSET, 'stroke-dasharray="5 3"'),
-        ]
-        shapes = []
-        for curve, color, style in curves:
-            if curve is not None:
-                at, _, high = extremes(curve, LINES)
-                times_s, values = frame_times(config, at), high.astype(np.float64)
-                shapes.append(self._picture.line(panel, times_s, values, color, style))
-        return shapes
+    def _slope(self, config: VadConfig, which: str, name: str) -> float:
+        """Give how far a threshold moves with a setting, by both their scales."""
+        value, step = getattr(config, name), self._sliders.sliders[name].step
+        other = value + step if value + step <= self._sliders.sliders[name].max else value - step
+        moved = self.trace.activity(replace(config, **{name: other}))
+        by = getattr(moved, which) - getattr(self.trace.activity(config), which)
+        return float(by[np.abs(by).argmax()] / (other - value)) if len(by) else 0.0
+
+    def _show_found(self, found: list[Utterance], beside: list[Utterance]) -> None:
+        """Send the utterances, to the picture and to the list."""
+        chosen = self._picture.chosen
+        if found is not self._found:
+            chosen = _same_place(self._found, chosen, found)
+            ends = list(ENDS)
+            levels = self._levels(found)
+            facts = [
+                (u.start_s, u.duration_s, level, ends.index(u.reason))
+                for u, level in zip(found, levels, strict=True)
+            ]
+            self._found = found
+            self._list.found = np.array(facts, "<f8").tobytes()
+        for part in (self._picture, self._list):
+            part.chosen = chosen
+        with self._picture.hold_sync():
+            self._picture.found = _edges(found)
+            self._picture.beside = _edges(beside)
+        texts = {str(i): text for i, u in enumerate(found) if (text := self._texts.get(u))}
+        self._list.texts = texts
+
+    def _levels(self, found: list[Utterance]) -> list[float]:
+        """Return the levels of utterances to the frame, sooner than `Utterance.level_dbfs`."""
+        edges = np.array([(u.start_sample, u.end_sample) for u in found], np.int64).reshape(-1, 2)
+        frames = -(-edges // self.trace.step_samples)
+        sums = np.diff(self._power[frames], axis=1)[:, 0]
+        levels: list[float] = to_dbfs(sums / np.maximum(1, np.diff(frames, axis=1)[:, 0])).tolist()
+        return levels
+
+    @cached_property
+    def _power(self) -> NDArray[np.float64]:
+        """The sum of the power in the speech band up to each frame."""
+        return np.concatenate([[0.0], np.cumsum(10 ** (self.trace.levels / 10))])
 
     def _counts(self, found: list[Utterance]) -> str:
         spoken_s = sum(u.duration_s for u in found)
@@ -365,13 +444,9 @@ class VadTuner(Displayed):
         beside = self._beside(config)
         if beside is not None:
             rows[f"by {DETECTORS[beside.detector].label}"] = self._score(self._utterances(beside))
-        heads = "".join(f'<th title="{doc}">{words}</th>' for words, doc in SCORES.values())
-        before = self._first_scores.figures()
-        lines = "".join(_score_line(name, s.figures(), before) for name, s in rows.items())
-        advice = _advice(now, self._noise(config), config)
-        return (
-            f'<div class="sttlab-advice" role="status">{advice}</div>'
-            f'<table class="sttlab-table sttlab-scores"><tr><td></td>{heads}</tr>{lines}</table>'
+        words = advice(now, self._noise(config), config)
+        return f'<div class="sttlab-advice" role="status">{words}</div>' + score_table(
+            rows, self._first_scores
         )
 
     def _score(self, found: list[Utterance]) -> Scores:
@@ -393,199 +468,26 @@ class VadTuner(Displayed):
         return silent
 
 
-class _Row:
-    """One utterance in the list: its facts, and buttons to play and to transcribe it."""
-
-    def __init__(self, tuner: VadTuner, i: int) -> None:
-        self._facts = widgets.HTML()
-        self._text = widgets.HTML(layout=widgets.Layout(flex="1 1 auto"))
-        play = widgets.Button(icon="play", tooltip="play", layout=widgets.Layout(width="40px"))
-        read = widgets.Button(
-            description="transcribe",
-            tooltip="what the model makes of it",
-            layout=widgets.Layout(width="96px"),
-        )
-        ref = weakref.ref(tuner)
-        play.on_click(lambda _: _call(ref, VadTuner._play, i))
-        read.on_click(lambda _: _call(ref, VadTuner._transcribe, i))
-        self.widget = widgets.HBox([self._facts, play, read, self._text])
-
-    def fill(self, i: int, utterance: Utterance | None, texts: _Texts) -> None:
-        """Show an utterance, or hide the row if it is None."""
-        self.widget.layout.display = None if utterance else "none"
-        if utterance is None:
-            return
-        self._facts.value = _facts(
-            f"<b>{i + 1}</b>",
-            f"{utterance.start_s:.2f} s",
-            f"{utterance.duration_s:.2f} s",
-            f"{utterance.level_dbfs:.0f} dBFS",
-            ENDS[utterance.reason],
-        )
-        self._text.value = html.escape(texts.get(utterance))
+def _close_all(links: list[Any]) -> None:
+    for link in links:
+        link.close()
 
 
-class _Texts:
-    """The transcripts of utterances, kept while the sliders move."""
-
-    def __init__(self, model: str | TranscribeConfig | AsrWorker) -> None:
-        self._model = model
-        self._worker = model if isinstance(model, AsrWorker) else None
-        self._texts: dict[tuple[int, int], str] = {}
-        self._waiting = 0
-
-    def on_text(self, callback: Any) -> None:
-        """Call `callback`, held weakly, on the engine's thread when a text has arrived."""
-        self._callback = weakref.WeakMethod(callback)
-
-    def get(self, utterance: Utterance) -> str:
-        """Return the text, the state of its request, or "" if it was not requested."""
-        return self._texts.get((utterance.start_sample, utterance.end_sample), "")
-
-    def request(self, utterance: Utterance) -> None:
-        """Queue an utterance for the engine. Never blocks."""
-        key = (utterance.start_sample, utterance.end_sample)
-        self._texts[key] = "…"
-        try:
-            if self._worker is None:
-                config = self._model
-                if isinstance(config, str):
-                    config = TranscribeConfig(model=config)
-                assert isinstance(config, TranscribeConfig)
-                self._worker = AsrWorker(make_engine(config))
-                weakref.finalize(self, AsrWorker.request_stop, self._worker).atexit = False
-            self._worker.start(wait=False)
-        except SttlabError as error:
-            self._texts[key] = str(error)
-            return
-        job = Job(utterance.samples, Priority.FINAL, partial(_deliver, weakref.ref(self), key))
-        if not self._worker.submit(self, job, lambda: True):
-            self._texts[key] = "the engine is busy; try again"
-
-    def answer(self, key: tuple[int, int], answer: Answer) -> None:
-        """Store the engine's answer."""
-        if isinstance(answer, TranscribeError):
-            self._texts[key] = str(answer)
-        else:
-            held = ", ".join(f"[{s.text} – held back: {s.reason}]" for s in answer.suppressed)
-            self._texts[key] = " ".join(filter(None, [answer.text, held])) or "(nothing)"
-        if (callback := self._callback()) is not None:
-            callback()
-
-    def close(self) -> None:
-        """Cancel requests that wait, and end the engine's thread if it is this tuner's own."""
-        if self._worker is not None:
-            self._worker.forget(self)
-            if self._worker is not self._model:
-                self._worker.stop()
+def _edges(found: list[Utterance]) -> bytes:
+    return np.array([(u.start_s, u.end_s) for u in found], "<f8").tobytes()
 
 
-def _deliver(
-    texts: weakref.ref[_Texts], key: tuple[int, int], answer: Answer, engine_s: float
+def _same_place(before: list[Utterance], chosen: int, found: list[Utterance]) -> int:
+    """Give the row of the utterance that is where the chosen one was, or -1."""
+    if not 0 <= chosen < len(before):
+        return -1
+    middle_s = (before[chosen].start_s + before[chosen].end_s) / 2
+    i = bisect_right([u.start_s for u in found], middle_s) - 1
+    return i if i >= 0 and found[i].end_s >= middle_s else -1
+
+
+def _receive(
+    tuner: weakref.ref[VadTuner], part: object, content: dict[str, Any], buffers: object
 ) -> None:
-    if (alive := texts()) is not None:
-        alive.answer(key, answer)
-
-
-def _call(tuner: weakref.ref[VadTuner], method: Any, i: int) -> None:
     if (alive := tuner()) is not None:
-        method(alive, i)
-
-
-def _facts(*cells: str) -> str:
-    return f'<span class="sttlab-facts">{"".join(f"<span>{c}</span>" for c in cells)}</span>'
-
-
-def _score_line(name: str, figures: dict[str, float], before: dict[str, float]) -> str:
-    cells = "".join(
-        f"<td>{_change(key, figures[key], before[key])}{_figure(key, figures[key])}</td>"
-        for key in SCORES
-    )
-    return f'<tr><th class="sttlab-text">{name}</th>{cells}</tr>'
-
-
-def _figure(key: str, value: float) -> str:
-    """Write a score with its unit."""
-    if math.isnan(value):
-        return "–"
-    if key.endswith("_ms"):
-        return f"{value:.0f} ms"
-    return f"{value:.1%}" if isinstance(value, float) else f"{value}"
-
-
-def _change(key: str, value: float, before: float) -> str:
-    """Draw an arrow for a score that has risen or fallen, in a colour for better or worse."""
-    if key in NOT_JUDGED or _figure(key, value) == _figure(key, before) or math.isnan(before):
-        return ""
-    up = value > before
-    good = up == (key in MORE_IS_BETTER)
-    words, color = ("better", TRUTH) if good else ("worse", ONSET)
-    arrow = "▲" if up else "▼"
-    return f'<span title="{words}" aria-label="{words}" style="color:{color}">{arrow}</span> '
-
-
-def _advice(scores: Scores, noise: float, config: VadConfig) -> str:
-    """Say what is worst, and which slider to move; `VadTuner._noise` returns `noise`."""
-    used = deciding_fields(config)
-    name = next(
-        field_label(field)
-        for field in DETECTORS[config.detector].fields
-        if field in used and getattr(config, field) is not None
-    )
-    figures = scores.figures()
-    clipped_ms, delay_ms = figures["onset_clipped_p90_ms"], figures["endpoint_delay_median_ms"]
-    missed_s = scores.speech_s - scores.hit_s
-    rather = ""
-    if "margin_db" in used:
-        rather = ", or press <b>Calibrate</b>"
-    elif not score_panels(config.detector):
-        others = [d.label for d in DETECTORS.values() if score_panels(d.name)]
-        rather = "".join(f", or take <b>{html.escape(label)}</b>" for label in others[:1])
-    known = [
-        (
-            scores.missed or scores.missed_speech_rate > TOO_MUCH,
-            f"{missed_s:.1f} s of speech are missed",
-            f"<b>{name}</b> down",
-        ),
-        (
-            noise > NOISY,
-            f"While nobody speaks, noise is above the threshold {noise:.0%} of the time",
-            f"<b>{name}</b> up{rather}",
-        ),
-        (
-            scores.false,
-            f"{scores.false} utterances hold no speech",
-            f"<b>{field_label('min_speech_s')}</b> up, or <b>{name}</b>",
-        ),
-        (
-            scores.merged,
-            f"{scores.merged} utterances run together",
-            f"<b>{field_label('silence_timeout_s')}</b> down",
-        ),
-        (
-            scores.fragmented or scores.cut_off,
-            f"{max(scores.fragmented, scores.cut_off)} utterances are torn or cut off",
-            f"<b>{field_label('silence_timeout_s')}</b> up",
-        ),
-        (
-            clipped_ms > CLIPPED_MS,
-            f"Beginnings are clipped by up to {clipped_ms:.0f} ms",
-            f"<b>{field_label('pre_roll_s')}</b> up",
-        ),
-    ]
-    wrong = [f"{symptom}: move {remedy}." for there, symptom, remedy in known if there]
-    if wrong:
-        return wrong[0]
-    wait = "" if math.isnan(delay_ms) else f", and each text waits {delay_ms:.0f} ms for its end"
-    return (
-        f"By the labels, nothing is wrong{wait}: <b>{field_label('silence_timeout_s')}</b> down is "
-        "quicker, until utterances are torn."
-    )
-
-
-def _autoplay(utterance: Utterance) -> str:
-    data = base64.b64encode(wav_bytes(utterance.samples)).decode("ascii")
-    return (
-        f'<audio controls autoplay aria-label="utterance {utterance.utterance_id + 1}"'
-        f' src="data:audio/wav;base64,{data}"></audio>'
-    )
+        alive._asked(content)

@@ -3,9 +3,7 @@ import { test } from "node:test";
 
 import {
   History,
-  between,
   dragged,
-  extended,
   hit,
   rounded,
   same,
@@ -14,6 +12,7 @@ import {
   turnAfter,
   turnBefore,
 } from "../../frontend/notebook/turns.js";
+import { between, extended } from "../../frontend/notebook/viewport.js";
 
 test("an edge is hit before the turn, and the chosen turn before others", () => {
   const turns = [[1, 2, "", ""], [1.5, 3, "", ""], [5, 6, "", ""]];

@@ -1,15 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import {
-  Viewport,
-  clock,
-  columns,
-  gaps,
-  levelY,
-  step,
-  wantedPicture,
-} from "../../frontend/notebook/viewport.js";
+import { Viewport, clock, gaps, step } from "../../frontend/notebook/viewport.js";
 
 function shown(from, span, duration = 100) {
   const viewport = new Viewport(duration);
@@ -63,31 +55,6 @@ test("times are clamped to the recording", () => {
   assert.deepEqual([-1, 5, 101].map((time) => new Viewport(100).clamp(time)), [0, 5, 100]);
 });
 
-test("the first picture is of all, later ones of the view and as much to each side", () => {
-  const all = wantedPicture([], shown(40, 10), 1000);
-  assert.deepEqual([all.start_s, all.end_s, all.columns], [0, 100, 12_000]);
-  const coarse = { start_s: 0, end_s: 100, column_s: 0.1 };
-  const near = wantedPicture([coarse], shown(40, 10), 1000);
-  assert.deepEqual([near.start_s, near.end_s, near.columns], [30, 60, 3600]);
-  assert.equal(wantedPicture([coarse, near], shown(40, 10), 1000), null, "it is there");
-  assert.equal(wantedPicture([coarse, near], shown(45, 10), 1000), null, "as far as it reaches");
-  assert.notEqual(wantedPicture([coarse, near], shown(55, 10), 1000), null);
-  assert.equal(wantedPicture([coarse], shown(0, 100), 1000), null, "coarse is fine enough");
-});
-
-test("only the columns in view are drawn, and one more to each side", () => {
-  const viewport = shown(40, 10);
-  const x = (time) => viewport.xOf(time, 1000);
-  const { at, first, past } = columns(100, [0, 100], { x, width: 1000 });
-  assert.equal(at(45), 500);
-  assert.deepEqual([first, past], [39, 51]);
-});
-
-test("levels are clamped to the edges of the box", () => {
-  const box = { top: 100, height: 80 };
-  assert.deepEqual([6, 0, -40, -80, -100].map((level) => levelY(level, box)), [100, 100, 140, 180, 180]);
-});
-
 test("the gaps between scored stretches are found", () => {
   assert.deepEqual(gaps(null, 10), []);
   assert.deepEqual(gaps([], 10), [[0, 10]]);
@@ -103,6 +70,8 @@ test("the axis has round steps, and as many decimals as they need", () => {
   assert.equal(clock(75.5, 0.5), "1:15.5");
   assert.equal(clock(59.9999, 0.001), "1:00");
   assert.equal(clock(5, 5), "0:05");
-  assert.equal(clock(3600, 600), "60:00");
+  assert.equal(clock(3600, 600), "1:00:00");
+  assert.equal(clock(3675.25, 0.05), "1:01:15.25");
+  assert.equal(clock(3599.999, 0.01), "1:00:00");
   assert.equal(clock(0.05, 0.01), "0:00.05");
 });

@@ -65,7 +65,9 @@ def test_tuner_offers_a_registered_detector_and_shows_its_scores(talk, config):
     settled(tuner)
     assert tuner.config == config
     assert places(tuner.utterances) == places(segment(talk, config))
-    assert [p.label for p in tuner._picture.panels][2:] == ["loudness (points)"]
+    curve = tuner._picture.curves[-1]
+    assert (curve["name"], curve["label"], curve["unit"]) == ("loudness", "loudness", "points")
+    assert tuner._picture.handles["onset"]["slope"] == pytest.approx(100)
     sliders = tuner._sliders.sliders
     assert sliders["probability"].layout.display is None
     assert sliders["margin_db"].layout.display == "none"

@@ -17,6 +17,8 @@ from sttlab.audio import SAMPLE_RATE, from_pcm16
 from sttlab.errors import LabelError
 from sttlab.evaluate.labels import Labels, Turn
 from sttlab.notebook import labeler as module
+from sttlab.notebook.pyramid import PIECE_BINS
+from sttlab.notebook.timeline import AUDIO_S
 
 ANNA = Turn(start_s=1.25, end_s=2.5, speaker="anna", text="so, it is")
 
@@ -47,10 +49,10 @@ class Page:
         assert content.pop("id") == 7
         return content, buffers
 
-    def picture(self, labeler, start_s, end_s, columns):
-        about, buffers = self.ask(labeler, "picture", start_s=start_s, end_s=end_s, columns=columns)
-        low, high = (np.frombuffer(buffer, "<i2") for buffer in buffers[:2])
-        return about, low, high, np.frombuffer(buffers[2], "<f4")
+    def piece(self, labeler, curve, level, index):
+        content, buffers = self.ask(labeler, "piece", curve=curve, level=level, index=index)
+        assert content == {}
+        return [np.frombuffer(buffer, "<f4") for buffer in buffers]
 
 
 def test_labeler_starts_empty_from_labels_or_from_vad(recording, data):
@@ -126,20 +128,21 @@ def test_from_vad_finds_speech_with_the_given_settings(recording, page):
 
 def test_waveform_holds_extremes_and_level_of_each_sample(recording, page):
     labeler = stt.Labeler(recording)
-    about, low, high, levels = page.picture(labeler, 0, recording.duration_s, 500)
-    assert len(low) == len(high) == len(levels) == 500
-    assert about["wave_s"] == [0, recording.duration_s]
     samples = recording.samples
-    assert (
-        max(abs(int(high.max()) / 32768 - samples.max()), samples.min() - low.min() / 32768) < 1e-4
-    )
-    about, low, high, levels = page.picture(labeler, 2.0, 2.004, 500)
-    assert about["wave_s"] == [2.0, 2.004]
-    assert len(low) == 64, "no more columns than samples"
+    wave, level = labeler.widget.curves
+    assert (wave["count"], wave["step_s"]) == (len(samples), 1 / SAMPLE_RATE)
+    top = (len(samples) // PIECE_BINS).bit_length()
+    low, high, _ = page.piece(labeler, "wave", top, 0)
+    assert len(low) == len(high) == -(-len(samples) >> top) > 500
+    assert (high.max(), low.min()) == (samples.max(), samples.min())
+    low, high, _ = page.piece(labeler, "wave", 0, 15)
+    assert len(low) == PIECE_BINS, "no more columns than samples"
     assert (low == high).all()
-    assert np.allclose(from_pcm16(low), samples[32000:32064], atol=2**-15)
-    assert about["level_s"] == [2.0, 2.02]
-    assert levels == pytest.approx(labeler._trace.levels[100:101], abs=1e-4)
+    assert (low == samples[15 * PIECE_BINS : 16 * PIECE_BINS]).all()
+    assert (level["name"], level["step_s"]) == ("energy", 0.02)
+    (low, *_) = page.piece(labeler, "energy", 0, 0)
+    heard = labeler._trace.heard("energy").score
+    assert low[100] == pytest.approx(heard[103], abs=1e-4), "a mean of seven is about the fourth"
 
 
 def test_long_recording_is_sent_at_the_resolution_of_the_picture(page):
@@ -147,12 +150,12 @@ def test_long_recording_is_sent_at_the_resolution_of_the_picture(page):
     hour[SAMPLE_RATE * 1800 + 5] = 0.5
     hour[-1] = -0.25
     labeler = stt.Labeler(stt.Recording(hour))
-    _, low, high, levels = page.picture(labeler, 0, 3600, 2000)
-    assert len(low) == len(high) == len(levels) == 2000
-    assert high.argmax() == 1000
-    assert low.argmin() == 1999
-    _, buffers = page.ask(labeler, "picture", start_s=0, end_s=3600, columns=10**9)
-    assert sum(map(len, buffers)) <= 8 * module.COLUMNS
+    low, high, _ = page.piece(labeler, "wave", 15, 0)
+    assert len(low) == len(high) == -(-len(hour) >> 15) <= PIECE_BINS
+    assert high.argmax() == (SAMPLE_RATE * 1800 + 5) >> 15
+    assert low.argmin() == len(low) - 1
+    _, buffers = page.ask(labeler, "piece", curve="wave", level=-9, index=5)
+    assert sum(map(len, buffers)) == 3 * 4 * PIECE_BINS
     state = json.dumps(
         {k: v for k, v in labeler.widget.get_state().items() if k[0] != "_"}, default=str
     )
@@ -167,14 +170,14 @@ def test_audio_is_sent_in_pieces(recording, page):
     assert len(pcm) == 2 * (len(recording.samples) - 31 * SAMPLE_RATE)
     long = stt.Labeler(stt.Recording(np.zeros(100 * SAMPLE_RATE, np.float32)))
     _, (pcm,) = page.ask(long, "sound", start_s=0, end_s=100)
-    assert len(pcm) == 2 * module.AUDIO_S * SAMPLE_RATE
+    assert len(pcm) == 2 * AUDIO_S * SAMPLE_RATE
 
 
 def test_an_empty_recording_can_be_shown(page):
     labeler = stt.Labeler(stt.Recording(np.zeros(0, np.float32)), config=stt.VadConfig())
     assert labeler.labels == Labels()
-    _, low, high, levels = page.picture(labeler, 0, 1, 100)
-    assert len(low) == len(high) == len(levels) == 0
+    for curve in ("wave", "energy"):
+        assert [len(part) for part in page.piece(labeler, curve, 0, 0)] == [0, 0, 0]
 
 
 def test_labeler_is_freed_when_no_name_refers_to_it(recording):

@@ -297,7 +297,7 @@ def cube(talks):
 
 @pytest.mark.needs("jupyter")
 def test_plot_sweep_draws_a_heat_map_through_the_chosen_setting(cube):
-    from sttlab.notebook.plots import map_settings, plot_sweep
+    from sttlab.notebook.sweep_plots import map_settings, plot_sweep
 
     ax: Any = plot_sweep(cube, "missed_speech_rate", chosen=7)  # 0.7 s, 4 dB, hysteresis 6 dB
     assert cube.values(7) == {
@@ -322,7 +322,7 @@ def test_plot_sweep_draws_a_heat_map_through_the_chosen_setting(cube):
 
 @pytest.mark.needs("jupyter")
 def test_plot_sweep_draws_every_setting_and_the_pareto_front(cube):
-    from sttlab.notebook.plots import plot_sweep
+    from sttlab.notebook.sweep_plots import plot_sweep
 
     ax: Any = plot_sweep(cube, *TRADE, chosen=3)
     x, y = (cube.metric(name) for name in TRADE)
@@ -337,7 +337,8 @@ def test_plot_sweep_draws_every_setting_and_the_pareto_front(cube):
 def test_plot_sweep_draws_sweeps_of_any_shape(talks):
     from matplotlib.figure import Figure
 
-    from sttlab.notebook.plots import plot_sweep, png_bytes
+    from sttlab.notebook.plots import png_bytes
+    from sttlab.notebook.sweep_plots import plot_sweep
 
     grids: list[dict[str, Any]] = [
         {"margin_db": [8]},
@@ -356,7 +357,7 @@ def test_plot_sweep_draws_sweeps_of_any_shape(talks):
 
 @pytest.mark.needs("jupyter")
 def test_plot_sweep_refuses_a_metric_without_values(cube):
-    from sttlab.notebook.plots import plot_sweep
+    from sttlab.notebook.sweep_plots import plot_sweep
 
     with pytest.raises(ConfigError, match="unknown metric 'delay'"):
         plot_sweep(cube, "delay")

@@ -51,7 +51,32 @@ def make_tuner(tmp_path):
 
 
 def rows(tuner):
-    return [row for row in tuner._rows if shown(row.widget)]
+    """The rows that the browser lists: start and length in seconds, level, end, text."""
+    listed = tuner._list
+    facts = np.frombuffer(listed.found, "<f8").reshape(-1, 4).tolist()
+    return [
+        (start_s, length_s, level, listed.ends[int(end)], listed.texts.get(str(i), ""))
+        for i, (start_s, length_s, level, end) in enumerate(facts)
+    ]
+
+
+def spans(packed):
+    """Start and end, in seconds, of what the browser draws."""
+    return np.frombuffer(packed, "<f8").reshape(-1, 2).tolist()
+
+
+def edges(utterances):
+    return [[u.start_s, u.end_s] for u in utterances]
+
+
+def curves(tuner, detector="energy"):
+    """The times, the onset and the offset thresholds that the browser draws."""
+    return np.frombuffer(tuner._picture.thresholds[detector], "<f4").reshape(3, -1)
+
+
+def ask(part, ask, **content):
+    """Ask as the browser does."""
+    part._handle_custom_msg({"ask": ask, "id": 1, **content}, [])
 
 
 def test_tuner_begins_with_the_utterances_of_its_settings(talk, make_tuner):
@@ -66,21 +91,78 @@ def test_tuner_begins_with_the_utterances_of_its_settings(talk, make_tuner):
     assert len(rows(tuner)) == len(expected) == 2
 
 
-def test_moved_slider_updates_utterances_picture_and_scores(talk, make_tuner):
+def test_moved_slider_updates_utterances_picture_and_list(talk, make_tuner):
     tuner = make_tuner(talk)
-    before = tuner._picture._moving.value
+    before = tuner._picture.found
     find(tuner.widget, "FloatSlider", "Silence timeout (s)").value = 0.3
     settled(tuner)
     assert tuner.config == VadConfig(silence_timeout_s=0.3)
     assert "3 utterances" in words(tuner.widget)
+    assert tuner._picture.found != before
+    assert spans(tuner._picture.found) == edges(segment(talk, tuner.config))
+    for row, utterance in zip(rows(tuner), tuner.utterances, strict=True):
+        assert row[:2] == (utterance.start_s, utterance.duration_s)
+        assert row[2] == pytest.approx(utterance.level_dbfs)
+        assert row[3] == "silence timeout"
+
+
+def test_picture_has_the_thresholds_and_the_noise_floor(talk, make_tuner):
+    tuner = make_tuner(talk, config=VadConfig(margin_db=9))
+    heard = tuner.trace.heard("energy")
+    times_s, onset, offset = curves(tuner)
+    at = np.searchsorted(times_s, 4.0, side="right") - 1
+    expected = tuner.trace.activity(tuner.config).onset
+    assert onset[at] == pytest.approx(expected[200 + 3], abs=1e-3), "a mean of seven frames"
+    assert offset - onset == pytest.approx(-VadConfig().hysteresis_db)
+    assert times_s[0] <= 0
+    floor_s, floor = np.frombuffer(tuner._picture.floors["energy"], "<f4").reshape(2, -1)
+    assert len(floor_s) < 40, "it changes twice a second at most"
+    assert floor[-1] == pytest.approx(heard.floor[-1], abs=1e-3)
+    tuner.config = VadConfig(threshold_dbfs=-30)
+    settled(tuner)
+    assert curves(tuner)[1:].T.tolist() == [[-30, -30 - VadConfig().hysteresis_db]]
+
+
+@pytest.mark.parametrize(
+    ("config", "fields"),
+    [
+        (VadConfig(), ["margin_db", "hysteresis_db"]),
+        (VadConfig(threshold_dbfs=-30), ["threshold_dbfs", "hysteresis_db"]),
+    ],
+)
+def test_a_threshold_dragged_on_the_picture_moves_its_slider(talk, make_tuner, config, fields):
+    tuner = make_tuner(talk, config=config)
+    handles = tuner._picture.handles
+    assert [handles[which]["field"] for which in ("onset", "offset")] == fields
+    slopes = [handles[which]["slope"] for which in ("onset", "offset")]
+    assert slopes == [pytest.approx(1), pytest.approx(-1)]
+    for name in fields:
+        value = getattr(config, name) + 2
+        ask(tuner._picture, "set", field=name, value=value)
+        settled(tuner)
+        assert getattr(tuner.config, name) == tuner._sliders.sliders[name].value == value
+        assert value in [handle["value"] for handle in tuner._picture.handles.values()]
+    assert spans(tuner._picture.found) == edges(segment(talk, tuner.config))
+
+
+def test_a_threshold_dragged_too_far_says_why_and_changes_nothing(talk, make_tuner):
+    tuner = make_tuner(talk)
+    ask(tuner._picture, "set", field="margin_db", value=1000)
+    assert "margin_db" in words(tuner.widget)
+    assert tuner.config == VadConfig()
+
+
+def test_the_chosen_utterance_stays_chosen_while_settings_change(talk, make_tuner):
+    tuner = make_tuner(talk)
+    assert len(rows(tuner)) == 2
+    tuner._picture.chosen = 1
+    tuner.config = VadConfig(silence_timeout_s=0.3)
+    settled(tuner)
     assert len(rows(tuner)) == 3
-    drawn = tuner._picture._moving.value
-    assert drawn != before
-    assert drawn.count("<rect") == 2 * 3
-    facts = words(rows(tuner)[0].widget)
-    first = tuner.utterances[0]
-    assert f"{first.start_s:.2f} s" in facts
-    assert "silence timeout" in facts
+    assert tuner._picture.chosen == tuner._list.chosen == 2
+    tuner.config = VadConfig(threshold_dbfs=-5)
+    settled(tuner)
+    assert tuner._picture.chosen == tuner._list.chosen == -1
 
 
 def test_every_setting_has_a_slider_that_reaches_its_bounds(talk, make_tuner):
@@ -184,34 +266,26 @@ def test_tuner_shows_that_silero_is_missing(talk, make_tuner, monkeypatch):
     assert "pip install 'sttlab[silero]'" in words(tuner.widget)
 
 
-def test_play_button_puts_a_player_on_the_page(talk, make_tuner):
-    tuner = make_tuner(talk)
-    next(w for w in walk(rows(tuner)[1].widget) if getattr(w, "icon", "") == "play").click()
-    assert "data:audio/wav;base64," in tuner._player.value
-    assert 'aria-label="utterance 2"' in tuner._player.value
-
-
-def test_transcribe_button_shows_text_and_suppressed_text(talk, make_tuner):
+def test_transcribe_shows_text_and_suppressed_text_in_the_row(talk, make_tuner):
     engine = Counting(answer=answer("What is <this>?", suppressed="Thanks."))
     with AsrWorker(engine) as worker:
         tuner = make_tuner(talk, model=worker)
-        find(rows(tuner)[0].widget, "Button", "transcribe").click()
+        ask(tuner._list, "transcribe", row=1)
+        ask(tuner._picture, "transcribe", row=99)
     settled(tuner)
-    text = words(rows(tuner)[0].widget)
+    text = rows(tuner)[1][-1]
     assert "What is <this>?" in text
     assert "Thanks. – held back: no speech" in text
-    assert engine.lengths == [len(tuner.utterances[0].samples)]
-
-
-def test_more_utterances_than_rows_are_on_pages(make_tuner):
-    tuner = make_tuner(SimpleNamespace(samples=noise(*[(1, QUIET), (0.4, LOUD)] * 20, (1, QUIET))))
-    assert len(tuner.utterances) == 20
-    pages = find(tuner.widget, "BoundedIntText", "Page")
-    assert (pages.max, len(rows(tuner))) == (3, 8)
-    pages.value = 3
+    assert rows(tuner)[0][-1] == ""
+    assert engine.lengths == [len(tuner.utterances[1].samples)]
+    tuner.config = VadConfig(silence_timeout_s=0.3)
     settled(tuner)
-    assert len(rows(tuner)) == 4
-    assert "20" in words(rows(tuner)[-1].widget)
+    assert text in [row[-1] for row in rows(tuner)], "it stays where its utterance is"
+
+
+def test_all_utterances_of_an_hour_are_listed(make_tuner):
+    tuner = make_tuner(SimpleNamespace(samples=noise(*[(1, QUIET), (0.4, LOUD)] * 40, (1, QUIET))))
+    assert len(rows(tuner)) == len(tuner.utterances) == 40
 
 
 def test_concurrent_moves_of_sliders_end_at_the_last_one(talk, make_tuner):
@@ -325,17 +399,21 @@ def test_tuner_with_labels_compares_scores_with_the_first_settings(talk, make_tu
 def test_tuner_compares_silero_and_level(data, make_tuner):
     recording, labels = load(data / "demo-noisy.flac"), load_labels(data / "demo.rttm")
     tuner = make_tuner(recording, labels=labels)
-    assert len(tuner._picture.panels) == 2
+    picture = tuner._picture
+    assert [curve["name"] for curve in picture.curves] == ["wave", "energy"]
+    assert picture.labels == [[span.start_s, span.end_s] for span in labels]
+    assert spans(picture.beside) == []
     find(tuner.widget, "ToggleButtons", "").value = "Silero"
     settled(tuner)
-    assert [panel.label for panel in tuner._picture.panels] == [
-        "amplitude",
-        "level (dBFS)",
-        "probability",
-    ]
+    assert [curve["name"] for curve in picture.curves] == ["wave", "energy", "silero"]
+    assert picture.detector == "silero"
+    assert picture.beside_label == "level"
+    assert set(picture.thresholds) == {"energy", "silero"}
     both = [segment(recording, replace(VadConfig(), detector=d)) for d in ("energy", "silero")]
-    drawn = tuner._picture._moving.value
-    assert drawn.count("<rect") == len(both[0]) + 2 * len(both[1])
+    assert spans(picture.found) == edges(both[1])
+    assert spans(picture.beside) == edges(both[0])
+    handles = [handle["field"] for handle in picture.handles.values()]
+    assert handles == ["probability", "probability_hysteresis"]
     for found in both:
         error = score(found, labels, duration_s=recording.duration_s).detection_error_rate
         assert f"{error:.1%}" in words(tuner.widget)

@@ -1,0 +1,54 @@
+// A canvas as a stretch of time.
+
+/**
+ * A canvas as sharp as the screen, cleared, and its pen.
+ *
+ * @param {HTMLCanvasElement} canvas
+ */
+function cleared(canvas) {
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+  const [across, down] = [width, height].map((px) => Math.round(px * devicePixelRatio));
+  if (canvas.width !== across || canvas.height !== down) {
+    [canvas.width, canvas.height] = [across, down];
+  }
+  const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  pen.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
+  pen.clearRect(0, 0, width, height);
+  return { pen, width };
+}
+
+/**
+ * A vertical line.
+ *
+ * @param {CanvasRenderingContext2D} pen
+ * @param {number} x
+ * @param {import("./tracks.js").Lane} lane
+ * @param {string} color
+ * @param {number[]} [dash]
+ */
+export function upright(pen, x, { top, height }, color, dash = []) {
+  pen.beginPath();
+  pen.setLineDash(dash);
+  pen.moveTo(x, top);
+  pen.lineTo(x, top + height);
+  pen.strokeStyle = color;
+  pen.lineWidth = 1.5;
+  pen.stroke();
+  pen.setLineDash([]);
+}
+
+/**
+ * A canvas, cleared, to paint a stretch of time on.
+ *
+ * @param {HTMLCanvasElement} canvas
+ * @param {number} from
+ * @param {number} to
+ * @param {(name: string) => string} color of the theme
+ * @returns {import("./tracks.js").View}
+ */
+export function viewOf(canvas, from, to, color) {
+  const { pen, width } = cleared(canvas);
+  pen.font = `11px ${color("font")}`;
+  const x = (/** @type {number} */ time) => ((time - from) / (to - from)) * width;
+  return { pen, from, to, width, density: devicePixelRatio, x, color };
+}

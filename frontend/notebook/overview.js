@@ -1,0 +1,68 @@
+// The whole recording above a timeline, with a window that is dragged.
+
+import { upright, viewOf } from "./canvas.js";
+
+/** Distance within which an edge of the window is dragged, in pixels. */
+const WINDOW_EDGE_PX = 6;
+
+/**
+ * What a press on the overview drags: an edge of the window, or all of it, which comes to the
+ * pointer where it isn't.
+ *
+ * @param {import("./viewport.js").Viewport} viewport
+ * @param {number} time of the press
+ * @param {number} edge_s distance from an edge within which it is dragged
+ * @returns {(now: number) => [from: number, to: number]} the window that a move leads to
+ */
+export function windowDrag({ from, to }, time, edge_s) {
+  const isSmall = to - from < 4 * edge_s;
+  if (!isSmall && Math.abs(from - time) < edge_s) return (now) => [Math.min(now, to), to];
+  if (!isSmall && Math.abs(to - time) < edge_s) return (now) => [from, Math.max(now, from)];
+  const span = to - from;
+  const held = from <= time && time <= to ? time - from : span / 2;
+  return (now) => [now - held, now - held + span];
+}
+
+/**
+ * Listen to the pointer on an overview.
+ *
+ * @param {HTMLCanvasElement} canvas
+ * @param {import("./viewport.js").Viewport} viewport
+ * @param {(from: number, to: number) => void} setView
+ */
+export function listenToOverview(canvas, viewport, setView) {
+  const timeOf = (/** @type {number} */ x) => (x / canvas.clientWidth) * viewport.duration;
+  /** @type {?ReturnType<typeof windowDrag>} */
+  let drag = null;
+  canvas.addEventListener("pointerdown", (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    const time = timeOf(event.offsetX);
+    drag = windowDrag(viewport, time, timeOf(WINDOW_EDGE_PX));
+    setView(...drag(time));
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (event.buttons && drag) setView(...drag(timeOf(event.offsetX)));
+  });
+}
+
+/**
+ * @param {HTMLCanvasElement} canvas
+ * @param {import("./viewport.js").Viewport} viewport
+ * @param {(name: string) => string} color
+ * @param {(view: import("./tracks.js").View, lane: import("./tracks.js").Lane) => void} under
+ *   paints the recording
+ * @param {?number} played
+ */
+export function paintOverview(canvas, { from, to, duration }, color, under, played) {
+  const view = viewOf(canvas, 0, duration || 1, color);
+  const { pen, x, width } = view;
+  const height = canvas.clientHeight;
+  under(view, { top: 0, height });
+  pen.fillStyle = color("dim");
+  pen.fillRect(0, 0, x(from), height);
+  pen.fillRect(x(to), 0, width - x(to), height);
+  pen.strokeStyle = color("ink");
+  pen.lineWidth = 1.5;
+  pen.strokeRect(x(from) + 0.75, 0.75, Math.max(x(to) - x(from) - 1.5, 1), height - 1.5);
+  if (played !== null) upright(pen, x(played), { top: 0, height }, color("play"));
+}

@@ -1,0 +1,524 @@
+// A recording over time on a canvas: overview, zoom, pan, playback, and the tracks of its owner.
+
+import { upright, viewOf } from "./canvas.js";
+import { CONTROLS, Player } from "./controls.js";
+import { WheelTurn, listenToPointers } from "./gestures.js";
+import { copied } from "./kernel.js";
+import { listenToOverview, paintOverview } from "./overview.js";
+import { Pieces, topLevel } from "./pieces.js";
+import { Viewport, between, clock, extended, step } from "./viewport.js";
+
+/**
+ * @typedef {import("./gestures.js").Point} Point
+ * @typedef {import("./gestures.js").Drag} Drag
+ * @typedef {import("./tracks.js").Track} Track
+ * @typedef {import("./tracks.js").View} View
+ * @typedef {import("./tracks.js").Lane} Lane
+ * @typedef {import("./pieces.js").Curve} Curve
+ * @typedef {[start_s: number, end_s: number]} Stretch
+ * @typedef {import("./kernel.js").Answer} Answer
+ *
+ * @typedef {object} Owner of a timeline: what it adds
+ * @property {string} name of the recording and what is shown of it
+ * @property {string} [tools] HTML of more controls
+ * @property {(content: object) => Promise<Answer>} ask
+ * @property {(point: Point) => ?Drag} [press] what a press begins, if not a selection
+ * @property {(point: Point) => string} [pointer] the form of the mouse pointer
+ * @property {(time: number, point: Point) => void} [pick] somebody has clicked
+ * @property {() => ?Stretch} [chosen] what is played if nothing is selected
+ * @property {(view: View, lane: Lane) => void} [under] paints below all tracks
+ * @property {(view: View, lane: Lane) => void} [over] paints above all tracks
+ * @property {(view: View, lane: Lane) => void} [overview] paints on the overview
+ * @property {(event: KeyboardEvent) => Record<string, () => void>} [keys] more of them
+ * @property {() => void} [moved] the cursor or the selection has changed
+ */
+
+/** Height of the axis of time, in pixels. */
+const RULER_PX = 18;
+
+/** Space between two tracks, in pixels. */
+const GAP_PX = 4;
+
+export const TIMELINE_KEYS = [
+  ["← →", "move the cursor; with Shift, select from there; with Alt, in fine steps"],
+  ["Space", "play the selection, what is chosen, or from the cursor; again to stop"],
+  ["L, F", "loop; follow what is played"],
+  ["&lt; &gt;", "slower, faster"],
+  ["+ − 0", "zoom in, out, all; or turn the wheel, or pinch"],
+  ["Page up, down", "move along the recording; or Shift and the wheel, or drag the axis of time"],
+  ["Home, End", "go to the start, the end"],
+];
+
+/** @param {string} tools */
+const parts = (tools) => `
+<canvas class="overview" aria-hidden="true"></canvas>
+<canvas class="sound" tabindex="0" role="application" data-lm-suppress-shortcuts="true"></canvas>
+<div class="row tools">
+  ${CONTROLS}
+  <span class="group" role="group" aria-label="zoom">
+    <button type="button" data-do="zoomIn" title="zoom in (+)" aria-label="zoom in">+</button>
+    <button type="button" data-do="zoomOut" title="zoom out (−)" aria-label="zoom out">−</button>
+    <button type="button" data-do="zoomAll" title="the whole recording (0)">All</button>
+  </span>
+  ${tools}
+  <span class="end"><span data-is="time"></span><span data-is="view"></span></span>
+</div>`;
+
+/** A timeline in an element. */
+export class Timeline {
+  /**
+   * @param {HTMLElement} el
+   * @param {number} duration in seconds
+   * @param {Owner} owner
+   */
+  constructor(el, duration, owner) {
+    this.el = el;
+    this.owner = owner;
+    el.classList.add("sttlab-timeline");
+    el.insertAdjacentHTML("beforeend", parts(owner.tools ?? ""));
+    this.map = /** @type {HTMLCanvasElement} */ (el.querySelector(".overview"));
+    this.canvas = /** @type {HTMLCanvasElement} */ (el.querySelector(".sound"));
+    this.canvas.setAttribute("aria-label", owner.name);
+    this.viewport = new Viewport(duration);
+    this.cursor = 0;
+    /** @type {?Stretch} */
+    this.selection = null;
+    /** @type {Track[]} */
+    this.tracks = [];
+    /** @type {Map<string, Pieces>} */
+    this.curves = new Map();
+    this.colors = new Map();
+    /** @type {number | undefined} */
+    this.frame = undefined;
+    this.closed = false;
+    const fetch = async (/** @type {number} */ start_s, /** @type {number} */ end_s) => {
+      const { buffers } = await owner.ask({ ask: "sound", start_s, end_s });
+      return new Int16Array(copied(buffers[0]));
+    };
+    this.player = new Player(el, fetch, () => this.draw());
+    this.wheel = new WheelTurn();
+    this.listen();
+    this.showTime();
+  }
+
+  // -- what it shows ------------------------------------------------------------------------------
+
+  /** @param {Track[]} tracks from above */
+  setTracks(tracks) {
+    this.tracks = tracks;
+    const height = tracks.reduce((sum, track) => sum + track.height + GAP_PX, RULER_PX);
+    this.canvas.style.height = `${height}px`;
+    this.draw();
+  }
+
+  /**
+   * The pieces of a curve, which all its tracks share.
+   *
+   * @param {Curve} curve
+   */
+  pieces(curve) {
+    const known = this.curves.get(curve.name);
+    if (known) return known;
+    const fetch = async (/** @type {number} */ level, /** @type {number} */ index) => {
+      const asked = { ask: "piece", curve: curve.name, level, index };
+      const { buffers } = await this.owner.ask(asked);
+      const [low, high, mean] = buffers.map((buffer) => new Float32Array(copied(buffer)));
+      return { low, high, mean };
+    };
+    const made = new Pieces(curve, fetch, () => this.draw());
+    this.curves.set(curve.name, made);
+    return made;
+  }
+
+  /**
+   * The loudest sample of a curve; 1 until it is known.
+   *
+   * @param {Pieces} pieces
+   */
+  static peak(pieces) {
+    const bins = pieces.kept.get(`${topLevel(pieces.curve)}/0`);
+    if (!bins) return 1;
+    let most = 1e-4;
+    for (let i = 0; i < bins.low.length; i++) most = Math.max(most, -bins.low[i], bins.high[i]);
+    return most;
+  }
+
+  /** The tracks and their places. @returns {{track: Track, lane: Lane}[]} */
+  get lanes() {
+    let top = RULER_PX;
+    return this.tracks.map((track) => {
+      const lane = { top, height: track.height };
+      top += track.height + GAP_PX;
+      return { track, lane };
+    });
+  }
+
+  /** The place of all tracks together. @returns {Lane} */
+  get area() {
+    return { top: RULER_PX, height: this.canvas.clientHeight - RULER_PX };
+  }
+
+  // -- events -------------------------------------------------------------------------------------
+
+  listen() {
+    const { el, canvas } = this;
+    for (const button of el.querySelectorAll("[data-do]")) {
+      const name = /** @type {HTMLElement} */ (button).dataset.do ?? "";
+      if (name in this) button.addEventListener("click", () => /** @type {any} */ (this)[name]());
+    }
+    listenToPointers(
+      canvas,
+      (point) => this.press(point),
+      ({ factor, from, to }) => {
+        this.viewport.zoom(factor, this.timeAt(from));
+        this.pan(this.seconds(from - to));
+      },
+    );
+    canvas.addEventListener("pointermove", (event) => {
+      if (event.buttons) return;
+      const { offsetX: x, offsetY: y, pointerType: type, shiftKey: shift } = event;
+      const point = { x, y, type, shift };
+      canvas.style.cursor = y < RULER_PX ? "grab" : (this.owner.pointer?.(point) ?? "text");
+    });
+    canvas.addEventListener("keydown", (event) => this.onKey(event));
+    for (const name of ["focus", "blur"]) canvas.addEventListener(name, () => this.draw());
+    for (const each of [canvas, this.map]) {
+      each.addEventListener("wheel", (event) => this.onWheel(event, each), { passive: false });
+    }
+    listenToOverview(this.map, this.viewport, (from, to) => this.setView(from, to));
+    this.resized = new ResizeObserver(() => this.draw());
+    this.resized.observe(canvas);
+    this.themed = new MutationObserver(() => {
+      this.colors.clear();
+      this.draw();
+    });
+    this.themed.observe(document.body, { attributes: true });
+    this.themed.observe(document.documentElement, { attributes: true });
+    this.onOutside = (/** @type {WheelEvent} */ event) => {
+      const inside = event.composedPath().some((each) => each === canvas || each === this.map);
+      if (!inside) this.wheel.outside(event.timeStamp);
+    };
+    document.addEventListener("wheel", this.onOutside, { capture: true, passive: true });
+  }
+
+  close() {
+    this.closed = true;
+    this.resized?.disconnect();
+    this.themed?.disconnect();
+    if (this.onOutside) document.removeEventListener("wheel", this.onOutside, { capture: true });
+    this.player.close();
+    cancelAnimationFrame(this.frame ?? 0);
+  }
+
+  /** @param {Point} point @returns {Drag} */
+  press(point) {
+    if (point.y < RULER_PX) return this.panning(point);
+    const own = this.owner.press?.(point);
+    if (own) return own;
+    return point.type === "touch" ? this.panning(point) : this.selecting(point);
+  }
+
+  /** @param {Point} start @returns {Drag} */
+  panning(start) {
+    let last = start.x;
+    return {
+      move: ({ x }) => {
+        this.pan(this.seconds(last - x));
+        last = x;
+      },
+      drop: (point, moved) => {
+        if (!moved) this.pick(point);
+      },
+    };
+  }
+
+  /** @param {Point} start @returns {Drag} */
+  selecting(start) {
+    const fixed = this.viewport.clamp(this.timeAt(start.x));
+    return {
+      move: ({ x }) => {
+        this.viewport.reach(this.timeAt(x));
+        const time = this.viewport.clamp(this.timeAt(x));
+        this.select(between(fixed, time));
+      },
+      drop: (point, moved) => {
+        if (!moved) this.pick(point);
+      },
+    };
+  }
+
+  /** @param {Point} point */
+  pick(point) {
+    const time = this.viewport.clamp(this.timeAt(point.x));
+    this.setCursor(time);
+    this.owner.pick?.(time, point);
+  }
+
+  /** @param {WheelEvent} event @param {HTMLCanvasElement} target */
+  onWheel(event, target) {
+    const { viewport } = this;
+    const along = event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY);
+    const pinching = event.ctrlKey || event.metaKey; // a touchpad's pinch comes as Ctrl
+    const turned = (along && event.deltaX) || event.deltaY;
+    const px = turned * (event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 30 : 1);
+    const hasEffect = !along && (turned < 0 || viewport.span < viewport.duration);
+    if (!along && !pinching && !this.wheel.isHere(event.timeStamp, hasEffect)) return;
+    event.preventDefault();
+    if (along) this.pan(this.seconds(px));
+    else {
+      const share = event.offsetX / target.clientWidth;
+      const around = target === this.map ? share * viewport.duration : this.timeAt(event.offsetX);
+      viewport.zoom((pinching ? 1.01 : 1.0025) ** px, viewport.clamp(around));
+      this.draw();
+    }
+  }
+
+  /** @param {KeyboardEvent} event */
+  onKey(event) {
+    const control = event.ctrlKey || event.metaKey;
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const { span, duration } = this.viewport;
+    const small = span / (event.altKey ? 1000 : 100);
+    const { shiftKey } = event;
+    /** @type {Record<string, () => void>} */
+    const plain = {
+      ArrowLeft: () => this.moveCursor(-small, shiftKey),
+      ArrowRight: () => this.moveCursor(small, shiftKey),
+      Home: () => this.moveCursor(-this.cursor, shiftKey),
+      End: () => this.moveCursor(duration - this.cursor, shiftKey),
+      PageUp: () => this.pan(-span / 2),
+      PageDown: () => this.pan(span / 2),
+      Escape: () => this.select(null),
+      " ": () => this.play(),
+      l: () => this.player.toggleLoop(),
+      f: () => this.player.toggleFollow(),
+      "<": () => this.player.changeSpeed(-1),
+      ",": () => this.player.changeSpeed(-1),
+      ">": () => this.player.changeSpeed(1),
+      ".": () => this.player.changeSpeed(1),
+      "+": () => this.zoomIn(),
+      "=": () => this.zoomIn(),
+      "-": () => this.zoomOut(),
+      "−": () => this.zoomOut(),
+      0: () => this.zoomAll(),
+    };
+    const own = this.owner.keys?.(event) ?? {};
+    const act = control ? own[`Control+${key}`] : (own[key] ?? plain[key]);
+    if (!act) return;
+    event.preventDefault();
+    event.stopPropagation();
+    act();
+  }
+
+  // -- the cursor and the selection -----------------------------------------------------------------
+
+  /** @param {number} time */
+  setCursor(time) {
+    this.cursor = this.viewport.clamp(time);
+    this.selection = null;
+    this.changed();
+  }
+
+  /** @param {?Stretch} stretch */
+  select(stretch) {
+    this.selection = stretch;
+    if (stretch) this.cursor = stretch[0];
+    this.changed();
+  }
+
+  /** @param {number} seconds @param {boolean} selecting */
+  moveCursor(seconds, selecting) {
+    const before = this.cursor;
+    this.cursor = this.viewport.clamp(before + seconds);
+    this.selection = selecting ? extended(this.selection, before, this.cursor) : null;
+    this.viewport.reach(this.cursor);
+    this.changed();
+  }
+
+  changed() {
+    this.showTime();
+    this.owner.moved?.();
+    this.draw();
+  }
+
+  showTime() {
+    const { cursor, selection, viewport, player } = this;
+    if (player.time !== null) {
+      this.show("time", `▶ ${clock(player.time, 0.01)} of ${clock(viewport.duration, 0.01)}`);
+      return;
+    }
+    const [start, end] = selection ?? [cursor, cursor];
+    const words = selection
+      ? `${clock(start, 0.01)} – ${clock(end, 0.01)}, ${(end - start).toFixed(2)} s`
+      : `${clock(start, 0.01)} of ${clock(viewport.duration, 0.01)}`;
+    this.show("time", words);
+  }
+
+  showView() {
+    const { from, to, span } = this.viewport;
+    const size = span / 100;
+    this.show("view", `in view ${clock(from, size)} – ${clock(to, size)}`);
+  }
+
+  /** @param {string} name @param {string} words */
+  show(name, words) {
+    const place = this.el.querySelector(`[data-is="${name}"]`);
+    if (place && place.textContent !== words) place.textContent = words;
+  }
+
+  // -- the visible stretch --------------------------------------------------------------------------
+
+  /** @param {number} x */
+  timeAt(x) {
+    return this.viewport.timeAt(x, this.canvas.clientWidth);
+  }
+
+  /** @param {number} px */
+  seconds(px) {
+    return this.viewport.seconds(px, this.canvas.clientWidth);
+  }
+
+  /** @param {number} from @param {number} to */
+  setView(from, to) {
+    this.viewport.show(from, to - from);
+    this.leave();
+    this.draw();
+  }
+
+  /** @param {number} seconds */
+  pan(seconds) {
+    this.viewport.scroll(seconds);
+    this.leave();
+    this.draw();
+  }
+
+  /**
+   * Bring a stretch into view if it isn't.
+   *
+   * @param {number} start
+   * @param {number} end
+   */
+  reveal(start, end) {
+    const { viewport } = this;
+    if (!viewport.holds(start) || !viewport.holds(end)) viewport.centre((start + end) / 2);
+    this.draw();
+  }
+
+  /** Stop to follow what is played when somebody looks elsewhere. */
+  leave() {
+    const { time } = this.player;
+    if (time !== null && !this.viewport.holds(time)) this.player.setFollow(false);
+  }
+
+  /**
+   * Zoom around the cursor where it is in view, else around the middle.
+   *
+   * @param {number} factor
+   */
+  zoom(factor) {
+    const { viewport, cursor } = this;
+    const middle = (viewport.from + viewport.to) / 2;
+    viewport.zoom(factor, viewport.holds(cursor) ? cursor : middle);
+    this.draw();
+  }
+
+  zoomIn() {
+    this.zoom(0.5);
+  }
+
+  zoomOut() {
+    this.zoom(2);
+  }
+
+  zoomAll() {
+    this.viewport.show(0, this.viewport.duration);
+    this.draw();
+  }
+
+  // -- playback -------------------------------------------------------------------------------------
+
+  /** Play the selection, what the owner has chosen, or from the cursor; or stop. */
+  play() {
+    const { duration } = this.viewport;
+    const [from, to] = this.selection ?? this.owner.chosen?.() ?? [this.cursor, duration];
+    this.player.toggle(from, Math.min(to, duration));
+  }
+
+  // -- drawing --------------------------------------------------------------------------------------
+
+  /** Draw before the browser next paints. */
+  draw() {
+    if (this.closed) return;
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = undefined;
+      this.paint();
+    });
+  }
+
+  /** @param {string} name */
+  color(name) {
+    if (!this.colors.has(name)) {
+      const value = getComputedStyle(this.el).getPropertyValue(`--${name}`);
+      this.colors.set(name, value.trim());
+    }
+    return this.colors.get(name);
+  }
+
+  paint() {
+    if (this.closed || !this.canvas.clientWidth) return;
+    const { time, following } = this.player;
+    if (time !== null && following && !this.viewport.holds(time)) {
+      this.viewport.show(time - this.viewport.span / 20, this.viewport.span);
+    }
+    const color = (/** @type {string} */ name) => this.color(name);
+    const under = (/** @type {View} */ view, /** @type {Lane} */ lane) =>
+      this.owner.overview?.(view, lane);
+    this.showView();
+    this.showTime();
+    paintOverview(this.map, this.viewport, color, under, time);
+    this.paintTracks(color);
+    if (time !== null) this.draw();
+  }
+
+  /** @param {(name: string) => string} color */
+  paintTracks(color) {
+    const { viewport, owner, area } = this;
+    const view = viewOf(this.canvas, viewport.from, viewport.to, color);
+    const { pen, x } = view;
+    this.paintRuler(view);
+    owner.under?.(view, area);
+    for (const { track, lane } of this.lanes) track.paint(view, lane);
+    owner.over?.(view, area);
+    if (this.selection) {
+      const [start, end] = this.selection.map(x);
+      pen.fillStyle = color("marked");
+      pen.fillRect(start, area.top, end - start, area.height);
+    }
+    upright(pen, x(this.cursor), area, color("ink"), [3, 2]);
+    const { time } = this.player;
+    if (time !== null) upright(pen, x(time), area, color("play"));
+  }
+
+  /** @param {View} view */
+  paintRuler({ pen, from, to, width, x, color }) {
+    const size = step(to - from, width / 90);
+    const { top, height } = this.area;
+    for (let i = Math.ceil(from / size - 1e-9); i * size <= to; i++) {
+      const left = Math.round(x(i * size));
+      pen.fillStyle = color("grid");
+      pen.fillRect(left, top - 6, 1, height + 6);
+      pen.fillStyle = color("faint");
+      if (left < width - 40) pen.fillText(clock(i * size, size), left + 4, 12);
+    }
+  }
+}
+
+/**
+ * The keys of a timeline, as HTML.
+ *
+ * @param {string[][]} keys and what they do
+ */
+export function keyList(keys) {
+  const items = keys.map(([key, words]) => `<div><dt>${key}</dt><dd>${words}</dd></div>`);
+  return `<details><summary>Keys</summary><dl>${items.join("")}</dl></details>`;
+}

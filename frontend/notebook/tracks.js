@@ -1,0 +1,343 @@
+// Tracks of a timeline: each paints a curve or spans into its box.
+
+import { columnsOf } from "./pieces.js";
+
+/**
+ * @typedef {import("./pieces.js").Pieces} Pieces
+ * @typedef {import("./pieces.js").Bins} Bins
+ *
+ * @typedef {object} View what a track is painted with
+ * @property {CanvasRenderingContext2D} pen
+ * @property {number} from the visible stretch, in seconds
+ * @property {number} to
+ * @property {number} width in CSS pixels
+ * @property {number} density pixels of the screen in a CSS pixel
+ * @property {(time: number) => number} x
+ * @property {(name: string) => string} color of the theme
+ *
+ * @typedef {object} Lane the height of a track
+ * @property {number} top
+ * @property {number} height
+ *
+ * @typedef {object} Track
+ * @property {string} name as people call it
+ * @property {number} height in pixels
+ * @property {(view: View, lane: Lane) => void} paint
+ *
+ * @typedef {object} Scale of a curve
+ * @property {number} low
+ * @property {number} high
+ * @property {string} unit empty for a share, which is written in percent
+ *
+ * @typedef {object} Steps a curve that is constant from each time to the next
+ * @property {ArrayLike<number>} times
+ * @property {ArrayLike<number>} values
+ */
+
+/**
+ * The columns of the visible stretch, on a grid that moves along with the recording, so that
+ * panning changes no column.
+ *
+ * @param {Pieces} pieces
+ * @param {View} view
+ */
+function gridColumns(pieces, { from, to, width, density }) {
+  const count = Math.max(1, Math.round(width * density));
+  const column_s = (to - from) / count;
+  const start = Math.floor(from / column_s) * column_s;
+  const end = start + (count + 1) * column_s;
+  const bins = columnsOf(pieces.cover(start, end, count + 1), start, end, count + 1);
+  const px = width / count;
+  return { bins, at: (/** @type {number} */ i) => ((start - from) / column_s + i) * px };
+}
+
+/**
+ * Fill between two curves, over each stretch of columns that are known.
+ *
+ * @param {CanvasRenderingContext2D} pen
+ * @param {ArrayLike<number>} upper in pixels
+ * @param {ArrayLike<number>} lower
+ * @param {(column: number) => number} at
+ */
+function fillBand(pen, upper, lower, at) {
+  pen.beginPath();
+  for (let i = 0; i < upper.length; i++) {
+    if (Number.isNaN(upper[i])) continue;
+    const begin = i;
+    pen.moveTo(at(i), upper[i]);
+    for (; i < upper.length && !Number.isNaN(upper[i]); i++) {
+      pen.lineTo(at(i), upper[i]);
+      pen.lineTo(at(i + 1), upper[i]);
+    }
+    for (let j = i - 1; j >= begin; j--) {
+      pen.lineTo(at(j + 1), lower[j]);
+      pen.lineTo(at(j), lower[j]);
+    }
+    pen.closePath();
+  }
+  pen.fill();
+}
+
+/**
+ * The waveform: its extremes, and darker its root mean square.
+ *
+ * @param {Pieces} pieces
+ * @param {() => number} peak the sample that reaches the edge
+ * @param {number} height
+ * @returns {Track}
+ */
+export function waveTrack(pieces, peak, height) {
+  return {
+    name: "waveform",
+    height,
+    paint(view, lane) {
+      const { bins, at } = gridColumns(pieces, view);
+      const middle = lane.top + lane.height / 2;
+      const scale = (lane.height / 2 - 1) / peak();
+      const { pen } = view;
+      pen.fillStyle = view.color("wave");
+      const upper = bins.high.map((sample) => middle - sample * scale - 0.4);
+      fillBand(pen, upper, bins.low.map((sample) => middle - sample * scale + 0.4), at);
+      pen.fillStyle = view.color("core");
+      const core = (/** @type {number} */ side) =>
+        bins.mean.map((rms, i) => {
+          const least = Math.min(Math.max(rms, bins.low[i]), bins.high[i]);
+          const most = Math.min(Math.max(-rms, bins.low[i]), bins.high[i]);
+          return middle - (side > 0 ? least : most) * scale;
+        });
+      fillBand(pen, core(1), core(-1), at);
+    },
+  };
+}
+
+/**
+ * The place of a value in a lane.
+ *
+ * @param {number} value
+ * @param {Scale} scale
+ * @param {Lane} lane
+ */
+export function yOf(value, { low, high }, { top, height }) {
+  return top + height * (1 - Math.min(1, Math.max(0, (value - low) / (high - low))));
+}
+
+/**
+ * The value at a place in a lane.
+ *
+ * @param {number} y
+ * @param {Scale} scale
+ * @param {Lane} lane
+ */
+export function valueAt(y, { low, high }, { top, height }) {
+  return low + (high - low) * (1 - (y - top) / height);
+}
+
+/**
+ * The values at which a scale has a line: round ones.
+ *
+ * @param {Scale} scale
+ * @param {number} height
+ */
+export function lines({ low, high }, height) {
+  const least = ((high - low) * 26) / height;
+  const step = [0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100].find((s) => s >= least) ?? 200;
+  const found = [];
+  for (let i = Math.ceil(low / step + 0.2); i * step < high - step * 0.2; i++) found.push(i * step);
+  return found;
+}
+
+/**
+ * A value as people write it.
+ *
+ * @param {number} value
+ * @param {string} unit empty for a share
+ */
+export function written(value, unit) {
+  if (!unit) return `${Math.round(100 * value)} %`;
+  return `${String(Math.round(10 * value) / 10).replace("-", "−")} ${unit}`;
+}
+
+/**
+ * What a detector hears, frame by frame: extremes and mean, and what `over` paints on it.
+ *
+ * @param {string} name
+ * @param {Pieces} pieces
+ * @param {Scale} scale
+ * @param {number} height
+ * @param {(view: View, lane: Lane) => void} [over]
+ * @returns {Track}
+ */
+export function curveTrack(name, pieces, scale, height, over) {
+  return {
+    name,
+    height,
+    paint(view, lane) {
+      const { pen, width, color } = view;
+      const known = lines(scale, lane.height);
+      for (const value of known) {
+        const y = Math.round(yOf(value, scale, lane));
+        pen.fillStyle = color("grid");
+        pen.fillRect(0, y, width, 1);
+      }
+      const { bins, at } = gridColumns(pieces, view);
+      const place = (/** @type {number} */ value) => yOf(value, scale, lane);
+      pen.fillStyle = color("band");
+      fillBand(pen, bins.high.map((v) => place(v)), bins.low.map((v) => place(v)), at);
+      pen.fillStyle = color("level");
+      const middle = bins.mean.map((value) => place(value));
+      fillBand(pen, ...thickened(middle), at);
+      over?.(view, lane);
+      pen.fillStyle = color("faint");
+      known.forEach((value, i) => {
+        const words = i === known.length - 1 || !scale.unit ? written(value, scale.unit) : `${value}`;
+        pen.fillText(words.replace("-", "−"), 3, yOf(value, scale, lane) - 2);
+      });
+    },
+  };
+}
+
+/**
+ * A curve as a band that reaches from each column to the next, as a line does.
+ *
+ * @param {Float32Array} middle
+ * @returns {[Float32Array, Float32Array]}
+ */
+function thickened(middle) {
+  const before = (/** @type {number} */ i) => (Number.isNaN(middle[i - 1] ?? NaN) ? i : i - 1);
+  const upper = middle.map((y, i) => Math.min(y, middle[before(i)]) - 0.6);
+  const lower = middle.map((y, i) => Math.max(y, middle[before(i)]) + 0.6);
+  return [upper, lower];
+}
+
+/**
+ * A line of steps, such as a threshold.
+ *
+ * @param {View} view
+ * @param {Lane} lane
+ * @param {Scale} scale
+ * @param {Steps} steps
+ * @param {{color: string, width?: number, dash?: number[]}} style
+ */
+export function paintSteps(view, lane, scale, { times, values }, style) {
+  if (!times.length) return;
+  const { pen, from, to, x } = view;
+  pen.beginPath();
+  let i = Math.max(0, firstAfter(times, from) - 1);
+  pen.moveTo(x(Math.max(from, times[i])), yOf(values[i], scale, lane));
+  for (i += 1; i < times.length && times[i] < to; i++) {
+    pen.lineTo(x(times[i]), yOf(values[i - 1], scale, lane));
+    pen.lineTo(x(times[i]), yOf(values[i], scale, lane));
+  }
+  pen.lineTo(x(to), yOf(values[i - 1], scale, lane));
+  pen.strokeStyle = style.color;
+  pen.lineWidth = style.width ?? 1;
+  pen.setLineDash(style.dash ?? []);
+  pen.stroke();
+  pen.setLineDash([]);
+}
+
+/**
+ * The value of steps at a time.
+ *
+ * @param {Steps} steps
+ * @param {number} time
+ */
+export const stepAt = ({ times, values }, time) =>
+  values[Math.max(0, firstAfter(times, time) - 1)];
+
+/**
+ * The index of the first time that is after another.
+ *
+ * @param {ArrayLike<number>} times in order
+ * @param {number} time
+ */
+export function firstAfter(times, time) {
+  let [low, high] = [0, times.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (times[middle] > time) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+/**
+ * @typedef {object} Span
+ * @property {number} start
+ * @property {number} end
+ *
+ * @typedef {object} Looks of spans
+ * @property {string} color by name
+ * @property {boolean} [numbered]
+ * @property {() => number} [chosen] the number of the chosen one, or -1
+ */
+
+/**
+ * Spans of time, such as utterances, in a lane of their own.
+ *
+ * @param {string} name
+ * @param {() => Span[]} spans in order of time
+ * @param {Looks} looks
+ * @returns {Track}
+ */
+export function spansTrack(name, spans, looks) {
+  return {
+    name,
+    height: 18,
+    paint(view, lane) {
+      const { pen, x, width, color } = view;
+      const all = spans();
+      const chosen = looks.chosen?.() ?? -1;
+      for (let i = firstVisible(all, view.from); i < all.length; i++) {
+        const [left, right] = [x(all[i].start), x(all[i].end)];
+        if (left > width) break;
+        const wide = Math.max(right - left - (right - left > 3 ? 1 : 0), 0.75);
+        pen.fillStyle = color(i === chosen ? "chosen" : looks.color);
+        pen.fillRect(left, lane.top + 2, wide, lane.height - 4);
+        if (!looks.numbered || wide < 16 + 7 * String(i + 1).length) continue;
+        pen.fillStyle = color("onspan");
+        pen.fillText(`${i + 1}`, Math.max(left, 0) + 4, lane.top + lane.height - 5);
+      }
+      pen.globalAlpha = 0.8;
+      pen.fillStyle = color("paper");
+      pen.fillRect(0, lane.top + 2, pen.measureText(name).width + 8, lane.height - 4);
+      pen.globalAlpha = 1;
+      pen.fillStyle = color("ink");
+      pen.fillText(name, 3, lane.top + lane.height - 5);
+    },
+  };
+}
+
+/**
+ * The first span that ends after a time; spans don't overlap much.
+ *
+ * @param {Span[]} spans in order of time
+ * @param {number} time
+ */
+export function firstVisible(spans, time) {
+  let [low, high] = [0, spans.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (spans[middle].end > time) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+/**
+ * Spans as a shade over other tracks.
+ *
+ * @param {View} view
+ * @param {Lane} lane
+ * @param {Span[]} spans
+ * @param {string} color by name
+ */
+export function paintShade(view, lane, spans, color) {
+  const { pen, x, width } = view;
+  pen.fillStyle = view.color(color);
+  for (let i = firstVisible(spans, view.from); i < spans.length; i++) {
+    const [left, right] = [x(spans[i].start), x(spans[i].end)];
+    if (left > width) break;
+    pen.fillRect(left, lane.top, Math.max(right - left, 0.5), lane.height);
+  }
+}

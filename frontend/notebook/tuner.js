@@ -1,0 +1,373 @@
+// VadTuner's picture: waveform, scores, thresholds that can be dragged, utterances and labels.
+
+import { asking, copied } from "./kernel.js";
+import { TIMELINE_KEYS, Timeline, keyList } from "./timeline.js";
+import {
+  curveTrack,
+  firstVisible,
+  paintShade,
+  paintSteps,
+  spansTrack,
+  stepAt,
+  valueAt,
+  waveTrack,
+  yOf,
+} from "./tracks.js";
+
+/**
+ * @typedef {import("./timeline.js").Point} Point
+ * @typedef {import("./timeline.js").Drag} Drag
+ * @typedef {import("./tracks.js").View} View
+ * @typedef {import("./tracks.js").Lane} Lane
+ * @typedef {import("./tracks.js").Span} Span
+ * @typedef {import("./pieces.js").Curve & import("./tracks.js").Scale & {label: string}} Scores
+ * @typedef {{times: Float32Array, onset: Float32Array, offset: Float32Array}} Thresholds
+ *
+ * @typedef {object} Handle a setting that moves with a threshold on the picture
+ * @property {string} field
+ * @property {number} value
+ * @property {number} min
+ * @property {number} max
+ * @property {number} step
+ * @property {number} slope how far the threshold moves with the setting
+ */
+
+/** Distance from a threshold within which it is dragged, in pixels; a finger is less exact. */
+const REACH_PX = { mouse: 5, pen: 8, touch: 14 };
+
+const TUNER_KEYS = [
+  ["drag", "select; on a threshold, move it"],
+  ["click", "on an utterance: hear it, see its row and its text"],
+  ["↑ ↓", "choose the utterance before, after"],
+  ["T", "transcribe the chosen utterance"],
+  ...TIMELINE_KEYS,
+];
+
+/**
+ * Spans of pairs of float64.
+ *
+ * @param {DataView} view
+ * @returns {Span[]}
+ */
+function spansFrom(view) {
+  const edges = new Float64Array(copied(view));
+  return Array.from({ length: edges.length / 2 }, (_, i) => ({
+    start: edges[2 * i],
+    end: edges[2 * i + 1],
+  }));
+}
+
+/** @param {DataView} view @param {number} count of arrays of float32 in it */
+function arraysFrom(view, count) {
+  const all = new Float32Array(copied(view));
+  const length = all.length / count;
+  return Array.from({ length: count }, (_, i) => all.subarray(i * length, (i + 1) * length));
+}
+
+/**
+ * The value of a setting after a threshold was dragged.
+ *
+ * @param {Handle} handle
+ * @param {number} by how far the threshold was dragged, on its scale
+ */
+export function movedValue({ value, min, max, step, slope }, by) {
+  const rounded = Math.round((value + by / slope) / step) * step;
+  return Math.min(Math.max(Number(rounded.toFixed(6)), min), max);
+}
+
+class Picture {
+  /**
+   * @param {any} model
+   * @param {HTMLElement} el
+   * @param {(content: object) => Promise<any>} ask
+   */
+  constructor(model, el, ask) {
+    this.model = model;
+    this.ask = ask;
+    /** @type {Span[]} */
+    this.found = [];
+    /** @type {Span[]} */
+    this.beside = [];
+    /** @type {Record<string, Thresholds>} */
+    this.thresholds = {};
+    /** @type {Record<string, {times: Float32Array, values: Float32Array}>} */
+    this.floors = {};
+    /** @type {?{which: string, value: number}} a drag, and where it is */
+    this.preview = null;
+    /** @type {?{field: string, value: number}} what is to be set next */
+    this.next = null;
+    this.setting = false;
+    const name = model.get("name") || "recording";
+    this.timeline = new Timeline(el, model.get("duration_s"), {
+      name: `${name}: waveform, level, thresholds and utterances. Keys stand below.`,
+      ask,
+      press: (point) => this.press(point),
+      pointer: (point) => (this.handleAt(point) ? "ns-resize" : "text"),
+      pick: (time) => this.pick(time),
+      chosen: () => this.chosen && [this.chosen.start, this.chosen.end],
+      under: (view) => this.paintUnder(view),
+      overview: (view, lane) => this.paintOverview(view, lane),
+      keys: () => ({
+        ArrowUp: () => this.go(-1),
+        ArrowDown: () => this.go(1),
+        t: () => this.transcribe(),
+      }),
+    });
+    el.insertAdjacentHTML("beforeend", keyList(TUNER_KEYS));
+    /** @type {[name: string, call: () => void][]} */
+    this.events = [
+      ["change:curves", () => this.setTracks()],
+      ["change:detector", () => this.setTracks()],
+      ["change:beside_label", () => this.setTracks()],
+      ["change:found", () => this.read()],
+      ["change:beside", () => this.read()],
+      ["change:thresholds", () => this.read()],
+      ["change:floors", () => this.read()],
+      ["change:chosen", () => this.timeline.draw()],
+      ["change:shown", () => this.reveal()],
+      ["change:plays", () => this.play()],
+    ];
+    for (const [event, call] of this.events) model.on(event, call);
+    this.read();
+    this.setTracks();
+  }
+
+  close() {
+    for (const [event, call] of this.events) this.model.off(event, call);
+    this.timeline.close();
+  }
+
+  read() {
+    const { model } = this;
+    this.found = spansFrom(model.get("found"));
+    this.beside = spansFrom(model.get("beside"));
+    for (const [name, data] of Object.entries(model.get("thresholds"))) {
+      const [times, onset, offset] = arraysFrom(/** @type {DataView} */ (data), 3);
+      this.thresholds[name] = { times, onset, offset };
+    }
+    for (const [name, data] of Object.entries(model.get("floors"))) {
+      const [times, values] = arraysFrom(/** @type {DataView} */ (data), 2);
+      this.floors[name] = { times, values };
+    }
+    this.timeline.draw();
+  }
+
+  /** @returns {Scores[]} the curves of detectors */
+  get scores() {
+    return this.model.get("curves").filter((/** @type {Scores} */ curve) => curve.name !== "wave");
+  }
+
+  setTracks() {
+    const { timeline, model } = this;
+    const labels = model.get("labels").map((/** @type {number[]} */ [start, end]) => ({ start, end }));
+    const beside = model.get("beside_label");
+    const wave = timeline.pieces(model.get("curves")[0]);
+    const tracks = [waveTrack(wave, () => Timeline.peak(wave), 76)];
+    this.scores.forEach((curve, i) => {
+      const over = (/** @type {View} */ view, /** @type {Lane} */ lane) =>
+        this.paintThresholds(view, lane, curve);
+      const pieces = timeline.pieces(curve);
+      tracks.push(curveTrack(curve.label, pieces, curve, i ? 90 : 150, over));
+    });
+    const chosen = () => model.get("chosen");
+    tracks.push(
+      spansTrack("utterances", () => this.found, { color: "found", numbered: true, chosen }),
+    );
+    if (beside) tracks.push(spansTrack(`by ${beside}`, () => this.beside, { color: "other" }));
+    if (labels.length) tracks.push(spansTrack("labels", () => labels, { color: "speech" }));
+    timeline.setTracks(tracks);
+  }
+
+  // -- utterances -----------------------------------------------------------------------------------
+
+  get chosen() {
+    return this.found[this.model.get("chosen")] ?? null;
+  }
+
+  /** @param {number} i */
+  choose(i) {
+    this.model.set("chosen", i);
+    this.model.save_changes();
+  }
+
+  /** @param {number} time */
+  pick(time) {
+    const i = firstVisible(this.found, time);
+    const isIn = i < this.found.length && this.found[i].start <= time;
+    this.choose(isIn ? i : -1);
+    if (!isIn) return;
+    this.timeline.player.play(this.found[i].start, this.found[i].end);
+    this.transcribe();
+  }
+
+  /** @param {1 | -1} way */
+  go(way) {
+    const now = this.model.get("chosen");
+    const { cursor } = this.timeline;
+    const near = firstVisible(this.found, cursor);
+    const i = now >= 0 ? now + way : way > 0 ? near : near - 1;
+    if (i < 0 || i >= this.found.length) return;
+    this.choose(i);
+    this.reveal();
+  }
+
+  /** Bring the chosen utterance into view. */
+  reveal() {
+    const { chosen } = this;
+    if (!chosen) return;
+    this.timeline.setCursor(chosen.start);
+    this.timeline.reveal(chosen.start, chosen.end);
+  }
+
+  play() {
+    const { chosen } = this;
+    if (chosen) this.timeline.player.play(chosen.start, chosen.end);
+  }
+
+  transcribe() {
+    const i = this.model.get("chosen");
+    if (i >= 0) this.model.send({ ask: "transcribe", row: i });
+  }
+
+  // -- thresholds -----------------------------------------------------------------------------------
+
+  /** The curve that decides, its place and its thresholds. */
+  get deciding() {
+    const name = this.model.get("detector");
+    const curve = this.scores.find((each) => each.name === name);
+    const found = curve && this.timeline.lanes.find(({ track }) => track.name === curve.label);
+    const thresholds = this.thresholds[name];
+    return curve && found && thresholds ? { curve, lane: found.lane, thresholds } : null;
+  }
+
+  /** @param {Point} point @returns {?{which: string, handle: Handle, at: (y: number) => number}} */
+  handleAt(point) {
+    const { deciding } = this;
+    if (!deciding) return null;
+    const { curve, lane, thresholds } = deciding;
+    const time = this.timeline.timeAt(point.x);
+    const reach = REACH_PX[/** @type {"mouse"} */ (point.type)] ?? REACH_PX.mouse;
+    const handles = this.model.get("handles");
+    const near = ["onset", "offset"]
+      .filter((which) => handles[which])
+      .map((which) => {
+        const values = thresholds[/** @type {"onset"} */ (which)];
+        const y = yOf(stepAt({ times: thresholds.times, values }, time), curve, lane);
+        return { which, off: Math.abs(y - point.y) };
+      })
+      .sort((a, b) => a.off - b.off)[0];
+    if (!near || near.off > reach) return null;
+    const at = (/** @type {number} */ y) => valueAt(y, curve, lane);
+    return { which: near.which, handle: { ...handles[near.which] }, at };
+  }
+
+  /** @param {Point} point @returns {?Drag} */
+  press(point) {
+    const held = this.handleAt(point);
+    if (!held) return null;
+    const { which, handle, at } = held;
+    const begin = at(point.y);
+    const end = () => {
+      this.preview = null;
+      this.timeline.draw();
+    };
+    return {
+      move: ({ y }) => {
+        const value = movedValue(handle, at(y) - begin);
+        this.preview = { which, value };
+        this.set(handle.field, value);
+        this.timeline.draw();
+      },
+      drop: (_, moved) => {
+        if (!moved) this.timeline.pick(point);
+        end();
+      },
+      cancel: end,
+    };
+  }
+
+  /**
+   * Set a field. The kernel has one such request at a time, the newest.
+   *
+   * @param {string} field
+   * @param {number} value
+   */
+  async set(field, value) {
+    this.next = { field, value };
+    if (this.setting) return;
+    this.setting = true;
+    while (this.next) {
+      const asked = this.next;
+      this.next = null;
+      await this.ask({ ask: "set", ...asked });
+    }
+    this.setting = false;
+  }
+
+  // -- painting -------------------------------------------------------------------------------------
+
+  /** @param {View} view */
+  paintUnder(view) {
+    const deciding = this.model.get("detector");
+    const names = Object.fromEntries(this.scores.map(({ label, name }) => [label, name]));
+    for (const { track, lane } of this.timeline.lanes) {
+      const curve = names[track.name];
+      if (track.name === "waveform" || curve === deciding) paintShade(view, lane, this.found, "shade");
+      else if (curve) paintShade(view, lane, this.beside, "othershade");
+    }
+  }
+
+  /** @param {View} view @param {Lane} lane @param {Scores} curve */
+  paintThresholds(view, lane, curve) {
+    const thresholds = this.thresholds[curve.name];
+    if (!thresholds) return;
+    const floor = this.floors[curve.name];
+    const dotted = { color: view.color("floor"), width: 1.2, dash: [1.5, 3] };
+    if (floor) paintSteps(view, lane, curve, floor, dotted);
+    const { times } = thresholds;
+    const by = this.shifts(curve.name);
+    const color = view.color("onset");
+    const onset = thresholds.onset.map((value) => value + by.onset);
+    const offset = thresholds.offset.map((value) => value + by.offset);
+    paintSteps(view, lane, curve, { times, values: onset }, { color, width: 2 });
+    paintSteps(view, lane, curve, { times, values: offset }, { color, dash: [5, 3] });
+  }
+
+  /**
+   * How far a drag is ahead of what the kernel knows.
+   *
+   * @param {string} curve
+   */
+  shifts(curve) {
+    const handles = this.model.get("handles");
+    if (!this.preview || curve !== this.model.get("detector")) return { onset: 0, offset: 0 };
+    const { which, value } = this.preview;
+    const by = (value - handles[which].value) * handles[which].slope;
+    return { onset: which === "onset" ? by : 0, offset: by };
+  }
+
+  /** @param {View} view @param {Lane} lane */
+  paintOverview(view, lane) {
+    const curves = this.model.get("curves");
+    const wave = this.timeline.pieces(curves[0]);
+    const height = lane.height - 6;
+    waveTrack(wave, () => Timeline.peak(wave), height).paint(view, { top: 0, height });
+    paintShade(view, { top: height, height: 6 }, this.found, "found");
+  }
+}
+
+export default () => {
+  /** @type {(content: object) => Promise<any>} */
+  let ask;
+  return {
+    /** @param {{model: any}} widget */
+    initialize({ model }) {
+      ask = asking(model);
+    },
+    /** @param {{model: any, el: HTMLElement}} widget */
+    render({ model, el }) {
+      const picture = new Picture(model, el, ask);
+      return () => picture.close();
+    },
+  };
+};

@@ -1,0 +1,64 @@
+"""What a widget leaves in a saved notebook, which shows it where no kernel runs."""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from sttlab.notebook.plots import png_bytes
+
+STILL_ROWS = 40  # most rows of a table
+_PNG = re.compile(r'src="data:image/png;base64,([^"]+)"')
+_ENDS = re.compile(r"</(?:tr|div|p|li|b|table)>|<br>")
+
+
+def still(parts: Iterable[str]) -> dict[str, str]:
+    """Make the part of a mime bundle that needs no kernel: HTML, its first picture, and text.
+
+    Parameters
+    ----------
+    parts : iterable of str
+        HTML, from above.
+    """
+    page = "".join(parts)
+    bundle = {"text/html": f'<div class="sttlab-still">{page}</div>', "text/plain": _plain(page)}
+    if found := _PNG.search(page):
+        bundle["image/png"] = found[1]
+    return bundle
+
+
+def image_html(figure: Any, alt: str) -> str:
+    """Draw a figure as an image in HTML."""
+    data = base64.b64encode(png_bytes(figure, pixels=1)).decode("ascii")
+    return (
+        f'<img alt="{html.escape(alt)}" style="max-width:100%" src="data:image/png;base64,{data}">'
+    )
+
+
+def table_html(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Write text as a table in HTML."""
+    lines = [f"<tr>{''.join(f'<th>{html.escape(head)}</th>' for head in heads)}</tr>"]
+    for row in rows:
+        lines.append(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>")
+    return f'<table class="sttlab-table">{"".join(lines)}</table>'
+
+
+def shown_html(widget: Any) -> Iterator[str]:
+    """Give the HTML that a widget and its children show, from above."""
+    if widget.layout is not None and widget.layout.display == "none":
+        return
+    for child in getattr(widget, "children", ()):
+        yield from shown_html(child)
+    if type(widget).__name__ == "HTML" and widget.value:
+        yield f"<div>{widget.value}</div>"
+
+
+def _plain(page: str) -> str:
+    """Write HTML as text, a line for each row."""
+    page = re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
+    page = re.sub(r"</t[hd]>", "  ", _ENDS.sub("\n", page))
+    lines = html.unescape(re.sub(r"<[^>]*>", "", page)).splitlines()
+    return "\n".join(line.strip() for line in lines if line.strip())

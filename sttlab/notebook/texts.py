@@ -1,0 +1,75 @@
+"""The transcripts of utterances that a person has asked for."""
+
+from __future__ import annotations
+
+import weakref
+from functools import partial
+from typing import Any
+
+from sttlab.config import TranscribeConfig
+from sttlab.engines import make_engine
+from sttlab.errors import SttlabError, TranscribeError
+from sttlab.events import Utterance
+from sttlab.live.worker import Answer, AsrWorker, Job, Priority
+
+
+class Texts:
+    """The transcripts of utterances, kept while the sliders move."""
+
+    def __init__(self, model: str | TranscribeConfig | AsrWorker) -> None:
+        self._model = model
+        self._worker = model if isinstance(model, AsrWorker) else None
+        self._texts: dict[tuple[int, int], str] = {}
+        self._waiting = 0
+
+    def on_text(self, callback: Any) -> None:
+        """Call `callback`, held weakly, on the engine's thread when a text has arrived."""
+        self._callback = weakref.WeakMethod(callback)
+
+    def get(self, utterance: Utterance) -> str:
+        """Return the text, the state of its request, or "" if it was not requested."""
+        return self._texts.get((utterance.start_sample, utterance.end_sample), "")
+
+    def request(self, utterance: Utterance) -> None:
+        """Queue an utterance for the engine. Never blocks."""
+        key = (utterance.start_sample, utterance.end_sample)
+        self._texts[key] = "…"
+        try:
+            if self._worker is None:
+                config = self._model
+                if isinstance(config, str):
+                    config = TranscribeConfig(model=config)
+                assert isinstance(config, TranscribeConfig)
+                self._worker = AsrWorker(make_engine(config))
+                weakref.finalize(self, AsrWorker.request_stop, self._worker).atexit = False
+            self._worker.start(wait=False)
+        except SttlabError as error:
+            self._texts[key] = str(error)
+            return
+        job = Job(utterance.samples, Priority.FINAL, partial(_deliver, weakref.ref(self), key))
+        if not self._worker.submit(self, job, lambda: True):
+            self._texts[key] = "the engine is busy; try again"
+
+    def answer(self, key: tuple[int, int], answer: Answer) -> None:
+        """Store the engine's answer."""
+        if isinstance(answer, TranscribeError):
+            self._texts[key] = str(answer)
+        else:
+            held = ", ".join(f"[{s.text} – held back: {s.reason}]" for s in answer.suppressed)
+            self._texts[key] = " ".join(filter(None, [answer.text, held])) or "(nothing)"
+        if (callback := self._callback()) is not None:
+            callback()
+
+    def close(self) -> None:
+        """Cancel requests that wait, and end the engine's thread if it is this tuner's own."""
+        if self._worker is not None:
+            self._worker.forget(self)
+            if self._worker is not self._model:
+                self._worker.stop()
+
+
+def _deliver(
+    texts: weakref.ref[Texts], key: tuple[int, int], answer: Answer, engine_s: float
+) -> None:
+    if (alive := texts()) is not None:
+        alive.answer(key, answer)

@@ -1,0 +1,110 @@
+"""The timeline of a recording in a notebook: what its part in the browser asks for."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import anywidget
+import numpy as np
+import traitlets
+from numpy.typing import NDArray
+
+from sttlab.audio import SAMPLE_RATE, to_pcm16
+from sttlab.notebook.pyramid import Pyramid
+from sttlab.trace import Trace
+from sttlab.vad import DETECTORS
+
+AUDIO_S = 30.0  # most audio that is sent at once
+WAVE = "wave"
+STEPS = 8192  # most steps of a threshold; the noise floor of an hour has 7200
+
+
+class Timeline(anywidget.AnyWidget):
+    """The part in the browser that shows a recording over time; a subclass has its module.
+
+    The browser holds what is in view and the audio that plays, not the whole recording. The kernel
+    answers its requests on the thread on which ipykernel delivers them. Where it can't do so while
+    a cell runs (see `RemoteMicrophone`), the waveform appears after the cell.
+
+    Parameters
+    ----------
+    trace : Trace
+    """
+
+    duration_s = traitlets.Float().tag(sync=True)
+    name = traitlets.Unicode().tag(sync=True)
+    # What the browser may ask pieces of: name, count and step_s, and for a detector's scores the
+    # label, unit, low and high of their scale.
+    curves: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
+
+    def __init__(self, trace: Trace, **traits: Any) -> None:
+        super().__init__(duration_s=trace.duration_s, **traits)
+        self._trace = trace
+        self._pyramids: dict[str, Pyramid] = {}
+        self._add(WAVE, Pyramid(trace.samples, is_wave=True), len(trace.samples), 1)
+        self.add_scores("energy")
+        self.on_msg(_receive)
+
+    def add_scores(self, detector: str) -> None:
+        """Offer the scores of a detector as a curve of its name. It hears the recording first.
+
+        Raises
+        ------
+        MissingExtra
+            If the detector's packages are not installed.
+        """
+        if detector in self._pyramids:
+            return
+        about = DETECTORS[detector]
+        scores = self._trace.heard(detector).score[about.delay_frames :]
+        scale = asdict(about.scale)
+        if about.scale == DETECTORS["energy"].scale:
+            scale |= _reach(scores)
+        self._add(detector, Pyramid(scores), len(scores), about.frame_samples, **scale)
+
+    def _add(self, name: str, pyramid: Pyramid, count: int, samples: int, **about: Any) -> None:
+        self._pyramids[name] = pyramid
+        curve = {"name": name, "count": count, "step_s": samples / SAMPLE_RATE, **about}
+        self.curves = [*self.curves, curve]
+
+    def answer(self, content: dict[str, Any]) -> bool:
+        """Answer a request for a piece of a curve or of the audio; say whether it was one."""
+        if content["ask"] == "piece":
+            pyramid = self._pyramids[content["curve"]]
+            bins = pyramid.piece(int(content["level"]), int(content["index"]))
+            self.send({"id": content["id"]}, [_bytes(values) for values in bins])
+            return True
+        if content["ask"] == "sound":
+            start_s, end_s = float(content["start_s"]), float(content["end_s"])
+            end_s = min(end_s, start_s + AUDIO_S)
+            edges = [max(0, round(at_s * SAMPLE_RATE)) for at_s in (start_s, end_s)]
+            pcm = to_pcm16(self._trace.samples[slice(*edges)]).astype("<i2").tobytes()
+            self.send({"id": content["id"]}, [pcm])
+            return True
+        return False
+
+
+def _receive(timeline: Timeline, content: dict[str, Any], buffers: object) -> None:
+    timeline.answer(content)
+
+
+def _bytes(values: NDArray[np.float32]) -> bytes:
+    return values.astype("<f4").tobytes()
+
+
+def _reach(levels: NDArray[np.float64]) -> dict[str, float]:
+    """Give the ends of an axis for levels, in whole tens of dBFS."""
+    quiet = float(np.quantile(levels, 0.02)) if len(levels) else -80.0
+    return {"low": max(-100.0, 10.0 * np.floor(quiet / 10 - 1)), "high": 0.0}
+
+
+def steps(times_s: NDArray[np.float64], *curves: NDArray[np.float64]) -> bytes:
+    """Give the times at which one of the curves changes, and the curves there, as float32."""
+    if not len(times_s):
+        return b""
+    changes = np.any([np.diff(curve) != 0 for curve in curves], axis=0)
+    at = np.concatenate([[0], np.flatnonzero(changes) + 1])
+    if len(at) > STEPS:
+        at = np.linspace(0, len(times_s) - 1, STEPS).astype(np.int64)
+    return np.array([times_s[at], *(curve[at] for curve in curves)], "<f4").tobytes()

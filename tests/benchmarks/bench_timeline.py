@@ -1,0 +1,214 @@
+"""The tuner's timeline on a long recording, in a real JupyterLab and a real Chromium.
+
+    python -m tests.benchmarks.bench_timeline
+
+Measured in the page: from running the cell of a recording that is loaded until its waveform, its
+utterances and their list are painted; frames a second while panning, at several zooms; from a key
+on a slider until the threshold and the utterances that it moves are painted. The audio is real
+speech from data/, repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.benchmarks.bench_page import processor
+from tests.conftest import ROOT, find_chromium
+from tests.notebook.conftest import Lab
+from tests.notebook.lab_pages import PATIENCE_MS, Notebook, opened
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+LOADED = """import numpy as np
+import sttlab as stt
+once = stt.load("../data/demo-noisy.flac")
+recording = stt.Recording(np.resize(once.samples, MINUTES * 60 * once.sample_rate))"""
+SHOWN = "tuner = stt.VadTuner(recording)\ntuner"
+STEPS = 12
+TARGETS = {"open_ms": 2000, "pan_fps": 30}
+SLIDER_MS = {10: 50, 60: 150}
+
+# Whether the waveform is painted across the picture, and the list has rows.
+OPENED = """() => {
+    const canvas = document.querySelector(".sttlab-timeline .sound");
+    if (!canvas?.width || !document.querySelector(".sttlab-utterances [data-row]")) return false;
+    const pen = canvas.getContext("2d");
+    const y = Math.round((18 + 38) * devicePixelRatio);
+    const { data } = pen.getImageData(0, y, canvas.width, 1);
+    let painted = 0;
+    for (let i = 3; i < data.length; i += 4) painted += data[i] > 200;
+    return painted > canvas.width / 2;
+}"""
+
+PRESSED = """([opened, patience]) => new Promise((resolve, reject) => {
+    setTimeout(() => reject(new Error("it was not painted")), patience);
+    const is_opened = eval(opened);
+    document.addEventListener("keydown", (event) => {
+        if (event.key !== "Enter" || window.pressed) return;
+        const began = window.pressed = performance.now();
+        const look = () => {
+            if (!is_opened()) return void setTimeout(look, 5);
+            requestAnimationFrame(() => setTimeout(() => resolve(performance.now() - began)));
+        };
+        look();
+    }, { capture: true });
+    window.armed = true;
+})"""
+
+# Frames while the wheel pans in each of them, to and fro.
+PANNED = """([span_s, frames]) => new Promise((resolve) => {
+    const canvas = document.querySelector(".sttlab-timeline .sound");
+    const box = canvas.getBoundingClientRect();
+    const turn = (options) => canvas.dispatchEvent(new WheelEvent("wheel", {
+        bubbles: true, cancelable: true,
+        clientX: box.x + box.width / 2, clientY: box.y + 60, ...options,
+    }));
+    turn({ ctrlKey: true, deltaY: 1e5 });
+    turn({ ctrlKey: true, deltaY: Math.log(span_s[0] / span_s[1]) / Math.log(1.01) });
+    const times = [];
+    const step = (now) => {
+        times.push(now);
+        if (times.length > frames) return resolve(times.slice(1).map((t, i) => t - times[i]));
+        turn({ shiftKey: true, deltaX: times.length % 120 < 60 ? 37 : -37 });
+        requestAnimationFrame(step);
+    };
+    setTimeout(() => requestAnimationFrame(step), 1000);
+})"""
+
+# Times from a key on the slider to the paint of what it moves.
+MOVED = """([patience]) => new Promise((resolve, reject) => {
+    const canvas = document.querySelector(".sttlab-timeline .sound");
+    const pen = canvas.getContext("2d");
+    const px = devicePixelRatio;
+    const level = () => pen.getImageData(canvas.width / 2, 102 * px, 1, 150 * px).data.join();
+    const lane = () => pen.getImageData(0, 262 * px, canvas.width, 1).data.join();
+    const before = [level(), lane()];
+    const found = [NaN, NaN];
+    document.addEventListener("keydown", () => {
+        const began = performance.now();
+        const look = () => requestAnimationFrame(() => setTimeout(() => {
+            const now = [level(), lane()];
+            now.forEach((each, i) => {
+                if (!Number.isNaN(found[i]) || each === before[i]) return;
+                found[i] = performance.now() - began;
+            });
+            if (!found.some(Number.isNaN) || performance.now() - began > patience) resolve(found);
+            else look();
+        }));
+        look();
+    }, { once: true, capture: true });
+    window.armed = true;
+})"""
+
+
+def measured(page: Page, script: str, given: list[Any], key: str) -> Any:
+    """Start a script that waits for a key, press the key, and give what the script finds."""
+    page.evaluate("window.armed = false")
+    page.evaluate(f"(given) => {{ window.result = ({script})(given); }}", given)
+    page.wait_for_function("window.armed")
+    page.keyboard.press(key)
+    return page.evaluate("window.result")
+
+
+def open_tuner(notebook: Notebook) -> float:
+    """Run the cell that shows the tuner; give the time until it is painted, in ms."""
+    notebook.run(1)
+    notebook.select("VadTuner")
+    return float(measured(notebook.page, PRESSED, [OPENED, PATIENCE_MS], "Shift+Enter"))
+
+
+def pan(page: Page, minutes: int) -> dict[str, float]:
+    """Give frames a second at several zooms, and the longest frames."""
+    found = {}
+    for span_s in (60 * minutes / 2, 60, 5):
+        steps = page.evaluate(PANNED, [[span_s, 60 * minutes], 120])
+        found[f"pan_fps of {span_s:g} s"] = 1000 / statistics.mean(steps)
+        found[f"pan worst frame ms of {span_s:g} s"] = max(steps)
+    return found
+
+
+def move_slider(page: Page, span_s: float, minutes: int) -> dict[str, float]:
+    """Give the median times until a threshold and the utterances that it moves are painted."""
+    page.evaluate(PANNED, [[span_s, 60 * minutes], 1])
+    slider = page.get_by_role("slider", name="Above the noise (dB)", exact=True)
+    slider.focus()
+    steps = []
+    for i in range(STEPS):
+        steps.append(measured(page, MOVED, [600], "ArrowLeft" if i % 4 < 2 else "ArrowRight"))
+        page.wait_for_timeout(700)
+    found = {}
+    for name, times in zip(("threshold", "utterances"), zip(*steps, strict=True), strict=True):
+        seen = [t for t in times if t is not None and t == t]
+        if seen:
+            found[f"slider to {name} ms, {span_s:g} s in view"] = statistics.median(seen)
+            found[f"slider to {name} worst ms, {span_s:g} s in view"] = max(seen)
+    return found
+
+
+def measure(lab: Lab, browser: Any, minutes: int, pictures: Path | None) -> dict[str, float]:
+    """Measure a recording of so many minutes."""
+    book = {
+        "cells": [
+            {"cell_type": "code", "source": source, "metadata": {}, "outputs": [], "id": f"c{i}"}
+            | {"execution_count": None}
+            for i, source in enumerate([LOADED.replace("MINUTES", str(minutes)), SHOWN])
+        ],
+        "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    path = f"notebooks/hour-{minutes}.ipynb"
+    (lab.folder / path).write_text(json.dumps(book), encoding="utf-8")
+    with opened(lab, browser, path) as notebook:
+        found = {"open_ms": open_tuner(notebook)}
+        page = notebook.page
+        page.locator(".sttlab-timeline .sound").scroll_into_view_if_needed()
+        if pictures:
+            page.screenshot(path=pictures / f"{minutes}.png")
+        found |= pan(page, minutes)
+        if pictures:
+            page.screenshot(path=pictures / f"{minutes}-zoomed.png")
+        for span_s in (60.0 * minutes, 60.0):
+            found |= move_slider(page, span_s, minutes)
+        notebook.expect_no_errors()
+    return found
+
+
+def main() -> None:
+    """Print what was measured, and write it as JSON."""
+    from playwright.sync_api import sync_playwright
+
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--minutes", type=int, nargs="+", default=[10, 60])
+    parser.add_argument("--pictures", type=Path, help="folder for screenshots")
+    parser.add_argument("--output", type=Path, default=Path("bench-results"))
+    options = parser.parse_args()
+    results: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        lab = Lab(Path(folder), ROOT)
+        try:
+            lab.wait_ready()
+            browser = playwright.chromium.launch(
+                executable_path=find_chromium(), args=["--no-sandbox", "--disable-gpu"]
+            )
+            about = {"processor": processor(), "chromium": browser.version}
+            print(json.dumps(about))
+            for minutes in options.minutes:
+                results[str(minutes)] = measure(lab, browser, minutes, options.pictures)
+                for name, value in results[str(minutes)].items():
+                    print(f"{minutes:3} min  {name:52} {value:8.1f}", flush=True)
+        finally:
+            lab.stop()
+    options.output.mkdir(parents=True, exist_ok=True)
+    path = options.output / "timeline.json"
+    path.write_text(json.dumps({**about, **results}, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

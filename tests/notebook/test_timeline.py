@@ -1,0 +1,199 @@
+"""The tuner's timeline in a real JupyterLab: by wheel, mouse, finger and keyboard."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.notebook.lab_pages import PATIENCE_MS, opened
+
+pytestmark = pytest.mark.needs("jupyter", "chromium", "whisper")
+
+RULER, WAVE, GAP, LEVEL = 18, 76, 4, 150  # heights in px
+
+GOES_BACK = """() => {
+    const now = document.querySelector(".sttlab-tuner [data-is=time]").textContent;
+    const before = window.before;
+    window.before = now;
+    return now < before;
+}"""
+PAINTED = "() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))"
+
+
+@pytest.fixture(scope="module")
+def notebook(lab, browser):
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=PATIENCE_MS)
+    with opened(lab, browser, "notebooks/02_tune_vad.ipynb", has_touch=True) as notebook:
+        notebook.run(2)
+        notebook.page.locator(".sttlab-utterances [data-row]").first.wait_for()
+        yield notebook
+
+
+@pytest.fixture
+def picture(notebook):
+    picture = Picture(notebook)
+    picture.page.set_viewport_size({"width": 1300, "height": 1000})
+    picture.sound.scroll_into_view_if_needed()
+    picture.sound.focus()
+    picture.page.keyboard.press("0")
+    yield picture
+    if picture.button("■ Stop").is_visible():
+        picture.button("■ Stop").click()
+
+
+class Picture:
+    """The picture, in seconds of the recording."""
+
+    def __init__(self, notebook):
+        self.notebook = notebook
+        self.page = notebook.page
+        self.root = self.page.locator(".sttlab-tuner")
+        self.sound = self.root.locator(".sound")
+        self.view = self.root.locator('[data-is="view"]')
+        self.time = self.root.locator('[data-is="time"]')
+        self.chosen = self.root.locator('[data-row][aria-selected="true"]')
+        self.said = self.root.locator(".said")
+        self.length_s = float(notebook.value("recording.duration_s"))
+
+    def place(self, time_s, y):
+        box = self.sound.bounding_box()
+        return box["x"] + time_s / self.length_s * box["width"], box["y"] + y
+
+    def drag(self, start, end):
+        self.page.mouse.move(*start)
+        self.page.mouse.down()
+        self.page.mouse.move((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
+        self.page.mouse.move(*end)
+        self.page.mouse.up()
+
+    def button(self, name):
+        return self.root.get_by_role("button", name=name, exact=True)
+
+    def seen_s(self):
+        """The visible stretch, as its text says."""
+        numbers = re.findall(r"(\d+):([\d.]+)", self.view.inner_text())
+        return [60 * int(minutes) + float(seconds) for minutes, seconds in numbers]
+
+    def utterance(self, i):
+        return eval(
+            self.notebook.value(f"[tuner.utterances[{i}].start_s, tuner.utterances[{i}].end_s]")
+        )
+
+
+def test_the_wheel_zooms_where_it_turns_without_a_click(picture):
+    from playwright.sync_api import expect
+
+    picture.page.locator(".jp-Cell").first.click()
+    picture.sound.scroll_into_view_if_needed()
+    picture.page.mouse.move(*picture.place(10, 60))
+    before = picture.page.locator(".jp-WindowedPanel-outer").evaluate("e => e.scrollTop")
+    picture.page.mouse.wheel(0, -600)
+    expect(picture.view).not_to_contain_text("0:00 ")
+    start_s, end_s = picture.seen_s()
+    assert start_s < 10 < end_s
+    assert end_s - start_s == pytest.approx(picture.length_s * 1.0025**-600, rel=0.1)
+    assert picture.page.locator(".jp-WindowedPanel-outer").evaluate("e => e.scrollTop") == before
+    picture.page.keyboard.down("Shift")
+    picture.page.mouse.wheel(0, 200)
+    picture.page.keyboard.up("Shift")
+    expect(picture.view).not_to_contain_text(f"{start_s:05.2f}")
+    assert picture.seen_s()[0] > start_s
+
+
+def test_a_threshold_is_dragged_and_its_slider_follows(picture):
+    picture.button("Calibrate").click()
+    picture.notebook.wait_until("tuner.config.threshold_dbfs is not None")
+    curve = eval(picture.notebook.value("tuner._picture.curves[1]"))
+    db_per_px = (curve["high"] - curve["low"]) / LEVEL
+    before = float(picture.notebook.value("tuner.config.threshold_dbfs"))
+    top = RULER + WAVE + GAP
+    y = top + (curve["high"] - before) / db_per_px
+    picture.drag(picture.place(20, y), picture.place(21, y - 30))
+    picture.notebook.wait_until(f"tuner.config.threshold_dbfs > {before + 5}")
+    expected = before + 30 * db_per_px
+    after = float(picture.notebook.value("tuner.config.threshold_dbfs"))
+    assert after == pytest.approx(expected, abs=1)
+    slider = picture.root.get_by_role("slider", name="Threshold (dBFS)", exact=True)
+    assert float(slider.get_attribute("aria-valuenow")) == pytest.approx(after, abs=0.26)
+    picture.button("Reset").click()
+    picture.notebook.wait_until("tuner.config.threshold_dbfs is None")
+
+
+def test_a_click_on_an_utterance_plays_it_and_shows_its_row_and_text(picture):
+    from playwright.sync_api import expect
+
+    start_s, end_s = picture.utterance(1)
+    picture.page.mouse.click(*picture.place((start_s + end_s) / 2, 60))
+    expect(picture.button("■ Stop")).to_be_visible()
+    expect(picture.chosen).to_have_attribute("data-row", "1")
+    expect(picture.said).to_contain_text(re.compile(r"Utterance 2: .*silence timeout\. \w+"))
+    picture.notebook.wait_until("len(tuner._list.texts['1']) > 20")
+    expect(picture.button("▶ Play")).to_be_visible()
+
+
+def test_a_click_on_a_row_shows_its_place(picture):
+    from playwright.sync_api import expect
+
+    for _ in range(4):
+        picture.button("zoom in").click()
+    start_s, _ = picture.utterance(3)
+    picture.root.locator('[data-row="3"]').click(position={"x": 60, "y": 10})
+    expect(picture.time).to_contain_text(f"{int(start_s // 60)}:{start_s % 60:05.2f}")
+    seen = picture.seen_s()
+    assert seen[0] <= start_s <= seen[1]
+    expect(picture.button("▶ Play")).to_be_visible()
+
+
+def test_all_of_it_works_by_keyboard(picture):
+    from playwright.sync_api import expect
+
+    page = picture.page
+    cells = page.locator(".jp-Cell").count()
+    picture.root.locator(".list").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowDown")
+    expect(picture.chosen).to_have_attribute("data-row", "1")
+    page.keyboard.press("Enter")
+    expect(picture.button("■ Stop")).to_be_visible()
+    picture.sound.focus()
+    page.keyboard.press(" ")
+    expect(picture.button("▶ Play")).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    expect(picture.chosen).to_have_attribute("data-row", "2")
+    for _ in range(3):
+        page.keyboard.press("+")
+    start_s, end_s = picture.seen_s()
+    assert end_s - start_s == pytest.approx(picture.length_s / 8, rel=0.05)
+    page.keyboard.press("Escape")
+    for _ in range(5):
+        page.keyboard.press("Shift+ArrowRight")
+    expect(picture.time).to_contain_text("–")
+    page.keyboard.press("l")
+    expect(picture.button("Loop")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press(">")
+    page.keyboard.press(">")
+    expect(picture.root.get_by_label("speed", exact=True)).to_have_value("1.5")
+    page.keyboard.press(" ")
+    page.wait_for_function(GOES_BACK, polling="raf")
+    for key in (" ", "l", "<", "<", "0"):
+        page.keyboard.press(key)
+    expect(picture.button("▶ Play")).to_be_visible()
+    assert page.locator(".jp-Cell").count() == cells, "JupyterLab did not take the keys"
+
+
+@pytest.mark.parametrize("width", [500, 1300, 2500])
+def test_nothing_is_clipped_at_any_width(picture, width):
+    picture.page.set_viewport_size({"width": width, "height": 1000})
+    picture.page.evaluate(PAINTED)
+    clipped = picture.root.evaluate(
+        """root => {
+            const right = root.getBoundingClientRect().right + 1;
+            const all = [...root.querySelectorAll(".sttlab-timeline :is(button, select, canvas)")];
+            return all.filter(e => e.offsetParent && e.getBoundingClientRect().right > right)
+                .map(e => e.outerHTML);
+        }"""
+    )
+    assert clipped == []
