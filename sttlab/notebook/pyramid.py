@@ -91,4 +91,5 @@ class Pyramid:
         if self._is_wave:
             squares: NDArray[np.floating] = np.einsum("ij,ij->i", rows, rows)
             return squares.astype(np.float64)
-        return rows.sum(axis=1, dtype=np.float64)
+        sums: NDArray[np.floating] = rows.sum(axis=1, dtype=np.float64)
+        return sums

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -96,7 +97,7 @@ def _bytes(values: NDArray[np.float32]) -> bytes:
 def _reach(levels: NDArray[np.float64]) -> dict[str, float]:
     """Give the ends of an axis for levels, in whole tens of dBFS."""
     quiet = float(np.quantile(levels, 0.02)) if len(levels) else -80.0
-    return {"low": max(-100.0, 10.0 * np.floor(quiet / 10 - 1)), "high": 0.0}
+    return {"low": max(-100.0, 10.0 * math.floor(quiet / 10 - 1)), "high": 0.0}
 
 
 def steps(times_s: NDArray[np.float64], *curves: NDArray[np.float64]) -> bytes:

@@ -129,9 +129,9 @@ def test_02_tune_vad(run):
         "calibrate.click()\nsave.click()\ntuner._painter.settle()",
         "both = stt.segment(recording), tuner.utterances\n"
         "[stt.score(found, labels).detection_error_rate for found in both]",
-        "[f'{u.start_s:.2f} s {u.duration_s:.2f} s' for u in tuner.utterances]",
+        "[f'{u.start_s:.2f} s  {u.duration_s:.2f} s' for u in tuner.utterances]",
         "stt.Config.load('../data/vad.toml').vad == tuner.config",
-        "tuner",
+        "tuner  # once more",
         "import gc, weakref",
         "gone, widget = weakref.ref(tuner), tuner.widget\n"
         "widget._view_count = 2\ndel tuner\ngc.collect()\nshown = gone() is not None\n"
@@ -149,8 +149,10 @@ def test_02_tune_vad(run):
     assert "5 utterances" in shown.words
     rows = ast.literal_eval(shown.of("u.start_s:")["text/plain"])
     assert len(rows) == 5
+    left = shown.of("# once more")
     for i, row in enumerate(rows, 1):
-        assert f"{i} {row}" in shown.words
+        assert f"{i}  {row}" in left["text/plain"], "where no kernel runs, too"
+    assert picture(left).size[0] == 960
     assert f"{before:.1%}" in shown.words
     assert f"{after:.1%}" in shown.words
     assert "saved to" in shown.words
