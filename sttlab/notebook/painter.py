@@ -103,7 +103,7 @@ class Displayed:
         return {**shown, **still(self._still())}
 
     def _still(self) -> Iterable[str]:
-        """Give what a saved notebook shows where no kernel runs, as HTML."""
+        """Return what a saved notebook shows where no kernel runs, as HTML."""
         return shown_html(self.widget)
 
     def close(self) -> None:

@@ -38,7 +38,7 @@ class Pyramid:
         return max(0, pieces - 1).bit_length()
 
     def piece(self, level: int, index: int) -> Bins:
-        """Give one of the pieces of a level.
+        """Return one of the pieces of a level.
 
         Parameters
         ----------
@@ -78,7 +78,7 @@ class Pyramid:
         return levels
 
     def _reduce(self, values: NDArray[np.floating], unit: int) -> tuple[NDArray[np.floating], ...]:
-        """Give the extremes and the sums of bins: sums of squares, of a wave."""
+        """Return the extremes and the sums of bins: sums of squares, of a wave."""
         whole = len(values) // unit * unit
         rows = values[:whole].reshape(-1, unit)
         parts = [(rows.min(axis=1), rows.max(axis=1), self._sums(rows))]

@@ -47,7 +47,7 @@ def table_html(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def shown_html(widget: Any) -> Iterator[str]:
-    """Give the HTML that a widget and its children show, from above."""
+    """Return the HTML that a widget and its children show, from above."""
     if widget.layout is not None and widget.layout.display == "none":
         return
     for child in getattr(widget, "children", ()):

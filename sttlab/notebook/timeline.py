@@ -95,13 +95,13 @@ def _bytes(values: NDArray[np.float32]) -> bytes:
 
 
 def _reach(levels: NDArray[np.float64]) -> dict[str, float]:
-    """Give the ends of an axis for levels, in whole tens of dBFS."""
+    """Return the ends of an axis for levels, in whole tens of dBFS."""
     quiet = float(np.quantile(levels, 0.02)) if len(levels) else -80.0
     return {"low": max(-100.0, 10.0 * math.floor(quiet / 10 - 1)), "high": 0.0}
 
 
 def steps(times_s: NDArray[np.float64], *curves: NDArray[np.float64]) -> bytes:
-    """Give the times at which one of the curves changes, and the curves there, as float32."""
+    """Return the times at which one of the curves changes, and the curves there, as float32."""
     if not len(times_s):
         return b""
     changes = np.any([np.diff(curve) != 0 for curve in curves], axis=0)

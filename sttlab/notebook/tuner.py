@@ -383,7 +383,7 @@ class VadTuner(Displayed):
         return handles
 
     def _slope(self, config: VadConfig, which: str, name: str) -> float:
-        """Give how far a threshold moves with a setting, by both their scales."""
+        """Return how far a threshold moves with a setting, by both their scales."""
         value, step = getattr(config, name), self._sliders.sliders[name].step
         other = value + step if value + step <= self._sliders.sliders[name].max else value - step
         moved = self.trace.activity(replace(config, **{name: other}))
@@ -478,7 +478,7 @@ def _edges(found: list[Utterance]) -> bytes:
 
 
 def _same_place(before: list[Utterance], chosen: int, found: list[Utterance]) -> int:
-    """Give the row of the utterance that is where the chosen one was, or -1."""
+    """Return the row of the utterance that is where the chosen one was, or -1."""
     if not 0 <= chosen < len(before):
         return -1
     middle_s = (before[chosen].start_s + before[chosen].end_s) / 2

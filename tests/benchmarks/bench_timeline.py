@@ -117,14 +117,14 @@ def measured(page: Page, script: str, given: list[Any], key: str) -> Any:
 
 
 def open_tuner(notebook: Notebook) -> float:
-    """Run the cell that shows the tuner; give the time until it is painted, in ms."""
+    """Run the cell that shows the tuner; return the time until it is painted, in ms."""
     notebook.run(1)
     notebook.select("VadTuner")
     return float(measured(notebook.page, PRESSED, [OPENED, PATIENCE_MS], "Shift+Enter"))
 
 
 def pan(page: Page, minutes: int) -> dict[str, float]:
-    """Give frames a second at several zooms, and the longest frames."""
+    """Return frames a second at several zooms, and the longest frames."""
     found = {}
     for span_s in (60 * minutes / 2, 60, 5):
         steps = page.evaluate(PANNED, [[span_s, 60 * minutes], 120])
@@ -134,7 +134,7 @@ def pan(page: Page, minutes: int) -> dict[str, float]:
 
 
 def move_slider(page: Page, span_s: float, minutes: int) -> dict[str, float]:
-    """Give the median times until a threshold and the utterances that it moves are painted."""
+    """Return the median times until a threshold and the utterances that it moves are painted."""
     page.evaluate(PANNED, [[span_s, 60 * minutes], 1])
     slider = page.get_by_role("slider", name="Above the noise (dB)", exact=True)
     slider.focus()
