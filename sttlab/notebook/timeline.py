@@ -100,7 +100,7 @@ def _reach(levels: NDArray[np.float64]) -> dict[str, float]:
     return {"low": max(-100.0, 10.0 * math.floor(quiet / 10 - 1)), "high": 0.0}
 
 
-def steps(times_s: NDArray[np.float64], *curves: NDArray[np.float64]) -> bytes:
+def steps(times_s: NDArray[np.floating], *curves: NDArray[np.floating]) -> bytes:
     """Return the times at which one of the curves changes, and the curves there, as float32."""
     if not len(times_s):
         return b""
