@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.benchmarks.bench_page import processor
+from sttlab.bench.report import machine, surroundings
 from tests.conftest import ROOT, find_chromium
 from tests.notebook.conftest import Lab
 from tests.notebook.lab_pages import PATIENCE_MS, Notebook, opened
@@ -197,14 +197,15 @@ def main() -> None:
             browser = playwright.chromium.launch(
                 executable_path=find_chromium(), args=["--no-sandbox", "--disable-gpu"]
             )
-            about = {"processor": processor(), "chromium": browser.version}
-            print(json.dumps(about))
+            about: dict[str, Any] = {"chromium": browser.version, "before": surroundings()}
             for minutes in options.minutes:
                 results[str(minutes)] = measure(lab, browser, minutes, options.pictures)
                 for name, value in results[str(minutes)].items():
                     print(f"{minutes:3} min  {name:52} {value:8.1f}", flush=True)
         finally:
             lab.stop()
+    about["after"] = surroundings()
+    print(machine(about["before"], about["after"]))
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / "timeline.json"
     path.write_text(json.dumps({**about, **results}, indent=1) + "\n", encoding="utf-8")

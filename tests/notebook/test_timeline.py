@@ -73,7 +73,8 @@ class Picture:
         return self.root.get_by_role("button", name=name, exact=True)
 
     def seen_s(self):
-        """The visible stretch, as its text says."""
+        """The visible stretch, as its text says once it is painted."""
+        self.page.evaluate(PAINTED)
         numbers = re.findall(r"(\d+):([\d.]+)", self.view.inner_text())
         return [60 * int(minutes) + float(seconds) for minutes, seconds in numbers]
 
