@@ -21,6 +21,7 @@ from sttlab.notebook.plots import TRUTH, draw_audio, draw_spans, make_axes, trac
 from sttlab.notebook.still import STILL_ROWS, image_html, table_html
 from sttlab.notebook.timeline import Timeline
 from sttlab.trace import Trace
+from sttlab.vad.energy import EnergyVad
 
 
 class Canvas(Timeline):
@@ -167,8 +168,8 @@ class Labeler(Displayed):
         return self.labels
 
     def _still(self) -> Iterator[str]:
-        axes = make_axes(trace_panels(self._trace, "energy"), 0, self._trace.duration_s)
-        draw_audio(axes, self._trace, "energy")
+        axes = make_axes(trace_panels(self._trace, EnergyVad.name), 0, self._trace.duration_s)
+        draw_audio(axes, self._trace, EnergyVad.name)
         turns = self.widget.turns
         for ax in axes:
             draw_spans(ax, map(_Labelled, turns), "speech", color=TRUTH, alpha=0.3)

@@ -15,6 +15,8 @@ from sttlab.audio import SAMPLE_RATE, to_pcm16
 from sttlab.notebook.pyramid import Pyramid
 from sttlab.trace import Trace
 from sttlab.vad import DETECTORS
+from sttlab.vad.base import LEVEL
+from sttlab.vad.energy import EnergyVad
 
 AUDIO_S = 30.0  # most audio that is sent at once
 WAVE = "wave"
@@ -44,7 +46,7 @@ class Timeline(anywidget.AnyWidget):
         self._trace = trace
         self._pyramids: dict[str, Pyramid] = {}
         self._add(WAVE, Pyramid(trace.samples, is_wave=True), len(trace.samples), 1)
-        self.add_scores("energy")
+        self.add_scores(EnergyVad.name)
         self.on_msg(_receive)
 
     def add_scores(self, detector: str) -> None:
@@ -60,7 +62,7 @@ class Timeline(anywidget.AnyWidget):
         about = DETECTORS[detector]
         scores = self._trace.heard(detector).score[about.delay_frames :]
         scale = asdict(about.scale)
-        if about.scale == DETECTORS["energy"].scale:
+        if about.scale == LEVEL:
             scale |= _reach(scores)
         self._add(detector, Pyramid(scores), len(scores), about.frame_samples, **scale)
 
