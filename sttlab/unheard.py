@@ -55,7 +55,9 @@ class Unheard:
             )
         scale = detector.scale
         unit, digits = (f" {scale.unit}", 0) if scale.unit else ("", 2)
-        if scale is not LEVEL:
+        if scale is LEVEL:  # of several frames, which the threshold is compared with
+            loudest = f"the loudest is {self.score:.0f} dBFS"
+        else:
             loudest += f", the highest {scale.label} {self.score:.{digits}f}{unit}"
         setting = detector.fields[0]
         least = next(f.metadata["min"] for f in fields(config) if f.name == setting)
