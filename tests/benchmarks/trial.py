@@ -20,6 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
@@ -47,6 +48,7 @@ OUTCOMES = ("transcript", "suppressed", "transcription_failed")
 LEFT_OUT = ("level", "partial", "speech_started", "speech_discarded")
 PAUSES_S = 0.8, 3.0  # between the clips
 MARGIN_S = 1.5  # by which the text of a clip may lie beside the time at which it was played
+BUSY = 1013  # close code of a server that is late, or of a client that is
 RUDE_PAUSE_S = 3.0  # between two who misbehave
 EACH_S = 300  # a recording is sent, a page is loaded anew, and the phone's microphone is stopped
 END_S = 60.0  # longest wait for the last texts
@@ -156,13 +158,24 @@ class Rude(Visitors):
 
     def acts(self) -> dict[str, Callable[[], None]]:
         """Give what it does, by its name."""
-        return super().acts() | {
+        acts = super().acts() | {
             "audio in another form": self._send_another_form,
             "flood of messages": self._flood,
             "minute of audio at once": self._hurry,
             "upload that trickles": self._trickle,
             "microphone without audio": self._hold_a_place,
         }
+        return {name: partial(self._unless_refused, act) for name, act in acts.items()}
+
+    def _unless_refused(self, act: Callable[[], None]) -> None:
+        """Do it, unless the server says that it is late, or that this client is too slow."""
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            act()
+        except ConnectionClosed as closed:
+            if not closed.rcvd or closed.rcvd.code != BUSY or not closed.rcvd.reason:
+                raise
 
     def leave(self) -> None:
         """Disconnect; others stay."""
@@ -175,7 +188,8 @@ class Rude(Visitors):
             while True:
                 client.recv(TEXT_S)
         except ConnectionClosed as closed:
-            if not closed.rcvd or closed.rcvd.code != code or not closed.rcvd.reason:
+            said = closed.rcvd
+            if said is None or said.code not in (code, BUSY) or not said.reason:
                 raise ValueError(f"closed with {closed.rcvd}, not {code} and why") from None
 
     def _send_another_form(self) -> None:
