@@ -119,7 +119,11 @@ class StreamCore:
         if block.lost_samples:
             events += self._skip(block.lost_samples)
         if len(block.samples):
-            events += self._take(np.nan_to_num(block.samples, posinf=0.0, neginf=0.0))
+            if np.isfinite(block.samples).all():  # which takes less than replacing what is not
+                samples = block.samples.copy()  # a source may use its buffer again
+            else:
+                samples = np.nan_to_num(block.samples, posinf=0.0, neginf=0.0)
+            events += self._take(samples)
         return events
 
     def flush(self, reason: EndReason = "end") -> list[StreamEvent]:

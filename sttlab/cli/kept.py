@@ -13,7 +13,7 @@ import typer
 
 from sttlab.cli.options import Settings
 from sttlab.cli.terminal import say, side_thread, wait_for
-from sttlab.config import Config, VadConfig
+from sttlab.config import Config, VadConfig, from_dict
 
 Kept = Annotated[
     Path,
@@ -119,6 +119,7 @@ def _settings(changes: list[str]) -> dict[str, Any]:
             told[name] = None if value in ("", "none") else json.loads(value)
         except ValueError:
             told[name] = value
+    from_dict(VadConfig, told)  # before anything is shown
     return told
 
 

@@ -125,12 +125,8 @@ class Comparison:
 
     @property
     def later_s(self) -> float | None:
-        """Median of how much later texts come in the second run, of what both cut alike."""
-        known = [
-            row.later_s
-            for row in self.rows
-            if row.kind in ("same", "moved") and row.later_s is not None
-        ]
+        """Median of how much later the last text of a row comes in the second run."""
+        known = [row.later_s for row in self.rows if row.later_s is not None]
         return median(known) if known else None
 
     @property

@@ -36,7 +36,10 @@ from sttlab.events import (
     SpeechStarted,
     Utterance,
 )
+from sttlab.kept.replay import decide, replay
+from sttlab.kept.session import open_session
 from sttlab.live.session import Session
+from tests.decided import facts
 from tests.fakes import Counting
 from tests.pulse import NAMES, Pulse, pulse
 from tests.sources import WAIT_S, SourceContract, is_empty, joined, read_some
@@ -566,3 +569,35 @@ def test_missing_portaudio_raises_with_the_remedy() -> None:
     )
     assert "PortAudio is missing: install it" in done.stdout
     assert shutil.which("pulseaudio")
+
+
+def test_kept_microphone_replays_exactly_through_an_unplug_and_two_changes_of_settings(
+    server: Pulse, wav: Path, tmp_path: Path
+) -> None:
+    session = Session(Microphone(), vad=VadConfig(), model=Counting(), keep=tmp_path / "kept")
+    events = Events(session)
+    try:
+        with session:
+            player = server.play(wav)
+            events.wait_for(SpeechStarted)
+            session.update(silence_timeout_s=0.31, pre_roll_s=0.2)
+            events.wait_for(Utterance)
+            server.unplug()
+            player.wait(WAIT_S)
+            events.wait_for(DeviceLost)
+            server.plug()
+            events.wait_for(DeviceRestored)
+            player = server.play(wav)
+            events.wait_for(SpeechStarted)
+            session.update(margin_db=9.0)
+            events.wait_for(Utterance)
+            player.wait(WAIT_S)
+    finally:
+        if not server.plugged:
+            server.plug()
+    kept = open_session(tmp_path / "kept")
+    assert len(kept.settings) == 3
+    assert {line["input"] for line in kept.inputs} >= {"settings", "lost", "interrupted", "end"}
+    assert facts(decide(kept, levels=True)) == facts(events.all)
+    assert replay(kept).utterances == kept.utterances
+    assert len(kept.utterances) >= 2

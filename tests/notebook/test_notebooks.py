@@ -255,3 +255,18 @@ def test_07_latency_and_accuracy(run, data):
     ledger = ast.literal_eval(shown.of("face(ledger.widget)")["text/plain"])
     assert "held back" in ledger
     assert 'src="data:audio/wav;base64,' in ledger
+
+
+def test_09_keep_and_compare(run):
+    shown = run("09_keep_and_compare.ipynb")
+    face = shown.of('open_session("kept")')["text/html"]
+    assert "pause.flac" in face
+    assert "<svg" in face
+    assert shown.of("stt.replay(kept).utterances")["text/plain"] == "True"
+    summary = shown.text_of("comparison.summary")
+    assert summary.startswith("silence_timeout_s 1 instead of 0.4: ")
+    assert "merged" in summary
+    assert "the texts of" not in summary
+    compared = shown.of("comparison = stt.compare")["text/html"]
+    assert summary.strip() in html.unescape(compared)
+    assert "silence_timeout_s=1.0" in shown.of("vad = patient")["text/plain"]

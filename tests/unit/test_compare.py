@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import sttlab as stt
 from sttlab.audio import SAMPLE_RATE
+from sttlab.cli import main
 from sttlab.errors import KeptError
 from sttlab.evaluate.compare import align, compare
 from sttlab.kept.session import KeptUtterance, open_session
@@ -172,3 +173,41 @@ def test_a_replay_that_is_saved_is_the_same_when_opened(kept, tmp_path):
 def test_what_is_not_a_run_is_refused(kept):
     with pytest.raises(KeptError, match="compare takes sessions that open_session opened"):
         compare(kept, "kept")  # type: ignore[arg-type]
+
+
+class TestCommandLine:
+    """`sttlab replay` and `sttlab compare`."""
+
+    def test_replay_prints_texts_and_says_in_one_line_what_changed(self, kept, capsys, tmp_path):
+        call = ["replay", str(kept.folder), "--set", "silence_timeout_s=0.36"]
+        assert main([*call, "--keep", str(tmp_path)]) == 0
+        out, err = capsys.readouterr()
+        assert out.splitlines()[0] == "0.0\talpha beta gamma"
+        assert "silence_timeout_s 0.36 instead of 0.6: 1 of 4 utterances cut in two or more" in err
+        saved = open_session(tmp_path)
+        assert f"kept in {saved.folder}" in err
+        assert saved.settings[0][1].silence_timeout_s == 0.36
+
+    def test_compare_prints_text_json_or_a_page(self, kept, capsys, tmp_path):
+        saved = stt.replay(kept, silence_timeout_s=0.36).save(tmp_path)
+        for name, start in (("text", "silence_timeout_s"), ("json", "{"), ("html", "<!doctype")):
+            assert main(["compare", str(kept.folder), str(saved), "--format", name]) == 0
+            assert capsys.readouterr().out.startswith(start)
+
+    @pytest.mark.parametrize(
+        ("call", "message"),
+        [
+            (["--set", "silence_timeout_s"], "--set needs NAME=VALUE, not 'silence_timeout_s'"),
+            (["--set", "silence_timeout=1"], "did you mean silence_timeout_s?"),
+            (["--set", "silence_timeout_s=long"], "silence_timeout_s must be a number between"),
+        ],
+    )
+    def test_a_setting_that_is_not_valid_is_one_line(self, kept, capsys, call, message):
+        assert main(["replay", str(kept.folder), *call]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert message in line
+
+    def test_a_folder_without_a_session_is_one_line(self, capsys, tmp_path):
+        assert main(["compare", str(tmp_path), str(tmp_path)]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "holds no kept session" in line

@@ -30,14 +30,9 @@ from sttlab.engines import make_engine
 from sttlab.engines.base import Transcription
 from sttlab.errors import ConfigError, KeptError
 from sttlab.events import (
-    ConfigChanged,
     DeviceLost,
     Event,
     Level,
-    Notice,
-    SamplesLost,
-    SpeechDiscarded,
-    SpeechStarted,
     Transcript,
     Utterance,
 )
@@ -46,9 +41,9 @@ from sttlab.kept.session import open_session
 from sttlab.live import keeper
 from sttlab.live.keeper import Keep, Keeper, outdated
 from sttlab.live.session import Session
+from tests.decided import DECIDED, facts
 from tests.fakes import WAIT_S, Blocks, Counting, speech, wait_until
 
-DECIDED = (Level, SpeechStarted, SpeechDiscarded, Utterance, ConfigChanged, SamplesLost, Notice)
 CONFIG = VadConfig(threshold_dbfs=-40, silence_timeout_s=0.3, pre_roll_s=0.1, max_utterance_s=2)
 
 
@@ -77,18 +72,6 @@ class Script(Blocks):
             self.clock.now += self.left.pop(0)
             return Block(np.zeros(0, np.float32))
         return super().read(timeout_s)
-
-
-def facts(events):
-    """Return what the core decided as comparable values, with the samples of utterances."""
-    found = []
-    for event in events:
-        if isinstance(event, DECIDED):
-            values = {**vars(event)}
-            if isinstance(event, Utterance):
-                values["samples"] = event.samples.tobytes()
-            found.append((event.kind, *values.values()))
-    return found
 
 
 def run(folder, source, *, config=CONFIG, engine=None, **more):
@@ -276,6 +259,7 @@ KILLED = """
 import sys, threading
 import numpy as np
 from sttlab import PushSource, Session, VadConfig
+from tests.decided import DECIDED, facts
 from tests.fakes import Counting, speech
 from sttlab.events import SpeechStarted
 source = PushSource(buffer_s=200)
