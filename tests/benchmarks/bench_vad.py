@@ -78,6 +78,8 @@ class LevelVad(VoiceDetector):
     @staticmethod
     def onset(heard: Heard, config: VadConfig) -> NDArray[np.float64]:
         """Level at which speech begins."""
+        if config.threshold_dbfs is not None:
+            return np.full(len(heard.score), config.threshold_dbfs)
         assert heard.floor is not None
         return np.maximum(heard.floor + config.margin_db, -55.0)
 
