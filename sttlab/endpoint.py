@@ -210,9 +210,15 @@ class Endpointer:
         levels = np.concatenate([self._levels, activity.level_dbfs])
         self._levels = levels[-max(bounds.moment, bounds.delay + 1) :]
         peaks = moment_peaks(levels, bounds.moment)[before:]
-        marks = mark(activity, levels, bounds.delay)
-        decisions, phases, self.state = advance(marks.tolist(), peaks.tolist(), self.state, bounds)
-        return decisions, phases
+        marks, silent = mark(activity, levels, bounds.delay), 0
+        if self.state.phase == LISTENING:  # until speech there is nothing to decide
+            spoken = marks == SPEECH
+            silent = int(spoken.argmax()) if spoken.any() else len(marks)
+        state = self.state._replace(frame=self.state.frame + silent)
+        decisions, phases, self.state = advance(
+            marks[silent:].tolist(), peaks[silent:].tolist(), state, bounds
+        )
+        return decisions, np.concatenate([np.full(silent, LISTENING, np.int8), phases])
 
     def flush(self) -> Decision | None:
         """End the open utterance and return it, or None if there is none."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sttlab import kept_files
+from sttlab.audio import SAMPLE_RATE
 from sttlab.capture.base import Block
 from sttlab.config import TranscribeConfig, VadConfig, from_dict
 from sttlab.core import StreamCore
@@ -25,6 +26,8 @@ from sttlab.kept.session import KeptRun, KeptSession, KeptUtterance
 from sttlab.kept.simulation import simulate
 from sttlab.live.keeper import describe
 from sttlab.live.ledger import suppressed_in, transcript_of
+
+PART_SAMPLES = 15 * SAMPLE_RATE  # at a time, which stay in a processor's cache
 
 Override: TypeAlias = Callable[[VadConfig], VadConfig]
 """Which settings to use in place of those that were used."""
@@ -186,7 +189,8 @@ def decide(
     core = StreamCore(change(kept.settings[0][1]), levels=levels, notices=kept.live)
     for told in heard_and_told(kept):
         if not isinstance(told, dict):
-            yield from core.feed(Block(told))
+            for start in range(0, len(told), PART_SAMPLES):
+                yield from core.feed(Block(told[start : start + PART_SAMPLES]))
         elif told["input"] == kept_files.LOST:
             yield from core.feed(Block(np.empty(0, np.float32), lost_samples=told["count"]))
         elif told["input"] == kept_files.INTERRUPTED:

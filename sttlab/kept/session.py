@@ -28,6 +28,9 @@ from sttlab.events import (
 )
 from sttlab.kept_files import EVENTS, INPUTS, MANIFEST, PIECE_SAMPLES
 
+READERS = 2  # threads that decode pieces of audio, each a minute
+AHEAD = 3  # pieces that are decoded before they are needed
+
 
 @dataclass(frozen=True, kw_only=True)
 class KeptUtterance:
@@ -334,15 +337,16 @@ class KeptSession(KeptRun):
 
     def pieces(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Give all audio in pieces, each with its position; the next one is read meanwhile."""
-        with ThreadPoolExecutor(1, "sttlab-read") as reading:
+        with ThreadPoolExecutor(READERS, "sttlab-read") as reading:
             coming = [
                 reading.submit(kept_files.read_piece, self.folder, number)
-                for number in range(min(2, self._pieces))
+                for number in range(min(AHEAD, self._pieces))
             ]
             for number in range(self._pieces):
                 samples = coming.pop(0).result()
-                if number + 2 < self._pieces:
-                    coming.append(reading.submit(kept_files.read_piece, self.folder, number + 2))
+                if number + AHEAD < self._pieces:
+                    ahead = number + AHEAD
+                    coming.append(reading.submit(kept_files.read_piece, self.folder, ahead))
                 if number + 1 < self._pieces and len(samples) != PIECE_SAMPLES:
                     raise KeptError(f"{self.folder}: piece {number} of its audio is too short")
                 yield number * PIECE_SAMPLES, samples
