@@ -214,6 +214,7 @@ class LiveMonitor(Displayed):
             levels = list(self._levels)
             texts, held_back = list(self._texts), list(self._held_back)
             notices, partial_text = [*self._notices, self._said], self._partial
+            notices.append(self.session.keep_problem or "")
             detector, over = self._detector, self._over
         self._follow()
         if detector != self._panels_for:
@@ -275,6 +276,8 @@ class LiveMonitor(Displayed):
         else:
             words = ["listening"]
         words.append(f"{name}, {stats.audio_s:.0f} s")
+        if session.keeps:
+            words.append(f"<b>kept in {html.escape(str(session.kept_folder))}</b>")
         if stats.queued_utterances:
             words.append(f"{stats.queued_utterances} being transcribed")
         if stats.lost_samples:

@@ -310,3 +310,14 @@ def test_monitor_of_a_new_session_shows_its_settings():
     assert monitor._sliders.config == config
     assert "stopped" in words(monitor.widget)
     monitor.close()
+
+
+def test_monitor_says_that_a_session_is_kept_and_where(tmp_path, talk):
+    from sttlab.notebook.monitor import LiveMonitor
+
+    source = Blocks(talk, then_wait=True)
+    session = Session(source, model=Counting(answer=SAID), keep=tmp_path)
+    monitor = LiveMonitor(session)
+    with session:
+        until(monitor, f"kept in {session.kept_folder}")
+    monitor.close()
