@@ -2,6 +2,10 @@
 
 import { columnsOf } from "./pieces.js";
 
+/** Height of the name of spans and of their bars, in pixels. */
+const NAME_PX = 13;
+const BAR_PX = 14;
+
 /**
  * @typedef {import("./pieces.js").Pieces} Pieces
  * @typedef {import("./pieces.js").Bins} Bins
@@ -283,7 +287,7 @@ export function firstAfter(times, time) {
 export function spansTrack(name, spans, looks) {
   return {
     name,
-    height: 18,
+    height: NAME_PX + BAR_PX,
     paint(view, lane) {
       const { pen, x, width, color } = view;
       const all = spans();
@@ -293,17 +297,13 @@ export function spansTrack(name, spans, looks) {
         if (left > width) break;
         const wide = Math.max(right - left - (right - left > 3 ? 1 : 0), 0.75);
         pen.fillStyle = color(i === chosen ? "chosen" : looks.color);
-        pen.fillRect(left, lane.top + 2, wide, lane.height - 4);
+        pen.fillRect(left, lane.top + NAME_PX, wide, BAR_PX);
         if (!looks.numbered || wide < 16 + 7 * String(i + 1).length) continue;
         pen.fillStyle = color("onspan");
-        pen.fillText(`${i + 1}`, Math.max(left, 0) + 4, lane.top + lane.height - 5);
+        pen.fillText(`${i + 1}`, Math.max(left, 0) + 4, lane.top + NAME_PX + BAR_PX - 3);
       }
-      pen.globalAlpha = 0.8;
-      pen.fillStyle = color("paper");
-      pen.fillRect(0, lane.top + 2, pen.measureText(name).width + 8, lane.height - 4);
-      pen.globalAlpha = 1;
-      pen.fillStyle = color("ink");
-      pen.fillText(name, 3, lane.top + lane.height - 5);
+      pen.fillStyle = color("faint");
+      pen.fillText(name, 3, lane.top + NAME_PX - 3);
     },
   };
 }

@@ -87,7 +87,7 @@ MOVED = """([patience]) => new Promise((resolve, reject) => {
     const pen = canvas.getContext("2d");
     const px = devicePixelRatio;
     const level = () => pen.getImageData(canvas.width / 2, 102 * px, 1, 150 * px).data.join();
-    const lane = () => pen.getImageData(0, 262 * px, canvas.width, 1).data.join();
+    const lane = () => pen.getImageData(0, 272 * px, canvas.width, 1).data.join();
     const before = [level(), lane()];
     const found = [NaN, NaN];
     document.addEventListener("keydown", () => {

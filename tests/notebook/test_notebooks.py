@@ -144,7 +144,7 @@ def test_02_tune_vad(run):
     )
     assert picture(shown.of("plot_utterances")).size[0] == 1920
     before, after = json.loads(shown.of("both =")["text/plain"])
-    assert after < before, "one click on Calibrate beats the defaults"
+    assert after <= before < 0.02, "the defaults are as good as one click on Calibrate"
     assert shown.of("Config.load")["text/plain"] == "True"
     assert "5 utterances" in shown.words
     rows = ast.literal_eval(shown.of("u.start_s:")["text/plain"])
