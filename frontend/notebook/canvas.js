@@ -1,5 +1,7 @@
 // A canvas as a stretch of time.
 
+import { clock, step } from "./viewport.js";
+
 /**
  * A canvas as sharp as the screen, cleared, and its pen.
  *
@@ -51,4 +53,21 @@ export function viewOf(canvas, from, to, color) {
   pen.font = `11px ${color("font")}`;
   const x = (/** @type {number} */ time) => ((time - from) / (to - from)) * width;
   return { pen, from, to, width, density: devicePixelRatio, x, color };
+}
+
+/**
+ * The axis of time, and a line for each of its marks.
+ *
+ * @param {import("./tracks.js").View} view
+ * @param {import("./tracks.js").Lane} area below the axis
+ */
+export function paintRuler({ pen, from, to, width, x, color }, { top, height }) {
+  const size = step(to - from, width / 90);
+  for (let i = Math.ceil(from / size - 1e-9); i * size <= to; i++) {
+    const left = Math.round(x(i * size));
+    pen.fillStyle = color("grid");
+    pen.fillRect(left, top - 6, 1, height + 6);
+    pen.fillStyle = color("faint");
+    if (left < width - 40) pen.fillText(clock(i * size, size), left + 4, 12);
+  }
 }

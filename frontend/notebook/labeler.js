@@ -1,10 +1,11 @@
-// Labeler: a recording on a timeline, with the turns in which somebody speaks.
-//
-// The widget model holds the turns. All views show them, and each change of them, in a view or by
-// the kernel, can be undone.
+// Labeler: a recording on a timeline, with the turns in which somebody speaks. The widget model
+// holds the turns. All views show them, and each change of them, in a view or by the kernel, can be
+// undone.
 
+import { TIMELINE_KEYS, keyList } from "./controls.js";
 import { asking } from "./kernel.js";
-import { TIMELINE_KEYS, Timeline, keyList } from "./timeline.js";
+import { peakOf } from "./pieces.js";
+import { Timeline } from "./timeline.js";
 import { curveTrack, waveTrack } from "./tracks.js";
 import {
   History,
@@ -22,7 +23,6 @@ import { between, gaps } from "./viewport.js";
 
 /**
  * @typedef {import("./turns.js").Turn} Turn
- * @typedef {import("./turns.js").Span} Span
  * @typedef {import("./gestures.js").Point} Point
  * @typedef {import("./gestures.js").Drag} Drag
  * @typedef {import("./tracks.js").View} PaintedView
@@ -109,10 +109,9 @@ class View {
     });
     const [wave, level] = model.get("curves");
     this.wave = this.timeline.pieces(wave);
-    const peak = () => Timeline.peak(this.wave);
     el.insertAdjacentHTML("beforeend", FIELDS);
     this.timeline.setTracks([
-      waveTrack(this.wave, peak, 120),
+      waveTrack(this.wave, () => peakOf(this.wave), 120),
       curveTrack("level", this.timeline.pieces(level), level, 84),
     ]);
     /** @type {[name: string, call: () => void][]} */
@@ -199,7 +198,7 @@ class View {
       },
       cancel: () => {
         this.drag = null;
-        timeline.draw();
+        timeline.redraw();
       },
     };
   }
@@ -216,7 +215,7 @@ class View {
       ? dragged(found.turn, found.side, start, time, this.timeline.viewport.duration)
       : this.newTurn(between(start, time));
     this.drag = { old: found?.turn ?? null, turn };
-    this.timeline.draw();
+    this.timeline.redraw();
   }
 
   /** @param {KeyboardEvent} event */
@@ -282,13 +281,13 @@ class View {
   pick(turn) {
     this.selected = turn;
     this.showChosen();
-    this.timeline.draw();
+    this.timeline.redraw();
   }
 
   showTurns() {
     this.show("count", summary(this.turns, this.timeline.viewport.duration));
     this.showChosen();
-    this.timeline.draw();
+    this.timeline.redraw();
   }
 
   showChosen() {
@@ -316,7 +315,7 @@ class View {
   /**
    * A turn of a span, by the speaker of the chosen one.
    *
-   * @param {Span} span
+   * @param {import("./turns.js").Span} span
    * @returns {Turn}
    */
   newTurn([start, end]) {
@@ -358,7 +357,7 @@ class View {
   /** @param {Turn | undefined} turn */
   goTo(turn) {
     if (!turn) return;
-    this.selected = turn;
+    this.pick(turn);
     this.timeline.setCursor(turn[0]);
     this.timeline.reveal(turn[0], turn[1]);
   }
@@ -402,7 +401,7 @@ class View {
 
   /** @param {PaintedView} view @param {Lane} lane */
   paintOverview(view, { height }) {
-    waveTrack(this.wave, () => Timeline.peak(this.wave), height).paint(view, { top: 0, height });
+    waveTrack(this.wave, () => peakOf(this.wave), height).paint(view, { top: 0, height });
     const { pen, x, color } = view;
     const { chosen } = this;
     for (const turn of this.turns) {

@@ -52,12 +52,24 @@ export function listenToOverview(canvas, viewport, setView) {
  * @param {(view: import("./tracks.js").View, lane: import("./tracks.js").Lane) => void} under
  *   paints the recording
  * @param {?number} played
+ * @param {{image: HTMLCanvasElement, stale: boolean}} kept the recording as it was painted last
  */
-export function paintOverview(canvas, { from, to, duration }, color, under, played) {
+export function paintOverview(canvas, { from, to, duration }, color, under, played, kept) {
   const view = viewOf(canvas, 0, duration || 1, color);
   const { pen, x, width } = view;
   const height = canvas.clientHeight;
-  under(view, { top: 0, height });
+  const { image } = kept;
+  if (kept.stale || image.width !== canvas.width || image.height !== canvas.height) {
+    under(view, { top: 0, height });
+    [image.width, image.height] = [canvas.width, canvas.height];
+    image.getContext("2d")?.drawImage(canvas, 0, 0);
+    kept.stale = false;
+  } else {
+    pen.save();
+    pen.setTransform(1, 0, 0, 1, 0, 0);
+    pen.drawImage(image, 0, 0);
+    pen.restore();
+  }
   pen.fillStyle = color("dim");
   pen.fillRect(0, 0, x(from), height);
   pen.fillRect(x(to), 0, width - x(to), height);

@@ -183,3 +183,16 @@ export function columnsOf(parts, from, to, columns) {
   }
   return { low, high, mean };
 }
+
+/**
+ * The loudest sample of a curve; 1 until it is known.
+ *
+ * @param {Pieces} pieces
+ */
+export function peakOf(pieces) {
+  const bins = pieces.kept.get(`${topLevel(pieces.curve)}/0`);
+  if (!bins) return 1;
+  let most = 1e-4;
+  for (let i = 0; i < bins.low.length; i++) most = Math.max(most, -bins.low[i], bins.high[i]);
+  return most;
+}

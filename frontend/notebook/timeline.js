@@ -1,12 +1,12 @@
 // A recording over time on a canvas: overview, zoom, pan, playback, and the tracks of its owner.
 
-import { upright, viewOf } from "./canvas.js";
+import { paintRuler, upright, viewOf } from "./canvas.js";
 import { CONTROLS, Player } from "./controls.js";
 import { WheelTurn, listenToPointers } from "./gestures.js";
 import { copied } from "./kernel.js";
 import { listenToOverview, paintOverview } from "./overview.js";
-import { Pieces, topLevel } from "./pieces.js";
-import { Viewport, between, clock, extended, step } from "./viewport.js";
+import { Pieces } from "./pieces.js";
+import { Viewport, between, clock, extended } from "./viewport.js";
 
 /**
  * @typedef {import("./gestures.js").Point} Point
@@ -38,16 +38,6 @@ const RULER_PX = 18;
 
 /** Space between two tracks, in pixels. */
 const GAP_PX = 4;
-
-export const TIMELINE_KEYS = [
-  ["← →", "move the cursor; with Shift, select from there; with Alt, in fine steps"],
-  ["Space", "play the selection, what is chosen, or from the cursor; again to stop"],
-  ["L, F", "loop; follow what is played"],
-  ["&lt; &gt;", "slower, faster"],
-  ["+ − 0", "zoom in, out, all; or turn the wheel, or pinch"],
-  ["Page up, down", "move along the recording; or Shift and the wheel, or drag the axis of time"],
-  ["Home, End", "go to the start, the end"],
-];
 
 /** @param {string} tools */
 const parts = (tools) => `
@@ -88,6 +78,7 @@ export class Timeline {
     /** @type {Map<string, Pieces>} */
     this.curves = new Map();
     this.colors = new Map();
+    this.mapKept = { image: document.createElement("canvas"), stale: true };
     /** @type {number | undefined} */
     this.frame = undefined;
     this.closed = false;
@@ -125,22 +116,9 @@ export class Timeline {
       const [low, high, mean] = buffers.map((buffer) => new Float32Array(copied(buffer)));
       return { low, high, mean };
     };
-    const made = new Pieces(curve, fetch, () => this.draw());
+    const made = new Pieces(curve, fetch, () => this.redraw());
     this.curves.set(curve.name, made);
     return made;
-  }
-
-  /**
-   * The loudest sample of a curve; 1 until it is known.
-   *
-   * @param {Pieces} pieces
-   */
-  static peak(pieces) {
-    const bins = pieces.kept.get(`${topLevel(pieces.curve)}/0`);
-    if (!bins) return 1;
-    let most = 1e-4;
-    for (let i = 0; i < bins.low.length; i++) most = Math.max(most, -bins.low[i], bins.high[i]);
-    return most;
   }
 
   /** The tracks and their places. @returns {{track: Track, lane: Lane}[]} */
@@ -190,7 +168,7 @@ export class Timeline {
     this.resized.observe(canvas);
     this.themed = new MutationObserver(() => {
       this.colors.clear();
-      this.draw();
+      this.redraw();
     });
     this.themed.observe(document.body, { attributes: true });
     this.themed.observe(document.documentElement, { attributes: true });
@@ -446,6 +424,12 @@ export class Timeline {
 
   // -- drawing --------------------------------------------------------------------------------------
 
+  /** Draw all, since more has changed than what is in view. */
+  redraw() {
+    this.mapKept.stale = true;
+    this.draw();
+  }
+
   /** Draw before the browser next paints. */
   draw() {
     if (this.closed) return;
@@ -475,7 +459,7 @@ export class Timeline {
       this.owner.overview?.(view, lane);
     this.showView();
     this.showTime();
-    paintOverview(this.map, this.viewport, color, under, time);
+    paintOverview(this.map, this.viewport, color, under, time, this.mapKept);
     this.paintTracks(color);
     if (time !== null) this.draw();
   }
@@ -485,7 +469,7 @@ export class Timeline {
     const { viewport, owner, area } = this;
     const view = viewOf(this.canvas, viewport.from, viewport.to, color);
     const { pen, x } = view;
-    this.paintRuler(view);
+    paintRuler(view, area);
     owner.under?.(view, area);
     for (const { track, lane } of this.lanes) track.paint(view, lane);
     owner.over?.(view, area);
@@ -498,27 +482,4 @@ export class Timeline {
     const { time } = this.player;
     if (time !== null) upright(pen, x(time), area, color("play"));
   }
-
-  /** @param {View} view */
-  paintRuler({ pen, from, to, width, x, color }) {
-    const size = step(to - from, width / 90);
-    const { top, height } = this.area;
-    for (let i = Math.ceil(from / size - 1e-9); i * size <= to; i++) {
-      const left = Math.round(x(i * size));
-      pen.fillStyle = color("grid");
-      pen.fillRect(left, top - 6, 1, height + 6);
-      pen.fillStyle = color("faint");
-      if (left < width - 40) pen.fillText(clock(i * size, size), left + 4, 12);
-    }
-  }
-}
-
-/**
- * The keys of a timeline, as HTML.
- *
- * @param {string[][]} keys and what they do
- */
-export function keyList(keys) {
-  const items = keys.map(([key, words]) => `<div><dt>${key}</dt><dd>${words}</dd></div>`);
-  return `<details><summary>Keys</summary><dl>${items.join("")}</dl></details>`;
 }

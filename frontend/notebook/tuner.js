@@ -1,7 +1,9 @@
 // VadTuner's picture: waveform, scores, thresholds that can be dragged, utterances and labels.
 
+import { TIMELINE_KEYS, keyList } from "./controls.js";
 import { asking, copied } from "./kernel.js";
-import { TIMELINE_KEYS, Timeline, keyList } from "./timeline.js";
+import { peakOf } from "./pieces.js";
+import { Timeline } from "./timeline.js";
 import {
   curveTrack,
   firstVisible,
@@ -149,7 +151,7 @@ class Picture {
       const [times, values] = arraysFrom(/** @type {DataView} */ (data), 2);
       this.floors[name] = { times, values };
     }
-    this.timeline.draw();
+    this.timeline.redraw();
   }
 
   /** @returns {Scores[]} the curves of detectors */
@@ -162,7 +164,7 @@ class Picture {
     const labels = model.get("labels").map((/** @type {number[]} */ [start, end]) => ({ start, end }));
     const beside = model.get("beside_label");
     const wave = timeline.pieces(model.get("curves")[0]);
-    const tracks = [waveTrack(wave, () => Timeline.peak(wave), 76)];
+    const tracks = [waveTrack(wave, () => peakOf(wave), 76)];
     this.scores.forEach((curve, i) => {
       const over = (/** @type {View} */ view, /** @type {Lane} */ lane) =>
         this.paintThresholds(view, lane, curve);
@@ -351,7 +353,7 @@ class Picture {
     const curves = this.model.get("curves");
     const wave = this.timeline.pieces(curves[0]);
     const height = lane.height - 6;
-    waveTrack(wave, () => Timeline.peak(wave), height).paint(view, { top: 0, height });
+    waveTrack(wave, () => peakOf(wave), height).paint(view, { top: 0, height });
     paintShade(view, { top: height, height: 6 }, this.found, "found");
   }
 }

@@ -11,6 +11,7 @@ import {
   lines,
   stepAt,
   valueAt,
+  visibleSteps,
   written,
   yOf,
 } from "../../frontend/notebook/tracks.js";
@@ -199,4 +200,16 @@ test("on the overview a press drags the window, an edge of it, or fetches it", (
   assert.deepEqual(windowDrag(view, 60.5, 1)(80), [20, 80]);
   assert.deepEqual(windowDrag(view, 90, 1)(90), [70, 110]);
   assert.deepEqual(windowDrag({ from: 20, to: 23 }, 20, 1)(21), [21, 24], "too small for edges");
+});
+
+test("of steps only the visible ones are drawn, and one in a pixel", () => {
+  const steps = { times: [0, 10, 20, 30], values: [-50, -40, -30, -20] };
+  const view = { from: 5, to: 25, width: 100 };
+  assert.deepEqual(visibleSteps(view, steps), [
+    [5, -50], [10, -50], [10, -40], [20, -40], [20, -30], [25, -30],
+  ]);
+  const times = Float32Array.from({ length: 7200 }, (_, i) => i / 2);
+  const values = times.map((_, i) => (i % 7) - 50);
+  const corners = visibleSteps({ from: 0, to: 3600, width: 1200 }, { times, values });
+  assert.ok(corners.length <= 2 * 1200 + 2, `${corners.length}`);
 });
