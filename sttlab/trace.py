@@ -46,6 +46,7 @@ class Trace:
         self.samples.flags.writeable = False
         self._lock = Lock()
         self._heard: dict[type[VoiceDetector], Heard] = {}
+        self._last_found: tuple[VadConfig | None, list[Utterance]] = (None, [])
         self.heard(EnergyVad.name)
 
     @property
@@ -80,6 +81,13 @@ class Trace:
 
     def utterances(self, config: VadConfig) -> list[Utterance]:
         """Find the utterances: the same as `core.segment` finds, sooner."""
+        known, found = self._last_found
+        if known != config:
+            found = self._find(config)
+            self._last_found = config, found
+        return list(found)
+
+    def _find(self, config: VadConfig) -> list[Utterance]:
         frame_samples = frame_length(config)
         endpointer = Endpointer(limits_of(config))
         decisions, _ = endpointer.push(self.activity(config))

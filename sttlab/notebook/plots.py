@@ -148,10 +148,11 @@ def draw_audio(axes: Sequence[Axes], trace: Trace, detector: str) -> None:
     """Draw what settings don't change: waveform, level and, if it has axes, the score."""
     columns = (WIDTH - LEFT - RIGHT) * PIXELS
     wave, levels, *rest = axes
-    peak = float(np.abs(trace.samples).max(initial=0.0)) or 1.0
+    samples = trace.samples
+    peak = float(max(samples.max(initial=0.0), -samples.min(initial=0.0))) or 1.0
     wave.set_ylim(-1.05 * peak, 1.05 * peak)
     wave.yaxis.set_major_locator(MaxNLocator(3, symmetric=True))
-    _band(wave, trace.samples, columns, 1 / SAMPLE_RATE, WAVEFORM)
+    _band(wave, samples, columns, 1 / SAMPLE_RATE, WAVEFORM)
     _score_band(levels, trace, EnergyVad, columns, LEVEL_NAME)
     for ax in rest:
         _score_band(ax, trace, DETECTORS[detector], columns, DETECTORS[detector].label)
