@@ -210,7 +210,8 @@ class Endpointer:
         levels = np.concatenate([self._levels, activity.level_dbfs])
         self._levels = levels[-max(bounds.moment, bounds.delay + 1) :]
         peaks = moment_peaks(levels, bounds.moment)[before:]
-        marks, silent = mark(activity, levels, bounds.delay), 0
+        recent = recent_levels(levels, bounds.delay)
+        marks, silent = mark(activity, None if recent is None else recent[before:]), 0
         if self.state.phase == LISTENING:  # until speech there is nothing to decide
             spoken = marks == SPEECH
             silent = int(spoken.argmax()) if spoken.any() else len(marks)
@@ -266,17 +267,15 @@ def utterance_from(
     )
 
 
-def mark(activity: Activity, levels: NDArray[np.float64], delay: int) -> NDArray[np.int8]:
+def mark(activity: Activity, recent: NDArray[np.float64] | None) -> NDArray[np.int8]:
     """Compare scores with both thresholds: SILENCE, BETWEEN, SPEECH, RISING or FALLING.
 
     Parameters
     ----------
     activity : Activity
         Of n frames.
-    levels : ndarray, shape (m + n,), dBFS
-        Those of the activity, after the m that came before.
-    delay : int
-        Frames by which the score is late.
+    recent : ndarray, shape (n,), or None
+        See `recent_levels`.
 
     Returns
     -------
@@ -285,11 +284,15 @@ def mark(activity: Activity, levels: NDArray[np.float64], delay: int) -> NDArray
     reached = activity.score >= activity.offset
     begins = activity.score >= np.maximum(activity.onset, activity.offset)
     marks = reached.astype(np.int8) + begins
-    if delay:
-        since = moment_peaks(levels, delay + 1)[len(levels) - len(reached) :]
-        marks[reached & (since < activity.offset)] = FALLING
+    if recent is not None:
+        marks[reached & (recent < activity.offset)] = FALLING
         marks[~reached & (activity.level_dbfs >= activity.onset)] = RISING
     return marks
+
+
+def recent_levels(levels: NDArray[np.float64], delay: int) -> NDArray[np.float64] | None:
+    """Return the highest level since the frame that each score tells of; None without a delay."""
+    return moment_peaks(levels, delay + 1) if delay else None
 
 
 def moment_peaks(levels: NDArray[np.float64], moment: int) -> NDArray[np.float64]:

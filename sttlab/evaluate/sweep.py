@@ -34,6 +34,7 @@ from sttlab.endpoint import (
     limits_of,
     mark,
     moment_peaks,
+    recent_levels,
 )
 from sttlab.engines import make_engine
 from sttlab.engines.base import Engine
@@ -406,14 +407,14 @@ class _Material:
             at_s += ceil(last_s + gap_s + collar_s) + 1  # whole seconds add up without rounding
         self._truth = LabelledTruth(Labels(turns, scored), gap_s, collar_s, at_s)
         self._peaks = {c.detector: [_peaks(trace, c) for trace in traces] for c in detectors}
+        self._recent = {c.detector: [_recent(trace, c) for trace in traces] for c in detectors}
 
     def scores(self, configs: Sequence[VadConfig], chunk: Sequence[int]) -> dict[int, Scores]:
         """Score settings that share their thresholds, so that only the endpointing differs."""
         _, as_argument = _compiled()
         first = configs[chunk[0]]
-        delay = limits_of(first).delay
-        activities = [trace.activity(first) for trace in self._traces]
-        marks = [as_argument(mark(found, found.level_dbfs, delay)) for found in activities]
+        heard = zip(self._traces, self._recent[first.detector], strict=True)
+        marks = [as_argument(mark(trace.activity(first), recent)) for trace, recent in heard]
         marked = list(zip(marks, self._peaks[first.detector], strict=True))
         return {i: judge(self._detect(configs[i], marked), self._truth) for i in chunk}
 
@@ -437,6 +438,10 @@ def _peaks(trace: Trace, config: VadConfig) -> Any:
     """Return the peaks in which `advance` looks for a quiet moment, as its argument."""
     moment = limits_of(config).moment
     return _compiled()[1](moment_peaks(trace.activity(config).level_dbfs, moment))
+
+
+def _recent(trace: Trace, config: VadConfig) -> NDArray[np.float64] | None:
+    return recent_levels(trace.activity(config).level_dbfs, limits_of(config).delay)
 
 
 def _cuts(run: Callable[..., Any], marks: Any, peaks: Any, bounds: Limits) -> NDArray[np.int64]:
