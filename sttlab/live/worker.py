@@ -35,6 +35,7 @@ HANG_S, HANG_RTF = 30.0, 10.0  # an engine may take so long, and so many times a
 CANCEL_S = 10.0  # for an engine that took too long to notice that it is to leave off
 LAST_JOIN_S = 3.0  # for the engine to notice that its work is dropped
 STOPPED = "the engine was stopped meanwhile"
+SPEED_OF, SPEED_FROM = 30, 3  # answers that tell how fast the engine is, and the least of them
 FULL_S = 0.1  # between looks at whether one who waits for a place has given up
 
 
@@ -122,6 +123,7 @@ class AsrWorker:
         self._current: tuple[object, Job] | None = None  # with its owner
         self._owed_s = 0.0  # of the engine's time, to recordings that wait, by partials
         self._attempt: _Attempt | None = None
+        self._took: deque[tuple[float, float]] = deque(maxlen=SPEED_OF)  # s of audio, of engine
         self._change: tuple[Engine, Future[None]] | None = None
         self._hangs: str | None = None
         self._stopping = False
@@ -185,6 +187,13 @@ class AsrWorker:
     def hangs(self) -> str | None:
         """What is wrong and what to do, while the engine hangs and can't be stopped."""
         return self._hangs
+
+    @property
+    def speed(self) -> float | None:
+        """Seconds that the engine takes for one of audio, lately; None while that isn't known."""
+        with self._changed:
+            audio_s, engine_s = map(sum, zip(*self._took, strict=True)) if self._took else (0, 0)
+            return engine_s / audio_s if len(self._took) >= SPEED_FROM and audio_s else None
 
     @property
     def waiting(self) -> int:
@@ -330,7 +339,10 @@ class AsrWorker:
             with self._changed:
                 wanted = self._current is not None  # its owner has not taken it back
                 self._current = None
-                self._share(job, time.monotonic() - begun)
+                took_s = time.monotonic() - begun
+                self._share(job, took_s)
+                if answer is not None and job.priority != Priority.PARTIAL:
+                    self._took.append((len(job.samples) / SAMPLE_RATE, took_s))
                 if self._hangs:
                     log.warning("%s answers again", self.transcriber.name)
                 self._hangs = None
@@ -425,6 +437,8 @@ class AsrWorker:
     def _swap(self, transcriber: Engine, changed: Future[None]) -> None:
         old, self.transcriber = self.transcriber, transcriber
         old.close()
+        with self._changed:
+            self._took.clear()
         changed.set_result(None)
 
     def _next(self) -> Job | tuple[Engine, Future[None]] | None:

@@ -19,8 +19,11 @@ from sttlab.server.connection import (
 from sttlab.server.forms import Form
 from sttlab.server.hub import STOPPING, Hub
 
-# Most clients with their own audio: four for each core, with which tiny.en keeps up on two cores.
-MAX_MICROPHONES = min(16, 4 * (os.cpu_count() or 1))
+MAX_MICROPHONES = 16  # clients with their own audio, however fast the engine is
+UNKNOWN_PER_CORE = 4  # while it isn't known how fast it is
+# Microphones times the engine's seconds for one of audio, up to which texts come in time
+# (tests/benchmarks/load.py, docs/server.md).
+KEEPS_UP = 0.7
 LATE_S = 5.0  # longest delay of a transcript with which a further client is admitted
 IDLE_S = 60.0  # longest time without audio, after which a client is disconnected
 KEEPS_NOTHING = "this server keeps no audio: start it with --keep, or connect without keep"
@@ -99,10 +102,18 @@ class Microphones:
             self.open.discard(hub)
             await hub.close()  # no client is left to receive the rest
 
+    @property
+    def most(self) -> int:
+        """How many clients may send their own audio, by what the engine took for the last texts."""
+        speed = self._shared.engine.worker.speed
+        if speed is None:
+            return min(MAX_MICROPHONES, UNKNOWN_PER_CORE * (os.cpu_count() or 1))
+        return max(1, int(min(KEEPS_UP / max(speed, 1e-6), MAX_MICROPHONES)))
+
     def _full(self) -> str | None:
         """Say why no further microphone can be served; None if one can."""
-        if len(self.open) >= MAX_MICROPHONES:
-            return f"{MAX_MICROPHONES} microphones of browsers are connected already"
+        if len(self.open) >= (most := self.most):
+            return f"{most} microphones of browsers are connected already"
         # The shared session does not count: a file that it reads at full speed is always late, but
         # delays a microphone by one utterance at most.
         late_s = max((hub.session.late_s for hub in self.open), default=0.0)

@@ -317,7 +317,7 @@ def main(
         found = run(
             clips,
             plain=[n for n in (1, 10, 50, 100, 200, 300) if n < MAX_CLIENTS] + [MAX_CLIENTS],
-            microphones=[n for n in (1, 2, 3, 4, 6, 8, 12) if n <= MAX_MICROPHONES],
+            microphones=[1, 2, 3, 4, 6, 8, 10, 12, 14, MAX_MICROPHONES],
             model=model or "tiny.en",
             seconds=seconds,
             threads=threads,

@@ -6,6 +6,7 @@ engine answers each beep with the time. Any other model is Whisper, for clients 
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from sttlab.engines import make_engine
 from sttlab.engines.base import Transcription, never
 from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
+from sttlab.server import microphones
 from sttlab.server.launch import launch_server
 
 CLOCK = "-"
@@ -88,6 +90,8 @@ def main() -> None:
     model = sys.argv[1]
     config = TranscribeConfig(model=model, language="en")
     beeps = model == CLOCK
+    # The measurement is how many keep up, so no more than the most are refused.
+    microphones.KEEPS_UP, microphones.UNKNOWN_PER_CORE = math.inf, microphones.MAX_MICROPHONES
     with AsrWorker(_Clock() if beeps else make_engine(config)) as worker:
         session = Session(_Beeper(), vad=VAD if beeps else VadConfig(), model=worker)
         with launch_server(session, port=0) as server:

@@ -18,6 +18,7 @@ from sttlab.decoding import load
 from sttlab.engines import make_engine
 from sttlab.kept.session import open_session
 from sttlab.live.session import Session
+from sttlab.live.worker import AsrWorker
 from sttlab.server import client_audio, microphones
 from sttlab.server.launch import ServerHandle, launch_server
 from tests.fakes import WAIT_S, Blocks, Counting, speech, wait_until
@@ -132,6 +133,17 @@ def test_one_too_many_is_told_so(server: ServerHandle, monkeypatch: pytest.Monke
     wait_until_not(sessions)
     with client(server, OWN_ALL) as third:
         assert receive(third)["event"] == "hello"
+
+
+def test_a_slow_engine_serves_fewer_microphones(
+    server: ServerHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = property(lambda worker: microphones.KEEPS_UP / 1.5)
+    monkeypatch.setattr(AsrWorker, "speed", slow)
+    with client(server, OWN_ALL) as first:
+        assert receive(first)["event"] == "hello"
+        with client(server, OWN_ALL) as second:
+            assert closed_with(second)[1].startswith("1 microphones of browsers")
 
 
 def test_while_the_engine_is_late_for_one_no_speaker_more_is_heard(

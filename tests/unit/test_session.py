@@ -742,6 +742,19 @@ def test_partial_never_delays_a_final():
     assert done == ["final"]
 
 
+def test_speed_of_the_engine_is_known_after_some_answers_and_unknown_for_another_engine():
+    answered = threading.Semaphore(0)
+    with AsrWorker(Counting()) as worker:
+        for speed_is_known in (False, False, True):
+            job = Job(speech(1), Priority.FINAL, lambda *_: answered.release())
+            worker.submit("a", job, lambda: True)
+            assert answered.acquire(timeout=WAIT_S)
+            assert (worker.speed is not None) == speed_is_known
+        assert worker.speed
+        worker.use(Counting())
+        assert worker.speed is None
+
+
 def test_sessions_share_one_worker():
     with AsrWorker(engine := Counting()) as worker:
         sessions = [Session(Blocks(speech(3)), vad=VAD, model=worker) for _ in range(4)]
