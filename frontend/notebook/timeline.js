@@ -377,8 +377,7 @@ export class Timeline {
    * @param {number} end
    */
   reveal(start, end) {
-    const { viewport } = this;
-    if (!viewport.holds(start) || !viewport.holds(end)) viewport.centre((start + end) / 2);
+    this.viewport.reveal(start, end);
     this.draw();
   }
 

@@ -88,6 +88,18 @@ export class Viewport {
   }
 
   /**
+   * Bring a stretch into view where it isn't: all of it, or its start if it is longer.
+   *
+   * @param {number} start
+   * @param {number} end
+   */
+  reveal(start, end) {
+    if (this.holds(start) && this.holds(end)) return;
+    if (end - start < this.span) this.centre((start + end) / 2);
+    else this.show(start - this.span / 20, this.span);
+  }
+
+  /**
    * Scroll no further than needed to make a time visible.
    *
    * @param {number} time

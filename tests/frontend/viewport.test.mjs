@@ -51,6 +51,16 @@ test("a time comes into view by scrolling no further than it takes", () => {
   assert.ok(viewport.holds(45) && viewport.holds(55) && !viewport.holds(44.9));
 });
 
+test("of a stretch that is longer than the view the start is shown", () => {
+  const viewport = shown(20, 10);
+  viewport.reveal(22, 28);
+  assert.deepEqual(edges(viewport), [20, 30], "it is there");
+  viewport.reveal(50, 54);
+  assert.deepEqual(edges(viewport), [47, 57]);
+  viewport.reveal(70, 95);
+  assert.deepEqual(edges(viewport), [69.5, 79.5]);
+});
+
 test("times are clamped to the recording", () => {
   assert.deepEqual([-1, 5, 101].map((time) => new Viewport(100).clamp(time)), [0, 5, 100]);
 });
