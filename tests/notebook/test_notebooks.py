@@ -54,7 +54,8 @@ class Shown:
 
     def __init__(self, book: Any) -> None:
         self.cells = [cell for cell in book.cells if cell.cell_type == "code"]
-        self.widgets = book.metadata["widgets"]["application/vnd.jupyter.widget-state+json"]
+        widgets = book.metadata.get("widgets", {})  # one may have none
+        self.widgets = widgets.get("application/vnd.jupyter.widget-state+json", {"state": {}})
 
     def all_of(self, source: str) -> list[dict[str, Any]]:
         """The outputs of the first cell whose source contains this, by MIME type."""
