@@ -7,12 +7,13 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from sttlab.bench.report import machine, surroundings
 from sttlab.evaluate.wer import WordErrors, difference
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LENGTHS_S = (1.0, 120.0)  # bounds of the length of a recording
 
