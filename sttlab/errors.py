@@ -22,7 +22,7 @@ from __future__ import annotations
 # Packages that a module of sttlab imports at its top, with the extra that brings each.
 _EXTRAS = {
     **dict.fromkeys(("fastapi", "starlette", "uvicorn", "websockets"), "server"),
-    **dict.fromkeys(("anywidget", "ipywidgets", "matplotlib"), "notebook"),
+    **dict.fromkeys(("anywidget", "ipywidgets", "matplotlib", "traitlets"), "notebook"),
 }
 
 

@@ -19,6 +19,7 @@ from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
 from sttlab.server import contract, control
 from sttlab.server.connection import MESSAGES_AT_ONCE
+from sttlab.server.hub import OPENING
 from sttlab.server.launch import ServerHandle, launch_server
 from tests.fakes import WAIT_S, Counting
 from tests.server.clients import (
@@ -270,11 +271,13 @@ def test_a_page_chooses_the_microphone(desk: Desk) -> None:
         assert (hello["source"], hello["using"]["device"]) == ("built-in", None)
         assert "device" in hello["may_use"]
         send(one, use={"device": "headset"})
-        state = receive_state(one, source="headset", capturing=True)
+        state = receive_state(one, source="headset", busy=OPENING)
         assert state["using"]["device"] == "headset"
         assert state["stream"] != hello["stream"]
+        assert not state["capturing"]
         assert isinstance(session.source, Desk)
         session.source.say()
+        receive_state(one, capturing=True, busy=None)
         assert receive(one, "transcript")["text"]
 
 
@@ -298,9 +301,12 @@ def test_session_started_by_hand_keeps_its_microphone(desk: Desk) -> None:
         assert "device" not in receive(one)["may_use"]
         send(one, use={"device": "headset"})
         assert "device can't be changed here" in receive(one, "refused")["message"]
+        desk.say()
+        receive_state(one, capturing=True)
         session.stop()
-        receive_state(one, capturing=False)
+        receive_state(one, capturing=False, busy=None)
         session.start()
+        desk.say()
         receive_state(one, capturing=True)
 
 

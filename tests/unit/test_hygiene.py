@@ -191,8 +191,8 @@ def run_python(code: str) -> str:
     ("use", "package", "extra"),
     [
         ("sttlab.launch_server", "uvicorn", "server"),
-        ("sttlab.VadTuner", "ipywidgets", "notebook"),
-        ("sttlab.Labeler", "anywidget", "notebook"),
+        ("sttlab.VadTuner", "anywidget", "notebook"),
+        ("sttlab.Labeler", "traitlets", "notebook"),
         ("sttlab.plot_trace", "matplotlib", "notebook"),
         ("cli.main(['demo'])", "fastapi", "server"),
     ],
