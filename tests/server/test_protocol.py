@@ -20,6 +20,7 @@ from sttlab.errors import ConfigError
 from sttlab.events import Event, Segment, SpeechPaused, Transcript, Utterance, Word
 from sttlab.server import contract, protocol
 from sttlab.server.protocol import End, Refused, Request, Set, Use
+from sttlab.vad import DETECTORS
 
 SCHEMA = contract.schema()
 WORD = Word(start_s=0.1, end_s=0.4, text="a", confidence=0.5)
@@ -174,7 +175,7 @@ def test_no_text_breaks_the_codec(text: str) -> None:
 def test_settings_describe_every_field() -> None:
     settings = protocol.settings()
     assert list(settings) == [f.name for f in fields(VadConfig)]
-    assert settings["detector"].choices == ("energy", "silero")
+    assert settings["detector"].choices == tuple(DETECTORS)
     assert settings["threshold_dbfs"].null
     assert settings["threshold_dbfs"].max == 0
     assert not settings["silence_timeout_s"].null
