@@ -13,7 +13,7 @@ import typer
 
 from sttlab.cli.options import Settings
 from sttlab.cli.terminal import say, side_thread, wait_for
-from sttlab.config import Config, VadConfig, from_dict
+from sttlab.config import Config, TranscribeConfig, VadConfig, from_dict
 
 Kept = Annotated[
     Path,
@@ -72,7 +72,7 @@ def replay(
     told = _settings(changes or [])
     vad = Config.load(config).vad if config else None
     with side_thread() as thread:
-        engine: Any = make_engine(_config(model)) if model else kept.transcribe
+        engine: Any = make_engine(TranscribeConfig(model=model)) if model else kept.transcribe
         made = _replay(kept, vad, engine, told, thread)
     for u in made.utterances:
         if u.text:
@@ -80,12 +80,6 @@ def replay(
     say(sttlab.compare(kept, made).summary)
     if keep:
         say(f"kept in {made.save(keep)}")
-
-
-def _config(model: str) -> Any:
-    from sttlab import TranscribeConfig
-
-    return TranscribeConfig(model=model)
 
 
 def _replay(

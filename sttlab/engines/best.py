@@ -9,7 +9,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,6 @@ SPEECH_S = 5.0  # of the demo, which an engine transcribes to show how fast it i
 IN_TIME_S = 0.45  # for so much speech: a pause of the default silence timeout leaves no more
 LATE, LATE_OF = 8, 10  # so many of the last answers are late where a machine is busy for good
 KEPT_S = 7 * 24 * 3600.0
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    name: str
-    size_bytes: int
 
 
 class BestModel:
@@ -67,7 +61,7 @@ class BestModel:
         self._make = make
         self._clock = clock
         self._engine: Engine | None = None
-        self._smaller: list[_Candidate] = []
+        self._smaller: list[str] = []
         self._late: deque[bool] = deque(maxlen=LATE_OF)
 
     @property
@@ -86,15 +80,14 @@ class BestModel:
             return
         candidates = _candidates(self.config)
         kept = _read_kept(self._key(candidates))
-        names = [candidate.name for candidate in candidates]
-        if kept in names:
-            last = names.index(kept)
-            self._engine, self._smaller = self._loaded(candidates[last]), candidates[:last]
+        if kept in candidates:
+            self._engine = self._loaded(kept)
+            self._smaller = candidates[: candidates.index(kept)]
             log.info("model auto: %s, as chosen before", self._engine.name)
             return
         self._choose(candidates)
 
-    def _choose(self, candidates: list[_Candidate]) -> None:
+    def _choose(self, candidates: list[str]) -> None:
         speech = load(shipped("data/demo.flac")).samples[: round(SPEECH_S * SAMPLE_RATE)]
         chosen = too_slow = ""
         for i, candidate in enumerate(candidates):
@@ -103,7 +96,7 @@ class BestModel:
             engine.transcribe(speech)
             took_s = self._clock() - began
             if self._engine and took_s > IN_TIME_S:
-                too_slow = f"; {candidate.name} takes {took_s:.2f} s, and {IN_TIME_S} s are in time"
+                too_slow = f"; {candidate} takes {took_s:.2f} s, and {IN_TIME_S} s are in time"
                 engine.close()
                 break
             if self._engine:
@@ -111,16 +104,16 @@ class BestModel:
             self._engine, self._smaller = engine, candidates[:i]
             chosen = f"{engine.name}, which takes {took_s:.2f} s for {SPEECH_S:.0f} s of speech"
         log.info("model auto: %s%s", chosen, too_slow)
-        _keep(self._key(candidates), candidates[len(self._smaller)].name)
+        _keep(self._key(candidates), candidates[len(self._smaller)])
 
-    def _loaded(self, candidate: _Candidate) -> Engine:
-        engine = self._make(replace(self.config, model=candidate.name))
+    def _loaded(self, model: str) -> Engine:
+        engine = self._make(replace(self.config, model=model))
         engine.load()
         return engine
 
-    def _key(self, candidates: list[_Candidate]) -> str:
+    def _key(self, candidates: list[str]) -> str:
         """Name all on which the choice depends."""
-        names = ",".join(candidate.name for candidate in candidates)
+        names = ",".join(candidates)
         machine = f"{processor()} {os.cpu_count()}"
         return f"{machine} {self.config.engine} {self.config.device} {names}"
 
@@ -167,16 +160,16 @@ class BestModel:
         self._late.clear()
 
 
-def _candidates(config: TranscribeConfig) -> list[_Candidate]:
+def _candidates(config: TranscribeConfig) -> list[str]:
     """List the installed models that know the language, the smallest first."""
     english = config.language in (None, "en") and config.task == "transcribe"
-    found = {
-        _Candidate(model.name, model.size_bytes)
+    sizes = {
+        model.name: model.size_bytes
         for model in list_models()
         if english or not model.name.endswith(ENGLISH_ONLY)
     }
     # Where there is none, the default's error says how to get one.
-    return sorted(found, key=lambda one: one.size_bytes) or [_Candidate(TranscribeConfig.model, 0)]
+    return sorted(sizes, key=lambda name: sizes[name]) or [TranscribeConfig.model]
 
 
 def _read_kept(key: str) -> str | None:

@@ -437,11 +437,11 @@ class _Material:
 def _peaks(trace: Trace, config: VadConfig) -> Any:
     """Return the peaks in which `advance` looks for a quiet moment, as its argument."""
     moment = limits_of(config).moment
-    return _compiled()[1](moment_peaks(trace.activity(config).level_dbfs, moment))
+    return _compiled()[1](moment_peaks(trace.heard(config.detector).level_dbfs, moment))
 
 
 def _recent(trace: Trace, config: VadConfig) -> NDArray[np.float64] | None:
-    return recent_levels(trace.activity(config).level_dbfs, limits_of(config).delay)
+    return recent_levels(trace.heard(config.detector).level_dbfs, limits_of(config).delay)
 
 
 def _cuts(run: Callable[..., Any], marks: Any, peaks: Any, bounds: Limits) -> NDArray[np.int64]:
