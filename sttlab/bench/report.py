@@ -6,7 +6,6 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from sttlab.bench.live import Run
 from sttlab.bench.material import Clip, Stimulus
 from sttlab.bench.score import Matched, Outcome, match, spread
 from sttlab.evaluate.wer import wer
-from sttlab.machine import processor
+from sttlab.machine import processor, versions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,14 +53,8 @@ STAGES = (  # the stages of a delay, in order of time
 
 def surroundings() -> Figures:
     """Return versions, machine and load, on which figures depend besides the code."""
-    versions = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return {
-        "versions": versions,
+        "versions": versions(PACKAGES),
         "platform": platform.platform(),
         "processor": processor(),
         "vector_instructions": vector_instructions(),

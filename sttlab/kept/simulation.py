@@ -11,7 +11,7 @@ import numpy as np
 from sttlab.audio import SAMPLE_RATE
 from sttlab.config import VadConfig
 from sttlab.kept.session import KeptSession, KeptUtterance
-from sttlab.live.speculation import EARLIEST_S, MARGIN_S, Need
+from sttlab.live.speculation import Need, fit_line
 
 
 def simulate(
@@ -40,8 +40,7 @@ def simulate(
         begins_at = decided_at
         if kept.live and u.reason == "silence":
             timeout_s = settings[bisect_right(times, decided_at) - 1][1].silence_timeout_s
-            pause_s = max(EARLIEST_S, timeout_s - need.predict(heard_s) - MARGIN_S)
-            begins_at = min(decided_at, said_at + pause_s)
+            begins_at = min(decided_at, said_at + need.pause_s(heard_s, timeout_s))
         begins_at = max(begins_at, free_at)
         free_at = begins_at + engine_s
         need.add(heard_s, engine_s)
@@ -71,7 +70,7 @@ def _with_delay(
 
 
 def _engine_time(kept: KeptSession) -> Callable[[float], float]:
-    """Give what the engine takes for so many seconds of audio, by a line through what it took."""
+    """Return what the engine takes for seconds of audio, by a line through what it took."""
     known = [
         (u.heard_samples / SAMPLE_RATE, u.engine_s)
         for u in kept.utterances
@@ -79,9 +78,5 @@ def _engine_time(kept: KeptSession) -> Callable[[float], float]:
     ]
     if not known:
         return lambda _: 0.0
-    heard_s, engine_s = np.array(known).T
-    spread = float(np.var(heard_s))
-    slope = float(np.cov(heard_s, engine_s, bias=True)[0, 1]) / spread if spread else 0.0
-    slope = max(0.0, slope)
-    base_s = float(np.median(engine_s - slope * heard_s))
+    slope, base_s = fit_line(np.array(known), 0.5)
     return lambda audio_s: max(0.0, base_s + slope * audio_s)

@@ -8,7 +8,6 @@ an exact beginning of the session.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import io
 import json
 import logging
@@ -35,7 +34,7 @@ from sttlab.engines.base import Engine
 from sttlab.errors import ConfigError, KeptError
 from sttlab.events import Event, Level, Utterance
 from sttlab.kept_files import EVENTS, INPUTS, MANIFEST, PieceWriter
-from sttlab.machine import processor
+from sttlab.machine import processor, versions
 
 log = logging.getLogger(__name__)
 
@@ -422,22 +421,11 @@ def _manifest(source: str, config: VadConfig, live: bool) -> dict[str, Any]:
         "sample_rate": SAMPLE_RATE,
         "bits": kept_files.BITS,
         "piece_samples": kept_files.PIECE_SAMPLES,
-        "versions": {
-            "sttlab": __version__,
-            "python": platform.python_version(),
-            **{name: found for name in PACKAGES if (found := _version(name))},
-        },
+        "versions": {"sttlab": __version__, **versions(PACKAGES)},
         "system": platform.platform(),
         "processor": processor(),
         "ended": None,
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def describe(engine: Engine) -> dict[str, Any]:

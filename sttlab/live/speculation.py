@@ -88,7 +88,7 @@ class Need:
         with self._lock:
             self._took.append((audio_s, engine_s))
             if len(self._took) >= NEED_FROM:
-                self._line = _fit(np.array(self._took))
+                self._line = fit_line(np.array(self._took), NEED_QUANTILE)
 
     def predict(self, audio_s: float) -> float:
         """Return the seconds that are enough nine times in ten; infinity before it is known.
@@ -97,6 +97,10 @@ class Need:
         """
         line = self._line
         return math.inf if line is None else line[0] * audio_s + line[1]
+
+    def pause_s(self, audio_s: float, timeout_s: float) -> float:
+        """Return the silence after which an attempt is just done before the timeout."""
+        return max(EARLIEST_S, timeout_s - self.predict(audio_s) - MARGIN_S)
 
 
 class Speculation:
@@ -147,7 +151,7 @@ class Speculation:
         """Return the silence after which to begin an attempt at an utterance of `audio_s`."""
         if partials:
             return EARLIEST_S
-        return max(EARLIEST_S, timeout_s - self._need.predict(audio_s) - MARGIN_S)
+        return self._need.pause_s(audio_s, timeout_s)
 
     def drop(self) -> None:
         """Cancel the attempt, if there is one."""
@@ -232,11 +236,25 @@ class Speculation:
         )
 
 
-def _fit(took: NDArray[np.float64]) -> tuple[float, float]:
+def fit_line(took: NDArray[np.float64], quantile: float) -> tuple[float, float]:
+    """Fit a line that does not fall, and lies above so many of the answers.
+
+    Parameters
+    ----------
+    took : ndarray, shape (n, 2)
+        Seconds of audio, and those that the engine took for it.
+    quantile : float
+        0..1
+
+    Returns
+    -------
+    slope, at_none : float
+        Seconds of the engine for each of audio, and for none.
+    """
     lengths_s, engine_s = took.T
     spread = float(np.var(lengths_s))
     slope = max(0.0, float(np.cov(lengths_s, engine_s, bias=True)[0, 1]) / (spread or math.inf))
-    return slope, float(np.quantile(engine_s - slope * lengths_s, NEED_QUANTILE))
+    return slope, float(np.quantile(engine_s - slope * lengths_s, quantile))
 
 
 def _same_speech(one: Utterance, other: Utterance) -> bool:
