@@ -123,9 +123,41 @@ def compare(
     format: Annotated[  # noqa: A002
         ComparisonFormat, typer.Option(help="html is one page with the audio of each difference.")
     ] = ComparisonFormat.text,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Labels of when people speak, against which both are scored.",
+            exists=True,
+            dir_okay=False,
+            show_default=False,
+        ),
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The text of all that was said, against which words are counted.",
+            exists=True,
+            dir_okay=False,
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Compare two kept sessions or replays of the same audio: utterances, words, delays."""
     import sttlab
 
-    made = sttlab.compare(sttlab.open_session(a), sttlab.open_session(b))
+    made = sttlab.compare(
+        sttlab.open_session(a),
+        sttlab.open_session(b),
+        labels=sttlab.load_labels(labels) if labels else None,
+        reference=_read_text(reference) if reference else None,
+    )
     print(getattr(made, f"to_{format.value}")(), end="")
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{path} can't be read as text: {error}") from error

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import html
-import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Literal, TypeAlias
 
-from sttlab.audio import SAMPLE_RATE, player_html, trace_svg
+import numpy as np
+
 from sttlab.errors import KeptError
-from sttlab.evaluate.wer import AlignedWord, marked, wer
-from sttlab.kept.face import TRACED_S, utterances_svg
-from sttlab.kept.session import KeptRun, KeptUtterance
+from sttlab.evaluate import comparison_page
+from sttlab.evaluate.labels import Labels
+from sttlab.evaluate.paired import (
+    ScorePair,
+    against_text,
+    against_turns,
+    score_pairs,
+    speech_of,
+    together,
+)
+from sttlab.evaluate.wer import AlignedWord, wer
+from sttlab.kept.run import KeptRun, KeptUtterance, Original
+from sttlab.kept.session import KeptSession
 
 Kind: TypeAlias = Literal["same", "moved", "split", "merged", "recut", "appeared", "vanished"]
 """How utterances of one run relate to those of the other.
@@ -33,10 +42,6 @@ SAYS = {
     "appeared": "new",
     "vanished": "gone",
 }
-HEARD = 60  # differences that a page has the sound of
-LONGEST_SOUND_S = 60.0
-TOUCH_SAMPLES = SAMPLE_RATE // 10  # edges of neighbours may overlap by less
-NOWHERE = (-2, -1)
 LATER_S = 0.005  # a difference of delays that is worth a word
 
 
@@ -103,12 +108,29 @@ class Comparison:
     a, b : KeptRun
     rows : tuple of Difference
         All utterances, in the order of time.
+    scores : tuple of ScorePair
+        What labels and a reference text say of both.
+    notices : tuple of str
+        What a person should know before they draw conclusions.
     """
 
-    def __init__(self, a: KeptRun, b: KeptRun, rows: tuple[Difference, ...]) -> None:
+    def __init__(
+        self,
+        a: KeptRun,
+        b: KeptRun,
+        rows: tuple[Difference, ...],
+        scores: tuple[ScorePair, ...] = (),
+        notices: tuple[str, ...] = (),
+    ) -> None:
         self.a = a
         self.b = b
         self.rows = rows
+        self.scores = scores
+        self.notices = notices
+
+    @property
+    def _runs(self) -> tuple[KeptRun, KeptRun]:
+        return self.a, self.b
 
     @property
     def differences(self) -> tuple[Difference, ...]:
@@ -130,6 +152,24 @@ class Comparison:
         return median(known) if known else None
 
     @property
+    def delays(self) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
+        """Median and 90th percentile of the delay of each run; None where none is known.
+
+        `KeptRun.simulated` says of which they are simulated.
+        """
+        known = [[u.delay_s for u in run.utterances if u.delay_s is not None] for run in self._runs]
+        first, second = (tuple(np.percentile(s, [50, 90]).tolist()) if s else None for s in known)
+        return first, second
+
+    @property
+    def held_back(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Texts that were held back in the first run only, and in the second only."""
+        each = [row.held_back for row in self.rows]
+        return tuple(t for mine, _ in each for t in mine), tuple(
+            t for _, theirs in each for t in theirs
+        )
+
+    @property
     def summary(self) -> str:
         """The comparison in one line that a person can quote."""
         counts, number = self.counts, len(self.a.utterances)
@@ -146,15 +186,21 @@ class Comparison:
             )
         words = sum(row.changed_words for row in self.rows)
         told.append(f"{words} word{'' if words == 1 else 's'} differ{'s' if words == 1 else ''}")
+        for which, texts in zip(("first", "second"), self.held_back, strict=True):
+            if texts:
+                told.append(f"{len(texts)} held back in the {which} only")
         if unknown := sum(row.words is None for row in self.rows):
             told.append(f"the texts of {unknown} are not known")
+        told += [str(pair) for pair in self.scores if pair.is_sure]
+        if self.scores and not any(pair.is_sure for pair in self.scores):
+            told.append("no score differs by more than chance")
         what = self.changed
         return f"{what}: {', '.join(told)}" if what else ", ".join(told)
 
     @property
     def changed(self) -> str:
         """What the second run has in place of the first, in words."""
-        before, after = (asdict(run.settings[0][1]) for run in (self.a, self.b))
+        before, after = (asdict(run.settings[0][1]) for run in self._runs)
         told = [
             f"{name} {_said(after[name])} instead of {_said(before[name])}"
             for name in before
@@ -164,179 +210,126 @@ class Comparison:
             told.append(f"{self.b.engine} instead of {self.a.engine}")
         return ", ".join(told)
 
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """What a person should know before they draw conclusions."""
-        one, other = self.a.source, self.b.source
-        found = []
-        if one.folder != other.folder and one.manifest["started"] != other.manifest["started"]:
-            found.append("these are two sessions: their audio may differ")
-        if one.manifest["processor"] != other.manifest["processor"]:
-            found.append(
-                f"the processors differ, {one.manifest['processor']} and "
-                f"{other.manifest['processor']}, and so may the texts of the same engine"
-            )
-        if self.a.simulated != self.b.simulated:
-            found.append("delays of one are measured, of the other simulated")
-        return tuple(found)
-
     def to_text(self) -> str:
-        """Write the summary and a line for each difference."""
-        lines = [self.summary, *(f"note: {notice}" for notice in self.notices)]
-        for row in self.differences:
-            lines.append(f"{row.start_s:8.1f} s  {row.kind}")
-            lines += [f"            - {_text(u)}" for u in row.a]
-            lines += [f"            + {_text(u)}" for u in row.b]
-        return "\n".join(lines) + "\n"
+        """Write the summary, delays, scores, and a line for each difference."""
+        return comparison_page.text(self)
 
     def to_json(self) -> str:
         """Write all rows as one JSON object on one line."""
-        rows = [
-            {
-                "kind": row.kind,
-                "start_s": row.start_s,
-                "end_s": row.end_s,
-                "later_s": row.later_s,
-                "changed_words": None if row.words is None else row.changed_words,
-                "held_back": row.held_back,
-                **{
-                    side: [
-                        {
-                            "utterance_id": u.utterance_id,
-                            "start_s": u.start_s,
-                            "end_s": u.end_s,
-                            "reason": u.reason,
-                            "text": u.text,
-                            "delay_s": u.delay_s,
-                        }
-                        for u in utterances
-                    ]
-                    for side, utterances in (("a", row.a), ("b", row.b))
-                },
-            }
-            for row in self.rows
-        ]
-        told = {
-            "summary": self.summary,
-            "notices": self.notices,
-            "counts": self.counts,
-            "later_s": self.later_s,
-            "a": {"title": self.a.title, "simulated": self.a.simulated},
-            "b": {"title": self.b.title, "simulated": self.b.simulated},
-            "rows": rows,
-        }
-        return json.dumps(told, ensure_ascii=False, allow_nan=False) + "\n"
+        return comparison_page.json_line(self)
 
     def to_html(self, path: str | Path | None = None) -> str:
         """Return a page with the audio of differences, and write it to `path` if it is given."""
-        page = (
-            '<!doctype html><html lang="en"><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<title>{html.escape(self.summary)}</title><style>{STYLE}</style>"
-            f"<body>{self._body(sound=True)}</body></html>\n"
-        )
+        page = comparison_page.page(self)
         if path is not None:
             Path(path).write_text(page, encoding="utf-8")
         return page
 
     def _repr_html_(self) -> str:
-        return self._body(sound=False)
-
-    def _body(self, *, sound: bool) -> str:
-        source = self.a.source
-        shown_s = min(source.duration_s, TRACED_S)
-        parts = [f"<p><b>{html.escape(self.summary)}</b></p>"]
-        parts += [f"<p>⚠ {html.escape(notice)}</p>" for notice in self.notices]
-        if shown_s:
-            parts.append(trace_svg(source.samples(0, round(shown_s * SAMPLE_RATE))))
-            for run in (self.a, self.b):
-                parts.append(f"<div><small>{html.escape(run.title)}</small></div>")
-                parts.append(utterances_svg(run, shown_s))
-        rows = [self._row(row, sound=sound and i < HEARD) for i, row in enumerate(self.differences)]
-        heads = "".join(f"<th>{head}</th>" for head in ("time", "what", "texts", "words", "delay"))
-        parts.append(
-            f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-            if rows
-            else "<p>Nothing differs.</p>"
-        )
-        return "".join(parts)
-
-    def _row(self, row: Difference, *, sound: bool) -> str:
-        heard = ""
-        if sound and row.end_s - row.start_s <= LONGEST_SOUND_S:
-            heard = player_html(self.a.source.audio(row.start_s, row.end_s).samples, "")
-        texts = "<br>".join(
-            f"{sign} {html.escape(_text(u))}"
-            for sign, side in (("−", row.a), ("+", row.b))
-            for u in side
-        )
-        for sign, texts_held in zip(("−", "+"), row.held_back, strict=True):
-            texts += "".join(f"<br>{sign} held back: {html.escape(t)}" for t in texts_held)
-        words = "?" if row.words is None else " ".join(map(marked, row.words))
-        later = "" if row.later_s is None else f"{row.later_s:+.2f} s"
-        return (
-            f"<tr><td>{row.start_s:.1f}–{row.end_s:.1f} s{heard}</td><td>{row.kind}</td>"
-            f'<td style="text-align:left">{texts}</td><td style="text-align:left">{words}</td>'
-            f"<td>{later}</td></tr>"
-        )
+        return comparison_page.body(self, audio=False)
 
     def __repr__(self) -> str:
         return f"<Comparison {self.summary}>"
 
 
-STYLE = """
-:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
-body { max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
-svg { display: block; width: 100%; max-width: none !important; }
-table { border-collapse: collapse; width: 100%; }
-th, td { padding: 0.4rem 0.6rem; border-bottom: 1px solid #8884; vertical-align: top; }
-th { text-align: left; }
-figure { margin: 0; } audio { height: 2rem; width: 14rem; }
-"""
-
-
-def compare(a: KeptRun, b: KeptRun) -> Comparison:
-    """Compare two runs on the same audio: kept sessions, or replays of them.
+def compare(
+    a: KeptRun, b: KeptRun, *, labels: Labels | None = None, reference: str | None = None
+) -> Comparison:
+    """Compare two runs on the same audio: kept sessions, or replays of them or of a recording.
 
     Parameters
     ----------
     a, b : KeptSession or Replay
         What was, and what is to be judged against it.
+    labels : Labels, optional
+        When people speak, in seconds of the stream. Both runs are scored against them and, where
+        they have texts, against those.
+    reference : str, optional
+        The text of all that was said, in place of the texts of `labels`.
+
+    Returns
+    -------
+    Comparison
+        With labels or a reference, each score has a 95 % interval of the difference (paired
+        bootstrap).
 
     Raises
     ------
     KeptError
-        If one of them is neither.
+        If one of them is neither, or its audio can't be read.
     MissingExtra
-        If texts differ and the extra `evaluate` is not installed, by which words are aligned.
+        If texts differ or are scored, and the extra `evaluate` is not installed, by which words are
+        aligned.
 
     Examples
     --------
     >>> compare(kept, replay(kept, silence_timeout_s=0.4)).summary  # doctest: +SKIP
     'silence_timeout_s 0.4 instead of 0.6: 3 of 41 utterances cut in two or more, ...'
+    >>> a, b = (replay("talk.flac", model=name) for name in ("tiny.en", "base"))  # doctest: +SKIP
+    >>> compare(a, b, labels=load_labels("talk.rttm"))  # doctest: +SKIP
     """
     for run in (a, b):
         if not isinstance(run, KeptRun):
             raise KeptError(
                 f"compare takes sessions that open_session opened, or replays of them, not {run!r}"
             )
+    language = next((t.language for run in (a, b) for t in run.history), "en")
+    rows = tuple(_rows(a, b, language))
+    notices = list(_notices(a, b))
+    scores: list[ScorePair] = []
+    if labels is not None:
+        scores += score_pairs(a, b, labels)
+    if reference is not None or (labels is not None and any(turn.text for turn in labels)):
+        unknown = [run for run in (a, b) if any(u.text is None for u in run.utterances)]
+        if unknown:
+            what = " and of ".join(run.title for run in unknown)
+            notices.append(f"word errors are not counted: not all texts of {what} are known")
+        elif reference is not None:
+            scores.append(against_text(a, b, reference, language))
+        elif labels is not None:
+            scores.append(against_turns(a, b, labels, language))
+    return Comparison(a, b, rows, tuple(scores), tuple(notices))
+
+
+def _rows(a: KeptRun, b: KeptRun, language: str) -> Iterator[Difference]:
     groups = align(a.utterances, b.utterances)
     texts = [tuple(_joined(side) for side in group) for group in groups]
     differing = [(s, t) for s, t in texts if s is not None and t is not None and s != t]
-    language = next((t.language for run in (a, b) for t in run.history), "en")
     aligned = iter(
         wer([s for s, _ in differing], [t for _, t in differing], language=language).utterances
         if differing
         else ()
     )
-    rows = []
     for (mine, theirs), (said, written) in zip(groups, texts, strict=True):
         words: tuple[AlignedWord, ...] | None = None
         if said is not None and written is not None:
             words = _equal(said) if said == written else next(aligned)
-        kind = _kind(mine, theirs)
-        rows.append(Difference(kind=kind, a=mine, b=theirs, words=words))
-    return Comparison(a, b, tuple(rows))
+        yield Difference(kind=_kind(mine, theirs), a=mine, b=theirs, words=words)
+
+
+def _notices(a: KeptRun, b: KeptRun) -> Iterator[str]:
+    one, other = a.source, b.source
+    if not _is_one(one, other):
+        from_s = one.differs_from_s(other)
+        if from_s is not None:
+            yield (
+                f"the audio of the two is not the same from {from_s:.1f} s on, and what differs "
+                "may be due to that"
+            )
+    if one.processor != other.processor:
+        yield (
+            f"the processors differ, {one.processor} and {other.processor}, and so may the texts "
+            "of the same engine"
+        )
+    if a.simulated != b.simulated:
+        yield "delays of one are measured, of the other simulated"
+
+
+def _is_one(one: Original, other: Original) -> bool:
+    """Whether both are of one session, whose audio need not be compared."""
+    if isinstance(one, KeptSession) and isinstance(other, KeptSession):
+        return bool(one.manifest["started"] == other.manifest["started"])
+    return one is other
 
 
 Group: TypeAlias = tuple[tuple[KeptUtterance, ...], tuple[KeptUtterance, ...]]
@@ -344,29 +337,8 @@ Group: TypeAlias = tuple[tuple[KeptUtterance, ...], tuple[KeptUtterance, ...]]
 
 def align(a: Sequence[KeptUtterance], b: Sequence[KeptUtterance]) -> list[Group]:
     """Put together the utterances of two runs that share speech, in the order of time."""
-    queue = sorted(
-        [(_speech(u), 0, u) for u in a] + [(_speech(u), 1, u) for u in b],
-        key=lambda item: (item[0], item[1]),
-    )
-    groups: list[tuple[list[KeptUtterance], list[KeptUtterance]]] = []
-    last: list[tuple[int, int]] = []  # speech of each side in the open group
-    for (start, end), side, utterance in queue:
-        if not groups or not _shares(last[1 - side], (start, end)):
-            groups.append(([], []))
-            last = [NOWHERE, NOWHERE]
-        groups[-1][side].append(utterance)
-        last[side] = start, end
-    return [(tuple(mine), tuple(theirs)) for mine, theirs in groups]
-
-
-def _shares(one: tuple[int, int], later: tuple[int, int]) -> bool:
-    """Whether two stretches of speech have more in common than edges that touch."""
-    lengths = one[1] - one[0], later[1] - later[0]
-    return one[1] - later[0] >= min(TOUCH_SAMPLES, *(max(1, length // 2) for length in lengths))
-
-
-def _speech(u: KeptUtterance) -> tuple[int, int]:
-    return u.onset_sample, max(u.speech_end_sample, u.onset_sample + 1)
+    groups = together(*([speech_of(u) for u in side] for side in (a, b)))
+    return [(tuple(a[i] for i in mine), tuple(b[i] for i in theirs)) for mine, theirs in groups]
 
 
 def _kind(a: Sequence[KeptUtterance], b: Sequence[KeptUtterance]) -> Kind:
@@ -390,10 +362,6 @@ def _joined(utterances: Sequence[KeptUtterance]) -> str | None:
 
 def _equal(text: str) -> tuple[AlignedWord, ...]:
     return tuple(AlignedWord(kind="equal", said=word, written=word) for word in text.split())
-
-
-def _text(u: KeptUtterance) -> str:
-    return "(not transcribed)" if u.text is None else u.text or "(no words)"
 
 
 def _said(value: object) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from itertools import chain
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,10 @@ from sttlab.audio import SAMPLE_RATE
 from sttlab.errors import ConfigError
 from sttlab.evaluate.labels import Labels, Spans, Turn, union
 from sttlab.events import Utterance
+from sttlab.kept.run import KeptUtterance
+
+Found: TypeAlias = Utterance | KeptUtterance | Turn | tuple[float, float]
+"""A found utterance, as `score` takes it."""
 
 GAP_S = 0.5
 COLLAR_S = 0.2
@@ -152,7 +156,7 @@ class Scores:
 
 
 def score(
-    utterances: Iterable[Utterance | Turn | tuple[float, float]],
+    utterances: Iterable[Found],
     labels: Labels,
     *,
     gap_s: float = GAP_S,
@@ -163,7 +167,7 @@ def score(
 
     Parameters
     ----------
-    utterances : iterable of Utterance, Turn or (start_s, end_s)
+    utterances : iterable of Utterance, KeptUtterance, Turn or (start_s, end_s)
         The found utterances. Of an `Utterance` the speech is compared, without pre-roll and
         post-roll. A `Turn` or a pair counts as decided at its end, and has no delay.
     labels : Labels
@@ -240,11 +244,11 @@ class Detections:
     timed: NDArray[np.bool_]
 
 
-def detections(utterances: Iterable[Utterance | Turn | tuple[float, float]]) -> Detections:
+def detections(utterances: Iterable[Found]) -> Detections:
     """Put the utterances that `score` is given into arrays, in order."""
     rows = []
     for item in utterances:
-        if isinstance(item, Utterance):
+        if isinstance(item, Utterance | KeptUtterance):
             samples = (item.onset_sample, item.speech_end_sample, item.decided_sample)
             times = [item.start_s, *(sample / SAMPLE_RATE for sample in samples)]
             rows.append((*times, item.reason in ("silence", "longest")))
@@ -302,40 +306,84 @@ class Cover:
         return covered - np.interp(start_s, self._times, self._sums)
 
 
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """What becomes of each spoken utterance: arrays of shape (n,), in order of time.
+
+    Attributes
+    ----------
+    missed, fragmented, merged, cut_off : ndarray of bool
+    onset_clipped_s, endpoint_delay_s : ndarray
+        NaN where there is none; see `Scores`.
+    false : int
+        Found utterances in which nothing is spoken.
+    """
+
+    missed: NDArray[np.bool_]
+    fragmented: NDArray[np.bool_]
+    merged: NDArray[np.bool_]
+    cut_off: NDArray[np.bool_]
+    onset_clipped_s: NDArray[np.float64]
+    endpoint_delay_s: NDArray[np.float64]
+    false: int
+
+
 def judge(found: Detections, truth: LabelledTruth) -> Scores:
     """Score the found utterances against the truth, as `score` describes."""
-    counted = truth.scored(found.start_s, found.end_s) > ROUNDING_S
-    if not counted.all():
-        found = Detections(*(getattr(found, f.name)[counted] for f in fields(Detections)))
-    start_s, end_s = truth.utterances.T
-    spoken, match = _matches(found, truth.utterances)
-    hits = np.bincount(spoken, minlength=len(start_s))
-    holds = np.bincount(match, minlength=len(found.start_s))
-    shared = np.bincount(spoken, holds[match] > 1, len(start_s)) > 0
-    first = np.flatnonzero(np.diff(spoken, prepend=-1))
-    last = np.append(first[1:], len(spoken))[: len(first)] - 1
-    hit = spoken[first]
-    early = found.decided_s[match] < end_s[spoken] - truth.tolerance_s
-    clipped = found.audio_s[match[first]] - start_s[hit]
-    final = _last_spoken(spoken, match, len(found.start_s))[match[last]] == hit
-    ended = final & found.timed[match[last]] & ~early[last]
-    delays = found.decided_s[match[last]] - end_s[hit]
+    found = within(found, truth)
+    each = outcomes(found, truth)
     hit_s, found_s = _durations(found, truth)
     return Scores(
-        utterances=len(start_s),
+        utterances=len(each.missed),
         found=len(found.start_s),
-        missed=int((hits == 0).sum()),
-        false=int((holds == 0).sum()),
-        fragmented=int((hits > 1).sum()),
-        merged=int(shared.sum()),
-        cut_off=len(np.unique(spoken[early])),
-        onset_clipped_ms=_ms(np.maximum(clipped, 0.0)),
-        endpoint_delay_ms=_ms(delays[ended]),
+        missed=int(each.missed.sum()),
+        false=each.false,
+        fragmented=int(each.fragmented.sum()),
+        merged=int(each.merged.sum()),
+        cut_off=int(each.cut_off.sum()),
+        onset_clipped_ms=_ms(each.onset_clipped_s),
+        endpoint_delay_ms=_ms(each.endpoint_delay_s),
         scored_s=truth.compared.whole_s,
         speech_s=truth.speech.whole_s,
         hit_s=hit_s,
         false_alarm_s=max(0.0, found_s - hit_s),
     )
+
+
+def outcomes(found: Detections, truth: LabelledTruth) -> Outcomes:
+    """Say what becomes of each spoken utterance, as `score` describes; all is in scored parts."""
+    start_s, end_s = truth.utterances.T
+    count = len(start_s)
+    spoken, match = _matches(found, truth.utterances)
+    hits = np.bincount(spoken, minlength=count)
+    holds = np.bincount(match, minlength=len(found.start_s))
+    shared = np.bincount(spoken, holds[match] > 1, count) > 0
+    first = np.flatnonzero(np.diff(spoken, prepend=-1))
+    last = np.append(first[1:], len(spoken))[: len(first)] - 1
+    hit = spoken[first]
+    early = found.decided_s[match] < end_s[spoken] - truth.tolerance_s
+    clipped_s, delay_s = np.full(count, np.nan), np.full(count, np.nan)
+    clipped_s[hit] = np.maximum(found.audio_s[match[first]] - start_s[hit], 0.0)
+    final = _last_spoken(spoken, match, len(found.start_s))[match[last]] == hit
+    ended = final & found.timed[match[last]] & ~early[last]
+    delay_s[hit[ended]] = (found.decided_s[match[last]] - end_s[hit])[ended]
+    return Outcomes(
+        missed=hits == 0,
+        fragmented=hits > 1,
+        merged=shared,
+        cut_off=np.bincount(spoken[early], minlength=count) > 0,
+        onset_clipped_s=clipped_s,
+        endpoint_delay_s=delay_s,
+        false=int((holds == 0).sum()),
+    )
+
+
+def within(found: Detections, truth: LabelledTruth) -> Detections:
+    """Leave out what is found outside the scored parts."""
+    counted = truth.scored(found.start_s, found.end_s) > ROUNDING_S
+    if counted.all():
+        return found
+    return Detections(*(getattr(found, f.name)[counted] for f in fields(Detections)))
 
 
 def intersect(a: Spans, b: Spans) -> Spans:
@@ -390,4 +438,5 @@ def _durations(found: Detections, truth: LabelledTruth) -> tuple[float, float]:
 
 
 def _ms(seconds: NDArray[np.float64]) -> tuple[float, ...]:
-    return tuple(np.round(1000 * seconds, 3).tolist())
+    """Return what is known, in milliseconds."""
+    return tuple(np.round(1000 * seconds[~np.isnan(seconds)], 3).tolist())

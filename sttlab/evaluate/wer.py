@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jiwer import AlignmentChunk
 
 WORDS = 1  # the column of counts that holds the words of the reference
+STRETCH_WORDS = 20
 RESAMPLES = 10_000
 CHUNK = 250  # resamples computed at a time, to bound memory
 
@@ -125,6 +126,24 @@ class WordErrors:
             The same seed gives the same interval.
         """
         return _interval(self.wer, self._counts(), lambda sums: sums[:, 0] / sums[:, WORDS], seed)
+
+    def in_stretches(self, words: int = STRETCH_WORDS) -> WordErrors:
+        """Return the same errors in texts of so many words of the reference.
+
+        So that a single text, of a whole recording, has an interval: errors are resampled in
+        stretches that are long enough to keep together what one wrong cut does.
+        """
+        texts: list[tuple[AlignedWord, ...]] = []
+        now: list[AlignedWord] = []
+        said = 0
+        for word in chain(*self.utterances):
+            if word.kind != "insert":
+                if said == words:
+                    texts.append(tuple(now))
+                    now, said = [], 0
+                said += 1
+            now.append(word)
+        return WordErrors((*texts, tuple(now)), self.normaliser)
 
     def _counts(self) -> NDArray[np.float64]:
         """Return the errors and the words of each text, shape (texts, 2)."""

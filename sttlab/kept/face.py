@@ -6,7 +6,7 @@ import html
 from dataclasses import asdict
 
 from sttlab.audio import SAMPLE_RATE, trace_svg
-from sttlab.kept.session import KeptRun, KeptUtterance
+from sttlab.kept.run import KeptRun, KeptUtterance
 
 TRACED_S = 600.0  # of the beginning, whose level is drawn: it has to be decoded
 LISTED = 200  # utterances
@@ -24,7 +24,7 @@ def face(run: KeptRun) -> str:
     parts = [f"<p><b>{html.escape(about)}</b></p>"]
     parts += [f"<p>⚠ {html.escape(notice)}</p>" for notice in kept.notices]
     if shown_s:
-        parts.append(trace_svg(kept.samples(0, round(shown_s * SAMPLE_RATE))))
+        parts.append(trace_svg(kept.read(0, round(shown_s * SAMPLE_RATE))))
         parts.append(utterances_svg(run, shown_s))
         if shown_s < kept.duration_s:
             parts.append(f"<p>The picture is of the first {shown_s / 60:.0f} minutes.</p>")

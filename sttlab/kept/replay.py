@@ -1,4 +1,7 @@
-"""Replay of a kept session: the same core, the same audio, and what it was told, in that order."""
+"""Replay of a kept session: the same core, the same audio, and what it was told, in that order.
+
+A recording is replayed as if it were a session with the default settings.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sttlab import kept_files
-from sttlab.audio import SAMPLE_RATE
+from sttlab.audio import SAMPLE_RATE, Recording
 from sttlab.capture.base import Block
 from sttlab.config import TranscribeConfig, VadConfig, from_dict
 from sttlab.core import StreamCore
+from sttlab.decoding import as_recording
 from sttlab.engines import make_engine
 from sttlab.engines.base import Engine, checked
-from sttlab.errors import TranscribeError
+from sttlab.errors import KeptError, TranscribeError
 from sttlab.events import ConfigChanged, StreamEvent, Utterance
-from sttlab.kept.session import KeptRun, KeptSession, KeptUtterance
+from sttlab.kept.recorded import Recorded
+from sttlab.kept.run import KeptRun, KeptUtterance, Original
+from sttlab.kept.session import KeptSession
 from sttlab.kept.simulation import simulate
 from sttlab.live.keeper import describe
 from sttlab.live.ledger import suppressed_in, transcript_of
@@ -34,7 +40,7 @@ Override: TypeAlias = Callable[[VadConfig], VadConfig]
 
 
 class Replay(KeptRun):
-    """What a kept session would have been; `replay` makes it.
+    """What a session would have been; `replay` makes it.
 
     Attributes
     ----------
@@ -48,7 +54,7 @@ class Replay(KeptRun):
 
     def __init__(
         self,
-        kept: KeptSession,
+        kept: Original,
         utterances: tuple[KeptUtterance, ...],
         settings: tuple[tuple[float, VadConfig], ...],
         *,
@@ -69,8 +75,8 @@ class Replay(KeptRun):
         self.title = f"replay of {kept.title}" + (f" with {what}" if what else "")
 
     @property
-    def source(self) -> KeptSession:
-        """The session that was replayed."""
+    def source(self) -> Original:
+        """The session, or the recording, that was replayed."""
         return self._kept
 
     def override(self, config: VadConfig) -> VadConfig:
@@ -85,18 +91,23 @@ class Replay(KeptRun):
         Raises
         ------
         KeptError
-            If nothing can be written there.
+            If nothing can be written there, or it is the replay of a recording.
         """
         from sttlab.kept.save import save
 
-        return save(self, Path(folder).expanduser())
+        if not isinstance(self._kept, KeptSession):
+            raise KeptError(
+                f"{self.title} is of a recording, beside which nothing is kept: keep a session of "
+                "it with Session(FileSource(path, speed=None), keep=folder)"
+            )
+        return save(self, self._kept, Path(folder).expanduser())
 
     def __repr__(self) -> str:
         return f"<Replay {self.title}: {len(self.utterances)} utterances>"
 
 
 def replay(
-    kept: KeptSession,
+    audio: KeptSession | Recording | str | Path,
     *,
     vad: VadConfig | None = None,
     model: str | TranscribeConfig | Engine | None = None,
@@ -110,9 +121,11 @@ def replay(
 
     Parameters
     ----------
-    kept : KeptSession
+    audio : KeptSession, Recording or path
+        A recording, or the path of one, is run as if a microphone had heard it.
     vad : VadConfig, optional
-        Settings for the whole session. By default those that it had, with each change of them.
+        Settings for the whole session. By default those that it had, with each change of them; a
+        recording had the default ones.
     model : str, TranscribeConfig or Engine, optional
         Transcribes. By default no engine runs: an utterance that is as it was has the text that was
         kept, any other none. So do those of an engine made from the `TranscribeConfig` that the
@@ -130,11 +143,15 @@ def replay(
         If the audio can't be read.
     ModelError
         If the model is not found, doesn't load or fails.
+    SourceError
+        If a recording can't be decoded.
 
     Examples
     --------
     >>> replay(open_session("kept"), silence_timeout_s=0.4)  # doctest: +SKIP
+    >>> replay("talk.flac", model="base")  # doctest: +SKIP
     """
+    kept = audio if isinstance(audio, Original) else Recorded(as_recording(audio))
     told = {**({} if vad is None else asdict(vad)), **changes}
     from_dict(VadConfig, told)
 
@@ -168,18 +185,18 @@ def replay(
         tuple(settings),
         told=told,
         engine=kept.engine_line if reuse or engine is None else describe(engine),
-        simulated=maker.changed,
+        simulated=maker.changed or kept.simulated,
     )
 
 
 def decide(
-    kept: KeptSession, override: Override | None = None, *, levels: bool = False
+    kept: Original, override: Override | None = None, *, levels: bool = False
 ) -> Iterator[StreamEvent]:
     """Give what the core makes of a kept session, as it made it then.
 
     Parameters
     ----------
-    kept : KeptSession
+    kept : KeptSession or Recorded
     override : callable, optional
         Gives the settings to use in place of those that were used.
     levels : bool
@@ -211,7 +228,7 @@ def _as_it_was(config: VadConfig) -> VadConfig:
     return config
 
 
-def heard_and_told(kept: KeptSession) -> Iterator[NDArray[np.float32] | dict[str, Any]]:
+def heard_and_told(kept: Original) -> Iterator[NDArray[np.float32] | dict[str, Any]]:
     """Give the audio, and what the core was told at each position, in their order."""
     inputs = deque(kept.inputs)
     lost_until = 0
@@ -240,15 +257,13 @@ class _Maker:
         Whether anything is not as it was kept.
     """
 
-    def __init__(
-        self, kept: KeptSession, engine: Engine | None, *, reuse: bool, told: bool
-    ) -> None:
+    def __init__(self, kept: Original, engine: Engine | None, *, reuse: bool, told: bool) -> None:
         self._kept = kept
         self._engine = engine
         self._reuse = reuse
         self._told = told
         self._before = {u.positions: u for u in kept.utterances}
-        self.changed = engine is not None and not reuse
+        self.changed = isinstance(kept, Recorded) or (engine is not None and not reuse)
 
     def make(self, utterance: Utterance) -> KeptUtterance:
         """Take over what came of the same utterance, or ask the engine."""
@@ -271,7 +286,7 @@ class _Maker:
         heard = before.heard_samples if before else None
         if heard is not None and heard != len(samples):  # the engine began in the pause
             start = utterance.start_sample
-            samples = self._kept.samples(start, start + heard)
+            samples = self._kept.read(start, start + heard)
         began = time.perf_counter()
         try:
             answer = checked(self._engine.transcribe(samples))

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 from sttlab import kept_files
 from sttlab.audio import SAMPLE_RATE
 from sttlab.errors import KeptError
-from sttlab.kept.session import KeptUtterance
+from sttlab.kept.run import KeptUtterance
+from sttlab.kept.session import KeptSession
 
 if TYPE_CHECKING:
     from sttlab.kept.replay import Replay
 
 
-def save(replay: Replay, folder: Path) -> Path:
-    """Write it; see `Replay.save`."""
-    kept = replay.source
+def save(replay: Replay, kept: KeptSession, folder: Path) -> Path:
+    """Write it beside the session that it is of; see `Replay.save`."""
     made = folder / f"{datetime.now():%Y-%m-%dT%H-%M-%S-%f}"
     manifest = {
         **kept.manifest,

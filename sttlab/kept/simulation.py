@@ -10,12 +10,12 @@ import numpy as np
 
 from sttlab.audio import SAMPLE_RATE
 from sttlab.config import VadConfig
-from sttlab.kept.session import KeptSession, KeptUtterance
+from sttlab.kept.run import KeptUtterance, Original
 from sttlab.live.speculation import Need, fit_line
 
 
 def simulate(
-    kept: KeptSession,
+    kept: Original,
     utterances: Sequence[KeptUtterance],
     settings: Sequence[tuple[float, VadConfig]],
 ) -> list[KeptUtterance]:
@@ -24,7 +24,8 @@ def simulate(
     The pause before the decision is exact. The engine takes what it took for that utterance or, if
     it has not heard it, what it took for others of that length. It begins in the pause as the
     session would have, if that was live, and is at one utterance at a time. Partials and other
-    sessions, which may keep it busy, are left out.
+    sessions, which may keep it busy, are left out. An engine of which nothing is known takes no
+    time.
     """
     took = _engine_time(kept)
     capture = [u.transcript.capture_s for u in kept.utterances if u.transcript]
@@ -69,7 +70,7 @@ def _with_delay(
     return replace(u, transcript=transcript, delay_s=delay_s)
 
 
-def _engine_time(kept: KeptSession) -> Callable[[float], float]:
+def _engine_time(kept: Original) -> Callable[[float], float]:
     """Return what the engine takes for seconds of audio, by a line through what it took."""
     known = [
         (u.heard_samples / SAMPLE_RATE, u.engine_s)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import importlib.util
 import json
 import re
 from dataclasses import replace
@@ -16,9 +18,16 @@ from sttlab.audio import SAMPLE_RATE
 from sttlab.cli import main
 from sttlab.errors import KeptError
 from sttlab.evaluate.compare import align, compare
-from sttlab.kept.session import KeptUtterance, open_session
+from sttlab.evaluate.labels import Labels, Turn
+from sttlab.kept.run import KeptUtterance
+from sttlab.kept.session import open_session
 from sttlab.live.session import Session
 from tests.fakes import WAIT_S, Blocks, Counting, speech
+
+needs_jiwer = pytest.mark.skipif(
+    importlib.util.find_spec("jiwer") is None,
+    reason="jiwer not installed (`make test` installs it)",
+)
 
 
 def utterance(start_s, end_s, number=0):
@@ -115,8 +124,8 @@ def test_summary_can_be_quoted(kept):
     assert "s later (simulated)" in back.summary
 
 
+@needs_jiwer
 def test_words_that_differ_are_counted_and_shown(kept):
-    pytest.importorskip("jiwer", reason="jiwer not installed (`make test` installs it)")
     other = stt.replay(kept, model=Counting(text="alpha zeta gamma"))
     made = compare(kept, other)
     number = len(kept.utterances)
@@ -136,7 +145,10 @@ def test_text_held_back_in_one_only_is_a_difference(kept):
     other.utterances = (replace(first, suppressed=(held,)), *rest)
     (row,) = compare(kept, other).differences
     assert row.held_back == ((), ("Thanks.",))
-    assert "+ held back: Thanks." in compare(kept, other)._repr_html_()
+    made = compare(kept, other)
+    assert "+ held back: Thanks." in made._repr_html_()
+    assert "+ held back: Thanks." in made.to_text()
+    assert "1 held back in the second only" in made.summary
 
 
 def test_html_is_one_page_with_the_audio(kept, tmp_path):
@@ -168,6 +180,119 @@ def test_a_replay_that_is_saved_is_the_same_when_opened(kept, tmp_path):
     assert compare(made, saved).differences == ()
     assert np.array_equal(saved.recording.samples, kept.recording.samples)
     assert stt.replay(saved).utterances == saved.utterances
+
+
+# -- against the truth ----------------------------------------------------------------------------
+
+# Speech of `kept`, whose third and fourth sound are one utterance for people.
+SPOKEN = [(0.0, 0.4), (1.2, 1.6), (2.4, 2.8), (3.2, 3.6), (4.4, 4.8)]
+
+
+def test_labels_score_both_with_an_interval_of_the_difference(kept):
+    labels = Labels([Turn(start_s=a, end_s=b) for a, b in SPOKEN])
+    made = compare(kept, stt.replay(kept, silence_timeout_s=0.36), labels=labels)
+    pairs = {pair.metric: pair for pair in made.scores}
+    delay = pairs["endpoint_delay_median_ms"]
+    assert delay.difference.estimate == delay.b - delay.a == pytest.approx(-240, abs=30)
+    assert delay.difference.low <= delay.difference.estimate <= delay.difference.high < 0
+    assert delay.is_sure
+    assert (pairs["cut_off_rate"].a, pairs["cut_off_rate"].b) == (0, 0.25)
+    assert not pairs["cut_off_rate"].is_sure
+    assert "endpoint delay, median (ms) 600 ms → 360 ms (difference -" in made.summary
+    told = {row["metric"]: row for row in json.loads(made.to_json())["scores"]}
+    assert told["endpoint_delay_median_ms"]["high"] == delay.difference.high
+    assert told["false"]["low"] is None
+    assert str(delay) in made.to_text()
+    assert html.escape(str(delay)) in made.to_html()
+
+
+def test_scores_of_both_are_those_of_score(kept):
+    labels = Labels([Turn(start_s=a, end_s=b) for a, b in SPOKEN])
+    other = stt.replay(kept, silence_timeout_s=0.36)
+    made = compare(kept, other, labels=labels)
+    for run, name in ((kept, "a"), (other, "b")):
+        expected = stt.score(run.utterances, labels, duration_s=kept.duration_s)
+        figures = expected.figures()
+        for pair in made.scores:
+            told = pair.metric
+            if told == "lost_rate":
+                value = (expected.missed + expected.cut_off) / expected.utterances
+            elif told.endswith("_rate"):
+                value = getattr(expected, told.removesuffix("_rate")) / expected.utterances
+            else:
+                value = figures[told]
+            assert getattr(pair, name) == pytest.approx(value, rel=1e-6)
+
+
+def test_no_difference_is_not_sure(kept):
+    labels = Labels([Turn(start_s=a, end_s=b) for a, b in SPOKEN])
+    made = compare(kept, stt.replay(kept), labels=labels)
+    assert not any(pair.is_sure for pair in made.scores)
+    assert made.summary.endswith("no score differs by more than chance")
+
+
+@needs_jiwer
+def test_a_reference_text_gives_the_word_errors_of_both(kept):
+    reference = " ".join(["alpha zeta gamma"] * len(kept.utterances) * 4)
+    other = stt.replay(kept, model=Counting(text="alpha zeta gamma"))
+    (pair,) = compare(kept, other, reference=reference).scores
+    assert pair.metric == "word_error_rate"
+    assert pair.a > pair.b
+    assert pair.difference.low <= pair.b - pair.a <= pair.difference.high
+
+
+@needs_jiwer
+def test_texts_of_labels_are_compared_where_they_are(kept):
+    """One turn is two utterances of both runs; what is beyond the labels doesn't count."""
+    turns = [Turn(start_s=0.1, end_s=1.6, text="alpha beta gamma alpha zeta gamma")]
+    turns += [Turn(start_s=2.4, end_s=3.6, text="alpha zeta gamma")]
+    labels = Labels(turns, [(0.0, 4.0)])
+    other = stt.replay(kept, model=Counting(text="alpha zeta gamma"))
+    pairs = compare(kept, other, labels=labels).scores
+    (pair,) = (pair for pair in pairs if pair.metric == "word_error_rate")
+    assert (pair.a, pair.b) == pytest.approx((2 / 9, 1 / 9))
+
+
+@needs_jiwer
+def test_word_errors_of_texts_that_are_not_known_are_not_counted(kept):
+    other = stt.replay(kept, silence_timeout_s=0.36)
+    made = compare(kept, other, reference="alpha beta gamma")
+    assert made.scores == ()
+    assert any("word errors are not counted: not all texts of replay" in n for n in made.notices)
+
+
+# -- other pairs ----------------------------------------------------------------------------------
+
+
+def test_two_settings_and_two_engines_on_a_recording_compare(data):
+    path = data / "pause.flac"
+    quick = stt.replay(path, silence_timeout_s=0.4, model=Counting(text="alpha"))
+    slow = stt.replay(stt.load(path), silence_timeout_s=1.0, model=Counting(text="beta"))
+    assert [u.positions for u in slow.utterances] == [
+        (u.start_sample, u.speech_end_sample, u.end_sample)
+        for u in stt.segment(stt.load(path), stt.VadConfig(silence_timeout_s=1.0))
+    ]
+    made = compare(quick, slow, labels=stt.load_labels(data / "pause.rttm"))
+    assert "silence_timeout_s 1 instead of 0.4" in made.summary
+    assert "merged" in made.summary
+    delays = [each[0] for each in made.delays if each]
+    assert delays[1] > delays[0] >= 0.4
+    assert made.to_text().count("(simulated)") > 2
+    assert "delay, median and 90 %: " in made.to_html()
+    assert made.notices == ()
+    assert "pause.flac" in slow._repr_html_()
+    with pytest.raises(KeptError, match="is of a recording, beside which nothing is kept: keep a"):
+        slow.save("anywhere")
+
+
+def test_two_sessions_of_the_same_audio_compare_and_of_another_are_said_to_differ(kept, tmp_path):
+    samples = kept.recording.samples
+    for name, heard in (("same", samples), ("other", np.append(samples[:-99], samples[:99]))):
+        with Session(Blocks(heard), model=Counting(), keep=tmp_path / name) as session:
+            assert session.wait(WAIT_S)
+    assert compare(kept, open_session(tmp_path / "same")).notices == ()
+    (notice,) = compare(kept, open_session(tmp_path / "other")).notices
+    assert re.match(r"the audio of the two is not the same from \d\.\d s on", notice)
 
 
 def test_what_is_not_a_run_is_refused(kept):
@@ -206,6 +331,13 @@ class TestCommandLine:
         assert main(["replay", str(kept.folder), *call]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert message in line
+
+    def test_compare_scores_against_labels(self, kept, capsys, tmp_path):
+        labels = tmp_path / "spoken.txt"
+        labels.write_text("".join(f"{a}\t{b}\t\n" for a, b in SPOKEN))
+        call = ["compare", str(kept.folder), str(kept.folder), "--labels", str(labels)]
+        assert main(call) == 0
+        assert "cut off or missed (of utterances)" in capsys.readouterr().out
 
     def test_a_folder_without_a_session_is_one_line(self, capsys, tmp_path):
         assert main(["compare", str(tmp_path), str(tmp_path)]) == 1

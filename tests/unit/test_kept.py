@@ -249,7 +249,7 @@ def test_audio_in_pieces_is_read_back_whole_and_in_part(tmp_path, monkeypatch):
     names = sorted(p.name for p in (kept.folder / "audio").iterdir())
     assert names == [f"{i:06d}.flac" for i in range(6)]
     assert np.array_equal(kept.recording.samples, samples)
-    assert np.array_equal(kept.samples(9_990, 30_010), samples[9_990:30_010])
+    assert np.array_equal(kept.read(9_990, 30_010), samples[9_990:30_010])
     assert np.array_equal(np.concatenate([p for _, p in kept.pieces()]), samples)
 
 
