@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,8 @@ from sttlab.events import Segment, Utterance
 from sttlab.unheard import without_words
 
 log = logging.getLogger(__name__)
+
+TOGETHER = 64  # utterances; of more, more would be as long, and their texts would come later
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +125,8 @@ def transcribe(
     vad : VadConfig, optional
         Where utterances begin and end.
     progress : callable, optional
-        Called after each utterance with the seconds transcribed and the seconds in all.
+        Called after each utterance with the seconds transcribed and the seconds in all. Of every
+        `TOGETHER` utterances, those are done together that are about as long.
 
     Raises
     ------
@@ -171,13 +174,19 @@ def _transcribe(
         notices.append(message)
 
     utterances, silent_because = find_utterances(recording, vad)
-    for utterance in utterances:
-        answer = engine.transcribe(utterance.samples)
-        answers.append((utterance, answer))
-        if foreign := english.add(answer, utterance.duration_s):
-            notice(f"at {utterance.end_s:.0f} s: {foreign}")
-        if progress:
-            progress(utterance.end_s, recording.duration_s)
+    speech_s, done_s = sum(utterance.duration_s for utterance in utterances), 0.0
+    for first in range(0, len(utterances), TOGETHER):
+        together = utterances[first : first + TOGETHER]
+        found = {}
+        for number, answer in _each(engine, together):
+            found[number] = answer
+            done_s += together[number].duration_s
+            if progress:
+                progress(recording.duration_s * done_s / speech_s, recording.duration_s)
+        for number, utterance in enumerate(together):
+            answers.append((utterance, found[number]))
+            if foreign := english.add(found[number], utterance.duration_s):
+                notice(f"at {utterance.end_s:.0f} s: {foreign}")
     if silent_because:
         notice(silent_because)
     elif not any(answer.text for _, answer in answers):
@@ -193,6 +202,14 @@ def _transcribe(
         suppressed=tuple(s.later(u.start_s) for u, answer in answers for s in answer.suppressed),
         notices=tuple(notices),
     )
+
+
+def _each(engine: Engine, utterances: list[Utterance]) -> Iterator[tuple[int, Transcription]]:
+    batch = [utterance.samples for utterance in utterances]
+    if transcribe_batch := getattr(engine, "transcribe_batch", None):
+        yield from transcribe_batch(batch)
+    else:
+        yield from enumerate(map(engine.transcribe, batch))
 
 
 def _language(answers: list[tuple[Utterance, Transcription]]) -> tuple[str | None, float]:

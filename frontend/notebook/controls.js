@@ -110,23 +110,3 @@ export class Player {
     this.playback.close();
   }
 }
-
-export const TIMELINE_KEYS = [
-  ["← →", "move the cursor; with Shift, select from there; with Alt, in fine steps"],
-  ["Space", "play the selection, what is chosen, or from the cursor; again to stop"],
-  ["L, F", "loop; follow what is played"],
-  ["&lt; &gt;", "slower, faster"],
-  ["+ − 0", "zoom in, out, all; or turn the wheel, or pinch"],
-  ["Page up, down", "move along the recording; or Shift and the wheel, or drag the axis of time"],
-  ["Home, End", "go to the start, the end"],
-];
-
-/**
- * The keys of a timeline, as HTML.
- *
- * @param {string[][]} keys and what they do
- */
-export function keyList(keys) {
-  const items = keys.map(([key, words]) => `<div><dt>${key}</dt><dd>${words}</dd></div>`);
-  return `<details><summary>Keys</summary><dl>${items.join("")}</dl></details>`;
-}

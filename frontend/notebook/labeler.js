@@ -2,9 +2,10 @@
 // holds the turns. All views show them, and each change of them, in a view or by the kernel, can be
 // undone.
 
-import { TIMELINE_KEYS, keyList } from "./controls.js";
 import { asking } from "./kernel.js";
+import { TIMELINE_KEYS, keyList } from "./keys.js";
 import { peakOf } from "./pieces.js";
+import { spectrogramTrack } from "./spectrogram.js";
 import { Timeline } from "./timeline.js";
 import { curveTrack, waveTrack } from "./tracks.js";
 import {
@@ -94,6 +95,7 @@ class View {
     this.drag = null; // the turn that is dragged (null for a new one), and what it becomes
     const name = model.get("name") || "recording";
     this.timeline = new Timeline(el, model.get("duration_s"), {
+      model,
       name: `${name}: sound and speech over time. Keys stand below.`,
       tools: TOOLS,
       ask: shared.ask,
@@ -113,6 +115,7 @@ class View {
     this.timeline.setTracks([
       waveTrack(this.wave, () => peakOf(this.wave), 120),
       curveTrack("level", this.timeline.pieces(level), level, 84),
+      spectrogramTrack(shared.ask, model.get("duration_s"), () => this.timeline.draw()),
     ]);
     /** @type {[name: string, call: () => void][]} */
     this.events = [

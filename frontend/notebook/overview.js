@@ -31,13 +31,15 @@ export function windowDrag({ from, to }, time, edge_s) {
  * @param {(from: number, to: number) => void} setView
  */
 export function listenToOverview(canvas, viewport, setView) {
-  const timeOf = (/** @type {number} */ x) => (x / canvas.clientWidth) * viewport.duration;
+  const seconds = (/** @type {number} */ x) =>
+    (x / canvas.clientWidth) * (viewport.duration - viewport.begin);
+  const timeOf = (/** @type {number} */ x) => viewport.begin + seconds(x);
   /** @type {?ReturnType<typeof windowDrag>} */
   let drag = null;
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
     const time = timeOf(event.offsetX);
-    drag = windowDrag(viewport, time, timeOf(WINDOW_EDGE_PX));
+    drag = windowDrag(viewport, time, seconds(WINDOW_EDGE_PX));
     setView(...drag(time));
   });
   canvas.addEventListener("pointermove", (event) => {
@@ -54,8 +56,9 @@ export function listenToOverview(canvas, viewport, setView) {
  * @param {?number} played
  * @param {{image: HTMLCanvasElement, stale: boolean}} kept the recording as it was painted last
  */
-export function paintOverview(canvas, { from, to, duration }, color, under, played, kept) {
-  const view = viewOf(canvas, 0, duration || 1, color);
+export function paintOverview(canvas, viewport, color, under, played, kept) {
+  const { from, to, begin, duration } = viewport;
+  const view = viewOf(canvas, begin, duration || 1, color);
   const { pen, x, width } = view;
   const height = canvas.clientHeight;
   const { image } = kept;

@@ -7,7 +7,7 @@
 /** Bins in a piece, as in sttlab/notebook/pyramid.py. */
 export const PIECE_BINS = 2048;
 
-/** Pieces that are kept; an hour at one zoom has fewer. */
+/** Pieces that are kept, by default; an hour at one zoom has fewer. */
 const KEPT = 256;
 
 /** Requests that the kernel may have at once: newer views don't wait for many older ones. */
@@ -23,9 +23,12 @@ const AT_ONCE = 4;
  * @property {Float32Array} low
  * @property {Float32Array} high
  * @property {Float32Array} mean
- *
+ */
+
+/**
+ * @template [B=Bins]
  * @typedef {object} Part of a piece that is to be drawn
- * @property {Bins} bins
+ * @property {B} bins
  * @property {number} start_s of the first bin
  * @property {number} bin_s
  * @property {number} from_s the part of the piece that is meant
@@ -46,18 +49,24 @@ export function levelFor(curve, column_s) {
   return Math.min(Math.max(level, 0), topLevel(curve));
 }
 
-/** One curve of a recording. */
+/**
+ * One curve of a recording.
+ *
+ * @template [B=Bins]
+ */
 export class Pieces {
   /**
    * @param {Curve} curve
-   * @param {(level: number, index: number) => Promise<Bins>} fetch
+   * @param {(level: number, index: number) => Promise<B>} fetch
    * @param {() => void} onArrival of a piece
+   * @param {number} [most] pieces that are kept
    */
-  constructor(curve, fetch, onArrival) {
+  constructor(curve, fetch, onArrival, most = KEPT) {
     this.curve = curve;
+    this.most = most;
     this.fetch = fetch;
     this.onArrival = onArrival;
-    /** @type {Map<string, Bins>} in the order of their last use */
+    /** @type {Map<string, B>} in the order of their last use */
     this.kept = new Map();
     this.coming = new Set();
     /** @type {[level: number, index: number][]} the first is the most urgent */
@@ -75,7 +84,7 @@ export class Pieces {
    * @param {number} from
    * @param {number} to
    * @param {number} columns that it fills
-   * @returns {Part[]}
+   * @returns {Part<B>[]}
    */
   cover(from, to, columns) {
     const { curve } = this;
@@ -105,7 +114,7 @@ export class Pieces {
    * @param {number} index
    * @param {number} from_s
    * @param {number} to_s
-   * @returns {Part | null}
+   * @returns {Part<B> | null}
    */
   part(level, index, from_s, to_s) {
     for (let up = 0; level + up <= topLevel(this.curve); up++) {
@@ -141,7 +150,7 @@ export class Pieces {
         this.coming.delete(key);
         this.kept.set(key, bins);
         for (const old of this.kept.keys()) {
-          if (this.kept.size <= KEPT) break;
+          if (this.kept.size <= this.most) break;
           this.kept.delete(old);
         }
         this.onArrival();

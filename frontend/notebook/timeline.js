@@ -1,11 +1,16 @@
 // A recording over time on a canvas: overview, zoom, pan, playback, and the tracks of its owner.
 
+import { arranged } from "./arrangement.js";
 import { paintRuler, upright, viewOf } from "./canvas.js";
 import { CONTROLS, Player } from "./controls.js";
 import { WheelTurn, listenToPointers } from "./gestures.js";
 import { copied } from "./kernel.js";
+import { timelineKeys } from "./keys.js";
 import { listenToOverview, paintOverview } from "./overview.js";
+import { TrackMenu } from "./menu.js";
 import { Pieces } from "./pieces.js";
+import { extraTracks } from "./segments.js";
+import { turnWheel } from "./wheel.js";
 import { Viewport, between, clock, extended } from "./viewport.js";
 
 /**
@@ -19,8 +24,10 @@ import { Viewport, between, clock, extended } from "./viewport.js";
  * @typedef {import("./kernel.js").Answer} Answer
  *
  * @typedef {object} Owner of a timeline: what it adds
+ * @property {any} model of the widget, which has the arrangement of tracks
  * @property {string} name of the recording and what is shown of it
  * @property {string} [tools] HTML of more controls
+ * @property {boolean} [isLive] whether it grows, and follows its end until somebody looks elsewhere
  * @property {(content: object) => Promise<Answer>} ask
  * @property {(point: Point) => ?Drag} [press] what a press begins, if not a selection
  * @property {(point: Point) => string} [pointer] the form of the mouse pointer
@@ -39,18 +46,23 @@ const RULER_PX = 18;
 /** Space between two tracks, in pixels. */
 const GAP_PX = 4;
 
-/** @param {string} tools */
-const parts = (tools) => `
+const LIVE = `
+<button type="button" data-do="toggleLive" title="go along with what comes (End)"
+  aria-pressed="true">Live</button>`;
+
+/** @param {Owner} owner */
+const parts = ({ tools, isLive }) => `
 <canvas class="overview" aria-hidden="true"></canvas>
 <canvas class="sound" tabindex="0" role="application" data-lm-suppress-shortcuts="true"></canvas>
 <div class="row tools">
+  ${isLive ? LIVE : ""}
   ${CONTROLS}
   <span class="group" role="group" aria-label="zoom">
     <button type="button" data-do="zoomIn" title="zoom in (+)" aria-label="zoom in">+</button>
     <button type="button" data-do="zoomOut" title="zoom out (−)" aria-label="zoom out">−</button>
     <button type="button" data-do="zoomAll" title="the whole recording (0)">All</button>
   </span>
-  ${tools}
+  ${tools ?? ""}
   <span class="end"><span data-is="time"></span><span data-is="view"></span></span>
 </div>`;
 
@@ -65,16 +77,19 @@ export class Timeline {
     this.el = el;
     this.owner = owner;
     el.classList.add("sttlab-timeline");
-    el.insertAdjacentHTML("beforeend", parts(owner.tools ?? ""));
+    el.insertAdjacentHTML("beforeend", parts(owner));
     this.map = /** @type {HTMLCanvasElement} */ (el.querySelector(".overview"));
     this.canvas = /** @type {HTMLCanvasElement} */ (el.querySelector(".sound"));
     this.canvas.setAttribute("aria-label", owner.name);
     this.viewport = new Viewport(duration);
+    this.isLive = Boolean(owner.isLive); // whether the view goes along with the end
     this.cursor = 0;
     /** @type {?Stretch} */
     this.selection = null;
     /** @type {Track[]} */
-    this.tracks = [];
+    this.own = []; // of the owner
+    /** @type {Track[]} */
+    this.tracks = []; // that are shown
     /** @type {Map<string, Pieces>} */
     this.curves = new Map();
     this.colors = new Map();
@@ -88,6 +103,9 @@ export class Timeline {
     };
     this.player = new Player(el, fetch, () => this.draw());
     this.wheel = new WheelTurn();
+    this.menu = new TrackMenu(el, owner.model, () => this.arrange());
+    this.extended = () => this.setTracks(this.own);
+    owner.model.on("change:segments", this.extended);
     this.listen();
     this.showTime();
   }
@@ -96,8 +114,14 @@ export class Timeline {
 
   /** @param {Track[]} tracks from above */
   setTracks(tracks) {
-    this.tracks = tracks;
-    const height = tracks.reduce((sum, track) => sum + track.height + GAP_PX, RULER_PX);
+    this.own = tracks;
+    this.menu.setTracks([...tracks, ...extraTracks(this.owner.model)]);
+    this.arrange();
+  }
+
+  arrange() {
+    this.tracks = arranged(this.menu.arrangement, this.menu.tracks);
+    const height = this.tracks.reduce((sum, track) => sum + track.height + GAP_PX, RULER_PX);
     this.canvas.style.height = `${height}px`;
     this.draw();
   }
@@ -161,7 +185,7 @@ export class Timeline {
     canvas.addEventListener("keydown", (event) => this.onKey(event));
     for (const name of ["focus", "blur"]) canvas.addEventListener(name, () => this.draw());
     for (const each of [canvas, this.map]) {
-      each.addEventListener("wheel", (event) => this.onWheel(event, each), { passive: false });
+      each.addEventListener("wheel", (event) => turnWheel(this, event, each), { passive: false });
     }
     listenToOverview(this.map, this.viewport, (from, to) => this.setView(from, to));
     this.resized = new ResizeObserver(() => this.draw());
@@ -185,11 +209,14 @@ export class Timeline {
     this.themed?.disconnect();
     if (this.onOutside) document.removeEventListener("wheel", this.onOutside, { capture: true });
     this.player.close();
+    this.menu.close();
+    this.owner.model.off("change:segments", this.extended);
     cancelAnimationFrame(this.frame ?? 0);
   }
 
   /** @param {Point} point @returns {Drag} */
   press(point) {
+    this.setLive(false);
     if (point.y < RULER_PX) return this.panning(point);
     const own = this.owner.press?.(point);
     if (own) return own;
@@ -232,56 +259,12 @@ export class Timeline {
     this.owner.pick?.(time, point);
   }
 
-  /** @param {WheelEvent} event @param {HTMLCanvasElement} target */
-  onWheel(event, target) {
-    const { viewport } = this;
-    const along = event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY);
-    const pinching = event.ctrlKey || event.metaKey; // a touchpad's pinch comes as Ctrl
-    const turned = (along && event.deltaX) || event.deltaY;
-    const px = turned * (event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 30 : 1);
-    const hasEffect = !along && (turned < 0 || viewport.span < viewport.duration);
-    if (!along && !pinching && !this.wheel.isHere(event.timeStamp, hasEffect)) return;
-    event.preventDefault();
-    if (along) this.pan(this.seconds(px));
-    else {
-      const share = event.offsetX / target.clientWidth;
-      const around = target === this.map ? share * viewport.duration : this.timeAt(event.offsetX);
-      viewport.zoom((pinching ? 1.01 : 1.0025) ** px, viewport.clamp(around));
-      this.draw();
-    }
-  }
-
   /** @param {KeyboardEvent} event */
   onKey(event) {
     const control = event.ctrlKey || event.metaKey;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    const { span, duration } = this.viewport;
-    const small = span / (event.altKey ? 1000 : 100);
-    const { shiftKey } = event;
-    /** @type {Record<string, () => void>} */
-    const plain = {
-      ArrowLeft: () => this.moveCursor(-small, shiftKey),
-      ArrowRight: () => this.moveCursor(small, shiftKey),
-      Home: () => this.moveCursor(-this.cursor, shiftKey),
-      End: () => this.moveCursor(duration - this.cursor, shiftKey),
-      PageUp: () => this.pan(-span / 2),
-      PageDown: () => this.pan(span / 2),
-      Escape: () => this.select(null),
-      " ": () => this.play(),
-      l: () => this.player.toggleLoop(),
-      f: () => this.player.toggleFollow(),
-      "<": () => this.player.changeSpeed(-1),
-      ",": () => this.player.changeSpeed(-1),
-      ">": () => this.player.changeSpeed(1),
-      ".": () => this.player.changeSpeed(1),
-      "+": () => this.zoomIn(),
-      "=": () => this.zoomIn(),
-      "-": () => this.zoomOut(),
-      "−": () => this.zoomOut(),
-      0: () => this.zoomAll(),
-    };
     const own = this.owner.keys?.(event) ?? {};
-    const act = control ? own[`Control+${key}`] : (own[key] ?? plain[key]);
+    const act = control ? own[`Control+${key}`] : (own[key] ?? timelineKeys(this, event)[key]);
     if (!act) return;
     event.preventDefault();
     event.stopPropagation();
@@ -310,7 +293,14 @@ export class Timeline {
     this.cursor = this.viewport.clamp(before + seconds);
     this.selection = selecting ? extended(this.selection, before, this.cursor) : null;
     this.viewport.reach(this.cursor);
+    this.leave();
     this.changed();
+  }
+
+  /** @param {boolean} selecting */
+  goToEnd(selecting) {
+    this.moveCursor(this.viewport.duration - this.cursor, selecting);
+    if (!selecting) this.setLive(true);
   }
 
   changed() {
@@ -378,13 +368,40 @@ export class Timeline {
    */
   reveal(start, end) {
     this.viewport.reveal(start, end);
+    this.leave();
     this.draw();
   }
 
-  /** Stop to follow what is played when somebody looks elsewhere. */
+  /** Stop to follow what comes, or what is played, when somebody looks elsewhere. */
   leave() {
+    if (this.viewport.to < this.viewport.duration - 1e-6) this.setLive(false);
     const { time } = this.player;
     if (time !== null && !this.viewport.holds(time)) this.player.setFollow(false);
+  }
+
+  /**
+   * Take in what has come since.
+   *
+   * @param {number} begin what is before it is no longer known
+   * @param {number} duration
+   */
+  grow(begin, duration) {
+    this.viewport.grow(begin, duration, this.isLive);
+    this.cursor = this.viewport.clamp(this.cursor);
+    this.redraw();
+  }
+
+  toggleLive() {
+    this.setLive(!this.isLive);
+  }
+
+  /** @param {boolean} on */
+  setLive(on) {
+    if (!this.owner.isLive || on === this.isLive) return;
+    this.isLive = on;
+    this.el.querySelector('[data-do="toggleLive"]')?.setAttribute("aria-pressed", String(on));
+    if (on) this.viewport.show(this.viewport.duration, this.viewport.span);
+    this.draw();
   }
 
   /**
@@ -394,8 +411,8 @@ export class Timeline {
    */
   zoom(factor) {
     const { viewport, cursor } = this;
-    const middle = (viewport.from + viewport.to) / 2;
-    viewport.zoom(factor, viewport.holds(cursor) ? cursor : middle);
+    const middle = this.isLive ? viewport.to : (viewport.from + viewport.to) / 2;
+    viewport.zoom(factor, viewport.holds(cursor) && !this.isLive ? cursor : middle);
     this.draw();
   }
 
@@ -408,7 +425,8 @@ export class Timeline {
   }
 
   zoomAll() {
-    this.viewport.show(0, this.viewport.duration);
+    const { begin, duration } = this.viewport;
+    this.viewport.show(begin, duration - begin);
     this.draw();
   }
 
@@ -416,6 +434,7 @@ export class Timeline {
 
   /** Play the selection, what the owner has chosen, or from the cursor; or stop. */
   play() {
+    this.setLive(false);
     const { duration } = this.viewport;
     const [from, to] = this.selection ?? this.owner.chosen?.() ?? [this.cursor, duration];
     this.player.toggle(from, Math.min(to, duration));

@@ -2,10 +2,6 @@
 
 import { columnsOf } from "./pieces.js";
 
-/** Height of the name of spans and of their bars, in pixels. */
-const NAME_PX = 13;
-const BAR_PX = 14;
-
 /**
  * @typedef {import("./pieces.js").Pieces} Pieces
  * @typedef {import("./pieces.js").Bins} Bins
@@ -26,23 +22,32 @@ const BAR_PX = 14;
  * @typedef {object} Track
  * @property {string} name as people call it
  * @property {number} height in pixels
+ * @property {boolean} [isHidden] until somebody wants to see it
  * @property {(view: View, lane: Lane) => void} paint
  *
  * @typedef {object} Scale of a curve
  * @property {number} low
  * @property {number} high
  * @property {string} unit empty for a share, which is written in percent
+ * @property {boolean} [isBare] whether it has no lines and figures
  *
  * @typedef {object} Steps a curve that is constant from each time to the next
  * @property {ArrayLike<number>} times
  * @property {ArrayLike<number>} values
+ * @property {number} [end] where the last one ends, if not at the end of the view
+ */
+
+/**
+ * What curves are painted from.
+ *
+ * @typedef {Pick<Pieces, "cover">} Curved
  */
 
 /**
  * The columns of the visible stretch, on a grid that moves along with the recording, so that
  * panning changes no column.
  *
- * @param {Pieces} pieces
+ * @param {Curved} pieces
  * @param {View} view
  */
 function gridColumns(pieces, { from, to, width, density }) {
@@ -154,7 +159,7 @@ export function written(value, unit) {
  * What a detector hears, frame by frame: extremes and mean, and what `over` paints on it.
  *
  * @param {string} name
- * @param {Pieces} pieces
+ * @param {Curved} pieces
  * @param {Scale} scale
  * @param {number} height
  * @param {(view: View, lane: Lane) => void} [over]
@@ -166,7 +171,7 @@ export function curveTrack(name, pieces, scale, height, over) {
     height,
     paint(view, lane) {
       const { pen, width, color } = view;
-      const known = lines(scale, lane.height);
+      const known = scale.isBare ? [] : lines(scale, lane.height);
       for (const value of known) {
         const y = Math.round(yOf(value, scale, lane));
         pen.fillStyle = color("grid");
@@ -228,6 +233,27 @@ export function paintSteps(view, lane, scale, steps, style) {
 }
 
 /**
+ * A curve in view as steps, one for each column in which it is known.
+ *
+ * @param {Curved} curve
+ * @param {View} view
+ * @returns {Steps}
+ */
+export function stepsOf(curve, view) {
+  const { bins, at } = gridColumns(curve, view);
+  const pixel_s = (view.to - view.from) / view.width;
+  /** @type {Steps & {times: number[], values: number[]}} */
+  const steps = { times: [], values: [] };
+  bins.mean.forEach((value, i) => {
+    if (Number.isNaN(value)) return;
+    steps.times.push(view.from + at(i) * pixel_s);
+    steps.values.push(value);
+  });
+  const end = curve.cover(view.from, view.to, 1).at(-1)?.to_s ?? view.from;
+  return { ...steps, end };
+}
+
+/**
  * The corners of the visible steps, at most one step in each pixel: a dashed line of thousands takes
  * longer than all else.
  *
@@ -235,7 +261,7 @@ export function paintSteps(view, lane, scale, steps, style) {
  * @param {Steps} steps
  * @returns {[time: number, value: number][]}
  */
-export function visibleSteps({ from, to, width }, { times, values }) {
+export function visibleSteps({ from, to, width }, { times, values, end = to }) {
   const pixel_s = (to - from) / width;
   let i = Math.max(0, firstAfter(times, from) - 1);
   /** @type {[time: number, value: number][]} */
@@ -245,7 +271,7 @@ export function visibleSteps({ from, to, width }, { times, values }) {
     if (times[i] - last < pixel_s && corners.length > 1) corners[corners.length - 1][1] = values[i];
     else if (values[i] !== value) corners.push([times[i], value], [times[i], values[i]]);
   }
-  corners.push([to, corners[corners.length - 1][1]]);
+  corners.push([Math.min(to, end), corners[corners.length - 1][1]]);
   return corners;
 }
 
@@ -278,44 +304,7 @@ export function firstAfter(times, time) {
  * @typedef {object} Span
  * @property {number} start
  * @property {number} end
- *
- * @typedef {object} Looks of spans
- * @property {string} color by name
- * @property {boolean} [numbered]
- * @property {() => number} [chosen] the number of the chosen one, or -1
  */
-
-/**
- * Spans of time, such as utterances, in a lane of their own.
- *
- * @param {string} name
- * @param {() => Span[]} spans in order of time
- * @param {Looks} looks
- * @returns {Track}
- */
-export function spansTrack(name, spans, looks) {
-  return {
-    name,
-    height: NAME_PX + BAR_PX,
-    paint(view, lane) {
-      const { pen, x, width, color } = view;
-      const all = spans();
-      const chosen = looks.chosen?.() ?? -1;
-      for (let i = firstVisible(all, view.from); i < all.length; i++) {
-        const [left, right] = [x(all[i].start), x(all[i].end)];
-        if (left > width) break;
-        const wide = Math.max(right - left - (right - left > 3 ? 1 : 0), 0.75);
-        pen.fillStyle = color(i === chosen ? "chosen" : looks.color);
-        pen.fillRect(left, lane.top + NAME_PX, wide, BAR_PX);
-        if (!looks.numbered || wide < 16 + 7 * String(i + 1).length) continue;
-        pen.fillStyle = color("onspan");
-        pen.fillText(`${i + 1}`, Math.max(left, 0) + 4, lane.top + NAME_PX + BAR_PX - 3);
-      }
-      pen.fillStyle = color("faint");
-      pen.fillText(name, 3, lane.top + NAME_PX - 3);
-    },
-  };
-}
 
 /**
  * The first span that ends after a time; spans don't overlap much.

@@ -1,15 +1,16 @@
 // VadTuner's picture: waveform, scores, thresholds that can be dragged, utterances and labels.
 
-import { TIMELINE_KEYS, keyList } from "./controls.js";
 import { asking, copied } from "./kernel.js";
+import { TIMELINE_KEYS, keyList } from "./keys.js";
 import { peakOf } from "./pieces.js";
+import { segmentsFrom, segmentsTrack } from "./segments.js";
+import { spectrogramTrack } from "./spectrogram.js";
 import { Timeline } from "./timeline.js";
 import {
   curveTrack,
   firstVisible,
   paintShade,
   paintSteps,
-  spansTrack,
   stepAt,
   valueAt,
   waveTrack,
@@ -21,7 +22,7 @@ import {
  * @typedef {import("./timeline.js").Drag} Drag
  * @typedef {import("./tracks.js").View} View
  * @typedef {import("./tracks.js").Lane} Lane
- * @typedef {import("./tracks.js").Span} Span
+ * @typedef {import("./segments.js").Segment} Segment
  * @typedef {import("./pieces.js").Curve & import("./tracks.js").Scale & {label: string}} Scores
  * @typedef {{times: Float32Array, onset: Float32Array, offset: Float32Array}} Thresholds
  *
@@ -46,16 +47,17 @@ const TUNER_KEYS = [
 ];
 
 /**
- * Spans of pairs of float64.
+ * Segments of pairs of float64, with their numbers.
  *
  * @param {DataView} view
- * @returns {Span[]}
+ * @returns {Segment[]}
  */
-function spansFrom(view) {
+function numbered(view) {
   const edges = new Float64Array(copied(view));
   return Array.from({ length: edges.length / 2 }, (_, i) => ({
     start: edges[2 * i],
     end: edges[2 * i + 1],
+    label: `${i + 1}`,
   }));
 }
 
@@ -86,10 +88,14 @@ class Picture {
   constructor(model, el, ask) {
     this.model = model;
     this.ask = ask;
-    /** @type {Span[]} */
+    /** @type {Segment[]} */
     this.found = [];
-    /** @type {Span[]} */
+    /** @type {Segment[]} */
     this.beside = [];
+    /** @type {Segment[]} */
+    this.texts = [];
+    /** @type {Segment[]} */
+    this.pauses = [];
     /** @type {Record<string, Thresholds>} */
     this.thresholds = {};
     /** @type {Record<string, {times: Float32Array, values: Float32Array}>} */
@@ -101,6 +107,7 @@ class Picture {
     this.setting = false;
     const name = model.get("name") || "recording";
     this.timeline = new Timeline(el, model.get("duration_s"), {
+      model,
       name: `${name}: waveform, level, thresholds and utterances. Keys stand below.`,
       ask,
       press: (point) => this.press(point),
@@ -124,6 +131,8 @@ class Picture {
       ["change:found", () => this.read()],
       ["change:beside", () => this.read()],
       ["change:thresholds", () => this.read()],
+      ["change:texts", () => this.read()],
+      ["change:pauses", () => this.read()],
       ["change:floors", () => this.read()],
       ["change:chosen", () => this.timeline.draw()],
       ["change:shown", () => this.reveal()],
@@ -141,8 +150,12 @@ class Picture {
 
   read() {
     const { model } = this;
-    this.found = spansFrom(model.get("found"));
-    this.beside = spansFrom(model.get("beside"));
+    this.found = numbered(model.get("found"));
+    this.beside = numbered(model.get("beside"));
+    this.texts = segmentsFrom(model.get("texts"));
+    this.pauses = numbered(model.get("pauses")).map(({ start, end }) => {
+      return { start, end, label: `${(end - start).toFixed(2)} s` };
+    });
     for (const [name, data] of Object.entries(model.get("thresholds"))) {
       const [times, onset, offset] = arraysFrom(/** @type {DataView} */ (data), 3);
       this.thresholds[name] = { times, onset, offset };
@@ -161,7 +174,8 @@ class Picture {
 
   setTracks() {
     const { timeline, model } = this;
-    const labels = model.get("labels").map((/** @type {number[]} */ [start, end]) => ({ start, end }));
+    const labels = segmentsFrom(model.get("labels"));
+    const duration = model.get("duration_s");
     const beside = model.get("beside_label");
     const wave = timeline.pieces(model.get("curves")[0]);
     const tracks = [waveTrack(wave, () => peakOf(wave), 76)];
@@ -173,10 +187,16 @@ class Picture {
     });
     const chosen = () => model.get("chosen");
     tracks.push(
-      spansTrack("utterances", () => this.found, { color: "found", numbered: true, chosen }),
+      spectrogramTrack(this.ask, duration, () => timeline.draw()),
+      segmentsTrack("utterances", () => this.found, { color: "found", chosen }),
+      segmentsTrack("texts", () => this.texts, { color: "textbar", flows: true, isHidden: true }),
+      segmentsTrack("pauses", () => this.pauses, { color: "other", isHidden: true }),
     );
-    if (beside) tracks.push(spansTrack(`by ${beside}`, () => this.beside, { color: "other" }));
-    if (labels.length) tracks.push(spansTrack("labels", () => labels, { color: "speech" }));
+    if (beside) tracks.push(segmentsTrack(`by ${beside}`, () => this.beside, { color: "other" }));
+    if (labels.length) {
+      const rows = model.get("speakers");
+      tracks.push(segmentsTrack("labels", () => labels, { color: "speech", rows }));
+    }
     timeline.setTracks(tracks);
   }
 

@@ -8,6 +8,7 @@ const SHORTEST_VIEW_S = 0.02;
 export class Viewport {
   /** @param {number} duration of the recording */
   constructor(duration) {
+    this.begin = 0; // what is before it is no longer known
     this.duration = duration;
     this.from = 0;
     this.to = duration || 1;
@@ -47,7 +48,7 @@ export class Viewport {
    * @param {number} time
    */
   clamp(time) {
-    return Math.min(Math.max(time, 0), this.duration);
+    return Math.min(Math.max(time, this.begin), this.duration);
   }
 
   /** @param {number} time */
@@ -62,8 +63,8 @@ export class Viewport {
    * @param {number} span
    */
   show(from, span) {
-    const shown = Math.min(Math.max(span, SHORTEST_VIEW_S), this.duration || 1);
-    this.from = Math.min(Math.max(from, 0), Math.max(0, this.duration - shown));
+    const shown = Math.min(Math.max(span, SHORTEST_VIEW_S), this.duration - this.begin || 1);
+    this.from = Math.min(Math.max(from, this.begin), Math.max(this.begin, this.duration - shown));
     this.to = this.from + shown;
   }
 
@@ -80,6 +81,18 @@ export class Viewport {
   /** @param {number} seconds */
   scroll(seconds) {
     this.show(this.from + seconds, this.span);
+  }
+
+  /**
+   * Take in what has come since. A view of the end goes along if it follows.
+   *
+   * @param {number} begin
+   * @param {number} duration
+   * @param {boolean} follows
+   */
+  grow(begin, duration, follows) {
+    [this.begin, this.duration] = [begin, duration];
+    this.show(follows ? duration - this.span : this.from, this.span);
   }
 
   /** @param {number} time */

@@ -9,56 +9,46 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import groupby
-from math import ceil
-from typing import NamedTuple
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
+from numpy.typing import NDArray
 
-from sttlab.audio import SAMPLE_RATE, player_html
 from sttlab.errors import SttlabError
 from sttlab.events import (
     ConfigChanged,
-    DeviceLost,
-    DeviceRestored,
-    DeviceSilent,
     Event,
     Level,
-    Notice,
     Partial,
-    SamplesLost,
     SessionFailed,
     SourceEnded,
     Suppressed,
     Transcript,
-    TranscriptionFailed,
     Utterance,
 )
 from sttlab.live.session import Session
-from sttlab.notebook.painter import Displayed, Painter, make_button
-from sttlab.notebook.picture import STYLE, Picture, legend
-from sttlab.notebook.plots import (
-    DELAYS,
-    FLOOR,
-    FOUND,
-    LEVEL,
-    LEVELS,
-    ONSET,
-    delay_parts,
-    score_panels,
+from sttlab.notebook.live_picture import (
+    STATES,
+    LastSpeech,
+    LevelLog,
+    LivePicture,
+    score_scales,
 )
+from sttlab.notebook.monitor_texts import held_html, ledger_of, table_of, words_of
+from sttlab.notebook.painter import Displayed, Painter, make_button
+from sttlab.notebook.picture import STYLE, legend
+from sttlab.notebook.plots import FLOOR, FOUND, LEVEL, LEVELS, ONSET, make_axes, score_panels
 from sttlab.notebook.sliders import VadSliders
-from sttlab.vad import DETECTORS
+from sttlab.notebook.still import image_html, shown_html
+from sttlab.notebook.timeline import segment
 
 log = logging.getLogger(__name__)
 
-WINDOW_S = 10.0
-TEXTS = 50  # transcripts kept, and suppressed texts kept
-RECENT = 16  # utterances kept whose text may yet be suppressed
+TEXTS = 50  # transcripts in the table, and suppressed texts kept
+SEGMENTS = 1000  # utterances, and texts, in the picture
 INTERVAL_S = 0.1
-STATES = {"speech": FOUND, "pause": FLOOR}
-PX_PER_S = 60
+STILL_S = 30.0  # of the picture in a saved notebook
 
 
 class LiveMonitor(Displayed):
@@ -71,8 +61,12 @@ class LiveMonitor(Displayed):
 
     Notes
     -----
-    The session's threads deliver events. The thread `sttlab-ui` draws them, at most ten times a
-    second, and ends when none come. To delete or close a monitor does not change the session.
+    The picture has the levels of the last hour, and the audio of the last ten minutes of speech. It
+    goes along with what comes until somebody looks elsewhere.
+
+    The session's threads deliver events. The thread `sttlab-ui` sends them to the browser, at most
+    ten times a second, and ends when none come. To delete or close a monitor does not change the
+    session.
 
     Examples
     --------
@@ -83,19 +77,22 @@ class LiveMonitor(Displayed):
         self.session = session
         self._texts: deque[Transcript] = deque(session.history[-TEXTS:], maxlen=TEXTS)
         self._held_back: deque[str] = deque(maxlen=TEXTS)  # suppressed texts, as HTML
-        self._utterances: deque[Utterance] = deque(maxlen=RECENT)
+        self._segments: deque[Utterance] = deque(maxlen=SEGMENTS)
+        self._said_where: deque[Transcript] = deque(maxlen=SEGMENTS)
+        self._heard = LastSpeech()
         self._notices: deque[str] = deque(maxlen=3)  # messages of the session
         self._said = ""  # message of a control
         self._partial = ""
         self._over = False  # whether the source has ended or the session failed
-        self._detector = session.config.detector  # the detector of `_levels`
-        self._levels = _window(self._detector)
+        self._level: Level | None = None  # the last one
+        self._levels = LevelLog(session.config.detector)
+        self._run = 0  # counts the logs of levels
+        self._asked = False  # whether a browser has asked for levels
+        self._sent = (-1, 0)  # the run and the row that it awaits
         self._lock = threading.Lock()  # guards all fields above but the session
         self._followed = session.config  # the config that the sliders show
         # Guards `_followed`; the session's threads never take it.
         self._steering = threading.Lock()
-        self._drawn: Level | None = None
-        self._panels_for = ""
         self._control: threading.Thread | None = None
         self._painter = Painter(self._paint, INTERVAL_S)
         self._build()
@@ -110,10 +107,19 @@ class LiveMonitor(Displayed):
         self._painter.close()
         super().close()
 
+    def _still(self) -> Iterator[str]:
+        with self._lock:
+            levels = self._levels
+            first, rows = levels.since(levels.end - round(STILL_S / levels.frame_s))
+        if len(rows):
+            yield image_html(_drawn(levels, first, rows), "level, threshold and speech")
+        yield from shown_html(self.widget)
+
     # -- building -----------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self._picture = Picture("the last ten seconds: level, threshold and speech")
+        self._picture = LivePicture(name=self.session.source.name)
+        self._picture.on_msg(partial(_answer, weakref.ref(self)))
         self._sliders = VadSliders(self.session.config, self._moved)
         self._start = make_button("Start", "listen", self._start_session)
         self._stop = make_button(
@@ -126,7 +132,7 @@ class LiveMonitor(Displayed):
                 [
                     widgets.HBox([self._start, self._stop, self._state]),
                     self._message,
-                    self._picture.widget,
+                    self._picture,
                     widgets.HTML(STYLE + legend("level", "onset", "offset", "speech", "pause")),
                     self._sliders.widget,
                     self._table,
@@ -167,6 +173,17 @@ class LiveMonitor(Displayed):
         )
         self._control.start()
 
+    def _answer(self, content: dict[str, Any]) -> None:
+        """Do what the picture asks for: levels from the first, or audio."""
+        if content["ask"] == "levels":
+            with self._lock:
+                self._asked, self._sent = True, (-1, 0)
+            self._painter.request()
+        elif content["ask"] == "sound":
+            with self._lock:
+                heard = self._heard
+            self._picture.answer_sound(content, heard)
+
     def _say(self, words: str) -> None:
         with self._lock:
             self._said = words
@@ -180,61 +197,78 @@ class LiveMonitor(Displayed):
                 self._take_level(event)
             elif isinstance(event, Transcript):
                 self._texts.append(event)
+                self._said_where.append(event)
                 self._partial = ""
             elif isinstance(event, Partial):
                 self._partial = event.text
             elif isinstance(event, Utterance):
-                self._utterances.append(event)
+                self._segments.append(event)
+                self._heard.add(event)
             elif isinstance(event, Suppressed):
-                found = [u for u in self._utterances if u.utterance_id == event.utterance_id]
-                self._held_back.append(_held(event, found[-1] if found else None))
+                found = self._heard.find(event.utterance_id)
+                self._held_back.append(held_html(event, found))
             elif isinstance(event, ConfigChanged):
-                if event.config.detector != self._detector:
-                    self._detector = event.config.detector
-                    self._levels = _window(self._detector)  # the scores have another scale
-            elif (words := _words(event)) is not None:
+                if event.config.detector != self._levels.detector:
+                    self._begin(event.config.detector)  # the scores have another scale
+            elif (words := words_of(event)) is not None:
                 self._notices.append(words)
                 self._over |= isinstance(event, SourceEnded | SessionFailed)
         if not self.hidden:
             self._painter.request()
 
     def _take_level(self, event: Level) -> None:
-        if self._over or (self._levels and event.time_s < self._levels[-1].time_s):
-            self._levels.clear()  # the session has been restarted
+        if self._over or not self._levels.follows(event):  # the session has been restarted
+            self._begin(self._levels.detector)
+            self._segments.clear()
+            self._said_where.clear()
+            self._heard = LastSpeech()
             self._notices.clear()
             self._over = False
-        while self._levels and event.time_s - self._levels[0].time_s > WINDOW_S:
-            self._levels.popleft()
-        self._levels.append(event)
+        self._level = event
+        self._levels.add(event, self.session.config)
+
+    def _begin(self, detector: str) -> None:
+        self._levels = LevelLog(detector)
+        self._run += 1
 
     # -- drawing, on sttlab-ui ----------------------------------------------------------------
 
     def _paint(self) -> None:
         with self._lock:
-            levels = list(self._levels)
-            texts, held_back = list(self._texts), list(self._held_back)
+            level, texts, held_back = self._level, list(self._texts), list(self._held_back)
             notices, partial_text = [*self._notices, self._said], self._partial
             notices.append(self.session.keep_problem or "")
-            detector, over = self._detector, self._over
+            over = self._over
         self._follow()
-        if detector != self._panels_for:
-            self._panels_for = detector
-            self._drawn = None
-            panels = [LEVELS, *score_panels(detector)]
-            self._picture.set_axes(panels, -WINDOW_S, 0, xlabel="time before now (s)")
-        if not levels or levels[-1] is not self._drawn:
-            self._drawn = levels[-1] if levels else None
-            self._picture.set_over(self._shapes(levels, detector))
-        self._state.value = self._status(levels, over)
+        self._send()
+        self._state.value = self._status(level, over)
         self._message.value = "".join(
             f'<div role="status">{html.escape(words)}</div>' for words in notices if words
         )
-        self._table.value = _table(texts, partial_text)
-        self._ledger.value = _ledger(held_back)
+        self._table.value = table_of(texts, partial_text)
+        self._ledger.value = ledger_of(held_back)
         self._start.disabled = self.session.running and not over
         self._stop.disabled = not self.session.running
         if self.session.running and not self.hidden:
             self._painter.request()
+
+    def _send(self) -> None:
+        """Send the browser what it doesn't have yet."""
+        with self._lock:
+            levels, run = self._levels, self._run
+            utterances, texts = list(self._segments), list(self._said_where)
+            at, rows = levels.since(self._sent[1] if self._sent[0] == run else 0)
+            is_new = self._asked and self._sent != (run, at + len(rows))
+            if is_new:
+                self._sent = run, at + len(rows)
+            about = {"run": run, "at": at, **levels.about()}
+        with self._picture.hold_sync():
+            self._picture.scores = score_scales(levels.detector)
+            numbered = [segment(u, f"{u.utterance_id + 1}") for u in utterances]
+            self._picture.utterances = numbered
+            self._picture.texts = [segment(t, t.text) for t in texts]
+        if is_new:
+            self._picture.send({"levels": about}, [rows.astype("<f4").tobytes()])
 
     def _follow(self) -> None:
         """Move the sliders if another client or program has changed the session's settings."""
@@ -244,26 +278,7 @@ class LiveMonitor(Displayed):
                 self._followed = config
                 self._sliders.config = config
 
-    def _shapes(self, levels: list[Level], detector: str) -> Iterator[str]:
-        if not levels:
-            return
-        picture = self._picture
-        times_s = np.array([e.time_s for e in levels]) - levels[-1].time_s
-        panels = range(len(picture.panels))
-        frame_s = DETECTORS[detector].frame_samples / SAMPLE_RATE
-        for state, color in STATES.items():
-            spans = _stretches(levels, state, frame_s)
-            yield picture.spans(panels, spans, color, number=False)
-        judge = panels[-1]
-        if judge:
-            yield picture.line(0, times_s, np.array([e.level_dbfs for e in levels]), LEVEL)
-        yield picture.line(judge, times_s, np.array([e.score for e in levels]), LEVEL)
-        onset = np.array([e.threshold for e in levels])
-        offset = DETECTORS[detector].offset(onset, self.session.config)
-        yield picture.line(judge, times_s, onset, ONSET, 'stroke-width="2"')
-        yield picture.line(judge, times_s, offset, ONSET, 'stroke-dasharray="5 3"')
-
-    def _status(self, levels: list[Level], over: bool) -> str:
+    def _status(self, level: Level | None, over: bool) -> str:
         session = self.session
         name = html.escape(session.source.name)
         if not session.running:
@@ -271,8 +286,8 @@ class LiveMonitor(Displayed):
         stats = session.stats
         if over:
             words = ["failed" if session.error else "ended"]
-        elif levels:
-            words = [f"{levels[-1].state}, {levels[-1].level_dbfs:.0f} dBFS"]
+        elif level:
+            words = [f"{level.state}, {level.level_dbfs:.0f} dBFS"]
         else:
             words = ["listening"]
         words.append(f"{name}, {stats.audio_s:.0f} s")
@@ -287,93 +302,34 @@ class LiveMonitor(Displayed):
         return f'<span class="sttlab-state">{" · ".join(words)}</span>'
 
 
-class _Stretch(NamedTuple):
-    start_s: float
-    end_s: float
-
-
-def _window(detector: str) -> deque[Level]:
-    """Make an empty deque for the levels of the window, one for each frame of a detector."""
-    return deque(maxlen=ceil(WINDOW_S * SAMPLE_RATE / DETECTORS[detector].frame_samples))
-
-
-def _stretches(levels: list[Level], state: str, frame_s: float) -> list[_Stretch]:
-    """Find the stretches of a state, in seconds relative to the last level."""
-    now = levels[-1].time_s
-    found = []
-    for key, group in groupby(levels, lambda e: e.state):
-        if key == state:
-            times = [e.time_s for e in group]
-            found.append(_Stretch(times[0] - now, times[-1] + frame_s - now))
-    return found
-
-
-def _words(event: Event) -> str | None:
-    """Describe an event that a person should know of; None for others."""
-    if isinstance(event, DeviceLost | DeviceSilent | Notice | SessionFailed | TranscriptionFailed):
-        return event.message
-    if isinstance(event, DeviceRestored):
-        return f"{event.device} is back"
-    if isinstance(event, SamplesLost):
-        return f"{event.count / 16:.0f} ms of audio were lost at {event.time_s:.1f} s"
-    if isinstance(event, SourceEnded):
-        return f"the source ended after {event.time_s:.1f} s"
-    return None
-
-
-def _table(texts: list[Transcript], partial_text: str) -> str:
-    rows = (
-        [f"<tr><td></td><td><i>{html.escape(partial_text)}</i></td></tr>"] if partial_text else []
-    )
-    for t in reversed(texts):
-        rows.append(
-            f"<tr><td>{t.start_s:.1f} s</td>"
-            f'<td class="sttlab-text">{html.escape(t.text)}</td>'
-            f"<td>{t.delay_s:.2f} s</td><td>{_bar(t)}</td><td>{t.confidence:.2f}</td></tr>"
-        )
-    if not rows:
-        return "<i>no text yet</i>"
-    parts = " ".join(
-        f'<span class="sttlab-nowrap"><span style="color:{c}">■</span> {name}</span>'
-        for name, c in DELAYS.items()
-    )
-    return (
-        '<table class="sttlab-table"><tr><th>at</th><th class="sttlab-text">text</th>'
-        f'<th>delay</th><th class="sttlab-text">{parts}</th><th>confidence</th></tr>'
-        f"{''.join(rows)}</table>"
-    )
-
-
-def _bar(t: Transcript) -> str:
-    """Draw the parts of a transcript's delay as a bar."""
-    parts = delay_parts(t)
-    words = ", ".join(f"{seconds:.2f} s {name}" for name, seconds in parts.items())
-    bars = "".join(
-        f'<i style="width:{PX_PER_S * min(seconds, 5):.0f}px;background:{DELAYS[name]}"></i>'
-        for name, seconds in parts.items()
-    )
-    return f'<span class="sttlab-bar" role="img" aria-label="{words}" title="{words}">{bars}</span>'
-
-
-def _held(event: Suppressed, utterance: Utterance | None) -> str:
-    """Write a suppressed text and its reason, with a player of its audio."""
-    words = f"{event.start_s:.1f} s: “{event.text}” – {event.reason}"
-    if utterance is None:
-        return f"<li>{html.escape(words)}</li>"
-    edges = (round((s - utterance.start_s) * SAMPLE_RATE) for s in (event.start_s, event.end_s))
-    return f"<li>{player_html(utterance.samples[slice(*edges)], words)}</li>"
-
-
-def _ledger(held_back: list[str]) -> str:
-    if not held_back:
-        return ""
-    items = "".join(reversed(held_back))
-    return f"<details><summary>{len(held_back)} held back</summary><ul>{items}</ul></details>"
+def _answer(
+    monitor: weakref.ref[LiveMonitor], picture: object, content: dict[str, Any], buffers: object
+) -> None:
+    if (alive := monitor()) is not None:
+        alive._answer(content)
 
 
 def _receive(monitor: weakref.ref[LiveMonitor], event: Event) -> None:
     if (alive := monitor()) is not None:
         alive._take(event)
+
+
+def _drawn(levels: LevelLog, first: int, rows: NDArray[np.float32]) -> Any:
+    """Draw rows of levels with matplotlib."""
+    times_s = levels.start_s + (first + np.arange(len(rows))) * levels.frame_s
+    level, score, onset, offset, states = rows.T
+    axes = make_axes([LEVELS, *score_panels(levels.detector)], times_s[0], times_s[-1])
+    for ax in axes:
+        for state, color in (("speech", FOUND), ("pause", FLOOR)):
+            is_it = states == STATES.index(state)
+            across = ax.get_xaxis_transform()
+            ax.fill_between(times_s, 0, 1, is_it, transform=across, color=color, alpha=0.22, lw=0)
+    if len(axes) > 1:
+        axes[0].plot(times_s, level, color=LEVEL, lw=1.2)
+    axes[-1].plot(times_s, score, color=LEVEL, lw=1.2)
+    axes[-1].plot(times_s, onset, color=ONSET, lw=2)
+    axes[-1].plot(times_s, offset, "--", color=ONSET, lw=1)
+    return axes[0].figure
 
 
 def _restart(session: Session) -> None:

@@ -157,7 +157,8 @@ def close_widgets(widget: Any) -> None:
 
 def make_button(text: str, tooltip: str, method: Callable[[], None]) -> Any:
     """Make a button, as wide as its text, that calls a bound method, held weakly."""
-    button = widgets.Button(description=text, tooltip=tooltip, layout=widgets.Layout(width="auto"))
+    layout = widgets.Layout(width="auto", flex="none")
+    button = widgets.Button(description=text, tooltip=tooltip, layout=layout)
     on_change(button, method)
     return button
 

@@ -34,6 +34,7 @@ from sttlab.notebook.tuner import VadTuner
 log = logging.getLogger(__name__)
 
 INTERVAL_S = 0.1
+SEEN = 4  # settings that are compared: the chosen ones, and those before
 TRADES = {
     "endpoint delay against utterances cut off or missed": TRADE,
     "missed speech against false alarms": ("missed_speech_rate", "false_alarm_rate"),
@@ -140,6 +141,7 @@ class Sweeper(Displayed):
         self.sweep: Sweep | None = None
         self._before: Sweep | None = None
         self._chosen = -1
+        self._seen: list[int] = []  # the settings that were chosen last
         self._busy = True
         self._share = 0.0  # share of the work that is done
         self._said = f"trying {len(configs):,} settings on {len(self._recordings)} recordings …"
@@ -199,8 +201,17 @@ class Sweeper(Displayed):
             finally:
                 self._moving = False
             self.tuner.config = self.sweep.configs[setting]
+            self._seen = [*(seen for seen in self._seen if seen != setting), setting][-SEEN:]
+            self._compare(self.sweep)
             self._say(setting_words(values))
         self._painter.request()
+
+    def _compare(self, found: Sweep) -> None:
+        """Show in the tuner what the first settings find, and those that were chosen before."""
+        rows = {"at first": self._first}
+        for setting in reversed(self._seen[:-1]):
+            rows[setting_words(found.values(setting))] = found.configs[setting]
+        self.tuner.compare(rows)
 
     def close(self) -> None:
         """Take the widget off the page, and end its threads."""
@@ -292,6 +303,8 @@ class Sweeper(Displayed):
         with self._choosing:
             old, self.tuner = self.tuner, tuner
             tuner.config = old.config
+            if self.sweep is not None:
+                self._compare(self.sweep)
         self._slot.children = [tuner.widget]
         old.close()
 

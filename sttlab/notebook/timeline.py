@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +13,9 @@ import traitlets
 from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE, to_pcm16
+from sttlab.notebook.plots import Span
 from sttlab.notebook.pyramid import Pyramid
+from sttlab.notebook.spectrogram import Spectrogram
 from sttlab.trace import Trace
 from sttlab.vad import DETECTORS
 from sttlab.vad.base import LEVEL
@@ -20,10 +23,53 @@ from sttlab.vad.energy import EnergyVad
 
 AUDIO_S = 30.0  # most audio that is sent at once
 WAVE = "wave"
+SPECTROGRAM = "spectrogram"
 STEPS = 8192  # most steps of a threshold; the noise floor of an hour has 7200
 
 
-class Timeline(anywidget.AnyWidget):
+class Tracks(anywidget.AnyWidget):
+    """The tracks of a timeline that are not a widget's own, and what a person does to all of them.
+
+    Attributes
+    ----------
+    arrangement : dict
+        By names of tracks, what a person has changed: "order", "shown" and "height"; see
+        arrangement.js.
+    """
+
+    arrangement: traitlets.Dict[str, Any] = traitlets.Dict().tag(sync=True)
+    # By the name of a track: the names of its rows, and its segments, each
+    # [start_s, end_s, label, row].
+    segments: traitlets.Dict[str, dict[str, Any]] = traitlets.Dict().tag(sync=True)
+
+    def is_shown(self, name: str) -> bool:
+        """Whether a person has asked for a track that is hidden at first."""
+        return bool(self.arrangement.get("shown", {}).get(name))
+
+    def show_segments(self, name: str, rows: Mapping[str, Iterable[Any]]) -> None:
+        """Show spans in a track of that name, such as those of several speakers or settings.
+
+        Parameters
+        ----------
+        name : str
+            A track of the same name is replaced.
+        rows : mapping of str to iterable of spans
+            By the name of each row, from above, its segments in the order of time; see `segment`.
+            Without a row, there is no such track any more.
+        """
+        rest = {other: track for other, track in self.segments.items() if other != name}
+        placed = [[*s[:3], row] for row, spans in enumerate(rows.values()) for s in spans]
+        if rows:
+            rest[name] = {"rows": list(rows), "segments": sorted(placed)}
+        self.segments = rest
+
+
+def segment(span: Span, label: str = "", row: int = 0) -> list[Any]:
+    """Write a span as a segment of a track: start and end in seconds, label, row from above."""
+    return [round(span.start_s, 3), round(span.end_s, 3), label, row]
+
+
+class Timeline(Tracks):
     """The part in the browser that shows a recording over time; a subclass has its module.
 
     The browser holds what is in view and the audio that plays, not the whole recording. The kernel
@@ -45,6 +91,7 @@ class Timeline(anywidget.AnyWidget):
         super().__init__(duration_s=trace.duration_s, **traits)
         self._trace = trace
         self._pyramids: dict[str, Pyramid] = {}
+        self._spectrogram = Spectrogram(trace.samples)
         self._add(WAVE, Pyramid(trace.samples, is_wave=True), len(trace.samples), 1)
         self.add_scores(EnergyVad.name)
         self.on_msg(_receive)
@@ -74,9 +121,14 @@ class Timeline(anywidget.AnyWidget):
     def answer(self, content: dict[str, Any]) -> bool:
         """Answer a request for a piece of a curve or of the audio; say whether it was one."""
         if content["ask"] == "piece":
-            pyramid = self._pyramids[content["curve"]]
-            bins = pyramid.piece(int(content["level"]), int(content["index"]))
-            self.send({"id": content["id"]}, [_bytes(values) for values in bins])
+            place = int(content["level"]), int(content["index"])
+            if content["curve"] == SPECTROGRAM:
+                parts = [self._spectrogram.piece(*place).tobytes()]
+            else:
+                parts = [
+                    _bytes(values) for values in self._pyramids[content["curve"]].piece(*place)
+                ]
+            self.send({"id": content["id"]}, parts)
             return True
         if content["ask"] == "sound":
             start_s, end_s = float(content["start_s"]), float(content["end_s"])

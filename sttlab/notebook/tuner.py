@@ -5,16 +5,14 @@ from __future__ import annotations
 import html
 import weakref
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import ipywidgets as widgets
 import numpy as np
-import traitlets
 from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE, to_dbfs
@@ -23,66 +21,23 @@ from sttlab.core import Audio
 from sttlab.errors import SttlabError
 from sttlab.evaluate.labels import Labels
 from sttlab.evaluate.score import Scores, score
-from sttlab.events import EndReason, Utterance
+from sttlab.events import Utterance
 from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
-from sttlab.notebook.esm import read_module, read_style
-from sttlab.notebook.painter import Displayed, Painter, make_button
+from sttlab.notebook.painter import Displayed, Painter, make_button, on_change
 from sttlab.notebook.picture import STYLE, legend
 from sttlab.notebook.plots import plot_trace, score_panels
 from sttlab.notebook.score_table import advice, score_table, threshold_field
 from sttlab.notebook.sliders import VadSliders
 from sttlab.notebook.still import STILL_ROWS, image_html, table_html
 from sttlab.notebook.texts import Texts
-from sttlab.notebook.timeline import Timeline, steps
+from sttlab.notebook.timeline import segment, steps
+from sttlab.notebook.tuner_picture import ENDS, TunerPicture, UtteranceList, edges_of, pauses
 from sttlab.trace import Trace, frame_length, frame_times
 from sttlab.vad import DETECTORS, require_detector
 from sttlab.vad.energy import calibrate
 
-ENDS: dict[EndReason, str] = {
-    "silence": "silence timeout",
-    "longest": "longest utterance",
-    "interrupted": "lost audio",
-    "end": "end of recording",
-}
 GAP_S = 0.2  # margin around labels, whose edges are not exact, that counts as neither
-
-
-class TunerPicture(Timeline):
-    """The tuner's timeline in the browser: tuner.js. Times are float64, curves float32."""
-
-    _esm = read_module("tuner.js")
-    _css = read_style("timeline.css")
-
-    detector = traitlets.Unicode().tag(sync=True)  # the curve that decides
-    found = traitlets.Bytes().tag(sync=True)  # start and end of each utterance, in seconds
-    beside = traitlets.Bytes().tag(sync=True)  # the same by the detector that is compared
-    beside_label = traitlets.Unicode().tag(sync=True)
-    labels: traitlets.List[list[float]] = traitlets.List().tag(sync=True)
-    # By the name of a curve: times, onset and offset thresholds; times and noise floor.
-    thresholds: traitlets.Dict[str, bytes] = traitlets.Dict().tag(sync=True)
-    floors: traitlets.Dict[str, bytes] = traitlets.Dict().tag(sync=True)
-    # By "onset" and "offset": the setting that is moved where the threshold is dragged.
-    handles: traitlets.Dict[str, dict[str, Any]] = traitlets.Dict().tag(sync=True)
-    chosen = traitlets.Int(-1).tag(sync=True)  # row of the chosen utterance
-    shown = traitlets.Int(0).tag(sync=True)  # counts requests to show it
-    plays = traitlets.Int(0).tag(sync=True)  # counts requests to play it
-
-
-class UtteranceList(anywidget.AnyWidget):
-    """The tuner's list in the browser: utterances.js, linked with the picture there."""
-
-    _esm = read_module("utterances.js")
-    _css = read_style("timeline.css")
-
-    # Start and length in seconds, level in dBFS and index in `ends` of each utterance, float64.
-    found = traitlets.Bytes().tag(sync=True)
-    ends = traitlets.List(list(ENDS.values())).tag(sync=True)
-    texts: traitlets.Dict[str, str] = traitlets.Dict().tag(sync=True)  # by row
-    key = traitlets.Unicode().tag(sync=True)
-    chosen = traitlets.Int(-1).tag(sync=True)
-    shown = traitlets.Int(0).tag(sync=True)
-    plays = traitlets.Int(0).tag(sync=True)
 
 
 class VadTuner(Displayed):
@@ -136,6 +91,8 @@ class VadTuner(Displayed):
         self._painter = Painter(self._paint)
         self._texts.on_text(self._painter.request)
         self._first_scores: Scores | None = None
+        self._others: dict[str, VadConfig] = {}
+        self._others_shown: dict[str, VadConfig] = {}
         self._found: list[Utterance] = []  # the utterances that the browser has
         # The two detectors that are compared: the last one chosen whose score is the level, and
         # the last one chosen whose score has a panel of its own (None before the first).
@@ -188,6 +145,17 @@ class VadTuner(Displayed):
         self.config = calibrate(self.trace.quietest(), self.config)
         return self.config
 
+    def compare(self, settings: Mapping[str, VadConfig]) -> None:
+        """Show the utterances of other settings in a track of their own, a row for each.
+
+        Parameters
+        ----------
+        settings : mapping of str to VadConfig
+            By the names of their rows; with none, there is no such track.
+        """
+        self._others = dict(settings)
+        self._painter.request()
+
     def use_live(self) -> None:
         """Apply the settings to the session."""
         if self.session is not None:
@@ -228,8 +196,12 @@ class VadTuner(Displayed):
 
     def _build(self) -> None:
         self._sliders = VadSliders(self._first, self._moved)
-        spans = [[span.start_s, span.end_s] for span in self._labels or ()]
-        self._picture = TunerPicture(self.trace, name=self._name, labels=spans)
+        speakers = list(dict.fromkeys(turn.speaker for turn in self._labels or ())) or [""]
+        spans = [segment(t, t.text, speakers.index(t.speaker)) for t in self._labels or ()]
+        self._picture = TunerPicture(
+            self.trace, name=self._name, labels=sorted(spans), speakers=speakers
+        )
+        on_change(self._picture, self._painter.request, "arrangement")
         self._list = UtteranceList(key=self._picture.comm.comm_id)
         links = [
             widgets.jslink((self._picture, trait), (self._list, trait))
@@ -322,6 +294,9 @@ class VadTuner(Displayed):
             self._show_thresholds(config, beside)
             found = self._utterances(config)
             self._show_found(found, self._utterances(beside) if beside else [])
+            self._show_others()
+            if self._picture.is_shown("pauses"):
+                self._picture.pauses = pauses(self.trace, config)
         except SttlabError as error:
             self._say(str(error))
             return
@@ -406,10 +381,21 @@ class VadTuner(Displayed):
         for part in (self._picture, self._list):
             part.chosen = chosen
         with self._picture.hold_sync():
-            self._picture.found = _edges(found)
-            self._picture.beside = _edges(beside)
+            self._picture.found = edges_of(found)
+            self._picture.beside = edges_of(beside)
         texts = {str(i): text for i, u in enumerate(found) if (text := self._texts.get(u))}
         self._list.texts = texts
+        self._picture.texts = [segment(found[int(i)], text) for i, text in texts.items()]
+
+    def _show_others(self) -> None:
+        """Send the utterances of the settings with which `compare` compares."""
+        if self._others != self._others_shown:
+            self._others_shown = dict(self._others)
+            rows = {
+                name: [segment(u) for u in self._utterances(config)]
+                for name, config in self._others_shown.items()
+            }
+            self._picture.show_segments("other settings", rows)
 
     def _levels(self, found: list[Utterance]) -> list[float]:
         """Return the levels of utterances to the frame, sooner than `Utterance.level_dbfs`."""
@@ -471,10 +457,6 @@ class VadTuner(Displayed):
 def _close_all(links: list[Any]) -> None:
     for link in links:
         link.close()
-
-
-def _edges(found: list[Utterance]) -> bytes:
-    return np.array([(u.start_s, u.end_s) for u in found], "<f8").tobytes()
 
 
 def _same_place(before: list[Utterance], chosen: int, found: list[Utterance]) -> int:

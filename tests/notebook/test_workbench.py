@@ -19,6 +19,21 @@ pytestmark = pytest.mark.needs("jupyter", "chromium", "whisper", "silero")
 
 THREADS = "sorted(t.name for t in __import__('threading').enumerate() if 'sttlab' in t.name)"
 
+# The height of the onset threshold at its last moment: of the uppermost pixel of its colour in the
+# last column that has any.
+THRESHOLD = """() => {
+    const canvas = document.querySelector(".sttlab-monitor .sound");
+    const { width, height } = canvas;
+    const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+    for (let x = width - 1; x >= 0; x--) {
+        for (let y = 0; y < height; y++) {
+            const [r, g, b, a] = data.slice(4 * (y * width + x), 4 * (y * width + x) + 4);
+            if (a > 200 && r > 200 && g > 80 && g < 110 && b < 20) return y;
+        }
+    }
+    return NaN;
+}"""
+
 LISTENING = "[t for t in __import__('threading').enumerate() if t.name == 'sttlab-dsp']"
 
 
@@ -182,12 +197,10 @@ def test_03_a_recording_is_read_in_both_tabs_and_a_slider_moves_the_live_thresho
         assert broken_rules(page, ".sttlab-monitor") == []
 
         page.bring_to_front()
-        line = "document.querySelector('.sttlab-monitor polyline[stroke-width=\"2\"]')"
-        height = f"Number({line}.getAttribute('points').split(',').at(-1))"
-        before = page.evaluate(height)
+        before = page.evaluate(THRESHOLD)
         slider(monitor, "Above the noise (dB)").focus()
         page.keyboard.press("End")
-        page.wait_for_function(f"{height} < {before} - 40")
+        page.wait_for_function(f"({THRESHOLD})() < {before} - 30")
         assert notebook.value("session.config.margin_db") == "31.0"
 
         notebook.run(4)

@@ -10,7 +10,14 @@ import pytest
 
 pytestmark = pytest.mark.needs("node")
 
-WIDGETS = ["labeler.js", "remote_microphone.js", "sweeper.js", "tuner.js", "utterances.js"]
+WIDGETS = [
+    "labeler.js",
+    "monitor.js",
+    "remote_microphone.js",
+    "sweeper.js",
+    "tuner.js",
+    "utterances.js",
+]
 
 
 def check_syntax(module: str, name: str) -> None:

@@ -1,16 +1,19 @@
 """The monitor, operated as the front end operates it, over a real session."""
 
 import gc
+import re
 import threading
 import weakref
+from typing import Any
 
 import numpy as np
 import pytest
 
+from sttlab.audio import SAMPLE_RATE, from_pcm16
 from sttlab.capture.base import Block
 from sttlab.config import VadConfig
 from sttlab.errors import DeviceUnavailable, ModelError, TranscribeError
-from sttlab.events import DeviceLost
+from sttlab.events import DeviceLost, Level, Transcript, Utterance
 from sttlab.live.session import Session
 from tests.fakes import Blocks, Counting
 from tests.widgets import WAIT_S, answer, find, noise, settled, until, walk, words
@@ -70,9 +73,8 @@ def test_monitor_shows_level_transcripts_and_suppressed_text(watch, talk):
     with session:
         until(monitor, "What is <this>?", "2 held back", "Thanks.", "no speech", "listening")
         assert monitor._ledger.value.count("<audio controls") == 2, "suppressed audio can be played"
-        drawn = monitor._picture._moving.value
-        assert drawn.count("<polyline") == 3
-        assert drawn.count("<rect") >= 3
+        assert [u[2] for u in monitor._picture.utterances] == ["1", "2"]
+        assert [t[2] for t in monitor._picture.texts] == ["What is <this>?"] * 2
     until(monitor, "stopped", "mic <1>")
     assert len(session.history) == 2
     for transcript in session.history:
@@ -291,15 +293,144 @@ def test_monitor_follows_a_change_of_the_detector(watch, talk):
         kinds(monitor).value = "Silero"
         assert session.config.detector == "silero"
     settled(monitor)
-    assert [panel.label for panel in monitor._picture.panels] == ["level (dBFS)", "probability"]
+    assert [scale["label"] for scale in monitor._picture.scores] == ["level", "probability"]
 
 
-def test_monitor_draws_only_the_last_ten_seconds(watch):
-    session, monitor = watch(Block(noise((25, QUIET))), then_wait=False)
+class Browser:
+    """What the browser's part of a monitor holds: the rows that it was sent, by run."""
+
+    def __init__(self, monitor):
+        self.monitor = monitor
+        self.runs = {}
+        self.audio = {}
+        monitor._picture.send = self.receive
+
+    def receive(self, content, buffers):
+        if "levels" in content:
+            about = content["levels"]
+            rows = np.frombuffer(buffers[0], "<f4").reshape(-1, 5)
+            held = self.runs.setdefault(about["run"], {})
+            held.update({about["at"] + i: row for i, row in enumerate(rows)})
+        else:
+            self.audio[content["id"]] = from_pcm16(np.frombuffer(buffers[0], "<i2"))
+
+    def ask(self, **content):
+        self.monitor._picture._handle_custom_msg(content, [])
+        settled(self.monitor)
+        return self
+
+
+def test_each_level_reaches_a_browser_once_and_all_reach_one_that_comes_late(watch, talk):
+    session, monitor = watch(talk, then_wait=False)
+    early = Browser(monitor).ask(ask="levels")
     with session:
         assert session.wait(WAIT_S)
-    levels = list(monitor._levels)
-    assert levels[-1].time_s - levels[0].time_s == pytest.approx(10, abs=0.03)
+        until(monitor, "the source ended")
+    settled(monitor)
+    (rows,) = early.runs.values()
+    assert sorted(rows) == list(range(400)), "8 s of 20 ms"
+    states = np.array([rows[i][4] for i in range(400)])
+    assert set(states) == {0, 1, 2}
+    assert (np.array([rows[i][2] - rows[i][3] for i in range(400)]) > 0).all(), "onset over offset"
+    late = Browser(monitor).ask(ask="levels")
+    assert [list(rows) for rows in late.runs.values()] == [list(range(400))]
+
+
+def test_a_restarted_session_has_a_picture_of_its_own(watch, talk):
+    session, monitor = watch(talk, then_wait=False)
+    browser = Browser(monitor).ask(ask="levels")
+    for _ in range(2):
+        with session:
+            assert session.wait(WAIT_S)
+            until(monitor, "the source ended")
+    settled(monitor)
+    assert [len(rows) for rows in list(browser.runs.values())[-2:]] == [400, 400]
+    assert len(monitor._picture.utterances) == len(monitor._picture.texts) == 2
+
+
+def test_an_utterance_in_the_picture_is_heard_and_between_two_there_is_silence(watch, talk):
+    session, monitor = watch(talk)
+    with session:
+        until(monitor, "2 held back")
+    settled(monitor)
+    start_s, end_s, *_ = monitor._picture.utterances[0]
+    browser = Browser(monitor).ask(ask="sound", id=1, start_s=start_s, end_s=end_s)
+    said = talk.samples[round(start_s * SAMPLE_RATE) : round(end_s * SAMPLE_RATE)]
+    assert browser.audio[1] == pytest.approx(said, abs=1 / 32768)
+    browser.ask(ask="sound", id=2, start_s=0, end_s=1)
+    assert not browser.audio[2].any()
+
+
+def test_the_levels_of_an_hour_are_kept_and_no_more():
+    from sttlab.notebook.live_picture import LevelLog
+
+    def level(row):
+        return Level(
+            time_s=row * 0.02, level_dbfs=-row, score=-row, threshold=-40, state="listening"
+        )
+
+    log = LevelLog("energy")
+    for row in [*range(10), *range(20, 180_030)]:
+        log.add(level(row), VadConfig())
+    at, rows = log.since(0)
+    assert (at, len(rows), log.end) == (30, 180_000, 180_030)
+    assert rows[[0, -1], 0].tolist() == [-30, -180_029]
+    log.add(level(180_040), VadConfig())
+    assert np.isnan(log.since(180_030)[1][:-1]).all(), "frames that never came"
+    assert not log.follows(level(0))
+
+
+def test_the_audio_of_ten_minutes_of_speech_is_kept():
+    from sttlab.notebook.live_picture import LastSpeech
+
+    heard = LastSpeech()
+    for i in range(30):
+        heard.add(
+            Utterance(
+                utterance_id=i,
+                start_sample=i * 40 * SAMPLE_RATE,
+                samples=np.full(30 * SAMPLE_RATE, 0.5, np.float32),
+                onset_sample=0,
+                speech_end_sample=0,
+                decided_sample=0,
+                reason="silence",
+            )
+        )
+    assert heard.find(9) is None
+    assert [i for i in range(30) if heard.find(i)] == list(range(10, 30))
+    assert (
+        heard.samples(29 * 40 + 29, 29 * 40 + 31).tolist()
+        == [0.5] * SAMPLE_RATE + [0.0] * SAMPLE_RATE
+    )
+
+
+def test_a_delay_beyond_five_seconds_is_marked_and_the_scale_is_said(watch, quiet):
+    from sttlab.notebook.monitor_texts import table_of
+
+    def text(delay_s):
+        parts: dict[str, Any] = {"pause_s": 0.6, "capture_s": 0, "decode_s": 0.4, "engine_s": 0.4}
+        parts |= {"queue_s": delay_s - 1, "delay_s": delay_s, "guessed": False}
+        about: dict[str, Any] = {"language": "en", "language_probability": 1, "confidence": 0.9}
+        about |= {"utterance_id": 0, "segments": (), "start_s": 0.0, "end_s": 1.0}
+        return Transcript(text="so", **parts, **about)
+
+    short, long = table_of([text(1.5)], ""), table_of([text(1.5), text(7.9)], "")
+    assert "bars end at 1.5 s" in short
+    assert "▸" not in short
+    assert "bars end at 5.0 s; ▸ is longer" in long
+    assert long.count("</span>▸</span>") == 1
+    widths = [float(w) for w in re.findall(r"width:([\d.]+)%", long)]
+    assert sum(widths[:4]) == pytest.approx(100, abs=0.5), "the longest fills its bar"
+    assert sum(widths[4:]) == pytest.approx(30, abs=0.5)
+
+
+def test_a_saved_notebook_keeps_the_last_seconds_of_a_running_session(watch, talk):
+    session, monitor = watch(talk)
+    with session:
+        until(monitor, "What is <this>?")
+        bundle = monitor._repr_mimebundle_()
+    assert bundle["image/png"].startswith("iVBOR")
+    assert "What is <this>?" in bundle["text/plain"]
 
 
 def test_monitor_of_a_new_session_shows_its_settings():

@@ -12,8 +12,9 @@ pytest.importorskip("anywidget")
 
 import sttlab as stt
 from sttlab.audio import SAMPLE_RATE, from_pcm16
+from sttlab.evaluate.labels import Turn
 from sttlab.notebook.pyramid import PIECE_BINS, Pyramid
-from sttlab.notebook.timeline import STEPS, Timeline, steps
+from sttlab.notebook.timeline import STEPS, Timeline, segment, steps
 from sttlab.trace import Trace
 
 LENGTHS = [1, 7, 255, 256, 257, PIECE_BINS, PIECE_BINS + 1, 600_003]
@@ -130,3 +131,49 @@ def test_audio_comes_in_pieces_and_none_of_it_is_state(recording):
     assert len(pcm) == 2 * 30 * SAMPLE_RATE
     state = {k: v for k, v in long.get_state().items() if k[0] != "_"}
     assert len(json.dumps(state, default=str)) < 1000
+
+
+def test_a_spectrogram_shows_a_tone_in_its_band_at_every_level():
+    from sttlab.notebook.spectrogram import BANDS, Spectrogram
+
+    times_s = np.arange(60 * SAMPLE_RATE) / SAMPLE_RATE
+    tone = np.sin(2 * np.pi * 1000 * times_s).astype(np.float32)
+    tone[: 30 * SAMPLE_RATE] = 0
+    spectrogram = Spectrogram(tone)
+    for level in range(3):
+        columns = -(-6000 >> level)
+        first = spectrogram.piece(level, 0)
+        assert first.shape == (min(columns, PIECE_BINS), BANDS)
+        pieces = [spectrogram.piece(level, i) for i in range(-(-columns // PIECE_BINS))]
+        image = np.concatenate(pieces)
+        assert len(image) == columns
+        assert not image[: columns // 2 - 2].any()
+        assert (image[columns // 2 + 2 : -2].argmax(axis=1) == 15).all(), "969 to 1000 Hz"
+        assert image.max() > 250
+    assert len(spectrogram.piece(0, 99)) == 0
+    assert len(spectrogram.piece(99, 0)) == 1500, "what is not there is the nearest that is"
+    assert Spectrogram(tone[:0]).piece(0, 0).shape == (0, BANDS)
+
+
+def test_a_piece_of_the_spectrogram_of_an_hour_comes_at_once():
+    from sttlab.notebook.spectrogram import Spectrogram
+
+    noise = np.random.default_rng(0).standard_normal(SAMPLE_RATE * 60).astype(np.float32)
+    spectrogram = Spectrogram(np.tile(noise, 60))
+    began = time.perf_counter()
+    spectrogram.piece(8, 0)
+    assert time.perf_counter() - began < 2, "with room for a busy machine"
+
+
+def test_segments_are_shown_in_rows_by_name(recording):
+    timeline = Asked(Trace(recording))
+    anna, ben = Turn(start_s=0, end_s=2, text="Yes."), Turn(start_s=1, end_s=3)
+    rows = {"Anna": [segment(anna, anna.text)], "Ben": [segment(ben)]}
+    timeline.show_segments("speakers", rows)
+    timeline.show_segments("others", {"first": []})
+    assert timeline.segments["speakers"] == {
+        "rows": ["Anna", "Ben"],
+        "segments": [[0, 2, "Yes.", 0], [1, 3, "", 1]],
+    }
+    timeline.show_segments("others", {})
+    assert list(timeline.segments) == ["speakers"]

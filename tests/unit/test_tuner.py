@@ -401,7 +401,7 @@ def test_tuner_compares_silero_and_level(data, make_tuner):
     tuner = make_tuner(recording, labels=labels)
     picture = tuner._picture
     assert [curve["name"] for curve in picture.curves] == ["wave", "energy"]
-    assert picture.labels == [[span.start_s, span.end_s] for span in labels]
+    assert picture.labels == [[span.start_s, span.end_s, "", 0] for span in labels]
     assert spans(picture.beside) == []
     find(tuner.widget, "ToggleButtons", "").value = "Silero"
     settled(tuner)
@@ -418,3 +418,62 @@ def test_tuner_compares_silero_and_level(data, make_tuner):
         error = score(found, labels, duration_s=recording.duration_s).detection_error_rate
         assert f"{error:.1%}" in words(tuner.widget)
     assert "by level" in words(tuner.widget)
+
+
+def test_other_settings_are_compared_in_a_track_of_their_own(talk, make_tuner):
+    tuner = make_tuner(talk)
+    shorter = VadConfig(silence_timeout_s=0.3)
+    tuner.compare({"at first": tuner.config, "shorter": shorter})
+    settled(tuner)
+    track = tuner._picture.segments["other settings"]
+    assert track["rows"] == ["at first", "shorter"]
+    by_row = [[s[:2] for s in track["segments"] if s[3] == row] for row in (0, 1)]
+    expected = [edges(segment(talk, config)) for config in (tuner.config, shorter)]
+    assert [len(row) for row in by_row] == [2, 3]
+    for row, found in zip(by_row, expected, strict=True):
+        assert row == [[round(edge, 3) for edge in span] for span in found]
+    tuner.compare({})
+    settled(tuner)
+    assert tuner._picture.segments == {}
+
+
+def test_pauses_are_found_once_somebody_wants_to_see_them(talk, make_tuner):
+    tuner = make_tuner(talk)
+    assert spans(tuner._picture.pauses) == []
+    tuner._picture.arrangement = {"shown": {"pauses": True}}
+    settled(tuner)
+    found = np.array(spans(tuner._picture.pauses))
+    assert found == pytest.approx(np.array([(0, 3), (4, 4.5), (5.5, 7.5), (8.5, 9.5)]), abs=0.15)
+
+
+def test_labels_have_a_row_for_each_speaker(talk, make_tuner):
+    turns = [
+        Turn(start_s=3, end_s=5, speaker="Anna", text="Well,"),
+        Turn(start_s=4.5, end_s=5.5, speaker="Ben"),
+        Turn(start_s=7.5, end_s=8.5, speaker="Anna"),
+    ]
+    picture = make_tuner(talk, labels=Labels(turns))._picture
+    assert picture.speakers == ["Anna", "Ben"]
+    assert picture.labels == [[3, 5, "Well,", 0], [4.5, 5.5, "", 1], [7.5, 8.5, "", 0]]
+
+
+def test_transcribed_texts_stand_at_their_utterances(talk, make_tuner):
+    worker = AsrWorker(Counting(answer=answer("Here.")))
+    tuner = make_tuner(talk, model=worker)
+    try:
+        ask(tuner._list, "transcribe", row=1)
+        second = tuner.utterances[1]
+        came = threading.Event()
+
+        def look(_: object) -> None:
+            if "Here." in str(tuner._picture.texts):
+                came.set()
+
+        tuner._picture.observe(look, "texts")
+        look(None)
+        assert came.wait(WAIT_S)
+        assert tuner._picture.texts == [
+            [round(second.start_s, 3), round(second.end_s, 3), "Here.", 0]
+        ]
+    finally:
+        worker.stop()

@@ -1,0 +1,81 @@
+"""The tuner's parts in the browser: its picture and its list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import anywidget
+import numpy as np
+import traitlets
+
+from sttlab.config import VadConfig
+from sttlab.events import EndReason, Utterance
+from sttlab.notebook.esm import read_module, read_style
+from sttlab.notebook.timeline import Timeline
+from sttlab.trace import Trace, frame_times
+
+ENDS: dict[EndReason, str] = {
+    "silence": "silence timeout",
+    "longest": "longest utterance",
+    "interrupted": "lost audio",
+    "end": "end of recording",
+}
+PAUSE_S = 0.1  # the shortest pause that is shown
+
+
+class TunerPicture(Timeline):
+    """The tuner's timeline in the browser: tuner.js. Times are float64, curves float32."""
+
+    _esm = read_module("tuner.js")
+    _css = read_style("timeline.css")
+
+    detector = traitlets.Unicode().tag(sync=True)  # the curve that decides
+    found = traitlets.Bytes().tag(sync=True)  # start and end of each utterance, in seconds
+    beside = traitlets.Bytes().tag(sync=True)  # the same by the detector that is compared
+    beside_label = traitlets.Unicode().tag(sync=True)
+    labels: traitlets.List[list[Any]] = traitlets.List().tag(sync=True)  # segments
+    speakers = traitlets.List([""]).tag(sync=True)  # of the rows of labels
+    texts: traitlets.List[list[Any]] = traitlets.List().tag(sync=True)  # segments
+    pauses = traitlets.Bytes().tag(sync=True)  # start and end of each, in seconds
+    # By the name of a curve: times, onset and offset thresholds; times and noise floor.
+    thresholds: traitlets.Dict[str, bytes] = traitlets.Dict().tag(sync=True)
+    floors: traitlets.Dict[str, bytes] = traitlets.Dict().tag(sync=True)
+    # By "onset" and "offset": the setting that is moved where the threshold is dragged.
+    handles: traitlets.Dict[str, dict[str, Any]] = traitlets.Dict().tag(sync=True)
+    chosen = traitlets.Int(-1).tag(sync=True)  # row of the chosen utterance
+    shown = traitlets.Int(0).tag(sync=True)  # counts requests to show it
+    plays = traitlets.Int(0).tag(sync=True)  # counts requests to play it
+
+
+class UtteranceList(anywidget.AnyWidget):
+    """The tuner's list in the browser: utterances.js, linked with the picture there."""
+
+    _esm = read_module("utterances.js")
+    _css = read_style("timeline.css")
+
+    # Start and length in seconds, level in dBFS and index in `ends` of each utterance, float64.
+    found = traitlets.Bytes().tag(sync=True)
+    ends = traitlets.List(list(ENDS.values())).tag(sync=True)
+    texts: traitlets.Dict[str, str] = traitlets.Dict().tag(sync=True)  # by row
+    key = traitlets.Unicode().tag(sync=True)
+    chosen = traitlets.Int(-1).tag(sync=True)
+    shown = traitlets.Int(0).tag(sync=True)
+    plays = traitlets.Int(0).tag(sync=True)
+
+
+def edges_of(found: Sequence[Utterance]) -> bytes:
+    """Return start and end of each utterance in seconds, as float64."""
+    return np.array([(u.start_s, u.end_s) for u in found], "<f8").tobytes()
+
+
+def pauses(trace: Trace, config: VadConfig) -> bytes:
+    """Find where scores stay below the offset threshold; return start and end in seconds, float64.
+
+    The silence timeout decides which of these pauses end an utterance.
+    """
+    activity = trace.activity(config)
+    silent = np.concatenate([[False], activity.score < activity.offset, [False]])
+    edges = frame_times(config, np.flatnonzero(np.diff(silent.astype(np.int8)))).reshape(-1, 2)
+    kept: bytes = edges[edges[:, 1] - edges[:, 0] >= PAUSE_S - 1e-9].astype("<f8").tobytes()
+    return kept
