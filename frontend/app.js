@@ -19,6 +19,7 @@ import { createTabs } from "./tabs.js";
 import { createThreshold } from "./threshold.js";
 import { createToast } from "./toast.js";
 import { Transcript } from "./transcript.js";
+import { createWhy } from "./why.js";
 
 /**
  * @typedef {any} Message JSON of the server
@@ -35,7 +36,8 @@ const store = await openStore(keptAs, kept);
 const live = { name: "Live", transcript: new Transcript(store, keptAs, () => sheet.sync()) };
 const files = new Files(store, `${keptAs}files`, "files", onFile);
 const toast = createToast(byId("toast"));
-const sheet = createSheet(live, toast, { copy, play: (time_s) => player.play(time_s) });
+const why = createWhy(byId("why"), copy);
+const sheet = createSheet(live, toast, { copy, why, play: (time_s) => player.play(time_s) });
 const tabs = createTabs(byId("tabs"), byId("tab"), show, closeFile);
 const player = createPlayer(byId("player"), onTime);
 const meter = createMeter(byId("meter"));
@@ -125,11 +127,11 @@ function tellStatus() {
  *
  * @param {Message} message
  */
-function begin({ event, stream = null, time_s = 0, config }) {
+function begin({ event, stream = null, time_s = 0, kept_in, config }) {
   const { transcript } = live;
   const before = transcript.stream;
   showScale(config.detector);
-  transcript.setStream(stream ?? String(Date.now()), time_s, Date.now());
+  transcript.setStream(stream ?? String(Date.now()), time_s, Date.now(), kept_in);
   if (event === "hello" || stream !== before) dropPartials();
 }
 

@@ -1,7 +1,13 @@
 // Segments as text, subtitles or JSON, equal to those of sttlab/export.py. No DOM.
 
 /**
- * @typedef {{start_s: number, end_s: number, text: string, confidence: number}} Segment
+ * @typedef {object} Segment
+ * @property {number} start_s
+ * @property {number} end_s
+ * @property {string} text
+ * @property {number} confidence
+ * @property {{session?: string, start_s: number, end_s: number, edited: boolean}} [kept] its place in
+ *   a session that is kept on the server, and whether a person has changed its text
  * @typedef {(segments: Segment[], about?: object) => string} Write
  */
 
@@ -46,8 +52,18 @@ export function toJson(segments, about = {}) {
     end: thousandths(segment.end_s),
     text: segment.text.trim(),
     confidence: thousandths(segment.confidence),
+    ...(segment.kept ? { kept: placeOf(segment.kept) } : {}),
   }));
   return `${JSON.stringify({ ...about, segments: parts })}\n`;
+}
+
+/**
+ * The place of a segment in a kept session, from which `load_labels` reads corrections.
+ *
+ * @param {NonNullable<Segment["kept"]>} kept
+ */
+function placeOf({ session, start_s, end_s, edited }) {
+  return { session, start: thousandths(start_s), end: thousandths(end_s), edited };
 }
 
 /**

@@ -38,7 +38,7 @@ export function finalLine(entry, times, playable, isSwitch, query) {
   const sure = element("span", "sure", entry.edited ? "edited" : percent(entry.confidence));
   sure.classList.toggle("edited", entry.edited === true);
   sure.title = entry.edited ? "You changed this text" : "How sure the model is";
-  item.append(sure, buttons());
+  item.append(sure, buttons(entry));
   return item;
 }
 
@@ -200,9 +200,11 @@ function playButton(time) {
   return button;
 }
 
-function buttons() {
+/** @param {Entry} entry */
+function buttons(entry) {
   const group = element("span", "acts");
   for (const [act, label, icon] of [
+    ...(entry.keptIn ? [["why", "Why was this cut?", "i-why"]] : []),
     ["edit", "Edit this line", "i-edit"],
     ["copy", "Copy this line", "i-copy"],
     ["remove", "Remove this line", "i-close"],

@@ -24,8 +24,8 @@ import { createVirtual } from "./virtual.js";
  *
  * @param {HTMLOListElement} root
  * @param {{edit: (key: string, text: ?string) => void, remove: (key: string) => void,
- *   copy: (key: string) => void, play: (key: string) => void}} actions of a person; an edit to null
- *   leaves the text unchanged
+ *   copy: (key: string) => void, play: (key: string) => void, why: (key: string) => void}} actions of
+ *   a person; an edit to null leaves the text unchanged
  * @param {(by: number) => void} onShift see virtual.js
  */
 export function createList(root, actions, onShift) {
@@ -284,7 +284,9 @@ export function createList(root, actions, onShift) {
   /** @param {Line} line @param {string | undefined} what */
   function act(line, what) {
     if (what === "edit") startEdit(line);
-    else if (what === "remove" || what === "copy" || what === "play") actions[what](line.key);
+    else if (what === "remove" || what === "copy" || what === "play" || what === "why") {
+      actions[what](line.key);
+    }
   }
 
   /**

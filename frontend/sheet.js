@@ -22,7 +22,8 @@ const NOT_SAVED =
  *
  * @param {Shown} live
  * @param {import("./toast.js").Toast} toast
- * @param {{copy: (text: string) => void, play: (time_s: number) => void}} actions
+ * @param {{copy: (text: string) => void, play: (time_s: number) => void,
+ *   why: (entry: import("./transcript.js").Entry) => void}} actions
  */
 export function createSheet(live, toast, actions) {
   const list = createList(byId("transcript"), {
@@ -30,6 +31,7 @@ export function createSheet(live, toast, actions) {
     remove,
     copy: (key) => actions.copy(find(key).text),
     play: (key) => actions.play(find(key).start_s),
+    why: (key) => actions.why(find(key)),
   }, (by) => follow.shifted(by));
   const follow = createFollow(byId("newest"));
   /** @type {Shown} */

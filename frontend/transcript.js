@@ -16,6 +16,7 @@ import { doubtsIn, doubtsLeft } from "./doubt.js";
  * @property {boolean} [edited]
  * @property {string} [language] its code; a transcript of an older version has none
  * @property {import("./doubt.js").Range[]} [doubts] words that the engine is not sure of
+ * @property {string} [keptIn] the server's folder in which its audio is kept
  * @property {number} order place among the others: wall time at which it came, in ms, or later
  *
  * @typedef {import("./storage.js").Change} Change
@@ -46,6 +47,8 @@ export class Transcript {
     this._order = 0; // of the newest entry
     this._zero = 0; // wall time of the stream's start, in ms
     this._stood = 0; // time of the stream at the last `setStream`, in s
+    /** @type {string | null | undefined} */
+    this._keptIn = null;
   }
 
   /** Read what the store has. */
@@ -130,8 +133,10 @@ export class Transcript {
    * @param {string} stream
    * @param {number} time_s
    * @param {number} now
+   * @param {?string} [keptIn] the server's folder in which the stream is kept
    */
-  setStream(stream, time_s, now) {
+  setStream(stream, time_s, now, keptIn) {
+    this._keptIn = keptIn;
     this._zero = now - 1000 * time_s;
     this._stood = time_s;
     if (stream === this.stream) return;
@@ -158,6 +163,7 @@ export class Transcript {
     const entry = { key, stream, at: Math.round(at), start_s, end_s, text, confidence, order: 0 };
     entry.order = Math.max(now, this._order + 1);
     if (language) entry.language = language;
+    if (this._keptIn) entry.keptIn = this._keptIn;
     const doubts = doubtsIn(text, segments);
     if (doubts.length) entry.doubts = doubts;
     if (segments.length) entry.segments = segments.map(withoutWords);
@@ -210,7 +216,8 @@ export class Transcript {
 
 /**
  * Segments of all streams on one timeline that starts with the first stream. A later stream is
- * placed by the clock, but never before the end of the one before it.
+ * placed by the clock, but never before the end of the one before it. What is kept on the server also
+ * has its place there.
  *
  * @param {Entry[]} entries
  */
@@ -228,10 +235,21 @@ export function timeline(entries) {
     for (const part of entry.segments ?? [entry]) {
       const { text, confidence } = part;
       end = part.end_s + offset;
-      segments.push({ start_s: part.start_s + offset, end_s: end, text, confidence });
+      const segment = { start_s: part.start_s + offset, end_s: end, text, confidence };
+      segments.push(entry.keptIn ? { ...segment, kept: placeOf(entry, part) } : segment);
     }
   }
   return segments;
+}
+
+/**
+ * The place of a part of an entry in the kept session, and whether a person has changed its text.
+ *
+ * @param {Entry} entry
+ * @param {{start_s: number, end_s: number}} part
+ */
+function placeOf({ keptIn = "", edited = false }, { start_s, end_s }) {
+  return { session: keptIn.split(/[\\/]/).at(-1), start_s, end_s, edited };
 }
 
 /**

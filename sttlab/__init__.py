@@ -35,6 +35,7 @@ Files
     transcribe      a recording to text
     score, load_labels              utterances against labelled truth
     sweep                           every combination of settings, scored against labelled truth
+    add_to_corpus                   recordings with labels and texts beside them, in a folder
 
 Errors
     SttlabError     base class of all errors that are raised on purpose
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from sttlab.decoding import load as load
     from sttlab.errors import SttlabError as SttlabError
     from sttlab.evaluate.compare import compare as compare
+    from sttlab.evaluate.corpus import add_to_corpus as add_to_corpus
     from sttlab.evaluate.labels import load_labels as load_labels
     from sttlab.evaluate.score import score as score
     from sttlab.evaluate.sweep import sweep as sweep
@@ -112,6 +114,7 @@ _HOME = {
     "TranscribeConfig": "sttlab.config",
     "VadConfig": "sttlab.config",
     "VadTuner": "sttlab.notebook.tuner",
+    "add_to_corpus": "sttlab.evaluate.corpus",
     "calibrate": "sttlab.vad.energy",
     "compare": "sttlab.evaluate.compare",
     "launch_server": "sttlab.server.launch",

@@ -262,6 +262,21 @@ class Config:
         Path(path).write_text(written, encoding="utf-8")
 
 
+def save_vad(vad: VadConfig, path: str | Path) -> Path:
+    """Write settings of speech into a settings file; its table ``[transcribe]`` stays as it is.
+
+    Raises
+    ------
+    ConfigError
+        If the file exists and is not a valid settings file.
+    """
+    target = Path(path)
+    config = Config.load(target) if target.exists() else Config()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    Config(vad=vad, transcribe=config.transcribe).save(target)
+    return target
+
+
 def _upgrade(tables: dict[str, Any]) -> None:
     """Take the version out of a settings file, and turn what it says into today's settings."""
     version = tables.pop("version", 1)

@@ -38,6 +38,9 @@ import {
 /** Distance from a threshold within which it is dragged, in pixels; a finger is less exact. */
 const REACH_PX = { mouse: 5, pen: 8, touch: 14 };
 
+/** What is in view around the moment at which the tuner opens, in seconds. */
+const OPENED_S = 20;
+
 const TUNER_KEYS = [
   ["drag", "select; on a threshold, move it"],
   ["click", "on an utterance: hear it, see its row and its text"],
@@ -141,6 +144,10 @@ class Picture {
     for (const [event, call] of this.events) model.on(event, call);
     this.read();
     this.setTracks();
+    const at = model.get("at_s");
+    if (at === null) return;
+    this.timeline.setView(at - OPENED_S / 2, at + OPENED_S / 2);
+    this.timeline.setCursor(at);
   }
 
   close() {

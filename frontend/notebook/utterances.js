@@ -1,13 +1,8 @@
 // The list of a tuner's utterances: only the rows in view are in the document.
 
 import { copied } from "./kernel.js";
+import { LINE_PX, visibleRows } from "./rows.js";
 import { clock } from "./viewport.js";
-
-/** Height of a row, in pixels, as in timeline.css. */
-const ROW_PX = 30;
-
-/** Rows above and below those in view. */
-const MARGIN = 5;
 
 /** Numbers for each row: start and length in seconds, level in dBFS, why it ended. */
 const FACTS = 4;
@@ -26,18 +21,6 @@ const LIST = `
   <div role="rowgroup" class="body"></div>
 </div>
 <div class="said" role="status"></div>`;
-
-/**
- * The rows that are in the document.
- *
- * @param {number} scrolled in pixels
- * @param {number} height of the list
- * @param {number} count of all rows
- */
-export function visibleRows(scrolled, height, count) {
-  const first = Math.max(0, Math.floor(scrolled / ROW_PX) - MARGIN);
-  return { first, past: Math.min(count, Math.ceil((scrolled + height) / ROW_PX) + MARGIN) };
-}
 
 class List {
   /** @param {any} model @param {HTMLElement} el */
@@ -58,7 +41,12 @@ class List {
     this.follow = () => this.reveal();
     for (const event of this.events) model.on(event, this.update);
     model.on("change:chosen", this.follow);
-    this.resized = new ResizeObserver(() => this.show());
+    let wasShown = false;
+    this.resized = new ResizeObserver(() => {
+      this.show();
+      if (!wasShown) this.reveal();
+      wasShown ||= this.list.clientHeight > 0;
+    });
     this.resized.observe(this.list);
     this.show();
   }
@@ -92,7 +80,7 @@ class List {
     const chosen = model.get("chosen");
     list.setAttribute("aria-rowcount", String(count + 1));
     this.el.hidden = !count;
-    body.style.height = `${count * ROW_PX}px`;
+    body.style.height = `${count * LINE_PX}px`;
     const { first, past } = visibleRows(list.scrollTop, list.clientHeight, count);
     const texts = model.get("texts");
     const rows = [];
@@ -119,7 +107,7 @@ class List {
     row.className = "line";
     row.id = rowId(this, i);
     row.dataset.row = `${i}`;
-    row.style.top = `${i * ROW_PX}px`;
+    row.style.top = `${i * LINE_PX}px`;
     row.setAttribute("role", "row");
     row.setAttribute("aria-rowindex", `${i + 2}`);
     row.setAttribute("aria-selected", `${chosen}`);
@@ -150,10 +138,10 @@ class List {
     if (chosen < 0) return;
     const { list } = this;
     const heads = this.body.offsetTop;
-    const top = chosen * ROW_PX;
+    const top = chosen * LINE_PX;
     const visible = list.clientHeight - heads;
     if (top < list.scrollTop) list.scrollTop = top;
-    else if (top + ROW_PX > list.scrollTop + visible) list.scrollTop = top + ROW_PX - visible;
+    else if (top + LINE_PX > list.scrollTop + visible) list.scrollTop = top + LINE_PX - visible;
   }
 
   /** @param {number} i @param {"show" | "play"} how */
@@ -187,7 +175,7 @@ class List {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const inButton = event.target instanceof HTMLButtonElement;
     const now = this.model.get("chosen");
-    const page = Math.max(1, Math.floor(this.list.clientHeight / ROW_PX) - 2);
+    const page = Math.max(1, Math.floor(this.list.clientHeight / LINE_PX) - 2);
     /** @type {Record<string, () => void>} */
     const acts = {
       ArrowUp: () => this.choose(now - 1, "show"),

@@ -163,13 +163,17 @@ def load_labels(path: str | Path, *, recording: str | None = None) -> Labels:
           were labelled.
         - ``.uem``: the parts that were labelled; no speech.
         - ``.txt``: a label track exported from Audacity; every label is speech.
-        - ``.json``: a file of `Labels.save`, or a transcript saved by sttlab.
+        - ``.json``: a file of `Labels.save`, or a transcript saved by sttlab. Of one that the page
+          saved, `recording` chooses a kept session by the name of its folder: then times are those
+          of the session, and what lies from the first line that a person corrected to the last
+          counts as labelled.
         - ``.TextGrid``: intervals with text, in all interval tiers; a tier is a speaker. A text
           that marks silence, such as "sil", does not count. Needs the extra ``evaluate``.
 
         Labels without length are ignored.
     recording : str, optional
-        The recording whose lines are read, if an RTTM or UEM file holds several.
+        The recording whose lines are read, if an RTTM or UEM file holds several; the kept session
+        of a transcript.
 
     Returns
     -------
@@ -190,7 +194,7 @@ def load_labels(path: str | Path, *, recording: str | None = None) -> Labels:
         ".rttm": lambda text: _from_rttm(text, recording),
         ".uem": lambda text: Labels((), _from_uem(text, recording)),
         ".txt": _from_audacity,
-        ".json": _from_json,
+        ".json": lambda text: _from_json(text, recording),
     }
     reader = readers.get(path.suffix.lower())
     if reader is None:
@@ -267,13 +271,15 @@ def _from_audacity(text: str) -> Labels:
     return _labels(turns)
 
 
-def _from_json(text: str) -> Labels:
+def _from_json(text: str, session: str | None) -> Labels:
     try:
         content = json.loads(text)
     except ValueError as error:
         raise LabelError(f"which are not JSON: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("segments"), list):
         raise LabelError('which need an object with a list "segments"')
+    if session is not None:
+        return _corrected(content["segments"], session)
     turns, parts = [], []
     for number, item in enumerate(content["segments"], 1):
         if not isinstance(item, dict) or not {"start", "end"} <= item.keys():
@@ -286,6 +292,28 @@ def _from_json(text: str) -> Labels:
         parts.append((number, *part, "", ""))
     scored = [(turn.start_s, turn.end_s) for turn in _labels(parts, "scored part")]
     return Labels(_labels(turns, "segment"), None if content.get("scored") is None else scored)
+
+
+def _corrected(segments: list[Any], session: str) -> Labels:
+    """Read what a person made of a kept session on the page, in the session's time."""
+    lines = [item for item in segments if isinstance(item, dict)]
+    kept = [
+        (item["kept"], item.get("text")) for item in lines if isinstance(item.get("kept"), dict)
+    ]
+    names = sorted({str(place.get("session")) for place, _ in kept})
+    if session not in names:
+        raise LabelError(f"which has no {session!r}, but {', '.join(names) or 'no kept session'}")
+    mine = [(place, text) for place, text in kept if place.get("session") == session]
+    turns = [
+        (number, place.get("start"), place.get("end"), "", str(text or ""))
+        for number, (place, text) in enumerate(mine, 1)
+    ]
+    edited = [turn for turn, (place, _) in zip(turns, mine, strict=True) if place.get("edited")]
+    if not edited:
+        raise LabelError(f"which has no line of {session!r} that a person has corrected")
+    scored = _labels(edited, "segment")
+    span = (scored.turns[0].start_s, max(turn.end_s for turn in scored))
+    return Labels(_labels(turns, "segment"), [span])
 
 
 def _read_textgrid(path: Path) -> Labels:

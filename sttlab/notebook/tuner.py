@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE, to_dbfs
-from sttlab.config import Config, TranscribeConfig, VadConfig
+from sttlab.config import TranscribeConfig, VadConfig, save_vad
 from sttlab.core import Audio
 from sttlab.errors import SttlabError
 from sttlab.evaluate.labels import Labels
 from sttlab.evaluate.score import Scores, score
 from sttlab.events import Utterance
+from sttlab.kept.run import Original
 from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
 from sttlab.notebook.painter import Displayed, Painter, make_button, on_change
@@ -45,10 +46,10 @@ class VadTuner(Displayed):
 
     Parameters
     ----------
-    recording : Recording
-        Mono samples at SAMPLE_RATE.
+    recording : Recording or KeptSession
+        Mono samples at SAMPLE_RATE. Of a kept session of more than two hours, those around `at_s`.
     config : VadConfig, optional
-        Settings to begin with, to which "reset" returns.
+        Settings to begin with, to which "reset" returns; by default those that a kept session had.
     labels : Labels, optional
         When people speak. With labels, the settings are scored.
     session : Session, optional
@@ -57,6 +58,8 @@ class VadTuner(Displayed):
         Model that "transcribe" uses, which loads it on first use.
     path : str or Path
         File that "save" writes.
+    at_s : float, optional
+        The moment that is in view at first, in seconds.
 
     Attributes
     ----------
@@ -80,7 +83,13 @@ class VadTuner(Displayed):
         session: Session | None = None,
         model: str | TranscribeConfig | AsrWorker = "tiny.en",
         path: str | Path = "data/vad.toml",
+        at_s: float | None = None,
     ) -> None:
+        self._at_s = at_s
+        if isinstance(recording, Original):
+            config = config or recording.config_at(at_s or 0.0)
+            recording, start_s = recording.around(at_s or 0.0)
+            self._at_s = None if at_s is None else at_s - start_s
         self.trace = Trace(recording)
         self._name = str(getattr(recording, "origin", ""))
         self.session = session
@@ -102,6 +111,8 @@ class VadTuner(Displayed):
         self._silence = lru_cache(maxsize=2)(partial(VadTuner._find_silence, weakref.proxy(self)))
         self._build()
         self._paint()
+        if self._at_s is not None:
+            self._picture.chosen = self._list.chosen = _row_at(self._found, self._at_s)
 
     @property
     def config(self) -> VadConfig:
@@ -128,11 +139,7 @@ class VadTuner(Displayed):
         ConfigError
             If the file exists and is not a valid settings file.
         """
-        target = Path(path or self.path)
-        config = Config.load(target) if target.exists() else Config()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        Config(vad=self.config, transcribe=config.transcribe).save(target)
-        return target
+        return save_vad(self.config, path or self.path)
 
     def calibrate(self) -> VadConfig:
         """Set a fixed threshold by the quietest two seconds of the recording.
@@ -199,7 +206,11 @@ class VadTuner(Displayed):
         speakers = list(dict.fromkeys(turn.speaker for turn in self._labels or ())) or [""]
         spans = [segment(t, t.text, speakers.index(t.speaker)) for t in self._labels or ()]
         self._picture = TunerPicture(
-            self.trace, name=self._name, labels=sorted(spans), speakers=speakers
+            self.trace,
+            name=self._name,
+            labels=sorted(spans),
+            speakers=speakers,
+            at_s=self._at_s,
         )
         on_change(self._picture, self._painter.request, "arrangement")
         self._list = UtteranceList(key=self._picture.comm.comm_id)
@@ -463,9 +474,13 @@ def _same_place(before: list[Utterance], chosen: int, found: list[Utterance]) ->
     """Return the row of the utterance that is where the chosen one was, or -1."""
     if not 0 <= chosen < len(before):
         return -1
-    middle_s = (before[chosen].start_s + before[chosen].end_s) / 2
-    i = bisect_right([u.start_s for u in found], middle_s) - 1
-    return i if i >= 0 and found[i].end_s >= middle_s else -1
+    return _row_at(found, (before[chosen].start_s + before[chosen].end_s) / 2)
+
+
+def _row_at(found: list[Utterance], time_s: float) -> int:
+    """Return the row of the utterance at a time, or -1."""
+    i = bisect_right([u.start_s for u in found], time_s) - 1
+    return i if i >= 0 and found[i].end_s >= time_s else -1
 
 
 def _receive(

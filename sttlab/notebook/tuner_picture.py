@@ -46,6 +46,7 @@ class TunerPicture(Timeline):
     chosen = traitlets.Int(-1).tag(sync=True)  # row of the chosen utterance
     shown = traitlets.Int(0).tag(sync=True)  # counts requests to show it
     plays = traitlets.Int(0).tag(sync=True)  # counts requests to play it
+    at_s = traitlets.Float(None, allow_none=True).tag(sync=True)  # what is in view at first
 
 
 class UtteranceList(anywidget.AnyWidget):

@@ -186,6 +186,7 @@ class Hub:
             problem=self._supervisor.problem or session.engine_problem,
             busy=self.engine.busy or (OPENING if opening else None),
             keeping=session.keeps,
+            kept_in=str(session.kept_folder) if session.keeps else None,
             keep_problem=session.keep_problem,
             config=session.config,
             using=using,

@@ -64,6 +64,9 @@ class State(Event):
         }
     )
     keeping: bool = field(metadata={"doc": "whether audio and texts are kept on the server"})
+    kept_in: str | None = field(
+        metadata={"doc": "the server's folder in which this stream is kept, while it is"}
+    )
     keep_problem: str | None = field(
         metadata={"doc": "why they aren't, though they should be, and what to do"}
     )

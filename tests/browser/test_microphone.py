@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sttlab.decoding import load
+from sttlab.evaluate.labels import load_labels
+from sttlab.kept.session import open_session
 from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
 from sttlab.server.launch import ServerHandle, launch_server
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(240)]
 
 USE, STOP = "Use my microphone", "Stop my microphone"
+CODE = re.compile(
+    r"import sttlab as stt\nstt\.VadTuner\(stt\.open_session\((\".+\")\), at_s=([\d.]+)\)\n"
+)
 
 
 @pytest.fixture
@@ -113,6 +119,54 @@ def test_stop_transcribes_the_last_utterance(
     page.get_by_role("button", name=STOP).click()
     expect(finals(page)).to_have_count(1)
     expect(page.get_by_role("button", name=USE)).to_be_enabled()
+
+
+def test_what_i_say_is_kept_where_i_ask_and_a_line_leads_to_what_decided_it(
+    speaking: Callable[[str], Opened], tmp_path: Path
+) -> None:
+    keep = tmp_path / "kept"
+    session = Session(Blocks(then_wait=True), model=Counting(text="alpha"), keep=keep)
+    allowed = ["microphone", "clipboard-read", "clipboard-write"]
+    with launch_server(session, port=0) as server:
+        page = speaking("austen-2")(server.url, permissions=allowed)
+        expect(page.locator("#keeping")).to_have_text("What is said is kept on the server")
+        started(page)
+        expect(page.locator("#keeping")).to_be_hidden()  # the server's is, this browser's is not
+        page.get_by_role("button", name=STOP).click()
+        expect(page.get_by_role("button", name=USE)).to_be_enabled()
+        page.get_by_role("button", name="Settings").click()
+        page.get_by_label("Keep what I say on the server").check()
+        page.get_by_role("button", name="Close the settings").click()
+        count = finals(page).count()
+        started(page)
+        expect(page.locator("#keeping")).to_be_visible()
+        expect(finals(page)).to_have_count(count + 1)
+        page.get_by_role("button", name=STOP).click()
+        expect(page.get_by_role("button", name=USE)).to_be_enabled()
+        line = finals(page).nth(count)
+        line.hover()
+        line.get_by_role("button", name="Edit this line").click()
+        line.get_by_role("textbox").fill("beta")
+        page.keyboard.press("Enter")
+        line.hover()
+        line.get_by_role("button", name="Why was this cut?").click()
+        assert barriers(page) == []
+        page.get_by_role("button", name="Copy the code").click()
+        code = page.evaluate("navigator.clipboard.readText()")
+        page.get_by_role("button", name="Download").click()
+        with page.expect_download() as downloaded:
+            page.locator("#formats").get_by_role("button", name="JSON").click()
+        downloaded.value.save_as(tmp_path / "lines.json")
+    told = CODE.fullmatch(code)
+    assert told, code
+    kept = open_session(json.loads(told[1]))
+    assert kept.manifest["source"] == "a client's own audio"
+    (utterance,) = (u for u in kept.utterances if u.text)
+    assert told[2] == f"{utterance.end_s:.1f}"
+    labels = load_labels(tmp_path / "lines.json", recording=kept.folder.name)
+    assert [turn.text for turn in labels] == ["beta"]
+    place = [utterance.start_s, utterance.end_s]
+    assert labels.speech[0].tolist() == pytest.approx(place, abs=0.001)
 
 
 def test_a_microphone_that_is_not_allowed_is_explained(

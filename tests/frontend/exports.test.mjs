@@ -35,6 +35,12 @@ test("JSON is one line, with times and confidence to a thousandth", () => {
   );
 });
 
+test("JSON has the place of a segment in a kept session, and whether it was corrected", () => {
+  const kept = { session: "2026-11-26", start_s: 1 / 3, end_s: 2, edited: true };
+  const [made] = JSON.parse(toJson([{ ...segment("x"), kept }])).segments;
+  assert.deepEqual(made.kept, { session: "2026-11-26", start: 0.333, end: 2, edited: true });
+});
+
 test("no segments make an empty file of each format", () => {
   const written = Object.entries(FORMATS).map(([name, { write }]) => [name, write([])]);
   assert.deepEqual(Object.fromEntries(written), {

@@ -16,7 +16,7 @@ import {
   yOf,
 } from "../../frontend/notebook/tracks.js";
 import { movedValue } from "../../frontend/notebook/tuner.js";
-import { visibleRows } from "../../frontend/notebook/utterances.js";
+import { visibleRows } from "../../frontend/notebook/rows.js";
 
 const HOUR = { name: "energy", count: 180_000, step_s: 0.02 };
 const DECIBELS = { low: -80, high: 0, unit: "dBFS" };

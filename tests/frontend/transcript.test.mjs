@@ -173,3 +173,18 @@ test("segments of several streams share one timeline", () => {
   const parts = [{ start_s: 5, end_s: 6, text: "one", confidence: 1 }, { start_s: 6, end_s: 7, text: "two", confidence: 1 }];
   assert.deepEqual(timeline([{ ...entry("a", 5000, 5, 7), segments: parts }]), parts);
 });
+
+test("a line of a stream that is kept says where, and has its place there in the timeline", () => {
+  const { transcript } = filled(1);
+  transcript.setStream("s1", 3, 21_000, "kept/2026-11-26");
+  transcript.add(message(1, "said"), 22_000);
+  transcript.setStream("s2", 0, 90_000, null);
+  transcript.add(message(0, "again"), 95_000);
+  const [before, kept, after] = transcript.entries;
+  assert.deepEqual([before.keptIn, after.keptIn], [undefined, undefined]);
+  assert.equal(kept.keptIn, "kept/2026-11-26");
+  transcript.edit(kept.key, "meant");
+  const places = timeline(transcript.entries).map((segment) => segment.kept);
+  const place = { session: "2026-11-26", start_s: 3, end_s: 5, edited: true };
+  assert.deepEqual(places, [undefined, place, undefined]);
+});

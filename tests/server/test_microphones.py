@@ -296,6 +296,7 @@ def test_own_audio_is_kept_only_where_server_and_client_ask_for_it(
             with client(server, query) as own:
                 hello = receive(own, "hello")
                 assert (hello["may_keep"], hello["keeping"]) == (True, keeping)
+                assert bool(hello["kept_in"]) == keeping
                 own.send(SPOKEN)
                 send(own, end=True)
                 text = receive(own, "transcript")["text"]
@@ -303,7 +304,7 @@ def test_own_audio_is_kept_only_where_server_and_client_ask_for_it(
                     receive(own, "hello")
             wait_until(lambda: not sessions())
             assert bool(list(tmp_path.iterdir())) == keeping
-    kept = open_session(tmp_path)
+    kept = open_session(hello["kept_in"])
     assert [t.text for t in kept.history] == [text]
     assert kept.manifest["source"] == "a client's own audio"
 

@@ -212,3 +212,32 @@ def test_html_of_labels_shows_every_turn_and_escapes_text():
     assert "&lt;b&gt;&amp;" in page
     assert "<b>" not in page
     assert "0 turns" in Labels()._repr_html_()
+
+
+PAGE = """{"segments": [
+ {"start": 0, "end": 1, "text": "elsewhere", "kept": {"session": "a", "start": 0, "end": 1}},
+ {"start": 5, "end": 6, "text": "before", "kept": {"session": "b", "start": 1, "end": 2}},
+ {"start": 7, "end": 8, "text": "put right", "kept":
+  {"session": "b", "start": 3, "end": 4, "edited": true}},
+ {"start": 9, "end": 10, "text": "read", "kept": {"session": "b", "start": 5, "end": 6}},
+ {"start": 11, "end": 12, "text": "right", "kept":
+  {"session": "b", "start": 7, "end": 8, "edited": true}},
+ {"start": 13, "end": 14, "text": "not kept"}
+]}"""
+
+
+def test_corrections_of_a_kept_session_are_labels_in_its_time(tmp_path: Path) -> None:
+    path = write(tmp_path / "transcript.json", PAGE)
+    labels = load_labels(path, recording="b")
+    assert [(t.start_s, t.text) for t in labels] == [
+        (1, "before"),
+        (3, "put right"),
+        (5, "read"),
+        (7, "right"),
+    ]
+    assert labels.scored == ((3, 8),)
+    assert len(load_labels(path)) == 6
+    with pytest.raises(LabelError, match="no line of 'a' that a person has corrected"):
+        load_labels(path, recording="a")
+    with pytest.raises(LabelError, match="has no 'c', but a, b"):
+        load_labels(path, recording="c")

@@ -18,6 +18,7 @@ from sttlab.decoding import load
 from sttlab.errors import ConfigError
 from sttlab.evaluate.labels import Labels, Turn, load_labels
 from sttlab.evaluate.score import score
+from sttlab.kept.session import open_session
 from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
 from tests.fakes import Blocks, Counting
@@ -48,6 +49,36 @@ def make_tuner(tmp_path):
     yield make
     for tuner in made:
         tuner.close()
+
+
+def test_a_kept_session_opens_at_a_moment_with_its_settings(talk, make_tuner, tmp_path):
+    halves = np.array_split(talk.samples, 2)
+    config = VadConfig(silence_timeout_s=0.3)
+    session = Session(Blocks(halves[0]), vad=config, model=Counting(), keep=tmp_path / "kept")
+    with session:
+        session.wait(WAIT_S)
+    kept = open_session(tmp_path / "kept")
+    tuner = make_tuner(kept, at_s=3.5)
+    assert tuner.config == config
+    assert [u.positions for u in kept.utterances] == [
+        (u.start_sample, u.speech_end_sample, u.end_sample) for u in tuner.utterances
+    ]
+    assert tuner._picture.at_s == 3.5
+    assert tuner._picture.chosen == tuner._list.chosen == 0
+    assert kept.title in tuner._name
+    assert make_tuner(kept)._picture.at_s is None
+
+
+def test_of_a_long_kept_session_the_part_around_the_moment_is_shown(
+    talk, make_tuner, tmp_path, monkeypatch
+):
+    with Session(Blocks(talk.samples), model=Counting(), keep=tmp_path / "kept") as session:
+        session.wait(WAIT_S)
+    monkeypatch.setattr("sttlab.kept.run.SHOWN_S", 4.0)
+    tuner = make_tuner(open_session(tmp_path / "kept"), at_s=5.0)
+    assert tuner.trace.duration_s == 4.0
+    assert tuner._picture.at_s == 2.0
+    assert "from 3 s" in tuner._name
 
 
 def rows(tuner):

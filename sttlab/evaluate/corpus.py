@@ -1,0 +1,98 @@
+"""A corpus: a folder of recordings, with their labels and texts beside them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sttlab import kept_files
+from sttlab.audio import SAMPLE_RATE, Recording
+from sttlab.errors import LabelError
+from sttlab.evaluate.labels import Labels, Turn
+from sttlab.kept.run import Original
+from sttlab.kept.session import KeptSession
+
+
+def add_to_corpus(
+    folder: str | Path, audio: Recording | KeptSession, labels: Labels, *, name: str | None = None
+) -> list[Path]:
+    """Put a labelled recording, or what is labelled of a kept session, into a corpus folder.
+
+    Each labelled part becomes a recording of its own: ``NAME.flac``, ``NAME.rttm`` and, where all
+    labels have texts, ``NAME.txt``. `load`, `load_labels` and `sweep` read them.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Made if it is missing.
+    audio : Recording or KeptSession
+    labels : Labels
+        In seconds of `audio`.
+    name : str, optional
+        By default that of the recording's file, or of the session's folder. Where a part of it is
+        labelled, the second at which it begins is added.
+
+    Returns
+    -------
+    list of Path
+        The recordings.
+
+    Raises
+    ------
+    LabelError
+        If a file is there already, or can't be written.
+    KeptError
+        If the audio of a session can't be read.
+    """
+    target = Path(folder).expanduser()
+    name = name or (audio.folder.name if isinstance(audio, KeptSession) else _stem(audio))
+    made = []
+    for start_s, end_s in labels.scored or [(0.0, audio.duration_s)]:
+        whole = start_s <= 0 and end_s >= audio.duration_s
+        path = target / f"{name if whole else f'{name}-{start_s:.0f}s'}.flac"
+        turns = [
+            Turn(
+                start_s=max(turn.start_s, start_s) - start_s,
+                end_s=min(turn.end_s, end_s) - start_s,
+                speaker=turn.speaker,
+                text=turn.text,
+            )
+            for turn in labels
+            if turn.start_s < end_s and turn.end_s > start_s
+        ]
+        samples = _between(audio, round(start_s * SAMPLE_RATE), round(end_s * SAMPLE_RATE))
+        _write(path, samples, Labels(turns))
+        made.append(path)
+    return made
+
+
+def _stem(audio: Recording) -> str:
+    return re.sub(r"[^\w.-]+", "-", Path(audio.origin).stem) or "recording"
+
+
+def _between(audio: Recording | KeptSession, start: int, stop: int) -> NDArray[np.float32]:
+    if isinstance(audio, Original):
+        return audio.read(start, stop)
+    return audio.samples[start:stop]
+
+
+def _write(path: Path, samples: NDArray[np.float32], labels: Labels) -> None:
+    import soundfile
+
+    said = [turn.text for turn in labels]
+    text = path.with_suffix(".txt") if said and all(said) else None
+    for each in filter(None, (path, path.with_suffix(".rttm"), text)):
+        if each.exists():
+            raise LabelError(f"{each} is there already: remove it, or give another name=")
+    ints = kept_files.to_ints(samples)  # 24 bits hold a kept session's samples exactly
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(str(path), ints << 8, SAMPLE_RATE, f"PCM_{kept_files.BITS}", format="FLAC")
+        labels.save(path.with_suffix(".rttm"))
+        if text:
+            text.write_text(" ".join(said) + "\n", encoding="utf-8")
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise LabelError(f"{path} can't be written: {error}") from error
