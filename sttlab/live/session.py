@@ -74,7 +74,7 @@ class Session:
     Attributes
     ----------
     keep : Keep or None
-        Where each start is kept.
+        Where each start is kept. May be set, for the next start on.
     starts : int
         How often it was started; times and ids of utterances begin anew each time.
 
@@ -180,6 +180,7 @@ class Session:
         self.starts += 1
         self._ledger.begin()
         with self._settings:
+            self._keeper = None
             if self.keep:
                 self._keeper = Keeper(
                     self.keep,

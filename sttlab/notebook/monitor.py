@@ -9,6 +9,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
@@ -27,6 +28,7 @@ from sttlab.events import (
     Transcript,
     Utterance,
 )
+from sttlab.live.keeper import Keep
 from sttlab.live.session import Session
 from sttlab.notebook.live_picture import (
     STATES,
@@ -36,7 +38,7 @@ from sttlab.notebook.live_picture import (
     score_scales,
 )
 from sttlab.notebook.monitor_texts import held_html, ledger_of, table_of, words_of
-from sttlab.notebook.painter import Displayed, Painter, make_button
+from sttlab.notebook.painter import Displayed, Painter, make_button, on_change
 from sttlab.notebook.picture import STYLE, legend
 from sttlab.notebook.plots import FLOOR, FOUND, LEVEL, LEVELS, ONSET, make_axes, score_panels
 from sttlab.notebook.sliders import VadSliders
@@ -49,6 +51,7 @@ TEXTS = 50  # transcripts in the table, and suppressed texts kept
 SEGMENTS = 1000  # utterances, and texts, in the picture
 INTERVAL_S = 0.1
 STILL_S = 30.0  # of the picture in a saved notebook
+KEEPING = "var(--jp-error-color1, #d32f2f)"  # a colour
 
 
 class LiveMonitor(Displayed):
@@ -58,6 +61,9 @@ class LiveMonitor(Displayed):
     ----------
     session : Session
         Running or not; buttons start and stop it.
+    keep : str, Path or Keep, optional
+        Where the button "Keep" has it kept, from its next start on; by default where it is kept
+        already, else in ``kept``. While it is kept, the monitor says so, and where.
 
     Notes
     -----
@@ -73,8 +79,9 @@ class LiveMonitor(Displayed):
     >>> LiveMonitor(session)  # doctest: +SKIP
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, keep: str | Path | Keep | None = None) -> None:
         self.session = session
+        self._keep_in = keep or session.keep or "kept"
         self._texts: deque[Transcript] = deque(session.history[-TEXTS:], maxlen=TEXTS)
         self._held_back: deque[str] = deque(maxlen=TEXTS)  # suppressed texts, as HTML
         self._segments: deque[Utterance] = deque(maxlen=SEGMENTS)
@@ -125,12 +132,19 @@ class LiveMonitor(Displayed):
         self._stop = make_button(
             "Stop", "stop listening; what was said is transcribed", self._stop_session
         )
+        self._keep = widgets.ToggleButton(
+            value=self.session.keep is not None,
+            description="Keep",
+            tooltip="keep audio, texts and settings, from the next start on",
+            layout=widgets.Layout(width="auto"),
+        )
+        on_change(self._keep, self._keep_session, "value")
         self._state, self._message = widgets.HTML(), widgets.HTML()
         self._table, self._ledger = widgets.HTML(), widgets.HTML()
         self._show(
             widgets.VBox(
                 [
-                    widgets.HBox([self._start, self._stop, self._state]),
+                    widgets.HBox([self._start, self._stop, self._keep, self._state]),
                     self._message,
                     self._picture,
                     widgets.HTML(STYLE + legend("level", "onset", "offset", "speech", "pause")),
@@ -162,6 +176,25 @@ class LiveMonitor(Displayed):
 
     def _stop_session(self) -> None:
         self._aside(self.session.stop, "transcribing what was said …")
+
+    def _keep_session(self) -> None:
+        """Have the next start kept, or not."""
+        session = self.session
+        if self._keep.value == (session.keep is not None):
+            return
+        words = "nothing is kept"
+        if self._keep.value:
+            try:
+                where = self._keep_in
+                session.keep = where if isinstance(where, Keep) else Keep(where)
+                words = f"it is kept in {session.keep.path}"
+            except SttlabError as error:
+                self._keep.value = False
+                self._say(str(error))
+                return
+        else:
+            session.keep = None
+        self._say(f"from the next start on, {words}" if session.running else words)
 
     def _aside(self, action: Callable[[], None], words: str) -> None:
         """Run a slow action on a thread of its own; while it runs, further clicks do nothing."""
@@ -292,7 +325,8 @@ class LiveMonitor(Displayed):
             words = ["listening"]
         words.append(f"{name}, {stats.audio_s:.0f} s")
         if session.keeps:
-            words.append(f"<b>kept in {html.escape(str(session.kept_folder))}</b>")
+            where = html.escape(str(session.kept_folder))
+            words.append(f'<b style="color:{KEEPING}">● kept in {where}</b>')
         if stats.queued_utterances:
             words.append(f"{stats.queued_utterances} being transcribed")
         if stats.lost_samples:

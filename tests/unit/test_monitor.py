@@ -452,3 +452,38 @@ def test_monitor_says_that_a_session_is_kept_and_where(tmp_path, talk):
     with session:
         until(monitor, f"kept in {session.kept_folder}")
     monitor.close()
+
+
+def test_a_button_has_the_next_start_kept_or_not(watch, talk, tmp_path):
+    from sttlab.notebook.monitor import LiveMonitor
+
+    session, _ = watch(talk)
+    monitor = LiveMonitor(session, keep=tmp_path / "kept")
+    button = find(monitor.widget, "ToggleButton", "Keep")
+    assert not button.value
+    with session:
+        button.value = True
+        until(monitor, f"from the next start on, it is kept in {tmp_path / 'kept'}")
+        assert not session.keeps
+    with session:
+        until(monitor, f"kept in {session.kept_folder}")
+        button.value = False
+        until(monitor, "from the next start on, nothing is kept")
+        assert session.keeps
+    with session:
+        assert not session.keeps
+    monitor.close()
+
+
+def test_a_folder_in_which_nothing_can_be_kept_is_said_by_the_button(watch, tmp_path):
+    from sttlab.notebook.monitor import LiveMonitor
+
+    session, _ = watch()
+    (tmp_path / "file").write_text("")
+    monitor = LiveMonitor(session, keep=tmp_path / "file")
+    button = find(monitor.widget, "ToggleButton", "Keep")
+    button.value = True
+    until(monitor, "name a folder that can be written")
+    assert not button.value
+    assert session.keep is None
+    monitor.close()
