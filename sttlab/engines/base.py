@@ -61,6 +61,9 @@ class Engine(Protocol):
 
     An engine may also have `transcribe_partial`, with the parameters of `transcribe`: a text that
     comes sooner and may be worse, for `Partial` events. Without it, `transcribe` serves for them.
+    And it may have `transcribe_batch`, which takes a sequence of utterances in place of one, and
+    yields the answer to each, with its number in the sequence, in the order in which they are
+    done. Recordings are transcribed with it, if an engine has it.
     """
 
     @property

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sttlab.audio import SAMPLE_RATE
 from sttlab.engines import weights
 from sttlab.engines.base import Cancelled
 from sttlab.engines.windowed import (
@@ -20,6 +21,7 @@ from sttlab.engines.windowed import (
     TimedWord,
     WindowedEngine,
     most_tokens,
+    padded,
     split_at_timestamps,
 )
 from sttlab.errors import ConfigError, ModelError
@@ -52,6 +54,7 @@ class FasterWhisperEngine(WindowedEngine):
 
     engine = "faster-whisper"
     tries = 1 + len(RETRIES)
+    batch = 8  # more gain nothing on two cores
     compute_type = "int8_float32"  # on a CPU
     first: ClassVar[dict[str, Any]] = {"beam_size": BEAMS}
     requires = ("faster-whisper", "faster")
@@ -96,11 +99,38 @@ class FasterWhisperEngine(WindowedEngine):
         return bool(model.model.is_multilingual)
 
     def _encode(self, audio: NDArray[np.float32]) -> Any:
-        return self._model.encode(self._model.feature_extractor(audio, padding=0))
+        return self._encode_batch([audio])
+
+    def _encode_batch(self, batch: Sequence[NDArray[np.float32]]) -> Any:
+        """Run the encoder over windows of one length."""
+        extract = self._model.feature_extractor
+        mel = np.stack([extract(audio, padding=0) for audio in batch])
+        return self._model.model.encode(self._ctranslate2.StorageView.from_array(mel))
 
     def _detect_language(self, features: Any) -> tuple[str, float]:
-        token, probability = self._model.model.detect_language(features)[0][0]
-        return token.strip("<|>"), float(probability)
+        return self._detect_languages(features)[0]
+
+    def _detect_languages(self, features: Any) -> list[tuple[str, float]]:
+        found = self._model.model.detect_language(features)
+        return [(best[0].strip("<|>"), float(best[1])) for best, *_ in found]
+
+    def _first_pass(
+        self, batch: Sequence[NDArray[np.float32]], window_s: float, cancelled: Callable[[], bool]
+    ) -> list[tuple[DecodedPiece, str, float]]:
+        if len(batch) == 1:
+            return super()._first_pass(batch, window_s, cancelled)
+        if cancelled():
+            raise Cancelled
+        features = self._encode_batch([padded(audio, window_s) for audio in batch])
+        languages = [(self.config.language or "en", 1.0)] * len(batch)
+        if self._is_multilingual(self._model) and not self.config.language:
+            languages = self._detect_languages(features)
+        audio_s = [len(audio) / SAMPLE_RATE for audio in batch]
+        if cancelled():
+            raise Cancelled
+        codes = [code for code, _ in languages]
+        decoded = self._generate(features, audio_s, codes, self.first)
+        return [(piece, *language) for piece, language in zip(decoded, languages, strict=True)]
 
     def _decode(
         self,
@@ -112,18 +142,34 @@ class FasterWhisperEngine(WindowedEngine):
     ) -> DecodedPiece:
         if cancelled():
             raise Cancelled
-        tokenizer = self._tokenizer(language)
-        prompt = self._prompt(tokenizer)
-        most = most_tokens(audio_s)
+        way = (self.first, *RETRIES)[attempt]
+        return self._generate(features, [audio_s], [language], way)[0]
+
+    def _generate(
+        self, features: Any, audio_s: list[float], languages: list[str], way: dict[str, Any]
+    ) -> list[DecodedPiece]:
+        tokenizers = [self._tokenizer(language) for language in languages]
+        prompts = [self._prompt(tokenizer) for tokenizer in tokenizers]
+        most = most_tokens(max(audio_s))
         found = self._model.model.generate(
             features,
-            [prompt],
+            prompts,
             # CTranslate2 generates half of this at most, and no more than it less the prompt.
-            max_length=min(self._model.max_length, max(2 * most, len(prompt) + most)),
+            max_length=min(self._model.max_length, max(2 * most, len(prompts[0]) + most)),
             return_scores=True,
             return_no_speech_prob=True,
-            **(self.first, *RETRIES)[attempt],
-        )[0]
+            **way,
+        )
+        each = [features] if len(found) == 1 else self._split(features)
+        return [self._decoded(*one) for one in zip(found, each, audio_s, tokenizers, strict=True)]
+
+    def _split(self, features: Any) -> Iterator[Any]:
+        """Split the encoder's output for a batch into that for each piece."""
+        on_cpu = np.array(features.to_device(self._ctranslate2.Device.cpu))
+        for one in on_cpu:
+            yield self._ctranslate2.StorageView.from_array(one[np.newaxis])
+
+    def _decoded(self, found: Any, features: Any, audio_s: float, tokenizer: Any) -> DecodedPiece:
         tokens = found.sequences_ids[0]
         # A score is a mean over the tokens; Whisper's mean counts the end of the text as well.
         mean_log_prob = found.scores[0] * len(tokens) / (len(tokens) + 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -134,6 +134,13 @@ class LocalEngine(ABC):
             If the model fails.
         """
 
+    def _decode_each(
+        self, batch: Sequence[NDArray[np.float32]], cancelled: Callable[[], bool], *, final: bool
+    ) -> Iterator[tuple[int, Decoded]]:
+        """Decode utterances as `_decode_all` does, in any order; yield each with its number."""
+        for number, audio in enumerate(batch):
+            yield number, self._decode_all(audio, cancelled, final=final)
+
     def load(self) -> None:
         """Load the model and warm it up; see `Engine.load`."""
         if self._model is not None:
@@ -184,7 +191,8 @@ class LocalEngine(ABC):
         cancelled: Callable[[], bool] = never,
     ) -> Transcription:
         """Turn one utterance into text; see `Engine.transcribe`."""
-        return self._transcribe(samples, sample_rate, cancelled, final=True)
+        ((_, answer),) = self._transcribe([samples], sample_rate, cancelled, final=True)
+        return answer
 
     def transcribe_partial(
         self,
@@ -194,33 +202,53 @@ class LocalEngine(ABC):
         cancelled: Callable[[], bool] = never,
     ) -> Transcription:
         """Turn the beginning of an utterance into text, without a second try if it is poor."""
-        return self._transcribe(samples, sample_rate, cancelled, final=False)
+        ((_, answer),) = self._transcribe([samples], sample_rate, cancelled, final=False)
+        return answer
+
+    def transcribe_batch(
+        self,
+        batch: Sequence[NDArray[np.generic]],
+        sample_rate: int = SAMPLE_RATE,
+        *,
+        cancelled: Callable[[], bool] = never,
+    ) -> Iterator[tuple[int, Transcription]]:
+        """Turn utterances into text; see `Engine`."""
+        return self._transcribe(batch, sample_rate, cancelled, final=True)
 
     def _transcribe(
         self,
-        samples: NDArray[np.generic],
+        batch: Sequence[NDArray[np.generic]],
         sample_rate: int,
         cancelled: Callable[[], bool],
         *,
         final: bool,
-    ) -> Transcription:
+    ) -> Iterator[tuple[int, Transcription]]:
         self.load()
+        audio = [_without_offset(samples, sample_rate) for samples in batch]
+        worth = [number for number, each in enumerate(audio) if may_hold_words(each)]
+        nothing = Decoded(spans=(), language=self.config.language or "en", language_probability=1.0)
+        for number in sorted(set(range(len(audio))) - set(worth)):
+            yield number, self._answer(nothing, audio[number])
         try:
-            audio = normalise(samples, sample_rate)
-        except SourceError as error:
-            raise TranscribeError(f"this audio can't be used: {error}") from error
-        if len(audio):
-            audio = audio - audio.mean()
-        decoded = Decoded(spans=(), language=self.config.language or "en", language_probability=1.0)
-        if may_hold_words(audio):
-            try:
-                decoded = self._decode_all(audio, cancelled, final=final)
-            except (RuntimeError, ValueError) as error:
-                raise TranscribeError(f"{self.name} failed: {error}") from error
+            for at, decoded in self._decode_each([audio[n] for n in worth], cancelled, final=final):
+                yield worth[at], self._answer(decoded, audio[worth[at]])
+        except (RuntimeError, ValueError) as error:
+            raise TranscribeError(f"{self.name} failed: {error}") from error
+
+    def _answer(self, decoded: Decoded, audio: NDArray[np.float32]) -> Transcription:
         answer = _without_hallucinations(decoded, audio)
         if self._is_multilingual(self._model):
             return answer
         return replace(answer, english_log_prob=_speech_log_prob(decoded))
+
+
+def _without_offset(samples: NDArray[np.generic], sample_rate: int) -> NDArray[np.float32]:
+    """Return mono audio at SAMPLE_RATE without DC offset. Raises TranscribeError."""
+    try:
+        audio = normalise(samples, sample_rate)
+    except SourceError as error:
+        raise TranscribeError(f"this audio can't be used: {error}") from error
+    return audio - audio.mean() if len(audio) else audio
 
 
 def check_language(config: TranscribeConfig) -> None:

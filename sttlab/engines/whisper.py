@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,11 +94,13 @@ class WhisperEngine(WindowedEngine):
     def _is_multilingual(self, model: Any) -> bool:
         return bool(model.is_multilingual)
 
-    def _decode_all(
-        self, audio: NDArray[np.float32], cancelled: Callable[[], bool], *, final: bool
-    ) -> Decoded:
-        with _decoding, self._torch.inference_mode():
-            return super()._decode_all(audio, cancelled, final=final)
+    def _decode_each(
+        self, batch: Sequence[NDArray[np.float32]], cancelled: Callable[[], bool], *, final: bool
+    ) -> Iterator[tuple[int, Decoded]]:
+        for number, audio in enumerate(batch):
+            with _decoding, self._torch.inference_mode():
+                ((_, decoded),) = super()._decode_each([audio], cancelled, final=final)
+            yield number, decoded
 
     def _align(self, piece: DecodedPiece, audio_s: float, language: str) -> Iterator[TimedWord]:
         """Align as Whisper does, given the features for which Whisper would run the encoder."""

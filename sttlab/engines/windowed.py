@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -103,6 +104,9 @@ class WindowedEngine(LocalEngine):
     tries: ClassVar[int]
     """How many ways of decoding `_decode` has; a text that loops is decoded in the next."""
 
+    batch: ClassVar[int] = 1
+    """How many pieces `_first_pass` decodes at once."""
+
     @abstractmethod
     def _encode(self, audio: NDArray[np.float32]) -> Any:
         """Run the encoder over `audio`, of any length up to 30 s."""
@@ -141,31 +145,76 @@ class WindowedEngine(LocalEngine):
     def _decode_all(
         self, audio: NDArray[np.float32], cancelled: Callable[[], bool], *, final: bool
     ) -> Decoded:
-        spans = []
+        ((_, decoded),) = self._decode_each([audio], cancelled, final=final)
+        return decoded
+
+    def _decode_each(
+        self, batch: Sequence[NDArray[np.float32]], cancelled: Callable[[], bool], *, final: bool
+    ) -> Iterator[tuple[int, Decoded]]:
+        """Decode pieces of the same window together, which gives the text that each has alone."""
+        cut = [
+            [(start, piece) for start, piece in pieces(audio) if may_hold_words(piece)]
+            for audio in batch
+        ]
+        of_window: dict[float, list[tuple[int, int, NDArray[np.float32]]]] = defaultdict(list)
+        for number, parts in enumerate(cut):
+            for start, piece in parts:
+                of_window[self._window_s(len(piece) / SAMPLE_RATE)].append((number, start, piece))
+        found: list[dict[int, tuple[DecodedSpan, str, float]]] = [{} for _ in batch]
+        yield from ((n, self._joined({})) for n, parts in enumerate(cut) if not parts)
+        for window_s, waiting in of_window.items():
+            for first in range(0, len(waiting), self.batch):
+                group = waiting[first : first + self.batch]
+                passed = self._first_pass([piece for *_, piece in group], window_s, cancelled)
+                for (number, start, piece), one in zip(group, passed, strict=True):
+                    decoded, language, probability = one
+                    best = self._finish(piece, window_s, decoded, language, cancelled, final)
+                    span = best.span(start / SAMPLE_RATE, len(piece) / SAMPLE_RATE)
+                    found[number][start] = span, language, probability
+                    if len(found[number]) == len(cut[number]):
+                        yield number, self._joined(found[number])
+
+    def _joined(self, found: dict[int, tuple[DecodedSpan, str, float]]) -> Decoded:
+        """Put the pieces of an utterance in order; its language is that of the last."""
+        parts = [found[start] for start in sorted(found)]
         language, probability = self.config.language or "en", 1.0
-        for start, piece in pieces(audio):
-            if may_hold_words(piece):
-                decoded, language, probability = self._piece(piece, cancelled, final)
-                spans.append(decoded.span(start / SAMPLE_RATE, len(piece) / SAMPLE_RATE))
-        return Decoded(spans=tuple(spans), language=language, language_probability=probability)
+        if parts:
+            _, language, probability = parts[-1]
+        spans = tuple(span for span, *_ in parts)
+        return Decoded(spans=spans, language=language, language_probability=probability)
 
     def _window_s(self, audio_s: float) -> float:
         shortest_s, after_s = SHORT_WINDOWS_S.get(self.config.model, (WINDOW_S, 0.0))
         return min(WINDOW_S, max(shortest_s, math.ceil(audio_s + after_s)))
 
-    def _piece(
-        self, audio: NDArray[np.float32], cancelled: Callable[[], bool], final: bool
-    ) -> tuple[DecodedPiece, str, float]:
-        """Decode at most 30 s; return the text, the language and its probability.
+    def _first_pass(
+        self, batch: Sequence[NDArray[np.float32]], window_s: float, cancelled: Callable[[], bool]
+    ) -> list[tuple[DecodedPiece, str, float]]:
+        """Decode pieces of one window once; return their texts, languages and probabilities."""
+        passed = []
+        for audio in batch:
+            features = self._encode_padded(audio, window_s, cancelled)
+            language, probability = self._language(features)
+            audio_s = len(audio) / SAMPLE_RATE
+            decoded = self._decode(features, audio_s, language, 0, cancelled)
+            passed.append((decoded, language, probability))
+        return passed
 
-        The short window is tried first; if the text is poor and final, the full one; if it repeats
-        itself, the engine's other ways to decode.
+    def _finish(
+        self,
+        audio: NDArray[np.float32],
+        window_s: float,
+        best: DecodedPiece,
+        language: str,
+        cancelled: Callable[[], bool],
+        final: bool,
+    ) -> DecodedPiece:
+        """Try again if the text is poor and final, and add the words.
+
+        The full window is tried first; if the text repeats itself then, the engine's other ways to
+        decode.
         """
         audio_s = len(audio) / SAMPLE_RATE
-        window_s = self._window_s(audio_s)
-        features = self._encode_padded(audio, window_s, cancelled)
-        language, probability = self._language(features)
-        best = self._decode(features, audio_s, language, 0, cancelled)
         if final and best.poor and window_s < WINDOW_S:
             features = self._encode_padded(audio, WINDOW_S, cancelled)
             again = self._decode(features, audio_s, language, 0, cancelled)
@@ -174,22 +223,20 @@ class WindowedEngine(LocalEngine):
         for attempt in range(1, self.tries):
             if not (final and best.loops):
                 break
-            best = self._decode(features, audio_s, language, attempt, cancelled)
+            best = self._decode(best.features, audio_s, language, attempt, cancelled)
         if final and self.config.words and best.segments:
             if cancelled():
                 raise Cancelled
             words = self._words(best, audio_s, language)
             best = replace(best, segments=tuple(_with_words(best.segments, words)))
-        return best, language, probability
+        return best
 
     def _encode_padded(
         self, audio: NDArray[np.float32], window_s: float, cancelled: Callable[[], bool]
     ) -> Any:
         if cancelled():
             raise Cancelled
-        padded = np.zeros(round(window_s * SAMPLE_RATE), np.float32)
-        padded[: len(audio)] = audio[: len(padded)]
-        return self._encode(padded)
+        return self._encode(padded(audio, window_s))
 
     def _language(self, features: Any) -> tuple[str, float]:
         if not self._is_multilingual(self._model):
@@ -214,6 +261,13 @@ class WindowedEngine(LocalEngine):
 
     def _word_confidence(self, probabilities: list[float]) -> float:
         return word_confidence(probabilities)
+
+
+def padded(audio: NDArray[np.float32], window_s: float) -> NDArray[np.float32]:
+    """Return `audio`, followed by as much silence as makes it `window_s` long."""
+    window = np.zeros(round(window_s * SAMPLE_RATE), np.float32)
+    window[: len(audio)] = audio[: len(window)]
+    return window
 
 
 def most_tokens(audio_s: float) -> int:

@@ -197,6 +197,23 @@ def test_segments_lie_within_the_utterance_in_order(engine: Engine, data: Path) 
     assert said.language == "en"
 
 
+@by_all_engines
+def test_a_batch_gives_the_text_that_each_utterance_has_alone(engine: Engine, data: Path) -> None:
+    recorded = load(data / "demo.flac").samples
+    long = np.tile(recorded, 2)[: 31 * SAMPLE_RATE]
+    starts = (0, 5, 9, 13)
+    batch = [recorded[s * SAMPLE_RATE : (s + 4) * SAMPLE_RATE] for s in starts]
+    batch[2:2] = [np.zeros(SAMPLE_RATE, np.float32), long, np.zeros(0, np.float32)]
+    answers = dict(engine.transcribe_batch(batch))  # type: ignore[attr-defined]
+    assert [answers[number] for number in range(len(batch))] == list(map(engine.transcribe, batch))
+
+
+@by_all_engines
+def test_a_cancelled_batch_stops(engine: Engine, young_man: np.ndarray) -> None:
+    with pytest.raises(Cancelled):
+        list(engine.transcribe_batch([young_man] * 3, cancelled=lambda: True))  # type: ignore[attr-defined]
+
+
 @pytest.fixture
 def with_words(request: pytest.FixtureRequest, device: Any) -> Iterator[Engine]:
     """The engine of that name, with times of words."""
