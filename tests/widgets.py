@@ -3,6 +3,7 @@
 import html
 import re
 import threading
+from unittest import mock
 
 import numpy as np
 
@@ -78,3 +79,13 @@ def answer(text, *, suppressed=None):
         language_probability=1.0,
         confidence=0.9,
     )
+
+
+def display(shown):
+    """Show a widget as a cell does; return its outputs: the widget's, and what is saved."""
+    from sttlab.notebook import painter
+
+    outputs = []
+    with mock.patch.object(painter, "publish_display_data", lambda data, **_: outputs.append(data)):
+        shown._ipython_display_()
+    return outputs

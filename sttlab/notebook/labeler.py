@@ -16,7 +16,7 @@ from sttlab.core import Audio
 from sttlab.errors import SttlabError
 from sttlab.evaluate.labels import Labels, Turn, load_labels
 from sttlab.notebook.esm import read_module, read_style
-from sttlab.notebook.painter import Displayed
+from sttlab.notebook.painter import Displayed, on_change
 from sttlab.notebook.plots import TRUTH, draw_audio, draw_spans, make_axes, trace_panels
 from sttlab.notebook.still import STILL_ROWS, image_html, table_html
 from sttlab.notebook.timeline import Timeline
@@ -90,6 +90,7 @@ class Labeler(Displayed):
         )
         canvas.on_msg(partial(_receive, weakref.ref(self)))
         self._show(canvas)
+        on_change(canvas, self._changed, "turns", "scored")
 
     @property
     def labels(self) -> Labels:

@@ -100,6 +100,7 @@ class LiveMonitor(Displayed):
         self._followed = session.config  # the config that the sliders show
         # Guards `_followed`; the session's threads never take it.
         self._steering = threading.Lock()
+        self._at_rest = True  # nothing is heard; of sttlab-ui
         self._control: threading.Thread | None = None
         self._painter = Painter(self._paint, INTERVAL_S)
         self._build()
@@ -282,6 +283,10 @@ class LiveMonitor(Displayed):
         self._ledger.value = ledger_of(held_back)
         self._start.disabled = self.session.running and not over
         self._stop.disabled = not self.session.running
+        at_rest = over or not self.session.running
+        if at_rest and not self._at_rest:
+            self._changed()
+        self._at_rest = at_rest
         if self.session.running and not self.hidden:
             self._painter.request()
 

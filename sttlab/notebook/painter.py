@@ -6,14 +6,22 @@ import logging
 import re
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import ipywidgets as widgets
+from IPython import display as ipython
 from IPython import get_ipython
 
 from sttlab.notebook.still import shown_html, still
+
+QUIET_S = 3.0  # without a change before what is saved is drawn anew
+STILLS = 4  # displays of a widget whose saved picture is kept up to date
+
+publish_display_data: Any = ipython.publish_display_data  # which has no types
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +37,16 @@ class Painter:
         Held weakly.
     interval_s : float
         Shortest time between two calls (throttle).
+    quiet_s : float
+        Time without a request before a call (debounce).
     """
 
-    def __init__(self, paint: Callable[[], None], interval_s: float = 0.02) -> None:
+    def __init__(
+        self, paint: Callable[[], None], interval_s: float = 0.02, quiet_s: float = 0.0
+    ) -> None:
         self._paint = weakref.WeakMethod(paint)
         self._interval_s = interval_s
+        self._quiet_s = quiet_s
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._requested = False
@@ -67,6 +80,10 @@ class Painter:
                     self._thread = None
                     return
                 self._requested = False
+            if self._quiet_s:
+                self._closed.wait(self._quiet_s)
+                if self._requested:
+                    continue
             paint = self._paint()
             try:
                 if paint is not None:
@@ -81,11 +98,16 @@ class Displayed:
     """An object that widgets display. It lives while a name refers to it or a page shows it.
 
     Subclasses call `_show` once and may extend `close`.
+
+    A cell has two outputs: the widget, and what a saved notebook shows in its place. JupyterLab
+    shows a widget's output as "model not found" where its kernel is gone, whatever else is in it;
+    so the second one is an output of its own, which is hidden while the widget is there.
     """
 
     widget: widgets.Box
     hidden = False
     """Whether a page has shown it and no page shows it any more."""
+    _closed = False
 
     def _show(self, widget: widgets.Box) -> None:
         self.widget = widget
@@ -94,13 +116,27 @@ class Displayed:
         widget.observe(partial(_count_views, weakref.ref(self)), "_view_count")
         self._finalizer = weakref.finalize(self, close_widgets, widget)
         self._finalizer.atexit = False
+        self._stills: deque[str] = deque(maxlen=STILLS)  # ids of displays
+        self._still_painter = Painter(self._keep_still, quiet_s=QUIET_S)
 
-    def _repr_mimebundle_(self, **options: Any) -> Any:
+    def _ipython_display_(self) -> None:
         self.widget.keeps_alive = self
-        shown = self.widget._repr_mimebundle_(**options)
-        if isinstance(shown, tuple):  # anywidget returns metadata beside the bundle
-            return {**shown[0], **still(self._still())}, shown[1]
-        return {**shown, **still(self._still())}
+        view = self.widget._repr_mimebundle_()
+        view = view[0] if isinstance(view, tuple) else view  # anywidget adds metadata
+        publish_display_data({**view, "text/plain": type(self).__name__})
+        self._stills.append(uuid4().hex)
+        publish_display_data(still(self._still()), transient={"display_id": self._stills[-1]})
+
+    def _changed(self) -> None:
+        """Bring what is saved up to date, once nothing changes for a while. Never blocks."""
+        if self._stills and not self._closed and get_ipython() is not None:
+            self._still_painter.request()
+
+    def _keep_still(self) -> None:
+        """Run on `sttlab-ui`."""
+        bundle = still(self._still())
+        for display_id in self._stills:
+            publish_display_data(bundle, transient={"display_id": display_id}, update=True)
 
     def _still(self) -> Iterable[str]:
         """Return what a saved notebook shows where no kernel runs, as HTML."""
@@ -108,6 +144,8 @@ class Displayed:
 
     def close(self) -> None:
         """Take the widget off the page, and end its threads."""
+        self._closed = True
+        self._still_painter.close()
         self.widget.keeps_alive = None
         self._finalizer()
 

@@ -115,9 +115,9 @@ class Recorder(Displayed):
         )
         self._paint()
 
-    def _repr_mimebundle_(self, **options: Any) -> Any:
+    def _ipython_display_(self) -> None:
         self._start()
-        return super()._repr_mimebundle_(**options)
+        super()._ipython_display_()
 
     def _begin(self) -> None:
         with self._lock:

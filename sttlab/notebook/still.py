@@ -11,6 +11,15 @@ from typing import Any
 from sttlab.notebook.plots import png_bytes
 
 STILL_ROWS = 40  # most rows of a table
+# In JupyterLab, the output of a widget that is there has an element of the class jupyter-widgets
+# within it; one whose model isn't found has it itself, or not yet.
+_OUTPUT = ".jp-OutputArea-child"
+_ALIVE = ":has(.jp-OutputArea-output .jupyter-widgets)"
+_STILL = f"{_OUTPUT} > .jp-OutputArea-output .sttlab-still"  # a :has in a :has is not valid CSS
+HIDING = f"""<style>
+{_OUTPUT}{_ALIVE} + {_STILL} {{ display: none }}
+{_OUTPUT}:not({_ALIVE}):has(+ {_STILL}) {{ display: none }}
+</style>"""
 _PNG = re.compile(r'src="data:image/png;base64,([^"]+)"')
 _ENDS = re.compile(r"</(?:tr|div|p|li|b|table)>|<br>")
 
@@ -24,7 +33,8 @@ def still(parts: Iterable[str]) -> dict[str, str]:
         HTML, from above.
     """
     page = "".join(parts)
-    bundle = {"text/html": f'<div class="sttlab-still">{page}</div>', "text/plain": _plain(page)}
+    shown = f'{HIDING}<div class="sttlab-still">{page}</div>'
+    bundle = {"text/html": shown, "text/plain": _plain(page)}
     if found := _PNG.search(page):
         bundle["image/png"] = found[1]
     return bundle
@@ -32,7 +42,12 @@ def still(parts: Iterable[str]) -> dict[str, str]:
 
 def image_html(figure: Any, alt: str) -> str:
     """Draw a figure as an image in HTML."""
-    data = base64.b64encode(png_bytes(figure, pixels=1)).decode("ascii")
+    return png_html(png_bytes(figure, pixels=1), alt)
+
+
+def png_html(png: bytes, alt: str) -> str:
+    """Write an image as HTML."""
+    data = base64.b64encode(png).decode("ascii")
     return (
         f'<img alt="{html.escape(alt)}" style="max-width:100%" src="data:image/png;base64,{data}">'
     )

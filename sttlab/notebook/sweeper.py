@@ -6,7 +6,7 @@ import html
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from sttlab.notebook.painter import Displayed, Painter, make_button, on_change
 from sttlab.notebook.picture import STYLE
 from sttlab.notebook.plots import field_words, png_bytes, setting_words, value_words
 from sttlab.notebook.sliders import SliderNames
+from sttlab.notebook.still import png_html, shown_html
 from sttlab.notebook.sweep_plots import SWEEP_PX, map_settings, plot_sweep
 from sttlab.notebook.tuner import VadTuner
 
@@ -221,6 +222,13 @@ class Sweeper(Displayed):
         self.tuner.close()
         super().close()
 
+    def _still(self) -> Iterator[str]:
+        for chart in (self._map, self._trade):
+            if chart.png:
+                yield png_html(chart.png, chart.alt)
+        yield from shown_html(self._results)
+        yield from self.tuner._still()
+
     # -- building -----------------------------------------------------------------------------
 
     def _build(self, where: str) -> None:
@@ -380,6 +388,7 @@ class Sweeper(Displayed):
                 self._draw_charts(self.sweep, *shown)
             except SttlabError as error:
                 self._say(str(error))
+            self._changed()
 
     def _draw_charts(self, found: Sweep, metric: str, pair: tuple[str, str], chosen: int) -> None:
         cells = map_settings(found, chosen)

@@ -312,6 +312,7 @@ class VadTuner(Displayed):
             self._say(str(error))
             return
         self._summary.value = self._counts(found) + self._scores(config, found)
+        self._changed()
 
     def _hear(self, config: VadConfig) -> None:
         """Let another detector hear the recording, when it is first chosen."""

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from tests.fakes import wait_until
 from tests.notebook.lab_pages import PATIENCE_MS, opened
 
 pytestmark = pytest.mark.needs("jupyter", "chromium", "whisper")
@@ -198,3 +199,27 @@ def test_nothing_is_clipped_at_any_width(picture, width):
         }"""
     )
     assert clipped == []
+
+
+def test_a_saved_notebook_shows_what_was_seen_last_where_its_kernel_is_gone(lab, browser):
+    from playwright.sync_api import expect
+
+    path = lab.copy("02_tune_vad.ipynb", {})
+    with opened(lab, browser, path) as notebook:
+        notebook.run(2)
+        tuner, still = (notebook.page.locator(f".sttlab-{name}") for name in ("tuner", "still"))
+        tuner.locator("[data-row]").first.wait_for()
+        expect(still).to_be_hidden()
+        tuner.get_by_role("button", name="Calibrate").click()
+        expect(tuner.locator(".sttlab-count")).to_have_text("5 utterances")
+        notebook.wait_until("tuner.config.threshold_dbfs is not None")
+        error = tuner.locator(".sttlab-scores tr").nth(1).locator("td").last.inner_text()
+        expect(still.locator(".sttlab-scores tr").nth(1).locator("td").last).to_have_text(error)
+        notebook.menu("File", "Save Notebook")
+        wait_until(lambda: error in (lab.folder / path).read_text(encoding="utf-8"))
+    with opened(lab, browser, path) as notebook:
+        expect(notebook.page.locator(".sttlab-still img")).to_be_visible()
+        expect(notebook.page.locator(".sttlab-still")).to_contain_text("5 utterances")
+        expect(notebook.page.get_by_text("model not found")).to_be_hidden()
+        expect(notebook.page.get_by_text("Loading widget")).to_have_count(0)
+        notebook.expect_no_errors()

@@ -16,7 +16,7 @@ from sttlab.errors import DeviceUnavailable, ModelError, TranscribeError
 from sttlab.events import DeviceLost, Level, Transcript, Utterance
 from sttlab.live.session import Session
 from tests.fakes import Blocks, Counting
-from tests.widgets import WAIT_S, answer, find, noise, settled, until, walk, words
+from tests.widgets import WAIT_S, answer, display, find, noise, settled, until, walk, words
 
 pytestmark = pytest.mark.needs("jupyter")
 
@@ -186,8 +186,8 @@ def test_two_monitors_of_a_session_show_the_same(watch, talk):
 
 def test_monitor_draws_while_one_view_is_on_the_page(watch, quiet):
     session, monitor = watch(quiet)
-    monitor._repr_mimebundle_()
-    monitor._repr_mimebundle_()
+    display(monitor)
+    display(monitor)
     monitor.widget._view_count = 2
     with session:
         until(monitor, "listening")
@@ -428,7 +428,7 @@ def test_a_saved_notebook_keeps_the_last_seconds_of_a_running_session(watch, tal
     session, monitor = watch(talk)
     with session:
         until(monitor, "What is <this>?")
-        bundle = monitor._repr_mimebundle_()
+        _, bundle = display(monitor)
     assert bundle["image/png"].startswith("iVBOR")
     assert "What is <this>?" in bundle["text/plain"]
 

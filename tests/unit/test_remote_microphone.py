@@ -22,6 +22,7 @@ from sttlab.events import DeviceLost, DeviceRestored
 from sttlab.notebook import remote_microphone as module
 from tests.fakes import Counting
 from tests.sources import WAIT_S, SourceContract, is_empty, joined, read_some
+from tests.widgets import display
 
 CHUNK = 1600
 RATES = [SAMPLE_RATE, 44_100, 48_000]
@@ -269,7 +270,7 @@ def test_microphone_without_references_is_freed(browser):
 
 def test_shown_microphone_lives_until_no_page_shows_it(browser):
     panel = browser.microphone.widget
-    browser.microphone._repr_mimebundle_()
+    display(browser.microphone)
     gone = weakref.ref(browser.microphone)
     del browser.microphone
     panel._view_count = 2

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import queue
+from typing import Any
 
 import pytest
 
@@ -16,7 +18,7 @@ from sttlab.capture.base import Block
 from sttlab.evaluate.labels import Labels, Turn
 from sttlab.live.session import Session
 from tests.fakes import Blocks, Counting
-from tests.widgets import noise
+from tests.widgets import WAIT_S, display, noise
 
 pytestmark = pytest.mark.needs("jupyter")
 
@@ -38,13 +40,14 @@ def saved():
 
     def save(widget) -> tuple[dict[str, str], str]:
         shown.append(widget)
-        bundle = widget._repr_mimebundle_()
-        data = json.loads(json.dumps(bundle[0] if isinstance(bundle, tuple) else bundle))
+        outputs = json.loads(json.dumps(display(widget)))
+        assert VIEW in outputs[0]
+        assert VIEW not in outputs[1], "JupyterLab would show no more of it than the widget"
         cell = nbformat.v4.new_code_cell("widget")
-        cell.outputs = [nbformat.v4.new_output("execute_result", data, execution_count=1)]
+        cell.outputs = [nbformat.v4.new_output("display_data", data) for data in outputs]
         file = nbformat.writes(nbformat.v4.new_notebook(cells=[cell]))
         page, _ = HTMLExporter().from_notebook_node(nbformat.reads(file, as_version=4))
-        return data, page.split("</head>")[1]
+        return outputs[1], page.split("</head>")[1]
 
     yield save
     for widget in shown:
@@ -61,7 +64,6 @@ def test_a_saved_tuner_shows_picture_scores_and_utterances_without_a_kernel(talk
     labels = stt.load_labels(data / "demo.rttm")
     tuner = stt.VadTuner(talk, labels=labels)
     bundle, page = saved(tuner)
-    assert VIEW in bundle
     assert len(image(bundle).getcolors(1 << 24)) > 50
     assert bundle["image/png"] in page, "the picture is in the exported page"
     count = len(tuner.utterances)
@@ -95,3 +97,27 @@ def test_a_saved_monitor_shows_its_state_without_a_kernel(saved):
     bundle, page = saved(stt.LiveMonitor(session))
     assert "stopped: " in bundle["text/plain"]
     assert "stopped: " in page
+
+
+def test_what_is_saved_follows_what_is_shown(talk, monkeypatch):
+    from sttlab.notebook import painter
+
+    tuner = stt.VadTuner(talk)
+    published: queue.Queue[Any] = queue.Queue()
+
+    def publish(data, transient=None, update=False):
+        published.put((data["text/plain"], transient, update))
+
+    monkeypatch.setattr(painter, "publish_display_data", publish)
+    monkeypatch.setattr(painter, "get_ipython", lambda: "a shell")
+    monkeypatch.setattr(tuner._still_painter, "_quiet_s", 0.01)
+    tuner._ipython_display_()
+    _, (before, shown, is_update) = (published.get(timeout=WAIT_S) for _ in range(2))
+    assert not is_update
+    tuner.config = stt.VadConfig(silence_timeout_s=0.1)
+    after, updated, is_update = published.get(timeout=WAIT_S)
+    assert is_update
+    assert updated == shown
+    assert f"{len(tuner.utterances)} utterances" in after
+    assert f"{len(tuner.utterances)} utterances" not in before
+    tuner.close()

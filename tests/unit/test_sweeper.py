@@ -15,7 +15,7 @@ from sttlab.config import Config, VadConfig
 from sttlab.errors import ConfigError, SttlabError
 from sttlab.evaluate.labels import Labels, Turn
 from sttlab.evaluate.sweep import METRICS, TRADE, sweep
-from tests.widgets import WAIT_S, find, noise, settled, shown, until, walk, words
+from tests.widgets import WAIT_S, display, find, noise, settled, shown, until, walk, words
 
 pytestmark = pytest.mark.needs("jupyter")
 
@@ -377,8 +377,8 @@ def test_shown_sweeper_lives_until_it_leaves_the_page(talks):
 
     sweeper = Sweeper(talks[0], talks[1], GRID)
     sweeper.wait(WAIT_S)
-    sweeper._repr_mimebundle_()
-    sweeper._repr_mimebundle_()
+    display(sweeper)
+    display(sweeper)
     widget, alive = sweeper.widget, weakref.ref(sweeper)
     del sweeper
     gc.collect()

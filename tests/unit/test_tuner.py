@@ -22,7 +22,7 @@ from sttlab.kept.session import open_session
 from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
 from tests.fakes import Blocks, Counting
-from tests.widgets import WAIT_S, answer, find, noise, settled, shown, walk, words
+from tests.widgets import WAIT_S, answer, display, find, noise, settled, shown, walk, words
 
 pytestmark = pytest.mark.needs("jupyter")
 
@@ -363,7 +363,7 @@ def test_shown_tuner_lives_until_it_leaves_the_page(talk):
     from sttlab.notebook.tuner import VadTuner
 
     tuner = VadTuner(talk)
-    tuner._repr_mimebundle_()
+    display(tuner)
     widget, alive = tuner.widget, weakref.ref(tuner)
     del tuner
     gc.collect()
