@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import logging
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +24,9 @@ _log = logging.getLogger(__name__)
 
 VERSION = 2
 """The version of settings files. Files of version 1 don't say theirs."""
+
+NAMED = 3
+"""Most recordings that `SettingsAbout` names when it is printed."""
 
 _SINCE_LEVEL_DB = {"threshold_dbfs": -6.0, "margin_db": -2.0}
 """What is added to settings of version 1, for which a level was that of all that is heard.
@@ -216,11 +221,77 @@ class TranscribeConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SettingsAbout:
+    """Where settings come from, for people; nothing depends on it.
+
+    Attributes
+    ----------
+    name : str
+        As a person calls them.
+    saved : str
+        Date and time, as ISO 8601.
+    version : str
+        Of sttlab.
+    recordings : tuple of str
+        Names of those on which the settings were chosen.
+    scores : dict of str to float
+        Of the settings on those recordings, by the names of `Scores.figures`.
+
+    Raises
+    ------
+    ConfigError
+        If a value is of another type.
+    """
+
+    name: str = ""
+    saved: str = ""
+    version: str = ""
+    recordings: tuple[str, ...] = ()
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("name", "saved", "version"):
+            if not isinstance(getattr(self, name), str):
+                raise ConfigError(f"{name} must be text, not {getattr(self, name)!r}")
+        if not isinstance(self.recordings, list | tuple) or not isinstance(self.scores, Mapping):
+            raise ConfigError("recordings must be a list of names, and scores a table of numbers")
+        object.__setattr__(self, "recordings", tuple(map(str, self.recordings)))
+
+    def __str__(self) -> str:
+        if not self.saved:
+            return "settings of which no more is known"
+        words = f"“{self.name}”, " if self.name else ""
+        words += f"saved {self.saved[:16].replace('T', ' ')} by sttlab {self.version}"
+        if self.recordings:
+            shown = ", ".join(self.recordings[:NAMED])
+            more = len(self.recordings) - NAMED
+            words += f", chosen on {shown}" + (f" and {more} more" if more > 0 else "")
+        if self.scores:
+            words += ": " + ", ".join(_score_words(*each) for each in self.scores.items())
+        return words
+
+
+def _score_words(name: str, value: float) -> str:
+    words = name.replace("_", " ")
+    if name.endswith("_ms"):
+        return f"{words[:-3]} {value:.0f} ms"
+    is_share = name.endswith("rate") or name in ("precision", "recall", "f1")
+    return f"{words} {100 * value:.1f} %" if is_share else f"{words} {value:g}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
-    """All settings of a session: a TOML file with the tables ``[vad]`` and ``[transcribe]``."""
+    """All settings of a session: a TOML file with the tables ``[vad]`` and ``[transcribe]``.
+
+    Attributes
+    ----------
+    about : SettingsAbout
+        Where they come from: the table ``[about]``. Equal settings may differ in it.
+    """
 
     vad: VadConfig = field(default_factory=VadConfig)
     transcribe: TranscribeConfig = field(default_factory=TranscribeConfig)
+    about: SettingsAbout = field(default_factory=SettingsAbout, compare=False)
 
     @classmethod
     def load(cls, path: str | Path) -> Config:
@@ -250,6 +321,19 @@ class Config:
         except ConfigError as error:
             raise ConfigError(f"settings {path}: {error}") from error
 
+    @classmethod
+    def history(cls, path: str | Path) -> list[Config]:
+        """Read what the notebook's widgets have replaced in a settings file, the newest first.
+
+        The files are in a folder of the same name, with the suffix ``.history``.
+
+        Raises
+        ------
+        ConfigError
+            If one of them is not a valid settings file.
+        """
+        return [cls.load(each) for each in sorted(history_folder(path).glob("*.toml"))[::-1]]
+
     def save(self, path: str | Path) -> None:
         """Write a settings file that `load` reads back to an equal object."""
         import tomli_w
@@ -257,13 +341,16 @@ class Config:
         tables = {
             name: {key: value for key, value in table.items() if value is not None}
             for name, table in asdict(self).items()
+            if name != "about" or self.about != SettingsAbout()
         }
         written = tomli_w.dumps({"version": VERSION, **tables})
         Path(path).write_text(written, encoding="utf-8")
 
 
-def save_vad(vad: VadConfig, path: str | Path) -> Path:
+def save_vad(vad: VadConfig, path: str | Path, about: SettingsAbout | None = None) -> Path:
     """Write settings of speech into a settings file; its table ``[transcribe]`` stays as it is.
+
+    What the file was before stays in a folder beside it, where `Config.history` finds it.
 
     Raises
     ------
@@ -271,10 +358,30 @@ def save_vad(vad: VadConfig, path: str | Path) -> Path:
         If the file exists and is not a valid settings file.
     """
     target = Path(path)
-    config = Config.load(target) if target.exists() else Config()
+    config = Config()
+    if target.exists():
+        config = Config.load(target)
+        if config.vad != vad:
+            _put_by(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    Config(vad=vad, transcribe=config.transcribe).save(target)
+    Config(vad=vad, transcribe=config.transcribe, about=about or SettingsAbout()).save(target)
     return target
+
+
+def history_folder(path: str | Path) -> Path:
+    """Return the folder in which earlier versions of a settings file are."""
+    return Path(path).with_suffix(".history")
+
+
+def _put_by(path: Path) -> None:
+    """Copy a settings file into its history, under the time at which it was written."""
+    folder = history_folder(path)
+    folder.mkdir(exist_ok=True)
+    written = datetime.fromtimestamp(path.stat().st_mtime)
+    stem = f"{written:%Y-%m-%dT%H-%M-%S}"
+    names = (f"{stem}{more}.toml" for more in ("", *(f"-{i}" for i in range(2, 1000))))
+    target = next(folder / name for name in names if not (folder / name).exists())
+    shutil.copy2(path, target)
 
 
 def _upgrade(tables: dict[str, Any]) -> None:

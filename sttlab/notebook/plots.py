@@ -299,13 +299,13 @@ def png_bytes(figure: Any, pixels: float = PIXELS) -> bytes:
 
 def field_words(name: str) -> str:
     """Return the label of a field of `VadConfig` with its unit."""
-    unit = _unit(name)
+    unit = unit_words(name)
     return f"{field_label(name)} ({unit})" if unit else field_label(name)
 
 
 def setting_words(values: Mapping[str, Any]) -> str:
     """Write fields of `VadConfig` with their values, for use within a sentence."""
-    each = [f"{field_label(n)} {value_words(v)} {_unit(n)}".strip() for n, v in values.items()]
+    each = [f"{field_label(n)} {value_words(v)} {unit_words(n)}".strip() for n, v in values.items()]
     return ", ".join(map(lower, each))
 
 
@@ -326,7 +326,8 @@ def lower(words: str) -> str:
     return words[0].lower() + words[1:]
 
 
-def _unit(name: str) -> str:
+def unit_words(name: str) -> str:
+    """Return the unit of a field of `VadConfig`."""
     return str(_about(name).get("unit", ""))
 
 

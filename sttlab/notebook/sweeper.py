@@ -17,7 +17,7 @@ import numpy as np
 import traitlets
 from matplotlib.axes import Axes
 
-from sttlab.config import VadConfig
+from sttlab.config import VadConfig, save_vad
 from sttlab.core import Audio
 from sttlab.errors import SttlabError
 from sttlab.evaluate.labels import Labels
@@ -27,6 +27,7 @@ from sttlab.notebook.esm import read_module
 from sttlab.notebook.painter import Displayed, Painter, make_button, on_change
 from sttlab.notebook.picture import STYLE
 from sttlab.notebook.plots import field_words, png_bytes, setting_words, value_words
+from sttlab.notebook.saving import about_now, what_is_replaced
 from sttlab.notebook.sliders import SliderNames
 from sttlab.notebook.still import png_html, shown_html
 from sttlab.notebook.sweep_plots import SWEEP_PX, map_settings, plot_sweep
@@ -318,9 +319,19 @@ class Sweeper(Displayed):
 
     def _use(self) -> None:
         try:
-            self._say(f"saved to {self.tuner.save()}")
+            replaced = what_is_replaced(self.tuner.path, self.config)
+            self._say(f"saved to {self._save()}{replaced}")
         except (SttlabError, OSError) as error:
             self._say(str(error))
+
+    def _save(self) -> Path:
+        """Write the settings, with their scores on all recordings unless they were moved since."""
+        found = self.sweep
+        if found is None or self.config != found.configs[self._chosen]:
+            return self.tuner.save()
+        scores = {name: float(found.metric(name)[self._chosen]) for name in METRICS}
+        names = [str(getattr(each, "origin", "")) for each in self._recordings]
+        return save_vad(self.config, self.tuner.path, about_now(self.tuner.name, names, scores))
 
     def _count_words(self) -> None:
         if self._busy or self.sweep is None:

@@ -6,7 +6,7 @@ import html
 import weakref
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,20 @@ from sttlab.live.worker import AsrWorker
 from sttlab.notebook.painter import Displayed, Painter, make_button, on_change
 from sttlab.notebook.picture import STYLE, legend
 from sttlab.notebook.plots import plot_trace, score_panels
-from sttlab.notebook.score_table import advice, score_table, threshold_field
+from sttlab.notebook.saving import SAVED_SCORES, about_now, replaced_words, what_is_replaced
+from sttlab.notebook.score_table import advice, score_table
 from sttlab.notebook.sliders import VadSliders
 from sttlab.notebook.still import STILL_ROWS, image_html, table_html
 from sttlab.notebook.texts import Texts
 from sttlab.notebook.timeline import segment, steps
-from sttlab.notebook.tuner_picture import ENDS, TunerPicture, UtteranceList, edges_of, pauses
+from sttlab.notebook.tuner_picture import (
+    ENDS,
+    TunerPicture,
+    UtteranceList,
+    edges_of,
+    handles_of,
+    pauses,
+)
 from sttlab.trace import Trace, frame_length, frame_times
 from sttlab.vad import DETECTORS, require_detector
 from sttlab.vad.energy import calibrate
@@ -125,21 +133,37 @@ class VadTuner(Displayed):
         self._painter.request()
 
     @property
+    def name(self) -> str:
+        """What the settings are called when they are saved."""
+        return str(self._called.value)
+
+    @property
     def utterances(self) -> list[Utterance]:
         """The utterances that the current settings find."""
         return list(self._utterances(self.config))
 
-    def save(self, path: str | Path | None = None) -> Path:
+    def save(self, path: str | Path | None = None, name: str = "") -> Path:
         """Write the settings to a file that `Config.load` and ``sttlab serve --config`` read.
 
-        Its table ``[transcribe]`` stays as it is.
+        Its table ``[transcribe]`` stays as it is. With it stand the name, the date, the recording
+        and, with labels, the scores. What the file was before is found by `Config.history`.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+        name : str
+            What the settings are called; by default as in the field "Name".
 
         Raises
         ------
         ConfigError
             If the file exists and is not a valid settings file.
         """
-        return save_vad(self.config, path or self.path)
+        found = self._utterances(self.config)
+        scores = {} if self._labels is None else self._score(found).figures()
+        scores = {key: scores[key] for key in SAVED_SCORES if key in scores}
+        about = about_now(name or self.name, [self._name], scores)
+        return save_vad(self.config, path or self.path, about)
 
     def calibrate(self) -> VadConfig:
         """Set a fixed threshold by the quietest two seconds of the recording.
@@ -230,6 +254,12 @@ class VadTuner(Displayed):
         ]
         if self.session is not None:
             buttons.append(make_button("Use live", "in the running session", self._use_live))
+        self._called = widgets.Text(
+            placeholder="name of the settings", layout=widgets.Layout(width="14em", flex="none")
+        )
+        self._called.tooltip = "with which Save writes them; may be empty"
+        buttons.insert(2, self._called)
+        wrap = widgets.Layout(flex_flow="row wrap")
         signs = ["level", "onset", "offset", "floor", "utterance"]
         signs += ["labels"] if self._labels is not None else []
         self._show(
@@ -238,7 +268,7 @@ class VadTuner(Displayed):
                     self._picture,
                     widgets.HTML(STYLE + legend(*signs)),
                     self._sliders.widget,
-                    widgets.HBox([*buttons, self._message]),
+                    widgets.HBox([*buttons, self._message], layout=wrap),
                     self._summary,
                     self._list,
                 ]
@@ -265,14 +295,16 @@ class VadTuner(Displayed):
 
     def _save(self) -> None:
         try:
-            self._say(f"saved to {self.save()}")
+            replaced = what_is_replaced(self.path, self.config)
+            self._say(f"saved to {self.save()}{replaced}")
         except (SttlabError, OSError) as error:
             self._say(str(error))
 
     def _use_live(self) -> None:
         try:
+            before = self.session.config if self.session is not None else self.config
             self.use_live()
-            self._say("in use")
+            self._say(f"in use{replaced_words(before, self.config)}")
         except SttlabError as error:
             self._say(str(error))
 
@@ -344,38 +376,8 @@ class VadTuner(Displayed):
             self._picture.detector = config.detector
             self._picture.beside_label = DETECTORS[beside.detector].label if beside else ""
             self._picture.floors = floors
-            self._picture.handles = self._handles(config)
+            self._picture.handles = handles_of(self.trace, config, self._sliders.sliders)
             self._picture.thresholds = thresholds
-
-    def _handles(self, config: VadConfig) -> dict[str, dict[str, Any]]:
-        """Say which settings move with the thresholds on the picture, and how far."""
-        detector = DETECTORS[config.detector]
-        about = {f.name: f.metadata for f in fields(VadConfig)}
-        names = {
-            "onset": threshold_field(config),
-            "offset": next((f for f in detector.fields if "hysteresis" in f), None),
-        }
-        handles = {}
-        for which, name in names.items():
-            slope = self._slope(config, which, name) if name else 0.0
-            if name and slope:
-                handles[which] = {
-                    "field": name,
-                    "value": getattr(config, name),
-                    "slope": slope,
-                    "step": self._sliders.sliders[name].step,
-                    "min": about[name]["min"],
-                    "max": about[name]["max"],
-                }
-        return handles
-
-    def _slope(self, config: VadConfig, which: str, name: str) -> float:
-        """Return how far a threshold moves with a setting, by both their scales."""
-        value, step = getattr(config, name), self._sliders.sliders[name].step
-        other = value + step if value + step <= self._sliders.sliders[name].max else value - step
-        moved = self.trace.activity(replace(config, **{name: other}))
-        by = getattr(moved, which) - getattr(self.trace.activity(config), which)
-        return float(by[np.abs(by).argmax()] / (other - value)) if len(by) else 0.0
 
     def _show_found(self, found: list[Utterance], beside: list[Utterance]) -> None:
         """Send the utterances, to the picture and to the list."""

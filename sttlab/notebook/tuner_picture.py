@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 import anywidget
@@ -12,8 +13,10 @@ import traitlets
 from sttlab.config import VadConfig
 from sttlab.events import EndReason, Utterance
 from sttlab.notebook.esm import read_module, read_style
+from sttlab.notebook.score_table import threshold_field
 from sttlab.notebook.timeline import Timeline
 from sttlab.trace import Trace, frame_times
+from sttlab.vad import DETECTORS
 
 ENDS: dict[EndReason, str] = {
     "silence": "silence timeout",
@@ -63,6 +66,40 @@ class UtteranceList(anywidget.AnyWidget):
     chosen = traitlets.Int(-1).tag(sync=True)
     shown = traitlets.Int(0).tag(sync=True)
     plays = traitlets.Int(0).tag(sync=True)
+
+
+def handles_of(
+    trace: Trace, config: VadConfig, sliders: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Say which settings move with the thresholds on the picture, and how far."""
+    detector = DETECTORS[config.detector]
+    about = {f.name: f.metadata for f in fields(VadConfig)}
+    names = {
+        "onset": threshold_field(config),
+        "offset": next((f for f in detector.fields if "hysteresis" in f), None),
+    }
+    handles = {}
+    for which, name in names.items():
+        slope = _slope(trace, config, which, name, sliders[name]) if name else 0.0
+        if name and slope:
+            handles[which] = {
+                "field": name,
+                "value": getattr(config, name),
+                "slope": slope,
+                "step": sliders[name].step,
+                "min": about[name]["min"],
+                "max": about[name]["max"],
+            }
+    return handles
+
+
+def _slope(trace: Trace, config: VadConfig, which: str, name: str, slider: Any) -> float:
+    """Return how far a threshold moves with a setting, by both their scales."""
+    value, step = getattr(config, name), slider.step
+    other = value + step if value + step <= slider.max else value - step
+    moved = trace.activity(replace(config, **{name: other}))
+    by = getattr(moved, which) - getattr(trace.activity(config), which)
+    return float(by[np.abs(by).argmax()] / (other - value)) if len(by) else 0.0
 
 
 def edges_of(found: Sequence[Utterance]) -> bytes:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sttlab.config import Config, TranscribeConfig, VadConfig
+from sttlab.config import Config, SettingsAbout, TranscribeConfig, VadConfig, save_vad
 from sttlab.errors import ConfigError
 
 MINE = Config(
@@ -52,3 +52,41 @@ def test_settings_file_with_a_byte_order_mark_loads(tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_text("version = 2\n[vad]\nmargin_db = 9\n", "utf-8-sig")
     assert Config.load(path).vad.margin_db == 9
+
+
+def test_a_settings_file_says_where_it_comes_from(tmp_path: Path) -> None:
+    about = SettingsAbout(
+        name="noisy room",
+        saved="2026-11-26T17:33:01+00:00",
+        version="0.3.0",
+        recordings=("a.flac", "b.flac", "c.flac", "d.flac"),
+        scores={"detection_error_rate": 0.012, "cut_off": 1, "endpoint_delay_median_ms": 520.0},
+    )
+    Config(vad=VadConfig(margin_db=9), about=about).save(path := tmp_path / "vad.toml")
+    loaded = Config.load(path)
+    assert loaded.about == about
+    assert loaded == Config(vad=VadConfig(margin_db=9)), "nothing depends on it"
+    assert str(loaded.about) == (
+        "“noisy room”, saved 2026-11-26 17:33 by sttlab 0.3.0, chosen on a.flac, b.flac, c.flac "
+        "and 1 more: detection error rate 1.2 %, cut off 1, endpoint delay median 520 ms"
+    )
+    Config().save(path)
+    assert "about" not in path.read_text()
+    assert str(Config.load(path).about) == "settings of which no more is known"
+
+
+@pytest.mark.parametrize("table", ["name = 3", "recordings = 3", "scores = 3", "nane = 'x'"])
+def test_a_settings_file_with_something_else_there_is_refused(table: str, tmp_path: Path) -> None:
+    (path := tmp_path / "vad.toml").write_text(f"version = 2\n[about]\n{table}\n")
+    with pytest.raises(ConfigError, match=r"must be|did you mean name"):
+        Config.load(path)
+
+
+def test_what_a_settings_file_was_before_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "vad.toml"
+    margins = [8.0, 9.0, 9.0, 10.0]
+    for margin_db in margins:
+        save_vad(VadConfig(margin_db=margin_db), path, SettingsAbout(name=f"{margin_db}"))
+    assert Config.load(path).vad.margin_db == 10
+    assert sorted(c.vad.margin_db for c in Config.history(path)) == [8, 9]
+    assert Config.history(tmp_path / "other.toml") == []

@@ -243,6 +243,19 @@ def test_use_this_saves_the_settings_of_the_tuner(ready, tmp_path):
     assert "not valid TOML" in words(ready.widget)
 
 
+def test_use_this_saves_the_scores_on_all_recordings(ready, tmp_path):
+    ready.choose(4)
+    find(ready.widget, "Button", "Use this").click()
+    about = Config.load(tmp_path / "vad.toml").about
+    assert about.recordings == ("0.wav", "1.wav")
+    expected = float(ready.sweep.metric("detection_error_rate")[4])
+    assert about.scores["detection_error_rate"] == pytest.approx(expected, abs=1e-4)
+    ready.choose(5)
+    find(ready.widget, "Button", "Use this").click()
+    assert "→" in words(ready.widget)
+    assert Config.history(tmp_path / "vad.toml")[0].vad == ready.sweep.configs[4]
+
+
 def test_sweeper_shows_another_recording_with_the_same_settings(ready, talks):
     import ipywidgets
 

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from sttlab.audio import SAMPLE_RATE
+from sttlab.audio import SAMPLE_RATE, Recording
 from sttlab.config import Config, TranscribeConfig, VadConfig
 from sttlab.core import segment
 from sttlab.decoding import load
@@ -508,3 +508,36 @@ def test_transcribed_texts_stand_at_their_utterances(talk, make_tuner):
         ]
     finally:
         worker.stop()
+
+
+def test_save_says_what_it_replaces_and_keeps_what_was_there(talk, make_tuner):
+    turns = [Turn(start_s=3, end_s=5.5), Turn(start_s=7.5, end_s=8.5)]
+    recording = Recording(talk.samples, origin="/talks/talk.wav")
+    tuner = make_tuner(recording, labels=Labels(turns))
+    save = find(tuner.widget, "Button", "Save")
+    save.click()
+    assert "saved to" in words(tuner.widget)
+    assert "→" not in words(tuner.widget)
+    tuner.config = VadConfig(silence_timeout_s=0.3)
+    tuner._called.value = "quick"
+    save.click()
+    assert "silence timeout 0.6 → 0.3 s; what was there is in" in words(tuner.widget)
+    assert Config.load(tuner.path).vad == VadConfig(silence_timeout_s=0.3)
+    about = Config.load(tuner.path).about
+    assert (about.name, about.recordings) == ("quick", ("talk.wav",))
+    found = score(tuner.utterances, Labels(turns), duration_s=len(talk.samples) / SAMPLE_RATE)
+    assert about.scores["fragmented"] == found.fragmented == 1
+    assert [before.vad for before in Config.history(tuner.path)] == [VadConfig()]
+    tuner.config = VadConfig(silence_timeout_s=0.4)
+    save.click()
+    assert "what was there (“quick”) is in" in words(tuner.widget)
+
+
+def test_use_live_says_what_it_replaces(talk, make_tuner):
+    session = Session(Blocks(), vad=VadConfig(margin_db=9), model=Counting())
+    tuner = make_tuner(talk, session=session)
+    find(tuner.widget, "Button", "Use live").click()
+    assert "in use: above the noise 9 → 6 dB" in words(tuner.widget)
+    assert session.config == VadConfig()
+    find(tuner.widget, "Button", "Use live").click()
+    assert "in use: as they were" in words(tuner.widget)
