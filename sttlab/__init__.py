@@ -11,6 +11,7 @@ In a notebook
     Sweeper         every combination of settings, and a figure to choose from
     Recorder        a button that records
     Labeler         speech labelled by hand on a recording
+    Comparer        two runs over time, and what they did differently
     LiveMonitor     the same sliders over a running session
     plot_trace, plot_utterances, plot_sweep, plot_latency   figures
 
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from sttlab.live.keeper import Keep as Keep
     from sttlab.live.session import Session as Session
     from sttlab.live.worker import AsrWorker as AsrWorker
+    from sttlab.notebook.comparer import Comparer as Comparer
     from sttlab.notebook.labeler import Labeler as Labeler
     from sttlab.notebook.monitor import LiveMonitor as LiveMonitor
     from sttlab.notebook.plots import plot_latency as plot_latency
@@ -98,6 +100,7 @@ if TYPE_CHECKING:
 # Public names load on first use (PEP 562), so that `import sttlab` is quick and needs no extra.
 _HOME = {
     "AsrWorker": "sttlab.live.worker",
+    "Comparer": "sttlab.notebook.comparer",
     "Config": "sttlab.config",
     "FileSource": "sttlab.capture.replay",
     "Keep": "sttlab.live.keeper",

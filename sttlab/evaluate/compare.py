@@ -25,6 +25,7 @@ from sttlab.evaluate.paired import (
 from sttlab.evaluate.wer import AlignedWord, wer
 from sttlab.kept.run import KeptRun, KeptUtterance, Original
 from sttlab.kept.session import KeptSession
+from sttlab.kept.simulation import simulate
 
 Kind: TypeAlias = Literal["same", "moved", "split", "merged", "recut", "appeared", "vanished"]
 """How utterances of one run relate to those of the other.
@@ -107,7 +108,10 @@ class Comparison:
     ----------
     a, b : KeptRun
     rows : tuple of Difference
-        All utterances, in the order of time.
+        All utterances, in the order of time. If the delays of one run are simulated, so are those
+        of the other here.
+    simulated : bool
+        Whether the delays are simulated.
     scores : tuple of ScorePair
         What labels and a reference text say of both.
     notices : tuple of str
@@ -125,6 +129,7 @@ class Comparison:
         self.a = a
         self.b = b
         self.rows = rows
+        self.simulated = a.simulated or b.simulated
         self.scores = scores
         self.notices = notices
 
@@ -153,11 +158,9 @@ class Comparison:
 
     @property
     def delays(self) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
-        """Median and 90th percentile of the delay of each run; None where none is known.
-
-        `KeptRun.simulated` says of which they are simulated.
-        """
-        known = [[u.delay_s for u in run.utterances if u.delay_s is not None] for run in self._runs]
+        """Median and 90th percentile of the delay of each run; None where none is known."""
+        sides = [[u for row in self.rows for u in side(row)] for side in (_first, _second)]
+        known = [[u.delay_s for u in side if u.delay_s is not None] for side in sides]
         first, second = (tuple(np.percentile(s, [50, 90]).tolist()) if s else None for s in known)
         return first, second
 
@@ -180,7 +183,7 @@ class Comparison:
             )
         ] or [f"all {number} utterances are the same"]
         if (later_s := self.later_s) is not None and abs(later_s) >= LATER_S:
-            simulated = " (simulated)" if self.a.simulated or self.b.simulated else ""
+            simulated = " (simulated)" if self.simulated else ""
             told.append(
                 f"text {abs(later_s):.2f} s {'later' if later_s > 0 else 'sooner'}{simulated}"
             )
@@ -292,7 +295,7 @@ def compare(
 
 
 def _rows(a: KeptRun, b: KeptRun, language: str) -> Iterator[Difference]:
-    groups = align(a.utterances, b.utterances)
+    groups = align(_alike(a, b), _alike(b, a))
     texts = [tuple(_joined(side) for side in group) for group in groups]
     differing = [(s, t) for s, t in texts if s is not None and t is not None and s != t]
     aligned = iter(
@@ -322,7 +325,28 @@ def _notices(a: KeptRun, b: KeptRun) -> Iterator[str]:
             "of the same engine"
         )
     if a.simulated != b.simulated:
-        yield "delays of one are measured, of the other simulated"
+        which, run = ("second", b) if a.simulated else ("first", a)
+        known = [u.delay_s for u in run.utterances if u.delay_s is not None]
+        if known:
+            yield (
+                f"delays of both are simulated, to compare like with like; the {which} had "
+                f"{median(known):.2f} s in the median, measured"
+            )
+
+
+def _alike(run: KeptRun, other: KeptRun) -> Sequence[KeptUtterance]:
+    """Give the utterances of a run, with simulated delays if those of the other are simulated."""
+    if run.simulated or not other.simulated:
+        return run.utterances
+    return simulate(run.source, run.utterances, run.settings)
+
+
+def _first(row: Difference) -> tuple[KeptUtterance, ...]:
+    return row.a
+
+
+def _second(row: Difference) -> tuple[KeptUtterance, ...]:
+    return row.b
 
 
 def _is_one(one: Original, other: Original) -> bool:

@@ -45,12 +45,9 @@ def text(compared: Comparison) -> str:
 
 def measured(compared: Comparison) -> Iterator[str]:
     """Write the delays of both, and each score of both, as lines."""
-    told = []
-    for run, delays in zip((compared.a, compared.b), compared.delays, strict=True):
-        words = f"{delays[0]:.2f} s, {delays[1]:.2f} s" if delays else "not known"
-        told.append(f"{words} (simulated)" if delays and run.simulated else words)
+    told = [f"{d[0]:.2f} s, {d[1]:.2f} s" if d else "not known" for d in compared.delays]
     if any(compared.delays):
-        yield f"delay, median and 90 %: {' → '.join(told)}"
+        yield f"delay, median and 90 %: {' → '.join(told)}{_mark(compared)}"
     yield from map(str, compared.scores)
 
 
@@ -154,12 +151,15 @@ def _row(row: Difference, compared: Comparison, *, audio: bool) -> str:
 
 def delays_of(row: Difference, compared: Comparison) -> str:
     """Write the delays of the last texts of both, side by side."""
-    told = []
-    for run, side in ((compared.a, row.a), (compared.b, row.b)):
-        delay_s = side[-1].delay_s if side else None
-        mark = " (simulated)" if run.simulated and delay_s is not None else ""
-        told.append("–" if delay_s is None else f"{delay_s:.2f} s{mark}")
-    return "" if told == ["–", "–"] else " → ".join(told)
+    last_s = [side[-1].delay_s if side else None for side in (row.a, row.b)]
+    if last_s == [None, None]:
+        return ""
+    told = ["–" if delay_s is None else f"{delay_s:.2f} s" for delay_s in last_s]
+    return " → ".join(told) + _mark(compared)
+
+
+def _mark(compared: Comparison) -> str:
+    return " (simulated)" if compared.simulated else ""
 
 
 def said(u: KeptUtterance) -> str:

@@ -241,7 +241,7 @@ class Original(KeptRun, ABC):
         if self.duration_s <= SHOWN_S:
             return self.recording, 0.0
         start_s = min(max(0.0, at_s - SHOWN_S / 2), self.duration_s - SHOWN_S)
-        start_s = round(start_s)
+        start_s = float(int(start_s))
         return self.audio(start_s, start_s + SHOWN_S), start_s
 
     def config_at(self, at_s: float) -> VadConfig:

@@ -88,6 +88,19 @@ def take_monitor(lab: Lab, browser: Browser) -> None:
         take(monitor, "monitor")
 
 
+def take_comparison(lab: Lab, browser: Browser) -> None:
+    """Take a session and its replay, at a difference."""
+    with opened(lab, browser, "notebooks/09_keep_and_compare.ipynb") as notebook:
+        notebook.page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+        notebook.run(6)
+        comparer = notebook.page.locator(".sttlab-comparer")
+        row = comparer.locator("[data-row]").nth(1)
+        row.get_by_text("merged").click()
+        expect(row).to_have_attribute("aria-selected", "true")
+        expect(comparer.locator(".details")).to_contain_text("words")
+        take(comparer, "comparison")
+
+
 def main() -> None:
     """Take all."""
     expect.set_options(timeout=PATIENCE_MS)
@@ -97,7 +110,7 @@ def main() -> None:
             lab.wait_ready()
             browser = playwright.chromium.launch(executable_path=find_chromium())
             take_page(browser)
-            for picture in (take_tuner, take_sweep, take_monitor):
+            for picture in (take_tuner, take_sweep, take_monitor, take_comparison):
                 picture(lab, browser)
         finally:
             lab.stop()

@@ -273,4 +273,5 @@ def test_09_keep_and_compare(run):
     assert "the texts of" not in summary
     compared = shown.of("comparison = stt.compare")["text/html"]
     assert summary.strip() in html.unescape(compared)
-    assert "silence_timeout_s=1.0" in shown.of("vad = patient")["text/plain"]
+    assert "image/png" in shown.of("comparison = stt.compare")
+    assert "utterances" in shown.of("stt.VadTuner(kept")["text/html"]
