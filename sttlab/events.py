@@ -217,16 +217,20 @@ class Transcript(Event):
         Stream time from the end of speech to the decision that the utterance had ended.
     capture_s : float
         Wall time by which the decision came later than that, since audio arrives in blocks.
+    load_s : float
+        Wall time after the decision in which the model was still being loaded.
     queue_s, decode_s : float
-        Wall time from the decision until the engine took the utterance, and from then to the text.
-        Both are 0 if speculation had finished by the decision.
+        Wall time from then until the engine took the utterance, and from then to the text. Both are
+        0 if speculation had finished by the decision.
     delay_s : float
-        Wall time from the end of speech to this event: the sum of the four.
+        Wall time from the end of speech to this event: the sum of the five.
     engine_s : float
         Wall time that the engine took, including what it did before the decision.
     guessed : bool
         Whether the text comes from speculation: the engine began in the pause, before the
         utterance was known to have ended.
+    run : int
+        Counts the starts of the session, from 1; times and ids begin anew in each.
     """
 
     kind: ClassVar[str] = "transcript"
@@ -240,11 +244,13 @@ class Transcript(Event):
     segments: tuple[Segment, ...]
     pause_s: float
     capture_s: float
+    load_s: float = 0.0
     queue_s: float
     decode_s: float
     delay_s: float
     engine_s: float
     guessed: bool
+    run: int = 1
 
     def _repr_html_(self) -> str:
         about = f"{self.delay_s:.2f} s after the last word, confidence {self.confidence:.2f}"

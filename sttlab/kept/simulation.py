@@ -61,6 +61,7 @@ def _with_delay(
         u.transcript,
         pause_s=pause_s,
         capture_s=capture_s,
+        load_s=0.0,
         queue_s=waited_s - decode_s,
         decode_s=decode_s,
         delay_s=delay_s,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sttlab.audio import SAMPLE_RATE
 from sttlab.engines.base import Transcription
@@ -70,11 +70,13 @@ class Ledger:
         self._changed = threading.Condition()  # guards everything below
         self._history: deque[Transcript] = deque(maxlen=HISTORY)
         self._failed: deque[Utterance] = deque()  # bounded by FAILED_S
+        self._run = -1  # 0 before the first start
         self.begin()
 
     def begin(self) -> None:
         """Begin anew at the start of a session, but for the texts and the failed audio."""
         with self._changed:
+            self._run += 1
             self._counts = dict.fromkeys(
                 ("lost_samples", "utterances", "transcripts", "suppressed", "failed"), 0
             )
@@ -99,7 +101,13 @@ class Ledger:
             self._counts["utterances"] += 1
 
     def answer(
-        self, utterance_id: int, answer: Answer, engine_s: float, *, speculative: bool
+        self,
+        utterance_id: int,
+        answer: Answer,
+        engine_s: float,
+        *,
+        speculative: bool,
+        ready_at: float = 0.0,
     ) -> list[Event]:
         """Enter the answer to an open utterance, and return the events that say so.
 
@@ -113,6 +121,8 @@ class Ledger:
             Wall time that the engine took.
         speculative : bool
             Whether the engine had begun before the utterance was over.
+        ready_at : float
+            Wall time at which the model was loaded.
         """
         with self._changed:
             if utterance_id not in self._open:  # of a run that outlasted its stop
@@ -131,9 +141,11 @@ class Ledger:
                         answer,
                         capture_s=opened.decided_at - opened.arrived_at,
                         waited_s=self._clock() - opened.decided_at,
+                        loaded_s=ready_at - opened.decided_at,
                         engine_s=engine_s,
                         speculative=speculative,
                     )
+                    transcript = replace(transcript, run=self._run)
                     self._history.append(transcript)
                     events.append(transcript)
                 events += suppressed_in(opened.utterance, answer)
@@ -250,6 +262,7 @@ def transcript_of(
     waited_s: float,
     engine_s: float,
     speculative: bool,
+    loaded_s: float = 0.0,
 ) -> Transcript:
     """Make the transcript of an utterance whose text was there `waited_s` after the decision.
 
@@ -259,9 +272,12 @@ def transcript_of(
         See `Transcript`.
     speculative : bool
         Whether the engine had begun before the decision.
+    loaded_s : float
+        How long after the decision the model was loaded; negative if before.
     """
     pause_s = (utterance.decided_sample - utterance.speech_end_sample) / SAMPLE_RATE
     decode_s = min(engine_s, waited_s)
+    load_s = min(max(0.0, loaded_s), waited_s - decode_s)
     return Transcript(
         utterance_id=utterance.utterance_id,
         text=answer.text,
@@ -273,7 +289,8 @@ def transcript_of(
         segments=tuple(s.later(utterance.start_s) for s in answer.segments),
         pause_s=pause_s,
         capture_s=capture_s,
-        queue_s=waited_s - decode_s,
+        load_s=load_s,
+        queue_s=waited_s - decode_s - load_s,
         decode_s=decode_s,
         delay_s=pause_s + capture_s + waited_s,
         engine_s=engine_s,

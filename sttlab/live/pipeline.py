@@ -254,7 +254,13 @@ class Pipeline:
         if self._keeper:
             engine = self._worker.transcriber
             self._keeper.answered(heard, len(heard.samples), engine, engine_s)
-        events = self._ledger.answer(utterance_id, answer, engine_s, speculative=speculative)
+        events = self._ledger.answer(
+            utterance_id,
+            answer,
+            engine_s,
+            speculative=speculative,
+            ready_at=self._worker.ready_at,
+        )
         for event in events:
             self._emit(event)
         self._ledger.close(utterance_id)
@@ -279,11 +285,20 @@ class Pipeline:
 
 
 def run(
-    pipeline_ref: weakref.ref[Pipeline], source: AudioSource, stopping: threading.Event
+    pipeline_ref: weakref.ref[Pipeline],
+    source: AudioSource,
+    stopping: threading.Event,
+    is_ready: Callable[[float], bool],
 ) -> None:
-    """Run `sttlab-dsp`: read the source until it ends, the run stops or nobody holds it."""
+    """Run `sttlab-dsp`: read the source until it ends, the run stops or nobody holds it.
+
+    It begins once `is_ready`, which waits for so many seconds, says that it may.
+    """
     ended = False
     try:
+        while not stopping.is_set() and not is_ready(READ_S):
+            if pipeline_ref() is None:
+                return
         left = round(LAST_S * SAMPLE_RATE)
         while left > 0 and not ended:
             stop = stopping.is_set()

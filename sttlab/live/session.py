@@ -156,7 +156,8 @@ class Session:
     def start(self) -> None:
         """Open the source, start the threads and wait for the model. Does nothing when running.
 
-        Audio that comes while the model loads waits for it.
+        A file begins to play once the model is loaded. A microphone is heard at once; what is said
+        while the model loads waits for it, and `Transcript.load_s` says how long.
 
         Raises
         ------
@@ -177,6 +178,7 @@ class Session:
                 return
             self._stop(STOP_S)
         self.source.open()
+        is_file = isinstance(self.source, FileSource)
         self.starts += 1
         self._ledger.begin()
         with self._settings:
@@ -187,13 +189,18 @@ class Session:
                     source=self.source.name,
                     config=self._config,
                     live=self._live,
-                    patient=isinstance(self.source, FileSource),
+                    patient=is_file,
                 )
             self._pipeline = self._make_pipeline()
         self._engine.hold(self._capture)  # before capture, which hands it utterances
         self._dsp = threading.Thread(
             target=run,
-            args=(weakref.ref(self._pipeline), self.source, self._pipeline.stopping),
+            args=(
+                weakref.ref(self._pipeline),
+                self.source,
+                self._pipeline.stopping,
+                self.worker.settles if self._live and is_file else _at_once,
+            ),
             name="sttlab-dsp",
             daemon=True,
         )
@@ -446,6 +453,11 @@ def _make_worker(model: str | TranscribeConfig | Engine, clock: Callable[[], flo
     if isinstance(model, TranscribeConfig):
         model = make_engine(model)
     return AsrWorker(model, clock=clock)
+
+
+def _at_once(timeout_s: float) -> bool:
+    """Do not wait for the model."""
+    return True
 
 
 def _leave(timeout_s: float) -> None:

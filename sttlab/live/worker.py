@@ -113,6 +113,7 @@ class AsrWorker:
         self.transcriber = transcriber
         self._error: ModelError | None = None
         self._ready = threading.Event()
+        self.ready_at = 0.0  # wall time at which the model was loaded
         # Of whoever starts and stops the worker:
         self._thread: threading.Thread | None = None
         self._watchdog: threading.Thread | None = None
@@ -167,6 +168,10 @@ class AsrWorker:
         self._ready.wait()
         if self._error:
             raise self._error
+
+    def settles(self, timeout_s: float) -> bool:
+        """Wait until the model is loaded or can't be had; say whether that was in time."""
+        return self._ready.wait(timeout_s)
 
     @property
     def ready(self) -> bool:
@@ -325,6 +330,7 @@ class AsrWorker:
             self._error = error
         except SttlabError as error:
             self._error = ModelError(f"{self.transcriber.name} could not be loaded: {error}")
+        self.ready_at = self._clock()
         self._ready.set()
         while (job := self._next()) is not None:
             if isinstance(job, tuple):

@@ -47,7 +47,12 @@ def table_of(texts: Sequence[Transcript], partial_text: str) -> str:
     rows = (
         [f"<tr><td></td><td><i>{html.escape(partial_text)}</i></td></tr>"] if partial_text else []
     )
+    run = texts[-1].run if texts else 0
     for t in reversed(texts):
+        if t.run != run:
+            run = t.run
+            rows.append('<tr><td></td><td class="sttlab-text"><i>before, in start ')
+            rows.append(f"{run} of the session:</i></td></tr>")
         rows.append(
             f"<tr><td>{t.start_s:.1f} s</td>"
             f'<td class="sttlab-text">{html.escape(t.text)}</td>'

@@ -38,9 +38,16 @@ FLOOR = "#8a8a8a"
 FOUND = "#e69f00"
 TRUTH = "#009e73"
 OTHER = "#cc79a7"
+LOADING = "#f0e442"
 CURVES = (LEVEL, ONSET, TRUTH, OTHER, FOUND)
 # The parts of the delay from the last word to the text, with their colours.
-DELAYS = {"silence timeout": FLOOR, "capture": OTHER, "queue": ONSET, "decode": LEVEL}
+DELAYS = {
+    "silence timeout": FLOOR,
+    "capture": OTHER,
+    "model loading": LOADING,
+    "queue": ONSET,
+    "decode": LEVEL,
+}
 
 WIDTH, LEFT, RIGHT = 960, 62, 10  # width of a figure and of its left and right margins, in px
 TOP, GAP, BOTTOM = 8, 10, 40  # height of margins and of gaps between panels, in px
@@ -271,14 +278,14 @@ def plot_latency(events: Iterable[Event], *, ax: Axes | None = None) -> Axes:
     ax.set(xlabel="seconds after the last word", ylim=(len(found) + 0.8, -0.5))
     ax.set_xlim(0, max(1.0, 1.05 * max((t.delay_s for t in found), default=0)))
     ax.grid(visible=False, axis="y")
-    add_legend([ax], ax, ncols=4)
+    add_legend([ax], ax, ncols=len(DELAYS))
     return ax
 
 
 def delay_parts(transcript: Transcript) -> dict[str, float]:
     """Return the parts of a transcript's delay in seconds, by their names in DELAYS."""
     t = transcript
-    return dict(zip(DELAYS, (t.pause_s, t.capture_s, t.queue_s, t.decode_s), strict=True))
+    return dict(zip(DELAYS, (t.pause_s, t.capture_s, t.load_s, t.queue_s, t.decode_s), strict=True))
 
 
 def draw_delays(ax: Axes, rows: Sequence[dict[str, float]], colors: dict[str, str]) -> None:

@@ -73,6 +73,28 @@ def test_the_delay_of_a_transcript_is_the_sum_of_its_parts(ledger, clock):
     assert ledger.history == (event,)
 
 
+def test_a_delay_names_the_time_in_which_the_model_was_loaded(ledger, clock):
+    ledger.begin()
+    clock.now = 10.0
+    ledger.open(utterance(0), arrived_at=9.5)
+    clock.now = 20.0
+    (event,) = ledger.answer(0, answer("well"), 2.0, speculative=False, ready_at=16.5)
+    assert (event.load_s, event.queue_s, event.decode_s) == (6.5, 1.5, 2.0)
+    assert event.delay_s == event.pause_s + event.capture_s + 10.0
+    ledger.open(utterance(1), arrived_at=20.0)
+    clock.now = 21.0
+    (event,) = ledger.answer(1, answer("well"), 1.0, speculative=False, ready_at=16.5)
+    assert (event.load_s, event.queue_s) == (0.0, 0.0)
+
+
+def test_history_knows_its_run(ledger, clock):
+    for _ in range(2):
+        ledger.begin()
+        ledger.open(utterance(0), arrived_at=0.0)
+        ledger.answer(0, answer("well"), 0.1, speculative=False)
+    assert [t.run for t in ledger.history] == [1, 2]
+
+
 def test_ledger_counts_outcomes_of_utterances(ledger):
     for number, what in enumerate((answer("a", "b", "c"), answer(""), TranscribeError("hiccup"))):
         ledger.open(utterance(number), arrived_at=0.0)

@@ -159,9 +159,10 @@ def said(text: str, pause_s: float, decode_s: float):
         segments=(),
         pause_s=pause_s,
         capture_s=0.02,
+        load_s=0.2,
         queue_s=0.01,
         decode_s=decode_s,
-        delay_s=pause_s + 0.03 + decode_s,
+        delay_s=pause_s + 0.23 + decode_s,
         engine_s=0.2,
         guessed=decode_s == 0,
     )
@@ -174,15 +175,15 @@ def test_plot_latency_stacks_the_parts_of_each_delay():
     events = [said("one two", 0.6, 0.0), SourceEnded(time_s=9), said("three " * 20, 0.6, 1.4)]
     ax = plot_latency(events)
     widths = [[bar.get_width() for bar in stack] for stack in ax.containers]
-    assert np.allclose(widths, [[0.6, 0.6], [0.02, 0.02], [0.01, 0.01], [0.0, 1.4]])
+    assert np.allclose(widths, [[0.6] * 2, [0.02] * 2, [0.2] * 2, [0.01] * 2, [0.0, 1.4]])
     assert [stack.get_label() for stack in ax.containers] == list(DELAYS)
     assert len({stack[0].get_facecolor() for stack in ax.containers}) == len(DELAYS)
     ends = [bar.get_x() + bar.get_width() for bar in ax.containers[-1]]
-    assert ends == pytest.approx([0.63, 2.03])
+    assert ends == pytest.approx([0.83, 2.23])
     names = [t.get_text() for t in ax.get_yticklabels()]
     assert names[0] == "one two  2.0 s"
     assert len(names[1]) < 45
-    assert ax.get_xlim()[1] > 2.03
+    assert ax.get_xlim()[1] > 2.23
     assert "matplotlib.pyplot" not in sys.modules
 
 
@@ -197,7 +198,7 @@ def test_html_of_a_transcript_shades_words_by_confidence():
     )
     segment = Segment(start_s=2.0, end_s=4.0, text="one <two>", confidence=0.5, words=words)
     shown = replace(said("one <two>", 0.6, 0.0), segments=(segment,))._repr_html_()
-    assert "0.63 s after the last word" in shown
+    assert "0.83 s after the last word" in shown
     assert "rgba(230,159,0,0.00)" in shown
     assert 'rgba(230,159,0,0.60)" title="2.50 to 4.00 s, confidence 0.25">&lt;two&gt;<' in shown
     assert "one &lt;two&gt;" in said("one <two>", 0.6, 0.0)._repr_html_()

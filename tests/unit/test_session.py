@@ -10,6 +10,7 @@ import pytest
 
 from sttlab.audio import SAMPLE_RATE
 from sttlab.capture.base import Block
+from sttlab.capture.replay import FileSource
 from sttlab.config import VadConfig
 from sttlab.engines.base import Cancelled, Transcription, never
 from sttlab.engines.suppression import Suppression
@@ -123,6 +124,78 @@ def test_interrupt_while_the_model_loads_leaves_no_thread():
             session.start()
     assert not session.running
     assert source.closed == 1
+
+
+class LoadingSlowly(Counting):
+    """An engine that loads once a test lets it."""
+
+    def __init__(self):
+        super().__init__()
+        self.may_load = threading.Event()
+        self.loading = threading.Event()
+
+    def load(self):
+        self.loading.set()
+        assert self.may_load.wait(WAIT_S)
+
+
+def test_a_file_begins_to_play_once_the_model_is_loaded(data):
+    engine = LoadingSlowly()
+    source = FileSource(data / "demo.flac", speed=None)
+    session = Session(source, vad=VAD, model=engine)
+    starting = threading.Thread(target=session.start)
+    starting.start()
+    try:
+        assert engine.loading.wait(WAIT_S)
+        wait_until(lambda: session.running)
+        session.wait(0.3)
+        assert session.stats.audio_s == 0
+        engine.may_load.set()
+        starting.join(WAIT_S)
+        assert session.wait(WAIT_S)
+        assert session.history
+        assert {t.load_s for t in session.history} == {0.0}
+    finally:
+        engine.may_load.set()
+        session.stop()
+
+
+def test_a_file_that_waits_for_the_model_can_be_stopped(data):
+    engine = LoadingSlowly()
+    session = Session(FileSource(data / "demo.flac", speed=None), vad=VAD, model=engine)
+    pipeline = threading.Thread(target=session.start)
+    pipeline.start()
+    assert engine.loading.wait(WAIT_S)
+    wait_until(lambda: session.running)
+    capture = session._dsp
+    assert capture is not None
+    session._pipeline.stopping.set()
+    capture.join(WAIT_S)
+    assert not capture.is_alive()
+    engine.may_load.set()
+    pipeline.join(WAIT_S)
+    session.stop()
+
+
+def test_what_is_said_while_the_model_loads_says_so():
+    engine = LoadingSlowly()
+    session = Session(Blocks(speech(1), then_wait=True), vad=VAD, model=engine)
+    decided = threading.Event()
+    session.subscribe(lambda event: decided.set() if isinstance(event, Utterance) else None)
+    starting = threading.Thread(target=session.start)
+    starting.start()
+    try:
+        assert decided.wait(WAIT_S), "a microphone is heard at once"
+        session.wait(0.2)
+        engine.may_load.set()
+        starting.join(WAIT_S)
+        wait_until(lambda: session.history)
+        (transcript,) = session.history
+        assert transcript.load_s > 0.15
+        assert transcript.queue_s < transcript.load_s
+    finally:
+        engine.may_load.set()
+        session.stop()
 
 
 def test_session_starts_and_stops_repeatedly():
