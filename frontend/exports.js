@@ -6,6 +6,7 @@
  * @property {number} end_s
  * @property {string} text
  * @property {number} confidence
+ * @property {string | null} [speaker]
  * @property {{session?: string, start_s: number, end_s: number, edited: boolean}} [kept] its place in
  *   a session that is kept on the server, and whether a person has changed its text
  * @typedef {(segments: Segment[], about?: object) => string} Write
@@ -19,28 +20,28 @@ export const FORMATS = {
   json: { type: "application/json", write: toJson },
 };
 
-/** @type {Write} One line for each segment. */
+/** @type {Write} One line for each segment, which begins with the speaker if it is known. */
 export function toTxt(segments) {
   return cues(segments)
-    .map(({ text }) => `${text}\n`)
+    .map(({ text, speaker }) => `${saidBy(speaker)}${text}\n`)
     .join("");
 }
 
 /** @type {Write} SubRip has no escapes: the arrow, at which parsers split, is shortened. */
 export function toSrt(segments) {
   return cues(segments)
-    .map(({ startMs, endMs, text }, i) => {
+    .map(({ startMs, endMs, text, speaker }, i) => {
       const times = `${clock(startMs, ",")} --> ${clock(endMs, ",")}`;
-      return `${i + 1}\n${times}\n${withoutArrow(text)}\n`;
+      return `${i + 1}\n${times}\n${withoutArrow(saidBy(speaker) + text)}\n`;
     })
     .join("\n");
 }
 
 /** @type {Write} WebVTT; &, < and > are escaped, so that a player shows them. */
 export function toVtt(segments) {
-  const parts = cues(segments).map(({ startMs, endMs, text }) => {
-    const escaped = text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
-    return `\n${clock(startMs, ".")} --> ${clock(endMs, ".")}\n${escaped}\n`;
+  const parts = cues(segments).map(({ startMs, endMs, text, speaker }) => {
+    const voice = speaker && `<v ${escaped(speaker)}>`;
+    return `\n${clock(startMs, ".")} --> ${clock(endMs, ".")}\n${voice}${escaped(text)}\n`;
   });
   return `WEBVTT\n${parts.join("")}`;
 }
@@ -52,6 +53,7 @@ export function toJson(segments, about = {}) {
     end: thousandths(segment.end_s),
     text: segment.text.trim(),
     confidence: thousandths(segment.confidence),
+    ...(segment.speaker ? { speaker: segment.speaker } : {}),
     ...(segment.kept ? { kept: placeOf(segment.kept) } : {}),
   }));
   return `${JSON.stringify({ ...about, segments: parts })}\n`;
@@ -80,7 +82,7 @@ export function readableTime(seconds) {
 }
 
 /**
- * Times in ms, and the text on one line, since a blank line ends a cue.
+ * Times in ms, text and speaker, each on one line, since a blank line ends a cue.
  *
  * @param {Segment[]} segments
  */
@@ -89,9 +91,24 @@ function cues(segments) {
     .map((segment) => {
       const startMs = Math.max(0, Math.round(segment.start_s * 1000));
       const endMs = Math.max(Math.round(segment.end_s * 1000), startMs + 1);
-      return { startMs, endMs, text: segment.text.split(/\s+/).filter(Boolean).join(" ") };
+      return { startMs, endMs, text: oneLine(segment.text), speaker: oneLine(segment.speaker ?? "") };
     })
     .filter(({ text }) => text);
+}
+
+/** @param {string} text */
+function oneLine(text) {
+  return text.split(/\s+/).filter(Boolean).join(" ");
+}
+
+/** @param {string} speaker */
+function saidBy(speaker) {
+  return speaker && `${speaker}: `;
+}
+
+/** @param {string} text */
+function escaped(text) {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
 /** @param {number} timeMs @param {string} point */

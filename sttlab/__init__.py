@@ -28,13 +28,16 @@ Kept
 
 Settings
     VadConfig, TranscribeConfig     where utterances begin and end; how they become text
+    SpeakerConfig   how speakers are told apart
     Config          both, as a TOML file
     calibrate       a threshold for a room, from a recording of it
 
 Files
     segment         utterances, cut exactly as the live path cuts them
     transcribe      a recording to text
+    diarize         who speaks when in a recording
     score, load_labels              utterances against labelled truth
+    score_speakers  who speaks when, against labelled truth
     sweep                           every combination of settings, scored against labelled truth
     add_to_corpus                   recordings with labels and texts beside them, in a folder
 
@@ -67,15 +70,18 @@ if TYPE_CHECKING:
     from sttlab.capture.record import record as record
     from sttlab.capture.replay import FileSource as FileSource
     from sttlab.config import Config as Config
+    from sttlab.config import SpeakerConfig as SpeakerConfig
     from sttlab.config import TranscribeConfig as TranscribeConfig
     from sttlab.config import VadConfig as VadConfig
     from sttlab.core import segment as segment
     from sttlab.decoding import load as load
+    from sttlab.diarization import diarize as diarize
     from sttlab.errors import SttlabError as SttlabError
     from sttlab.evaluate.compare import compare as compare
     from sttlab.evaluate.corpus import add_to_corpus as add_to_corpus
     from sttlab.evaluate.labels import load_labels as load_labels
     from sttlab.evaluate.score import score as score
+    from sttlab.evaluate.speaker_score import score_speakers as score_speakers
     from sttlab.evaluate.sweep import sweep as sweep
     from sttlab.kept.replay import replay as replay
     from sttlab.kept.session import open_session as open_session
@@ -112,6 +118,7 @@ _HOME = {
     "Recording": "sttlab.audio",
     "RemoteMicrophone": "sttlab.notebook.remote_microphone",
     "Session": "sttlab.live.session",
+    "SpeakerConfig": "sttlab.config",
     "SttlabError": "sttlab.errors",
     "Sweeper": "sttlab.notebook.sweeper",
     "TranscribeConfig": "sttlab.config",
@@ -120,6 +127,7 @@ _HOME = {
     "add_to_corpus": "sttlab.evaluate.corpus",
     "calibrate": "sttlab.vad.energy",
     "compare": "sttlab.evaluate.compare",
+    "diarize": "sttlab.diarization",
     "launch_server": "sttlab.server.launch",
     "list_devices": "sttlab.capture.microphone",
     "load": "sttlab.decoding",
@@ -132,6 +140,7 @@ _HOME = {
     "record": "sttlab.capture.record",
     "replay": "sttlab.kept.replay",
     "score": "sttlab.evaluate.score",
+    "score_speakers": "sttlab.evaluate.speaker_score",
     "segment": "sttlab.core",
     "sweep": "sttlab.evaluate.sweep",
     "transcribe": "sttlab.transcription",

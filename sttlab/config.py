@@ -221,6 +221,42 @@ class TranscribeConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SpeakerConfig:
+    """How speakers are told apart.
+
+    Attributes
+    ----------
+    embedder : str
+        Name of a registered embedder; `sttlab.speakers.EMBEDDERS` holds them.
+    same : float or None
+        Mean dot product of the embeddings of two groups from which they are one speaker: higher
+        finds more speakers. None takes what fits the embedder.
+    change : float
+        Dot product of what is left and right of a place below which the voice changes there.
+    least_s : float
+        Speech that a speaker is first known by; who says less goes to the closest other speaker.
+
+    Raises
+    ------
+    ConfigError
+        If a value is not a number within its bounds, or the embedder is unknown.
+    """
+
+    embedder: str = "campplus"
+    same: float | None = _number("Same speaker", None, "", -1, 1, "from which two voices are one")
+    change: float = _number("Change", 0.3, "", -1, 1, "below which the voice changes")
+    least_s: float = _number("Least speech", 1.0, "s", 0.3, 10, "a speaker is first known by")
+
+    def __post_init__(self) -> None:
+        from sttlab.speakers import EMBEDDERS  # imported late: the embedders need this module
+
+        if self.embedder not in tuple(EMBEDDERS):
+            known = " or ".join(EMBEDDERS)
+            raise ConfigError(f"embedder must be {known}, not {self.embedder!r}")
+        _check_numbers(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SettingsAbout:
     """Where settings come from, for people; nothing depends on it.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,11 +153,37 @@ class Word:
     confidence: float
 
 
+class Spoken(Protocol):
+    """Anything with times in seconds and a speaker, such as a `SpeakerTurn` or a label."""
+
+    @property
+    def start_s(self) -> float:
+        """Where the speech begins."""
+
+    @property
+    def end_s(self) -> float:
+        """Where it ends."""
+
+    @property
+    def speaker(self) -> str:
+        """Who speaks; empty if that is not known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeakerTurn:
+    """A stretch of speech of one speaker, in seconds from the stream's start."""
+
+    start_s: float
+    end_s: float
+    speaker: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Segment:
     """A part of a transcript, in seconds from the stream's start; `confidence` in 0..1.
 
-    ``words`` is empty unless `TranscribeConfig.words` is set.
+    ``words`` is empty unless `TranscribeConfig.words` is set, and ``speaker`` is None unless it is
+    asked who speaks.
     """
 
     start_s: float
@@ -165,6 +191,7 @@ class Segment:
     text: str
     confidence: float
     words: tuple[Word, ...] = ()
+    speaker: str | None = None
 
     def later(self, seconds: float) -> Segment:
         """Return the segment, with its words, moved in time."""

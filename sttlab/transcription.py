@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Literal
 
 from sttlab import export
 from sttlab.audio import Recording
-from sttlab.config import TranscribeConfig, VadConfig
+from sttlab.config import SpeakerConfig, TranscribeConfig, VadConfig
 from sttlab.core import find_utterances
 from sttlab.decoding import as_recording
 from sttlab.engines import make_engine
@@ -21,7 +21,10 @@ from sttlab.engines.base import Engine, Transcription
 from sttlab.engines.foreign import EnglishOnly
 from sttlab.engines.suppression import Suppression
 from sttlab.errors import ConfigError
-from sttlab.events import Segment, Utterance
+from sttlab.events import Segment, SpeakerTurn, Spoken, Utterance
+from sttlab.speakers import EMBEDDERS
+from sttlab.speakers.offline import speaker_turns
+from sttlab.speakers.parts import SpokenPart, split_by_speaker
 from sttlab.unheard import without_words
 
 log = logging.getLogger(__name__)
@@ -51,6 +54,8 @@ class FileTranscript:
     notices : tuple of str
         Notices of the recording, why there is no text, and that the speech is most likely not in
         the only language that the model knows.
+    turns : tuple of SpeakerTurn or None
+        Who speaks when; None unless it was asked for.
     """
 
     file: str
@@ -61,6 +66,7 @@ class FileTranscript:
     segments: tuple[Segment, ...]
     suppressed: tuple[Suppression, ...]
     notices: tuple[str, ...] = ()
+    turns: tuple[SpeakerTurn, ...] | None = None
 
     def to_txt(self, path: str | Path | None = None) -> str:
         """Return one line for each segment, and write them to `path` if it is given."""
@@ -85,17 +91,31 @@ class FileTranscript:
         )
         return _write(line, path)
 
+    def to_rttm(self, path: str | Path | None = None) -> str:
+        """Return who speaks when as RTTM, and write it to `path` if it is given.
+
+        Raises
+        ------
+        ConfigError
+            If it was not asked who speaks.
+        """
+        if self.turns is None:
+            raise ConfigError("RTTM says who speaks: ask for it by speakers=True (--speakers)")
+        return _write(export.to_rttm(self.turns, Path(self.file).stem), path)
+
     def _repr_html_(self) -> str:
         held = f", {len(self.suppressed)} held back" if self.suppressed else ""
         about = f"{self.file}: {self.duration_s:.1f} s, {self.language or 'no speech'}{held}"
         rows = "".join(
             f"<tr><td>{s.start_s:.1f}–{s.end_s:.1f} s</td>"
-            f'<td style="text-align:left">{html.escape(s.text)}</td>'
+            + (f"<td>{html.escape(s.speaker or '')}</td>" if self.turns is not None else "")
+            + f'<td style="text-align:left">{html.escape(s.text)}</td>'
             f"<td>{s.confidence:.2f}</td></tr>"
             for s in self.segments
         )
         return (
-            f"<table><caption>{html.escape(about)}</caption><thead><tr><th>time</th><th>text</th>"
+            f"<table><caption>{html.escape(about)}</caption><thead><tr><th>time</th>"
+            f"{'<th>speaker</th>' if self.turns is not None else ''}<th>text</th>"
             f"<th>confidence</th></tr></thead><tbody>{rows}</tbody></table>"
             + "".join(f"<p>⚠ {html.escape(notice)}</p>" for notice in self.notices)
         )
@@ -110,6 +130,8 @@ def transcribe(
     initial_prompt: str | None = None,
     words: bool = False,
     vad: VadConfig | None = None,
+    speakers: bool | Iterable[Spoken] | SpeakerConfig = False,
+    num_speakers: int | None = None,
     progress: Callable[[float, float], None] | None = None,
 ) -> FileTranscript:
     """Turn a recording into text. Blocks until all is transcribed.
@@ -124,6 +146,11 @@ def transcribe(
         See `TranscribeConfig`. They can't be given with an engine.
     vad : VadConfig, optional
         Where utterances begin and end.
+    speakers : bool, SpeakerConfig or iterable of turns
+        Whether to find who speaks, and how; or who does, as `diarize` and `load_labels` say it.
+        Utterances are then split where the speaker changes, and each segment has its speaker.
+    num_speakers : int, optional
+        How many people speak, if it is known.
     progress : callable, optional
         Called after each utterance with the seconds transcribed and the seconds in all. Of every
         `TOGETHER` utterances, those are done together that are about as long.
@@ -141,6 +168,7 @@ def transcribe(
     --------
     >>> transcribe("talk.m4a", model="base", language="de").to_srt("talk.srt")  # doctest: +SKIP
     """
+    who = _Who(speakers, num_speakers)
     if isinstance(model, str):
         config = TranscribeConfig(
             model=model,
@@ -150,23 +178,51 @@ def transcribe(
             words=words,
         )
         with closing(make_engine(config)) as engine:
-            return _transcribe(audio, engine, vad, progress)
+            return _transcribe(audio, engine, vad, who, progress)
     if (language, task, initial_prompt, words) != (None, "transcribe", None, False):
         raise ConfigError(
             "language, task, initial_prompt and words can't be given with an engine: "
             "set them in its TranscribeConfig"
         )
-    return _transcribe(audio, model, vad, progress)
+    return _transcribe(audio, model, vad, who, progress)
+
+
+class _Who:
+    """Who is to be found in a recording: nobody, all speakers, or those of given turns."""
+
+    def __init__(
+        self, speakers: bool | Iterable[Spoken] | SpeakerConfig, num_speakers: int | None
+    ) -> None:
+        self.wanted = speakers is not False
+        self._count = num_speakers
+        self._config = speakers if isinstance(speakers, SpeakerConfig) else SpeakerConfig()
+        self._given: list[Spoken] | None = None
+        if not isinstance(speakers, bool | SpeakerConfig):
+            self._given = sorted(speakers, key=lambda turn: turn.start_s)
+        if num_speakers is not None and (not self.wanted or self._given is not None):
+            raise ConfigError("num_speakers needs speakers=True: it is for finding who speaks")
+        if self.wanted and self._given is None:
+            EMBEDDERS[self._config.embedder].require()
+
+    def turns(self, utterances: list[Utterance]) -> tuple[SpeakerTurn, ...]:
+        """Say who speaks in the utterances. Blocks."""
+        if self._given is not None:
+            return tuple(
+                SpeakerTurn(start_s=turn.start_s, end_s=turn.end_s, speaker=turn.speaker)
+                for turn in self._given
+            )
+        return tuple(speaker_turns(utterances, self._config, num_speakers=self._count))
 
 
 def _transcribe(
     audio: str | Path | Recording,
     engine: Engine,
     vad: VadConfig | None,
+    who: _Who,
     progress: Callable[[float, float], None] | None,
 ) -> FileTranscript:
     recording = as_recording(audio)
-    answers: list[tuple[Utterance, Transcription]] = []
+    answers: list[tuple[SpokenPart, Transcription]] = []
     english, notices = EnglishOnly(), list(recording.notices)
 
     def notice(message: str) -> None:
@@ -174,19 +230,21 @@ def _transcribe(
         notices.append(message)
 
     utterances, silent_because = find_utterances(recording, vad)
-    speech_s, done_s = sum(utterance.duration_s for utterance in utterances), 0.0
-    for first in range(0, len(utterances), TOGETHER):
-        together = utterances[first : first + TOGETHER]
+    turns = who.turns(utterances) if who.wanted else None
+    parts = [part for utterance in utterances for part in split_by_speaker(utterance, turns or ())]
+    speech_s, done_s = sum(part.duration_s for part in parts), 0.0
+    for first in range(0, len(parts), TOGETHER):
+        together = parts[first : first + TOGETHER]
         found = {}
         for number, answer in _each(engine, together):
             found[number] = answer
             done_s += together[number].duration_s
             if progress:
                 progress(recording.duration_s * done_s / speech_s, recording.duration_s)
-        for number, utterance in enumerate(together):
-            answers.append((utterance, found[number]))
-            if foreign := english.add(found[number], utterance.duration_s):
-                notice(f"at {utterance.end_s:.0f} s: {foreign}")
+        for number, part in enumerate(together):
+            answers.append((part, found[number]))
+            if foreign := english.add(found[number], part.duration_s):
+                notice(f"at {part.end_s:.0f} s: {foreign}")
     if silent_because:
         notice(silent_because)
     elif not any(answer.text for _, answer in answers):
@@ -198,28 +256,31 @@ def _transcribe(
         language=language,
         language_probability=probability,
         text=" ".join(answer.text for _, answer in answers if answer.text),
-        segments=tuple(s.later(u.start_s) for u, answer in answers for s in answer.segments),
-        suppressed=tuple(s.later(u.start_s) for u, answer in answers for s in answer.suppressed),
+        segments=tuple(part.place(s) for part, answer in answers for s in answer.segments),
+        suppressed=tuple(
+            s.later(part.start_s) for part, answer in answers for s in answer.suppressed
+        ),
         notices=tuple(notices),
+        turns=turns,
     )
 
 
-def _each(engine: Engine, utterances: list[Utterance]) -> Iterator[tuple[int, Transcription]]:
-    batch = [utterance.samples for utterance in utterances]
+def _each(engine: Engine, parts: list[SpokenPart]) -> Iterator[tuple[int, Transcription]]:
+    batch = [part.samples for part in parts]
     if transcribe_batch := getattr(engine, "transcribe_batch", None):
         yield from transcribe_batch(batch)
     else:
         yield from enumerate(map(engine.transcribe, batch))
 
 
-def _language(answers: list[tuple[Utterance, Transcription]]) -> tuple[str | None, float]:
+def _language(answers: list[tuple[SpokenPart, Transcription]]) -> tuple[str | None, float]:
     """Find the language of most of the speech, and its mean probability."""
     speech_s: dict[str, float] = defaultdict(float)
     weighted: dict[str, float] = defaultdict(float)
-    for utterance, answer in answers:
+    for part, answer in answers:
         if answer.text:
-            speech_s[answer.language] += utterance.duration_s
-            weighted[answer.language] += utterance.duration_s * answer.language_probability
+            speech_s[answer.language] += part.duration_s
+            weighted[answer.language] += part.duration_s * answer.language_probability
     if not speech_s:
         return None, 0.0
     language = max(speech_s, key=lambda code: speech_s[code])

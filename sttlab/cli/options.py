@@ -19,6 +19,7 @@ class Format(str, Enum):
     json = "json"
     srt = "srt"
     vtt = "vtt"
+    rttm = "rttm"
 
 
 Model = Annotated[
@@ -87,6 +88,19 @@ Track = Annotated[
         min=1,
         help="Audio track of a video, counted from 1. [default: the one marked as default, if it "
         "is audible]",
+        show_default=False,
+    ),
+]
+Speakers = Annotated[
+    bool, typer.Option("--speakers", help="Say who speaks: Speaker 1, Speaker 2, ...")
+]
+SpeakerCount = Annotated[
+    int | None,
+    typer.Option(
+        "--num-speakers",
+        metavar="NUMBER",
+        min=1,
+        help="How many people speak, with --speakers. [default: as many as are heard]",
         show_default=False,
     ),
 ]

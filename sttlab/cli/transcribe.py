@@ -11,10 +11,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sttlab.cli.options import Channel, Format, Language, Model, Settings, Track, read_settings
+from sttlab.cli.options import (
+    Channel,
+    Format,
+    Language,
+    Model,
+    Settings,
+    SpeakerCount,
+    Speakers,
+    Track,
+    read_settings,
+)
 from sttlab.cli.terminal import FAILED, say, say_of, side_thread, wait_for
 from sttlab.config import Config
-from sttlab.errors import SttlabError
+from sttlab.errors import ConfigError, SttlabError
 
 if TYPE_CHECKING:
     from sttlab.audio import Recording
@@ -32,7 +42,10 @@ def transcribe(
         ),
     ],
     format: Annotated[  # noqa: A002
-        Format, typer.Option(help="json has one object per file and line.")
+        Format,
+        typer.Option(
+            help="json has one object per file and line; rttm says who speaks, without text."
+        ),
     ] = Format.txt,
     output: Annotated[
         Path | None,
@@ -46,6 +59,8 @@ def transcribe(
     ] = None,
     model: Model = None,
     language: Language = None,
+    speakers: Speakers = False,
+    num_speakers: SpeakerCount = None,
     track: Track = None,
     channel: Channel = None,
     config: Settings = None,
@@ -56,6 +71,7 @@ def transcribe(
     named on stderr, the others are still done, and the exit code is 1.
     """
     settings = read_settings(config, model, language)
+    _refuse_without(speakers, num_speakers, format)
     targets = _targets(files, output, format.value) if output else [None] * len(files)
     if output:
         output.mkdir(parents=True, exist_ok=True)
@@ -70,22 +86,32 @@ def transcribe(
         for file, target in zip(files, targets, strict=True):
             try:
                 recording = wait_for(thread.submit(load, file, track=track, channel=channel))
-                result = _transcribe(recording, engine, settings, thread)
+                result = _transcribe(recording, engine, settings, thread, speakers, num_speakers)
                 text = getattr(result, f"to_{format.value}")(target)
             except (SttlabError, OSError) as error:
                 failures += 1
                 say_of(file, error)
                 continue
-            for held in result.suppressed:
-                say(f"{file}: held back {held.text!r} at {held.start_s:.1f} s: {held.reason}")
             if target is None:
                 print(text, end="", flush=True)
     if failures:
         raise typer.Exit(FAILED)
 
 
+def _refuse_without(speakers: bool, num_speakers: int | None, wanted: Format) -> None:
+    """Raise ConfigError if an option about speakers is given without --speakers."""
+    if not speakers and (num_speakers or wanted is Format.rttm):
+        given = "--num-speakers" if num_speakers else "--format rttm"
+        raise ConfigError(f"{given} needs --speakers: it is about who speaks")
+
+
 def _transcribe(
-    recording: Recording, engine: Engine, settings: Config, thread: ThreadPoolExecutor
+    recording: Recording,
+    engine: Engine,
+    settings: Config,
+    thread: ThreadPoolExecutor,
+    speakers: bool,
+    num_speakers: int | None,
 ) -> FileTranscript:
     """Transcribe one recording on the engine's thread, with a progress bar on stderr."""
     from sttlab import transcription
@@ -104,11 +130,15 @@ def _transcribe(
                 recording,
                 model=engine,
                 vad=settings.vad,
+                speakers=speakers,
+                num_speakers=num_speakers,
                 progress=progress,
             ),
             lambda: bar.update(int(done * 1000) - bar.pos),
         )
         bar.update(1000 - bar.pos)
+    for held in result.suppressed:
+        say(f"{recording.origin}: held back {held.text!r} at {held.start_s:.1f} s: {held.reason}")
     return result
 
 

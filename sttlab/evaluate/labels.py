@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sttlab.errors import LabelError, MissingExtra
+from sttlab.export import to_rttm
 
 Spans = NDArray[np.float64]
 """Shape (n, 2): start and end of n spans in seconds, sorted and disjoint."""
@@ -123,7 +124,7 @@ class Labels:
             If the suffix is another one, or the file can't be written.
         """
         path = Path(path)
-        writers = {".rttm": _to_rttm, ".txt": _to_audacity, ".json": _to_json}
+        writers = {".rttm": to_rttm, ".txt": _to_audacity, ".json": _to_json}
         writer = writers.get(path.suffix.lower())
         if writer is None:
             raise LabelError(f"labels can be saved as .rttm, .txt or .json, not as {path.name}")
@@ -367,15 +368,6 @@ def _seconds(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise LabelError(f"{value!r} is not a time in seconds")
     return float(value)
-
-
-def _to_rttm(labels: Labels, name: str) -> str:
-    word = "_".join(name.split()) or "recording"
-    return "".join(
-        f"SPEAKER {word} 1 {turn.start_s:.3f} {turn.end_s - turn.start_s:.3f} <NA> <NA> "
-        f"{'_'.join(turn.speaker.split()) or 'speech'} <NA> <NA>\n"
-        for turn in labels
-    )
 
 
 def _to_audacity(labels: Labels, name: str) -> str:

@@ -6,8 +6,10 @@ https://github.com/snakers4/silero-vad
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +45,16 @@ def model_path() -> Path:
     return path
 
 
+@functools.cache
+def _network(path: Path) -> Any:
+    """Load the network, which has no memory of its own: all streams share it."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
 class SileroVad(VoiceDetector):
     """Detector by the probability of speech.
 
@@ -64,14 +76,7 @@ class SileroVad(VoiceDetector):
 
     def __init__(self, config: VadConfig) -> None:
         super().__init__(config)
-        path = model_path()
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._network = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        self._network = _network(model_path())
         self._state = np.zeros((2, 1, 128), np.float32)
         self._context = np.zeros(CONTEXT_SAMPLES, np.float32)
         self._rate = np.array(SAMPLE_RATE, np.int64)

@@ -54,3 +54,12 @@ test("no segments make an empty file of each format", () => {
 test("times of a recording have hours only from one hour on", () => {
   assert.deepEqual([0, 65.9, 3599.9, 3723].map(readableTime), ["0:00", "1:05", "59:59", "1:02:03"]);
 });
+
+test("each format names the speaker, where one is known", () => {
+  const by = { ...segment("hello"), speaker: "Anna <B>" };
+  assert.equal(toTxt([by, segment("x")]), "Anna <B>: hello\nx\n");
+  assert.match(toSrt([by]), /\nAnna <B>: hello\n/);
+  assert.match(toVtt([by]), /\n<v Anna &lt;B&gt;>hello\n/);
+  assert.equal(JSON.parse(toJson([by])).segments[0].speaker, "Anna <B>");
+  assert.equal("speaker" in JSON.parse(toJson([segment("x")])).segments[0], false);
+});

