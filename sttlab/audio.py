@@ -119,7 +119,7 @@ def player_html(samples: NDArray[np.float32], caption: str, sample_rate: int = S
     data = base64.b64encode(wav_bytes(samples, sample_rate)).decode("ascii")
     return (
         f"<figure><figcaption>{html.escape(caption)}</figcaption>"
-        f'<audio controls preload="none" src="data:audio/wav;base64,{data}"></audio></figure>'
+        f'<audio controls preload="metadata" src="data:audio/wav;base64,{data}"></audio></figure>'
     )
 
 

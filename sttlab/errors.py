@@ -93,3 +93,7 @@ class KeptError(SttlabError):
 
 class ServerError(SttlabError):
     """The server could not be started or stopped."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows in place of a traceback, which would say no more."""
+        return [f"{type(self).__name__}: {self}"]

@@ -151,6 +151,31 @@ def union(spans: Iterable[Any] | Spans, gap_s: float = 0.0) -> Spans:
     return np.column_stack([array[first, 0], ends[last[: len(first)]]])
 
 
+AnyLabels = Labels | str | Path
+"""Labels, or the path of their file."""
+
+
+def as_labels(given: object) -> Labels:
+    """Return labels as they are, those of turns, or those of a file by its path.
+
+    Raises
+    ------
+    LabelError
+        If it is none of these, or the file can't be read.
+    """
+    if isinstance(given, Labels):
+        return given
+    if isinstance(given, str | Path):
+        return load_labels(given)
+    turns: list[Any] = list(given) if isinstance(given, Iterable) else [given]
+    wrong = [turn for turn in turns if not isinstance(turn, Turn)]
+    if wrong:
+        raise LabelError(
+            f"labels must be Labels or the path of a file of labels, not {type(wrong[0]).__name__}"
+        )
+    return Labels(turns)
+
+
 def load_labels(path: str | Path, *, recording: str | None = None) -> Labels:
     """Read labels: RTTM, UEM, Audacity's label track, JSON or a Praat TextGrid.
 

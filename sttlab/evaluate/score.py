@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE
 from sttlab.errors import ConfigError
-from sttlab.evaluate.labels import Labels, Spans, Turn, union
+from sttlab.evaluate.labels import AnyLabels, Labels, Spans, Turn, as_labels, union
 from sttlab.events import Utterance
 from sttlab.kept.run import KeptUtterance
 
@@ -157,7 +157,7 @@ class Scores:
 
 def score(
     utterances: Iterable[Found],
-    labels: Labels,
+    labels: AnyLabels,
     *,
     gap_s: float = GAP_S,
     collar_s: float = COLLAR_S,
@@ -170,9 +170,9 @@ def score(
     utterances : iterable of Utterance, KeptUtterance, Turn or (start_s, end_s)
         The found utterances. Of an `Utterance` the speech is compared, without pre-roll and
         post-roll. A `Turn` or a pair counts as decided at its end, and has no delay.
-    labels : Labels
-        The truth. Labels don't say which turns are one utterance: turns of any speakers with
-        pauses shorter than `gap_s` count as one.
+    labels : Labels, str or Path
+        The truth, or its file. Labels don't say which turns are one utterance: turns of any
+        speakers with pauses shorter than `gap_s` count as one.
     gap_s : float >= 0, seconds
         NIST's Rich Transcription evaluations close pauses of up to 0.3 s. After half a second most
         listeners would begin to answer.
@@ -191,7 +191,7 @@ def score(
     Raises
     ------
     LabelError
-        If a pair does not end after its start.
+        If a pair does not end after its start, or the labels can't be read.
     ConfigError
         If one of the other numbers is negative.
 
@@ -206,8 +206,9 @@ def score(
         if value is not None and not 0 <= value < np.inf:
             raise ConfigError(f"{name} must be 0 s or more, not {value!r}")
     found = detections(utterances)
-    end_s = duration_s or max([t.end_s for t in labels] + found.end_s.tolist(), default=0.0)
-    return judge(found, LabelledTruth(labels, gap_s, collar_s, end_s))
+    truth = as_labels(labels)
+    end_s = duration_s or max([t.end_s for t in truth] + found.end_s.tolist(), default=0.0)
+    return judge(found, LabelledTruth(truth, gap_s, collar_s, end_s))
 
 
 def pool(scores: Iterable[Scores]) -> Scores:

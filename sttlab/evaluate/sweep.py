@@ -39,7 +39,7 @@ from sttlab.endpoint import (
 from sttlab.engines import make_engine
 from sttlab.engines.base import Engine
 from sttlab.errors import ConfigError
-from sttlab.evaluate.labels import Labels, Turn
+from sttlab.evaluate.labels import AnyLabels, Labels, Turn, as_labels
 from sttlab.evaluate.score import COLLAR_S, GAP_S, Detections, LabelledTruth, Scores, judge
 from sttlab.evaluate.wer import WordErrors, wer
 from sttlab.events import Utterance
@@ -266,7 +266,7 @@ class Sweep:
 
 def sweep(
     recordings: Audio | Iterable[Audio],
-    labels: Labels | Iterable[Labels],
+    labels: AnyLabels | Iterable[AnyLabels],
     grid: Mapping[str, Iterable[Any]],
     *,
     config: VadConfig | None = None,
@@ -283,7 +283,7 @@ def sweep(
     Parameters
     ----------
     recordings : Recording or iterable of Recording
-    labels : Labels or iterable of Labels
+    labels : Labels, path, or iterable of these
         Labelled truth, one for each recording.
     grid : mapping of str to iterable
         Names of fields of `VadConfig`, each with the values to try.
@@ -490,7 +490,7 @@ ONE_RECORDING = (str, bytes, bytearray, memoryview, io.IOBase, np.ndarray)  # th
 
 
 def pairs(
-    recordings: Audio | Iterable[Audio], labels: Labels | Iterable[Labels]
+    recordings: Audio | Iterable[Audio], labels: AnyLabels | Iterable[AnyLabels]
 ) -> tuple[list[Audio], tuple[Labels, ...]]:
     """Return recordings and labels as sequences of the same length.
 
@@ -498,8 +498,10 @@ def pairs(
     ------
     ConfigError
         If there is no recording, or not one labels for each.
+    LabelError
+        If one of the labels is none, or can't be read.
     """
-    truths = (labels,) if isinstance(labels, Labels) else tuple(labels)
+    truths = tuple(map(as_labels, [labels] if isinstance(labels, AnyLabels) else labels))
     given: Any = recordings
     alone = not isinstance(given, Iterable) or isinstance(given, ONE_RECORDING)
     audios = [given] if alone else list(given)

@@ -14,7 +14,8 @@ from sttlab.audio import SAMPLE_RATE
 from sttlab.config import VadConfig
 from sttlab.core import Audio
 from sttlab.errors import SttlabError
-from sttlab.evaluate.labels import Labels, Turn, load_labels
+from sttlab.evaluate.doubt import doubt
+from sttlab.evaluate.labels import AnyLabels, Labels, Turn, as_labels, load_labels
 from sttlab.notebook.esm import read_module, read_style
 from sttlab.notebook.painter import Displayed, on_change
 from sttlab.notebook.plots import TRUTH, draw_audio, draw_spans, make_axes, trace_panels
@@ -46,8 +47,8 @@ class Labeler(Displayed):
     ----------
     recording : Recording
         Mono samples at SAMPLE_RATE.
-    labels : Labels, optional
-        Labels to begin with.
+    labels : Labels, str or Path, optional
+        Labels to begin with, or their file.
     config : VadConfig, optional
         Settings with which "From VAD" finds speech. Without `labels`, the labeler begins with the
         speech that they find.
@@ -73,7 +74,7 @@ class Labeler(Displayed):
     def __init__(
         self,
         recording: Audio,
-        labels: Labels | None = None,
+        labels: AnyLabels | None = None,
         config: VadConfig | None = None,
         path: str | Path = "labels.rttm",
     ) -> None:
@@ -81,6 +82,7 @@ class Labeler(Displayed):
         self._trace = Trace(recording)
         if labels is None:
             labels = self._detect() if config else Labels()
+        labels = as_labels(labels)
         canvas = Canvas(
             self._trace,
             name=getattr(recording, "origin", ""),
@@ -192,11 +194,14 @@ class Labeler(Displayed):
 
     def _act(self, content: dict[str, Any]) -> str:
         if content["ask"] == "find":
-            return f"{len(self.find())} stretches of speech found by the {self.config.detector} VAD"
+            before, found = len(self.widget.turns), len(self.find())
+            words = f"{found} stretches of speech found by the {self.config.detector} VAD"
+            return f"{words}{_instead(before)}"
         if content["ask"] == "save":
             return f"saved to {self.save(content['path'])}"
-        self.load(content["path"])
-        return f"opened {content['path']}"
+        before = len(self.widget.turns)
+        labels = self.load(content["path"])
+        return f"opened {content['path']}{_instead(before)}. {doubt(labels, self._trace)}".strip()
 
 
 class _Labelled:
@@ -204,6 +209,11 @@ class _Labelled:
 
     def __init__(self, turn: list[Any]) -> None:
         self.start_s, self.end_s = float(turn[0]), float(turn[1])
+
+
+def _instead(count: int) -> str:
+    """Say what was replaced, and how it comes back."""
+    return f", in place of {count}: Undo brings them back" if count else ""
 
 
 def _turns(labels: Labels) -> list[list[Any]]:

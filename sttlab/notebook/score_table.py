@@ -27,6 +27,10 @@ SCORES = {  # by the name of a figure, its heading and its meaning
 }
 MORE_IS_BETTER = ("precision", "recall")
 NOT_JUDGED = ("utterances", "found")
+OVER = (
+    "An error over 100 % means that more is wrong than there is speech: missed speech and false "
+    "alarms are counted as a part of all labelled speech."
+)
 TOO_MUCH = 0.03  # share of missed speech above which the tuner advises a lower threshold
 NOISY = 0.1  # share of the time without speech in which noise may exceed the threshold
 CLIPPED_MS = 50  # longest clipping that needs no advice; a syllable is longer

@@ -20,7 +20,8 @@ from matplotlib.axes import Axes
 from sttlab.config import VadConfig, save_vad
 from sttlab.core import Audio
 from sttlab.errors import SttlabError
-from sttlab.evaluate.labels import Labels
+from sttlab.evaluate.doubt import doubt
+from sttlab.evaluate.labels import AnyLabels, Labels
 from sttlab.evaluate.sweep import METRICS, TRADE, Sweep, pairs, settings, sweep, written
 from sttlab.live.session import Session
 from sttlab.notebook.esm import read_module
@@ -28,6 +29,7 @@ from sttlab.notebook.painter import Displayed, Painter, make_button, on_change
 from sttlab.notebook.picture import STYLE
 from sttlab.notebook.plots import field_words, png_bytes, setting_words, value_words
 from sttlab.notebook.saving import about_now, what_is_replaced
+from sttlab.notebook.score_table import OVER
 from sttlab.notebook.sliders import SliderNames
 from sttlab.notebook.still import png_html, shown_html
 from sttlab.notebook.sweep_plots import SWEEP_PX, map_settings, plot_sweep
@@ -89,7 +91,7 @@ class Sweeper(Displayed):
     Parameters
     ----------
     recordings : Recording or iterable of Recording
-    labels : Labels or iterable of Labels
+    labels : Labels, path, or iterable of these
         Labelled truth, one for each recording.
     grid : mapping of str to iterable
         Names of fields of `VadConfig`, each with the values to try.
@@ -127,7 +129,7 @@ class Sweeper(Displayed):
     def __init__(
         self,
         recordings: Audio | Iterable[Audio],
-        labels: Labels | Iterable[Labels],
+        labels: AnyLabels | Iterable[AnyLabels],
         grid: Mapping[str, Iterable[Any]],
         config: VadConfig | None = None,
         *,
@@ -371,7 +373,11 @@ class Sweeper(Displayed):
             self._said = result
         elif isinstance(result, tuple):
             self.sweep, self._before = result
-            self._said = f"{len(self.sweep):,} settings tried: choose a point in a picture"
+            said = [f"{len(self.sweep):,} settings tried: choose a point in a picture"]
+            for i, (labels, trace) in enumerate(zip(self._labels, self.sweep.traces, strict=True)):
+                if words := doubt(labels, trace):
+                    said.append(f"Recording {i + 1}: {words}")
+            self._said = ". ".join(said)
             self.choose(self.sweep.best())
         else:
             self._said = f"word errors of {len(result)} settings counted"
@@ -432,7 +438,9 @@ class Sweeper(Displayed):
             f'<table class="sttlab-table">{head}{"".join(part)}</table>'
             for part in (rows[:half], rows[half:])
         ]
-        return f'<div style="display:flex;flex-wrap:wrap;gap:0 3em">{"".join(tables)}</div>'
+        over = found.metric("detection_error_rate")[chosen] > 1
+        note = f"<div>{OVER}</div>" if over else ""
+        return f'<div style="display:flex;flex-wrap:wrap;gap:0 3em">{"".join(tables)}</div>{note}'
 
 
 class _Stopped(Exception):

@@ -19,7 +19,8 @@ from sttlab.audio import SAMPLE_RATE, to_dbfs
 from sttlab.config import TranscribeConfig, VadConfig, save_vad
 from sttlab.core import Audio
 from sttlab.errors import SttlabError
-from sttlab.evaluate.labels import Labels
+from sttlab.evaluate.doubt import doubt
+from sttlab.evaluate.labels import AnyLabels, as_labels
 from sttlab.evaluate.score import Scores, score
 from sttlab.events import Utterance
 from sttlab.kept.run import Original
@@ -29,7 +30,7 @@ from sttlab.notebook.painter import Displayed, Painter, make_button, on_change
 from sttlab.notebook.picture import STYLE, legend
 from sttlab.notebook.plots import plot_trace, score_panels
 from sttlab.notebook.saving import SAVED_SCORES, about_now, replaced_words, what_is_replaced
-from sttlab.notebook.score_table import advice, score_table
+from sttlab.notebook.score_table import OVER, advice, score_table
 from sttlab.notebook.sliders import VadSliders
 from sttlab.notebook.still import STILL_ROWS, image_html, table_html
 from sttlab.notebook.texts import Texts
@@ -58,8 +59,8 @@ class VadTuner(Displayed):
         Mono samples at SAMPLE_RATE. Of a kept session of more than two hours, those around `at_s`.
     config : VadConfig, optional
         Settings to begin with, to which "reset" returns; by default those that a kept session had.
-    labels : Labels, optional
-        When people speak. With labels, the settings are scored.
+    labels : Labels, str or Path, optional
+        When people speak, or the file that says so. With labels, the settings are scored.
     session : Session, optional
         Session to whose settings "use live" writes.
     model : str, TranscribeConfig or AsrWorker
@@ -87,7 +88,7 @@ class VadTuner(Displayed):
         self,
         recording: Audio,
         config: VadConfig | None = None,
-        labels: Labels | None = None,
+        labels: AnyLabels | None = None,
         session: Session | None = None,
         model: str | TranscribeConfig | AsrWorker = "tiny.en",
         path: str | Path = "data/vad.toml",
@@ -102,7 +103,8 @@ class VadTuner(Displayed):
         self._name = str(getattr(recording, "origin", ""))
         self.session = session
         self.path = Path(path)
-        self._labels = labels
+        self._labels = None if labels is None else as_labels(labels)
+        self._doubt = doubt(self._labels, self.trace) if self._labels is not None else ""
         self._first = config or VadConfig()
         self._texts = Texts(model)
         self._painter = Painter(self._paint)
@@ -444,7 +446,9 @@ class VadTuner(Displayed):
         beside = self._beside(config)
         if beside is not None:
             rows[f"by {DETECTORS[beside.detector].label}"] = self._score(self._utterances(beside))
-        words = advice(now, self._noise(config), config)
+        words = self._doubt or advice(now, self._noise(config), config)
+        if now.detection_error_rate > 1:
+            words += f" {OVER}"
         return f'<div class="sttlab-advice" role="status">{words}</div>' + score_table(
             rows, self._first_scores
         )

@@ -290,6 +290,6 @@ def bind(host: str, port: int) -> socket.socket:
             raise ServerError(
                 f"port {port} is taken: stop the program or the server that has it, or take "
                 "another port (0 takes any that is free)"
-            ) from error
+            ) from None
         raise ServerError(f"cannot listen at {host}:{port}: {error.strerror or error}") from error
     return bound

@@ -121,7 +121,9 @@ def test_from_vad_finds_speech_with_the_given_settings(recording, page):
     page.ask(labeler, "find")
     found = len(stt.segment(recording, config))
     assert len(labeler.labels) == found
-    assert labeler.widget.status == f"{found} stretches of speech found by the energy VAD"
+    assert labeler.widget.status == (
+        f"{found} stretches of speech found by the energy VAD, in place of 1: Undo brings them back"
+    )
     assert len(labeler.find(stt.VadConfig(threshold_dbfs=-1.0))) == 0
     assert labeler.config.threshold_dbfs == -1.0
 

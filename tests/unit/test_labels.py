@@ -8,8 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sttlab.audio import SAMPLE_RATE, Recording
+from sttlab.decoding import load
 from sttlab.errors import LabelError
-from sttlab.evaluate.labels import Labels, Turn, load_labels, union
+from sttlab.evaluate.doubt import doubt
+from sttlab.evaluate.labels import Labels, Turn, as_labels, load_labels, union
+from sttlab.evaluate.score import score
+from sttlab.trace import Trace
 
 TEXTGRID = """File type = "ooTextFile"
 Object class = "TextGrid"
@@ -241,3 +246,30 @@ def test_corrections_of_a_kept_session_are_labels_in_its_time(tmp_path: Path) ->
         load_labels(path, recording="a")
     with pytest.raises(LabelError, match="has no 'c', but a, b"):
         load_labels(path, recording="c")
+
+
+@pytest.mark.parametrize("wrong", [None, 3, [(1, 2)]])
+def test_what_is_not_labels_is_refused_in_words(wrong: object) -> None:
+    with pytest.raises(LabelError, match="must be Labels or the path of a file of labels, not"):
+        as_labels(wrong)
+
+
+def test_labels_are_given_as_they_are_or_by_their_file(data: Path) -> None:
+    labels = load_labels(data / "demo.rttm")
+    assert as_labels(labels) is labels
+    assert as_labels(list(labels)) == Labels(labels)
+    for path in (data / "demo.rttm", str(data / "demo.rttm")):
+        assert as_labels(path) == labels
+        assert score([(1, 2)], path) == score([(1, 2)], labels)
+
+
+def test_labels_of_another_recording_are_questioned(data: Path) -> None:
+    labels, trace = load_labels(data / "demo.rttm"), Trace(load(data / "demo.flac"))
+    assert doubt(labels, trace) == ""
+    assert doubt(Labels(), trace) == ""
+    short = Trace(Recording(trace.samples[: 5 * SAMPLE_RATE]))
+    expected = "labels go on to 29.9 s, and the recording ends at 5.0 s: are they those of another"
+    assert expected in doubt(labels, short)
+    gaps = zip(labels.speech[:-1, 1], labels.speech[1:, 0], strict=True)
+    silence = Labels(Turn(start_s=start_s, end_s=end_s) for start_s, end_s in gaps)
+    assert "no louder than elsewhere" in doubt(silence, trace)

@@ -533,6 +533,14 @@ def test_save_says_what_it_replaces_and_keeps_what_was_there(talk, make_tuner):
     assert "what was there (“quick”) is in" in words(tuner.widget)
 
 
+def test_labels_of_another_recording_are_questioned(talk, make_tuner):
+    tuner = make_tuner(talk, labels=Labels([Turn(start_s=3, end_s=99)]))
+    assert "The labels go on to 99.0 s, and the recording ends at 9.5 s" in words(tuner.widget)
+    loud = VadConfig(threshold_dbfs=-95)  # at which all is speech
+    tuner = make_tuner(talk, config=loud, labels=Labels([Turn(start_s=3, end_s=4)]))
+    assert "An error over 100 % means" in words(tuner.widget)
+
+
 def test_use_live_says_what_it_replaces(talk, make_tuner):
     session = Session(Blocks(), vad=VadConfig(margin_db=9), model=Counting())
     tuner = make_tuner(talk, session=session)
