@@ -303,7 +303,7 @@ class Trial:
     played : int
         Clips that were played into the server's microphone.
     unheard : int
-        Of these, how many are in no utterance.
+        Of these, how many are in no utterance, because their audio was lost, and that was said.
     words, word_error_rate : float
         Words of the clips, and how many of a word are wrong.
     events, phone_events : dict of int
@@ -342,7 +342,7 @@ class Trial:
             for values in (self.memory_mb, self.threads, self.files)
         ]
         rows = [
-            ("clips played", f"{self.played}, {self.unheard} of them not heard"),
+            ("clips played", f"{self.played}, {self.unheard} of them lost, which was said"),
             ("words", f"{self.words}, WER {self.word_error_rate:.1%}"),
             ("the server's microphone", str(self.events)),
             ("the phone's microphone", str(self.phone_events)),
@@ -387,21 +387,53 @@ class Speech:
         self._thread.join(TEXT_S)
 
 
-def judged(speech: Speech, follower: Follower) -> tuple[int, int, float]:
-    """Count the clips that are in no utterance and the words of all; give the rate of errors."""
+@dataclass
+class Judgement:
+    """What became of the clips that were played.
+
+    Attributes
+    ----------
+    lost : int
+        Clips in no utterance whose audio was lost, and that was said.
+    missing : list of str
+        Clips in no utterance for no reason that was given, and when they were played.
+    words, word_error_rate : float
+        Words of all clips, and how many of a word are wrong.
+    """
+
+    lost: int
+    missing: list[str]
+    words: int
+    word_error_rate: float
+
+
+def judged(speech: Speech, follower: Follower) -> Judgement:
+    """Find the clips that are in no utterance, why that is so, and the errors of all words."""
     hello = next(m for m in follower.messages if m["event"] == "hello")
     zero = follower.began - hello["time_s"]
     utterances = [m for m in follower.messages if m["event"] == "utterance"]
     texts = [m for m in follower.messages if m["event"] == "transcript"]
-    unheard, said, heard = 0, [], []
+    losses = [
+        {"start_s": m["time_s"] - m["count"] / SAMPLE_RATE, "end_s": m["time_s"]}
+        for m in follower.messages
+        if m["event"] == "samples_lost"
+    ]
+    lost, missing, said, heard = 0, [], [], []
     for began, ended, clip in speech.played:
         a, b = began - zero - MARGIN_S / 2, ended - zero + MARGIN_S / 2
-        unheard += not any(m["end_s"] > a and m["start_s"] < b for m in utterances)
+
+        def within(spans: Sequence[dict[str, Any]], a: float = a, b: float = b) -> bool:
+            return any(m["end_s"] > a and m["start_s"] < b for m in spans)
+
+        if not within(utterances) and within(losses):
+            lost += 1
+        elif not within(utterances):
+            missing.append(f"{clip.name}, played from {a:.1f} to {b:.1f} s")
         said.append(clip.text)
         middle = [m for m in texts if a < (m["start_s"] + m["end_s"]) / 2 < b]
         heard.append(" ".join(m["text"] for m in middle))
     errors = wer(said, heard, language="en")
-    return unheard, errors.words, errors.wer
+    return Judgement(lost, missing, errors.words, errors.wer)
 
 
 def send_recording(url: str, data: bytes) -> str:
@@ -528,15 +560,14 @@ def ended(
     problems += compared("Firefox", fox.run(f"return {KEPT}"), found)
     problems += compared("the phone", phone.page.evaluate(KEPT), own)
     problems += [line for line in log if "Traceback" in line]
-    unheard, words, rate = judged(speech, everything)
-    if unheard and not found.lost_s:
-        problems.append(f"{unheard} clips are in no utterance")
+    judgement = judged(speech, everything)
+    problems += [f"in no utterance: {clip}" for clip in judgement.missing]
     return Trial(
         minutes=minutes,
         played=len(speech.played),
-        unheard=unheard,
-        words=words,
-        word_error_rate=rate,
+        unheard=judgement.lost,
+        words=judgement.words,
+        word_error_rate=judgement.word_error_rate,
         events=dict(found.events),
         phone_events=dict(own.events),
         lost_s=found.lost_s,
