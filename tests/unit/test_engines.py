@@ -200,9 +200,8 @@ def test_segments_lie_within_the_utterance_in_order(engine: Engine, data: Path) 
 @by_all_engines
 def test_a_batch_gives_the_text_that_each_utterance_has_alone(engine: Engine, data: Path) -> None:
     recorded = load(data / "demo.flac").samples
-    long = np.tile(recorded, 2)[: 31 * SAMPLE_RATE]
-    starts = (0, 5, 9, 13)
-    batch = [recorded[s * SAMPLE_RATE : (s + 4) * SAMPLE_RATE] for s in starts]
+    long = np.tile(recorded[: 8 * SAMPLE_RATE], 4)[: 29 * SAMPLE_RATE]
+    batch = [recorded[s * SAMPLE_RATE : (s + 2) * SAMPLE_RATE] for s in (0, 5, 9)]
     batch[2:2] = [np.zeros(SAMPLE_RATE, np.float32), long, np.zeros(0, np.float32)]
     answers = dict(engine.transcribe_batch(batch))  # type: ignore[attr-defined]
     assert [answers[number] for number in range(len(batch))] == list(map(engine.transcribe, batch))
@@ -334,7 +333,7 @@ def test_int8_logits_give_the_text_of_exact_logits(data: Path) -> None:
 
 def noise(kind: str, data: Path) -> np.ndarray:
     rng = np.random.default_rng(3)
-    n = 6 * SAMPLE_RATE
+    n = 2 * SAMPLE_RATE
     if kind == "keyboard":
         return load(data / "keyboard.ogg").samples[:n]
     if kind == "hum":
