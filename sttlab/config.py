@@ -117,7 +117,7 @@ class VadConfig:
         "dB",
         1,
         60,
-        "how far above the noise floor speech begins, if threshold_dbfs is unset",
+        "how far above the noise floor speech begins, while no threshold is set",
         unless="threshold_dbfs",
     )
     hysteresis_db: float = _number(
