@@ -176,7 +176,7 @@ class StreamCore:
     def _take(self, samples: NDArray[np.float32]) -> list[StreamEvent]:
         self._recent.append((self.position, samples))
         self.position += len(samples)
-        pending = np.concatenate([self._pending, samples])
+        pending = np.concatenate([self._pending, samples]) if len(self._pending) else samples
         count = len(pending) // self._frame_samples
         self._pending = pending[count * self._frame_samples :]
         if not count:

@@ -133,6 +133,7 @@ def advance(
     frame, phase, onset, begin, speech, end, taken, quietest, quietest_at = state
     decisions = []
     phases = np.empty(len(marks), np.int8)
+    paused = max(limits.pause, limits.delay + 1)
     for i in range(len(marks)):
         at = frame + 1
         about = frame - limits.delay  # the frame that the mark tells of
@@ -146,7 +147,7 @@ def advance(
                 phase, onset, speech = CANDIDATE, max(about, taken), 0
                 begin = max(onset - limits.pre_roll, taken)
                 quietest, quietest_at = np.inf, -1
-            speech, end = speech + 1, max(about, onset) + 1
+            speech, end = speech + 1, (about if about > onset else onset) + 1
             if phase == PAUSE:
                 phase = SPEAKING
             if phase == CANDIDATE and speech >= limits.min_speech:
@@ -158,7 +159,7 @@ def advance(
                 decisions.append(Decision(DISCARDED, at, begin, onset, end, end))
         elif phase != LISTENING:
             phase = PAUSE
-            if at - end == max(limits.pause, limits.delay + 1) < limits.timeout:
+            if at - end == paused < limits.timeout:
                 stop = min(end + limits.post_roll, at)
                 decisions.append(Decision(PAUSED, at, begin, onset, end, stop))
             patience = limits.delay if marks[i] == RISING else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from sttlab.audio import BAND_HZ, FLOOR_DBFS, FRAME_SAMPLES, SAMPLE_RATE, frame_levels
@@ -103,13 +104,15 @@ class NoiseFloor:
         known = np.concatenate([self._memory, levels[heard]])
         floors = [self.dbfs]
         begin, looked_up = 0, self._looked_up
-        for stop in range(looked_up + CHUNK_FRAMES, len(known) + 1, CHUNK_FRAMES):
-            recent = known[max(begin, stop - STEADY_FRAMES) : stop]
-            if len(recent) == STEADY_FRAMES and np.ptp(recent) < STEADY_DB:
+        stops = range(looked_up + CHUNK_FRAMES, len(known) + 1, CHUNK_FRAMES)
+        for stop, steady in zip(stops, _steady(known, stops), strict=True):
+            if steady and stop - begin >= STEADY_FRAMES:
                 begin = stop - STEADY_FRAMES
             begin, looked_up = max(begin, stop - MEMORY_FRAMES), stop
             rank = int(FLOOR_QUANTILE * (stop - begin))
-            floors.append(float(np.partition(known[begin:stop], rank)[rank]))
+            recent = known[begin:stop].copy()
+            recent.partition(rank)
+            floors.append(float(recent[rank]))
         before = np.cumsum(heard) - heard + len(self._memory) - self._looked_up
         result: NDArray[np.float64] = np.array(floors)[before // CHUNK_FRAMES]
         if not self._looked_up:
@@ -133,6 +136,18 @@ class NoiseFloor:
         silent = at - np.maximum.accumulate(np.where(audible, at, -1 - self._silent))
         self._silent = int(silent[-1]) if len(levels) else self._silent
         return silent <= GATE_FRAMES, np.where(audible, levels, START_FLOOR_DBFS)
+
+
+def _steady(levels: NDArray[np.float64], stops: range) -> list[bool]:
+    """Say of each stop whether the `STEADY_FRAMES` before it vary by less than `STEADY_DB`."""
+    starts = np.array(stops, np.int64) - STEADY_FRAMES
+    enough = starts >= 0
+    steady = np.zeros(len(starts), bool)
+    if enough.any():
+        recent = sliding_window_view(levels, STEADY_FRAMES)[starts[enough]]
+        steady[enough] = recent.max(axis=1) - recent.min(axis=1) < STEADY_DB
+    found: list[bool] = steady.tolist()
+    return found
 
 
 class EnergyVad(VoiceDetector):
