@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Lock
 
 import numpy as np
@@ -17,6 +17,8 @@ from sttlab.events import Utterance
 from sttlab.vad import DETECTORS
 from sttlab.vad.base import Activity, Heard, VoiceDetector
 from sttlab.vad.energy import EnergyVad
+
+PART_FRAMES = 1500  # that a detector hears between two words of progress: half a minute
 
 
 class Trace:
@@ -59,8 +61,15 @@ class Trace:
         """Level of each `step_samples` in dBFS; the last frame is filled up with zeros."""
         return self.heard(EnergyVad.name).level_dbfs
 
-    def heard(self, name: str) -> Heard:
+    def heard(self, name: str, progress: Callable[[int, int], None] | None = None) -> Heard:
         """Return a detector's scores, frame by frame. The first call computes them.
+
+        Parameters
+        ----------
+        name : str
+        progress : callable, optional
+            Called on this thread with the number of frames heard and the number in all. An
+            exception from it ends the work.
 
         Raises
         ------
@@ -72,7 +81,8 @@ class Trace:
             with self._lock:
                 if detector not in self._heard:
                     frames = in_frames(self.samples, detector.frame_samples)
-                    self._heard[detector] = detector(VadConfig(detector=name)).hear(frames)
+                    hearing = detector(VadConfig(detector=name))
+                    self._heard[detector] = _hear(hearing, frames, progress)
         return self._heard[detector]
 
     def activity(self, config: VadConfig) -> Activity:
@@ -119,6 +129,26 @@ class Trace:
 def frame_length(config: VadConfig) -> int:
     """Samples in a frame of the detector that `config` names."""
     return DETECTORS[config.detector].frame_samples
+
+
+def _hear(
+    detector: VoiceDetector,
+    frames: NDArray[np.float32],
+    progress: Callable[[int, int], None] | None,
+) -> Heard:
+    """Let a detector hear a recording, some frames at a time if somebody wants to know of it."""
+    if progress is None:
+        return detector.hear(frames)
+    parts = []
+    for first in range(0, max(len(frames), 1), PART_FRAMES):
+        parts.append(detector.hear(frames[first : first + PART_FRAMES]))
+        progress(min(first + PART_FRAMES, len(frames)), len(frames))
+    floors = [part.floor for part in parts if part.floor is not None]
+    return Heard(
+        np.concatenate([part.level_dbfs for part in parts]),
+        np.concatenate([part.score for part in parts]),
+        np.concatenate(floors) if floors else None,
+    )
 
 
 def frame_times(config: VadConfig, at: ArrayLike) -> NDArray[np.float64]:

@@ -45,6 +45,7 @@ const TUNER_KEYS = [
   ["drag", "select; on a threshold, move it"],
   ["click", "on an utterance: hear it, see its row and its text"],
   ["↑ ↓", "choose the utterance before, after"],
+  ["Shift ↑ ↓", "move the level at which speech begins; with Alt, that at which it ends"],
   ["T", "transcribe the chosen utterance"],
   ...TIMELINE_KEYS,
 ];
@@ -119,11 +120,7 @@ class Picture {
       chosen: () => this.chosen && [this.chosen.start, this.chosen.end],
       under: (view) => this.paintUnder(view),
       overview: (view, lane) => this.paintOverview(view, lane),
-      keys: () => ({
-        ArrowUp: () => this.go(-1),
-        ArrowDown: () => this.go(1),
-        t: () => this.transcribe(),
-      }),
+      keys: (event) => this.keys(event),
     });
     el.insertAdjacentHTML("beforeend", keyList(TUNER_KEYS));
     /** @type {[name: string, call: () => void][]} */
@@ -136,6 +133,7 @@ class Picture {
       ["change:thresholds", () => this.read()],
       ["change:texts", () => this.read()],
       ["change:pauses", () => this.read()],
+      ["change:handles", () => this.settle()],
       ["change:floors", () => this.read()],
       ["change:chosen", () => this.timeline.draw()],
       ["change:shown", () => this.reveal()],
@@ -258,6 +256,19 @@ class Picture {
     if (i >= 0) this.model.send({ ask: "transcribe", row: i });
   }
 
+  /**
+   * @param {KeyboardEvent} event
+   * @returns {Record<string, () => void>}
+   */
+  keys({ shiftKey, altKey }) {
+    const which = shiftKey ? "onset" : altKey ? "offset" : null;
+    return {
+      ArrowUp: () => (which ? this.nudge(which, 1) : this.go(-1)),
+      ArrowDown: () => (which ? this.nudge(which, -1) : this.go(1)),
+      t: () => this.transcribe(),
+    };
+  }
+
   // -- thresholds -----------------------------------------------------------------------------------
 
   /** The curve that decides, its place and its thresholds. */
@@ -313,6 +324,31 @@ class Picture {
       },
       cancel: end,
     };
+  }
+
+  /**
+   * Move a threshold by a step of its setting.
+   *
+   * @param {string} which
+   * @param {1 | -1} way up or down
+   */
+  nudge(which, way) {
+    const handle = this.model.get("handles")[which];
+    if (!handle) return;
+    const now = this.preview?.which === which ? this.preview.value : handle.value;
+    const value = movedValue({ ...handle, value: now }, way * Math.abs(handle.step * handle.slope));
+    if (value === now) return;
+    this.preview = { which, value };
+    this.set(handle.field, value);
+    this.timeline.draw();
+  }
+
+  /** Let go of what a key has moved, once the kernel has moved it too. */
+  settle() {
+    const { preview } = this;
+    const handle = preview && this.model.get("handles")[preview.which];
+    if (!handle || handle.value === preview?.value) this.preview = null;
+    this.timeline.draw();
   }
 
   /**

@@ -60,6 +60,11 @@ class Painter:
                 self._thread = threading.Thread(target=self._run, name="sttlab-ui", daemon=True)
                 self._thread.start()
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more is painted."""
+        return self._closed.is_set()
+
     def settle(self, timeout_s: float = 10.0) -> bool:
         """Wait until all requests are painted; say whether they were in time."""
         thread = self._thread

@@ -38,6 +38,7 @@ STYLE = f"""<style>
 .sttlab-bar {{ display: flex; align-items: center; width: clamp(56px, 14vw, 150px);
   line-height: 1 }}
 .sttlab-bar > span {{ display: flex; flex: 1; height: .8em }}
+.sttlab-old {{ opacity: .45 }}
 .sttlab-unseen {{ position: absolute; width: 1px; height: 1px; overflow: hidden;
   clip-path: inset(50%) }}
 </style>"""

@@ -11,27 +11,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import ipywidgets as widgets
 import numpy as np
-import traitlets
-from matplotlib.axes import Axes
 
 from sttlab.config import VadConfig, save_vad
 from sttlab.core import Audio
+from sttlab.engines.base import Cancelled
 from sttlab.errors import SttlabError
 from sttlab.evaluate.doubt import doubt
 from sttlab.evaluate.labels import AnyLabels, Labels
 from sttlab.evaluate.sweep import METRICS, TRADE, Sweep, pairs, settings, sweep, written
 from sttlab.live.session import Session
-from sttlab.notebook.esm import read_module
+from sttlab.notebook.estimate import Estimate
 from sttlab.notebook.painter import Displayed, Painter, make_button, on_change
 from sttlab.notebook.picture import STYLE
-from sttlab.notebook.plots import field_words, png_bytes, setting_words, value_words
+from sttlab.notebook.plots import field_words, setting_words, value_words
 from sttlab.notebook.saving import about_now, what_is_replaced
 from sttlab.notebook.score_table import OVER
 from sttlab.notebook.sliders import SliderNames
 from sttlab.notebook.still import png_html, shown_html
+from sttlab.notebook.sweep_chart import Chart
 from sttlab.notebook.sweep_plots import SWEEP_PX, map_settings, plot_sweep
 from sttlab.notebook.tuner import VadTuner
 
@@ -48,37 +47,6 @@ WORDS_TRADE = {"endpoint delay against word errors": (TRADE[0], WORDS)}
 
 _Progress = Callable[[int, int], None]
 _Action = Callable[[_Progress], Any]
-
-
-class Chart(anywidget.AnyWidget):
-    """A figure whose points are settings; a click in the browser chooses one. See sweeper.js."""
-
-    _esm = read_module("sweeper.js")
-    _css = f""".sttlab-chart {{ max-width: {SWEEP_PX[0]}px; cursor: pointer }}
-.sttlab-chart img {{ display: block; width: 100% }}
-.sttlab-chart:focus-visible {{ outline: 2px solid var(--jp-brand-color1, #1976d2) }}"""
-
-    png = traitlets.Bytes().tag(sync=True)
-    alt = traitlets.Unicode().tag(sync=True)
-    # Each is [setting, x, y], with x and y as shares of the width and the height.
-    points: traitlets.List[list[float]] = traitlets.List().tag(sync=True)
-    # The settings that the arrow keys visit.
-    stops: traitlets.List[int] = traitlets.List().tag(sync=True)
-    chosen = traitlets.Int(-1).tag(sync=True)
-
-    def draw(self, ax: Axes, places: Mapping[int, tuple[float, float]], stops: Any) -> None:
-        """Show axes; `places` holds the position of each setting in their coordinates."""
-        figure: Any = ax.figure
-        picture = png_bytes(figure)
-        size = figure.get_size_inches() * figure.dpi
-        inside = ax.transData.transform(list(places.values()) or np.empty((0, 2))) / size
-        with self.hold_sync():
-            self.points = [
-                [i, round(x, 4), round(1 - y, 4)]
-                for i, (x, y) in zip(places, inside.tolist(), strict=True)
-            ]
-            self.stops = list(stops)
-            self.png = picture
 
 
 class Sweeper(Displayed):
@@ -150,9 +118,11 @@ class Sweeper(Displayed):
         self._share = 0.0  # share of the work that is done
         self._said = f"trying {len(configs):,} settings on {len(self._recordings)} recordings …"
         self._drawn: tuple[Any, ...] = ()
+        self._estimate = Estimate()
         self._choosing = threading.RLock()  # several threads may choose
         self._moving = False  # whether the program, and not a person, moves the controls
         self._stopping = threading.Event()
+        self._cancelling = threading.Event()
         self._painter = Painter(self._paint, INTERVAL_S)
         self._make_tuner = partial(
             VadTuner, config=self._first, session=session, model=model, path=path
@@ -235,6 +205,7 @@ class Sweeper(Displayed):
     # -- building -----------------------------------------------------------------------------
 
     def _build(self, where: str) -> None:
+        self._cancel = make_button("Cancel", "stop this work", self._cancel_work)
         self._bar = widgets.FloatProgress(min=0, max=1, description="Progress")
         self._status, self._message, self._summary = (widgets.HTML() for _ in range(3))
         self._metric = _dropdown("Colours show", _metrics(None))
@@ -284,7 +255,11 @@ class Sweeper(Displayed):
             ]
         )
         self._results.add_class("sttlab-sliders")
-        parts = [widgets.HTML(STYLE), widgets.HBox([self._bar, self._status]), self._results]
+        parts = [
+            widgets.HTML(STYLE),
+            widgets.HBox([self._bar, self._cancel, self._status]),
+            self._results,
+        ]
         self._show(widgets.VBox([*parts, self._recording, self._slot]))
         self.widget.add_class("sttlab-sweeper")
 
@@ -346,6 +321,9 @@ class Sweeper(Displayed):
         self._start(lambda progress: count(progress=progress))
         self._painter.request()
 
+    def _cancel_work(self) -> None:
+        self._cancelling.set()
+
     def _say(self, text: str) -> None:
         self._message.value = f'<span role="status">{html.escape(text)}</span>'
 
@@ -354,6 +332,8 @@ class Sweeper(Displayed):
     def _start(self, action: _Action) -> None:
         self._busy = True
         self._share = 0.0
+        self._estimate = Estimate()
+        self._cancelling.clear()
         self._worker = threading.Thread(
             target=_work,
             args=(weakref.ref(self), self._stopping, action),
@@ -363,6 +343,8 @@ class Sweeper(Displayed):
         self._worker.start()
 
     def _advance(self, done: int, total: int) -> None:
+        if self._cancelling.is_set():
+            raise Cancelled
         self._share = done / total
         self._painter.request()
 
@@ -392,8 +374,10 @@ class Sweeper(Displayed):
 
     def _paint(self) -> None:
         self._bar.value = self._share
-        self._status.value = f'<span role="status">{html.escape(self._said)}</span>'
-        self._bar.layout.display = None if self._busy else "none"
+        said = f"{self._said} {self._estimate.words(self._share)}" if self._busy else self._said
+        self._status.value = f'<span role="status">{html.escape(said)}</span>'
+        for part in (self._bar, self._cancel):
+            part.layout.display = None if self._busy else "none"
         self._results.layout.display = None if self.sweep is not None else "none"
         if self.sweep is None or self._before is None:
             return
@@ -460,6 +444,8 @@ def _work(sweeper: weakref.ref[Sweeper], stopping: threading.Event, action: _Act
         result = action(progress)
     except _Stopped:
         return
+    except Cancelled:
+        result = "cancelled: what was there before is as it was"
     except SttlabError as error:
         result = str(error)
     except Exception as error:

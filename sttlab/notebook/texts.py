@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from functools import partial
 from typing import Any
@@ -13,12 +14,45 @@ from sttlab.events import Utterance
 from sttlab.live.worker import Answer, AsrWorker, Job, Priority
 
 
+class _Lent:
+    """The workers that several widgets use, by what their engines are made from.
+
+    A model is loaded once, when the first widget needs it, and let go with the last one.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # a finalizer may run while it is held
+        self._workers: dict[TranscribeConfig, tuple[AsrWorker, set[int]]] = {}
+
+    def lend(self, config: TranscribeConfig, holder: int) -> AsrWorker:
+        """Return the worker for an engine, which the holder gives back."""
+        with self._lock:
+            if config not in self._workers:
+                self._workers[config] = (AsrWorker(make_engine(config)), set())
+            worker, holders = self._workers[config]
+            holders.add(holder)
+            return worker
+
+    def take_back(self, config: TranscribeConfig, holder: int) -> None:
+        """Note that a holder needs it no more. Does not wait for the end of the engine's thread."""
+        with self._lock:
+            worker, holders = self._workers.get(config, (None, set()))
+            holders.discard(holder)
+            if worker is not None and not holders:
+                del self._workers[config]
+                worker.request_stop()
+
+
+_lent = _Lent()
+
+
 class Texts:
     """The transcripts of utterances, kept while the sliders move."""
 
     def __init__(self, model: str | TranscribeConfig | AsrWorker) -> None:
         self._model = model
         self._worker = model if isinstance(model, AsrWorker) else None
+        self._return: weakref.finalize[Any, Texts] | None = None
         self._texts: dict[tuple[int, int], str] = {}
         self._waiting = 0
 
@@ -40,8 +74,9 @@ class Texts:
                 if isinstance(config, str):
                     config = TranscribeConfig(model=config)
                 assert isinstance(config, TranscribeConfig)
-                self._worker = AsrWorker(make_engine(config))
-                weakref.finalize(self, AsrWorker.request_stop, self._worker).atexit = False
+                self._worker = _lent.lend(config, id(self))
+                self._return = weakref.finalize(self, _lent.take_back, config, id(self))
+                self._return.atexit = False
             self._worker.start(wait=False)
         except SttlabError as error:
             self._texts[key] = str(error)
@@ -61,11 +96,11 @@ class Texts:
             callback()
 
     def close(self) -> None:
-        """Cancel requests that wait, and end the engine's thread if it is this tuner's own."""
+        """Cancel requests that wait; the engine's thread ends if no other widget uses it."""
         if self._worker is not None:
             self._worker.forget(self)
-            if self._worker is not self._model:
-                self._worker.stop()
+            if self._return is not None:
+                self._return()
 
 
 def _deliver(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -96,8 +96,10 @@ class Timeline(Tracks):
         self.add_scores(EnergyVad.name)
         self.on_msg(_receive)
 
-    def add_scores(self, detector: str) -> None:
+    def add_scores(self, detector: str, progress: Callable[[int, int], None] | None = None) -> None:
         """Offer the scores of a detector as a curve of its name. It hears the recording first.
+
+        `progress` is as for `Trace.heard`.
 
         Raises
         ------
@@ -107,7 +109,7 @@ class Timeline(Tracks):
         if detector in self._pyramids:
             return
         about = DETECTORS[detector]
-        scores = self._trace.heard(detector).score[about.delay_frames :]
+        scores = self._trace.heard(detector, progress).score[about.delay_frames :]
         scale = asdict(about.scale)
         if about.scale == LEVEL:
             scale |= _reach(scores)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import html
 import weakref
-from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from sttlab.audio import SAMPLE_RATE, to_dbfs
 from sttlab.config import TranscribeConfig, VadConfig, save_vad
 from sttlab.core import Audio
+from sttlab.engines.base import Cancelled
 from sttlab.errors import SttlabError
 from sttlab.evaluate.doubt import doubt
 from sttlab.evaluate.labels import AnyLabels, as_labels
@@ -26,6 +26,7 @@ from sttlab.events import Utterance
 from sttlab.kept.run import Original
 from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
+from sttlab.notebook.estimate import Estimate
 from sttlab.notebook.painter import Displayed, Painter, make_button, on_change
 from sttlab.notebook.picture import STYLE, legend
 from sttlab.notebook.plots import plot_trace, score_panels
@@ -39,9 +40,12 @@ from sttlab.notebook.tuner_picture import (
     ENDS,
     TunerPicture,
     UtteranceList,
+    counts_html,
     edges_of,
     handles_of,
     pauses,
+    row_at,
+    same_place,
 )
 from sttlab.trace import Trace, frame_length, frame_times
 from sttlab.vad import DETECTORS, require_detector
@@ -122,7 +126,7 @@ class VadTuner(Displayed):
         self._build()
         self._paint()
         if self._at_s is not None:
-            self._picture.chosen = self._list.chosen = _row_at(self._found, self._at_s)
+            self._picture.chosen = self._list.chosen = row_at(self._found, self._at_s)
 
     @property
     def config(self) -> VadConfig:
@@ -345,7 +349,11 @@ class VadTuner(Displayed):
         except SttlabError as error:
             self._say(str(error))
             return
-        self._summary.value = self._counts(found) + self._scores(config, found)
+        except Cancelled:
+            return
+        self._summary.value = counts_html(found, self.trace.duration_s) + self._scores(
+            config, found
+        )
         self._changed()
 
     def _hear(self, config: VadConfig) -> None:
@@ -353,10 +361,27 @@ class VadTuner(Displayed):
         if not score_panels(config.detector):
             self._by_level = config.detector
         elif config.detector != self._by_score:
-            self._say(f"{DETECTORS[config.detector].label} is listening …")
-            self._picture.add_scores(config.detector)
-            self._by_score = config.detector
-            self._say("")
+            for part in (self._summary, self._list):
+                part.add_class("sttlab-old")
+            try:
+                self._picture.add_scores(config.detector, self._listening(config))
+                self._by_score = config.detector
+            finally:
+                for part in (self._summary, self._list):
+                    part.remove_class("sttlab-old")
+                self._say("")
+
+    def _listening(self, config: VadConfig) -> Callable[[int, int], None]:
+        """Return what says how far a detector is, and cancels it once another is chosen."""
+        estimate, label = Estimate(), DETECTORS[config.detector].label
+
+        def progress(done: int, total: int) -> None:
+            if self._painter.closed or self.config.detector != config.detector:
+                raise Cancelled
+            words = estimate.words(done / max(total, 1))
+            self._say(f"{label} is listening: {words}; choose another one to cancel")
+
+        return progress
 
     def _beside(self, config: VadConfig) -> VadConfig | None:
         """Return the settings with the detector that is compared with the chosen one, if any."""
@@ -385,7 +410,7 @@ class VadTuner(Displayed):
         """Send the utterances, to the picture and to the list."""
         chosen = self._picture.chosen
         if found is not self._found:
-            chosen = _same_place(self._found, chosen, found)
+            chosen = same_place(self._found, chosen, found)
             ends = list(ENDS)
             levels = self._levels(found)
             facts = [
@@ -425,15 +450,6 @@ class VadTuner(Displayed):
     def _power(self) -> NDArray[np.float64]:
         """The sum of the power in the speech band up to each frame."""
         return np.concatenate([[0.0], np.cumsum(10 ** (self.trace.levels / 10))])
-
-    def _counts(self, found: list[Utterance]) -> str:
-        spoken_s = sum(u.duration_s for u in found)
-        ends = [f"{sum(u.reason == r for u in found)} by {words}" for r, words in ENDS.items()]
-        ended = ", ".join(e for e in ends if not e.startswith("0 "))
-        return (
-            f'<b class="sttlab-count">{len(found)} utterances</b>, {spoken_s:.1f} s of '
-            f"{self.trace.duration_s:.1f} s" + (f"; ended {ended}" if ended else "")
-        )
 
     def _scores(self, config: VadConfig, found: list[Utterance]) -> str:
         """Compare the current settings with the first ones, and with the other detector."""
@@ -475,19 +491,6 @@ class VadTuner(Displayed):
 def _close_all(links: list[Any]) -> None:
     for link in links:
         link.close()
-
-
-def _same_place(before: list[Utterance], chosen: int, found: list[Utterance]) -> int:
-    """Return the row of the utterance that is where the chosen one was, or -1."""
-    if not 0 <= chosen < len(before):
-        return -1
-    return _row_at(found, (before[chosen].start_s + before[chosen].end_s) / 2)
-
-
-def _row_at(found: list[Utterance], time_s: float) -> int:
-    """Return the row of the utterance at a time, or -1."""
-    i = bisect_right([u.start_s for u in found], time_s) - 1
-    return i if i >= 0 and found[i].end_s >= time_s else -1
 
 
 def _receive(

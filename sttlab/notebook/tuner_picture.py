@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -117,3 +118,27 @@ def pauses(trace: Trace, config: VadConfig) -> bytes:
     edges = frame_times(config, np.flatnonzero(np.diff(silent.astype(np.int8)))).reshape(-1, 2)
     kept: bytes = edges[edges[:, 1] - edges[:, 0] >= PAUSE_S - 1e-9].astype("<f8").tobytes()
     return kept
+
+
+def counts_html(found: Sequence[Utterance], duration_s: float) -> str:
+    """Say how many utterances there are, how long they are and why they ended."""
+    spoken_s = sum(u.duration_s for u in found)
+    ends = [f"{sum(u.reason == r for u in found)} by {words}" for r, words in ENDS.items()]
+    ended = ", ".join(e for e in ends if not e.startswith("0 "))
+    return (
+        f'<b class="sttlab-count">{len(found)} utterances</b>, {spoken_s:.1f} s of '
+        f"{duration_s:.1f} s" + (f"; ended {ended}" if ended else "")
+    )
+
+
+def same_place(before: list[Utterance], chosen: int, found: list[Utterance]) -> int:
+    """Return the row of the utterance that is where the chosen one was, or -1."""
+    if not 0 <= chosen < len(before):
+        return -1
+    return row_at(found, (before[chosen].start_s + before[chosen].end_s) / 2)
+
+
+def row_at(found: list[Utterance], time_s: float) -> int:
+    """Return the row of the utterance at a time, or -1."""
+    i = bisect_right([u.start_s for u in found], time_s) - 1
+    return i if i >= 0 and found[i].end_s >= time_s else -1

@@ -124,6 +124,26 @@ def test_a_threshold_is_dragged_and_its_slider_follows(picture):
     picture.notebook.wait_until("tuner.config.threshold_dbfs is None")
 
 
+def test_thresholds_move_by_keyboard(picture):
+    def levels():
+        names = ("threshold_dbfs", "hysteresis_db")
+        return [float(picture.notebook.value(f"tuner.config.{name}")) for name in names]
+
+    picture.button("Calibrate").click()
+    picture.notebook.wait_until("tuner.config.threshold_dbfs is not None")
+    onset, gap = levels()
+    picture.sound.focus()
+    for _ in range(4):
+        picture.page.keyboard.press("Shift+ArrowUp")
+    picture.notebook.wait_until(f"tuner.config.threshold_dbfs >= {onset} + 1.7")
+    for _ in range(2):
+        picture.page.keyboard.press("Alt+ArrowDown")
+    picture.notebook.wait_until(f"tuner.config.hysteresis_db == {gap} + 1")
+    assert levels()[0] == pytest.approx(onset + 2, abs=0.3)
+    picture.button("Reset").click()
+    picture.notebook.wait_until("tuner.config.threshold_dbfs is None")
+
+
 def test_a_click_on_an_utterance_plays_it_and_shows_its_row_and_text(picture):
     from playwright.sync_api import expect
 

@@ -343,7 +343,8 @@ def test_sweeper_shows_why_word_errors_cannot_be_counted(make_sweeper):
 
 
 def test_sweeper_without_texts_offers_no_word_errors(ready):
-    assert [w.description for w in walk(ready.widget) if type(w).__name__ == "Button"][0:2] == [
+    assert [w.description for w in walk(ready.widget) if type(w).__name__ == "Button"][0:3] == [
+        "Cancel",
         "Use this",
         "Calibrate",
     ]
@@ -414,3 +415,13 @@ def test_the_settings_chosen_before_are_compared_with_the_chosen_ones(ready):
     found = [s[:2] for s in track["segments"] if s[3] == 1]
     expected = ready.tuner.trace.utterances(ready.sweep.configs[4])
     assert np.allclose(found, [[u.start_s, u.end_s] for u in expected], atol=0.001)
+
+
+def test_a_sweep_is_cancelled_and_says_so(held, make_sweeper):
+    sweeper = make_sweeper(GRID)
+    assert held.begun.wait(WAIT_S)
+    find(sweeper.widget, "Button", "Cancel").click()
+    held.go.set()
+    until(sweeper, "cancelled")
+    assert sweeper.sweep is None
+    assert not shown(sweeper._bar)

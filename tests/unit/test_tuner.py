@@ -21,7 +21,7 @@ from sttlab.evaluate.score import score
 from sttlab.kept.session import open_session
 from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
-from tests.fakes import Blocks, Counting
+from tests.fakes import Blocks, Counting, wait_until
 from tests.widgets import WAIT_S, answer, display, find, noise, settled, shown, walk, words
 
 pytestmark = pytest.mark.needs("jupyter")
@@ -549,3 +549,49 @@ def test_use_live_says_what_it_replaces(talk, make_tuner):
     assert session.config == VadConfig()
     find(tuner.widget, "Button", "Use live").click()
     assert "in use: as they were" in words(tuner.widget)
+
+
+@pytest.mark.needs("silero")
+def test_a_detector_that_listens_is_cancelled_by_another_choice(make_tuner, monkeypatch):
+    from sttlab import trace
+
+    monkeypatch.setattr(trace, "PART_FRAMES", 10)
+    tuner = make_tuner(SimpleNamespace(samples=noise((60, QUIET))))
+    kinds = next(w for w in walk(tuner.widget) if type(w).__name__ == "ToggleButtons")
+    heard = threading.Event()
+    told = []
+
+    def look(change):
+        told.append(change["new"])
+        if "Silero is listening" in change["new"] and not heard.is_set():
+            heard.set()
+            kinds.value = "level, fixed"
+
+    tuner._message.observe(look, "value")
+    kinds.value = "Silero"
+    assert heard.wait(WAIT_S)
+    settled(tuner)
+    assert [curve["name"] for curve in tuner._picture.curves] == ["wave", "energy"]
+    assert "sttlab-old" not in tuner._summary._dom_classes
+    kinds.value = "Silero"
+    settled(tuner)
+    assert [curve["name"] for curve in tuner._picture.curves] == ["wave", "energy", "silero"]
+    assert any("%" in words for words in told)
+
+
+def test_tuners_share_a_model_that_is_loaded(talk, make_tuner, monkeypatch):
+    from sttlab.notebook import texts
+
+    engine = Counting(answer=answer("Here."))
+    monkeypatch.setattr(texts, "make_engine", lambda config: engine)
+    first, second = make_tuner(talk), make_tuner(talk)
+    for tuner in (first, second):
+        ask(tuner._list, "transcribe", row=0)
+        wait_until(lambda tuner=tuner: "Here." in tuner._texts.get(tuner.utterances[0]))
+    assert engine.loads == 1
+    first.close()
+    ask(second._list, "transcribe", row=1)
+    wait_until(lambda: "Here." in second._texts.get(second.utterances[1]))
+    assert engine.loads == 1
+    second.close()
+    wait_until(lambda: not [t for t in threading.enumerate() if t.name == "sttlab-asr"])
