@@ -18,6 +18,7 @@ In a notebook
 Live
     Session         a source, a detector and an engine at work
     AsrWorker       the thread of one engine, which several sessions may share
+    Voices          people whose voices are known by name
     launch_server   the page and `/ws`, in the background
 
 Kept
@@ -100,6 +101,7 @@ if TYPE_CHECKING:
     from sttlab.notebook.sweeper import Sweeper as Sweeper
     from sttlab.notebook.tuner import VadTuner as VadTuner
     from sttlab.server.launch import launch_server as launch_server
+    from sttlab.speakers.voices import Voices as Voices
     from sttlab.transcription import transcribe as transcribe
     from sttlab.vad.energy import calibrate as calibrate
 
@@ -125,6 +127,7 @@ _HOME = {
     "VadConfig": "sttlab.config",
     "VadTuner": "sttlab.notebook.tuner",
     "add_to_corpus": "sttlab.evaluate.corpus",
+    "Voices": "sttlab.speakers.voices",
     "calibrate": "sttlab.vad.energy",
     "compare": "sttlab.evaluate.compare",
     "diarize": "sttlab.diarization",

@@ -234,7 +234,8 @@ class SpeakerConfig:
     change : float
         Dot product of what is left and right of a place below which the voice changes there.
     least_s : float
-        Speech that a speaker is first known by; who says less goes to the closest other speaker.
+        Speech at a time that a speaker is first known by; who says less, or less than half as much
+        again in all, goes to the closest other speaker.
 
     Raises
     ------

@@ -19,8 +19,9 @@ State = Literal["listening", "speech", "pause"]
 """State of the endpointer: no open utterance, speech, or silence shorter than the timeout."""
 
 
-NoticeAbout = Literal["silence", "language", "model"]
-"""What a notice is about: nothing is heard, another language is spoken, or the model changed."""
+NoticeAbout = Literal["silence", "language", "model", "speakers"]
+"""What a notice is about: nothing is heard, another language is spoken, the model changed, or
+nobody is told apart any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,6 +259,8 @@ class Transcript(Event):
         utterance was known to have ended.
     run : int
         Counts the starts of the session, from 1; times and ids begin anew in each.
+    speakers : tuple of SpeakerTurn
+        Who speaks when, if that is asked for and known by now; `SpeakersFound` says it later.
     """
 
     kind: ClassVar[str] = "transcript"
@@ -278,11 +281,47 @@ class Transcript(Event):
     engine_s: float
     guessed: bool
     run: int = 1
+    speakers: tuple[SpeakerTurn, ...] = ()
 
     def _repr_html_(self) -> str:
         about = f"{self.delay_s:.2f} s after the last word, confidence {self.confidence:.2f}"
         words = " ".join(map(_shaded, self.segments)) or html.escape(self.text)
         return f"<p><small>{self.start_s:.1f} s, {about}</small><br>{words}</p>"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeakersFound(Event):
+    """Who speaks in an utterance, where its text was broadcast before that was known, or changes.
+
+    Attributes
+    ----------
+    turns : tuple of SpeakerTurn
+        In order; they replace what was said before.
+    revised : bool
+        Whether later speech, or a person, corrects what was said before.
+    """
+
+    kind: ClassVar[str] = "speakers"
+    utterance_id: int
+    turns: tuple[SpeakerTurn, ...]
+    revised: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeakerNames(Event):
+    """How speakers are called from now on, in all that was said before as well.
+
+    Attributes
+    ----------
+    names : dict of str to str
+        Names that people gave, by the speaker that turns have.
+    merged : dict of str to str
+        Speakers that are another one, and which one.
+    """
+
+    kind: ClassVar[str] = "speaker_names"
+    names: dict[str, str]
+    merged: dict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)

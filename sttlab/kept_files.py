@@ -21,7 +21,7 @@ from sttlab import events
 from sttlab.audio import SAMPLE_RATE
 from sttlab.config import VadConfig, from_dict
 from sttlab.errors import KeptError
-from sttlab.events import Event, Segment, Utterance, Word
+from sttlab.events import Event, Segment, SpeakerTurn, Utterance, Word
 
 FORMAT = "sttlab session"
 VERSION = 1
@@ -289,6 +289,10 @@ def event_from(values: Mapping[str, Any]) -> Event | None:
     told = _known(kind, values)
     if "segments" in told:
         told["segments"] = tuple(map(_segment, told["segments"]))
+    for name in ("turns", "speakers"):
+        if name in told:
+            turns = told[name]
+            told[name] = tuple(SpeakerTurn(**_known(SpeakerTurn, turn)) for turn in turns)
     if "config" in told:
         told["config"] = config_from(told["config"])
     return kind(**told)

@@ -31,6 +31,7 @@ from sttlab.cli.options import (
     Port,
     Settings,
     Source,
+    Speakers,
     Token,
     read_settings,
 )
@@ -59,6 +60,7 @@ def serve(
     keep: KeepFolder = None,
     keep_days: KeepDays = None,
     keep_gb: KeepSize = None,
+    speakers: Speakers = False,
     locked: Annotated[
         bool, typer.Option("--locked", help="Refuse changes of settings by clients.")
     ] = False,
@@ -95,6 +97,7 @@ def serve(
         vad=settings.vad,
         model=worker,
         keep=_keep(keep, keep_days, keep_gb),
+        speakers=speakers,
     )
     web = create_app(
         session,
@@ -107,11 +110,15 @@ def serve(
     server.listen(host, port)  # before the model loads, since the port may be in use
     with contextlib.closing(server.bound):
         start_worker(worker)
-        for name in ("sttlab.server", "uvicorn.error"):
-            logging.getLogger(name).setLevel(logging.INFO)
+        _log_more()
         with contextlib.suppress(KeyboardInterrupt), _link_told(server.url, token, given):
             server.run()
     raise typer.Exit(INTERRUPTED)
+
+
+def _log_more() -> None:
+    for name in ("sttlab.server", "uvicorn.error"):
+        logging.getLogger(name).setLevel(logging.INFO)
 
 
 def _keep(folder: Path | None, days: float | None, gb: float | None) -> Keep | None:

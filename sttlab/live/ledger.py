@@ -11,8 +11,17 @@ from sttlab.audio import SAMPLE_RATE
 from sttlab.engines.base import Transcription
 from sttlab.engines.foreign import EnglishOnly
 from sttlab.errors import TranscribeError
-from sttlab.events import Event, Notice, Suppressed, Transcript, TranscriptionFailed, Utterance
+from sttlab.events import (
+    Event,
+    Notice,
+    SpeakerTurn,
+    Suppressed,
+    Transcript,
+    TranscriptionFailed,
+    Utterance,
+)
 from sttlab.live.worker import Answer
+from sttlab.speakers.parts import said_by
 
 HISTORY = 10_000  # transcripts kept by a session
 FAILED_S = 600.0  # of audio of the utterances that the engine failed on; the oldest are let go
@@ -162,6 +171,16 @@ class Ledger:
         self._failed.append(failed)
         while sum(u.duration_s for u in self._failed) > FAILED_S:
             self._failed.popleft()
+
+    def say_who(self, utterance_id: int, turns: tuple[SpeakerTurn, ...]) -> None:
+        """Give the text of an utterance of this start its speakers."""
+        with self._changed:
+            for i in range(len(self._history) - 1, -1, -1):
+                if self._history[i].run != self._run:
+                    return
+                if self._history[i].utterance_id == utterance_id:
+                    self._history[i] = said_by(self._history[i], turns)
+                    return
 
     def close(self, utterance_id: int) -> None:
         """Note that all has been said about an utterance."""

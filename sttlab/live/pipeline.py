@@ -31,12 +31,14 @@ from sttlab.events import (
     SourceEnded,
     SpeechPaused,
     StreamEvent,
+    Transcript,
     Utterance,
 )
 from sttlab.live.keeper import Keeper
 from sttlab.live.ledger import Ledger
 from sttlab.live.speculation import Attempt, Speculation
 from sttlab.live.stream import Broadcast
+from sttlab.live.who import LiveSpeakers
 from sttlab.live.worker import Answer, AsrWorker, Job, Priority
 
 log = logging.getLogger(__name__)
@@ -69,6 +71,8 @@ class Pipeline:
         Wall time in seconds, for latency figures and to notice a stalled source.
     keeper : Keeper, optional
         What keeps this run.
+    speakers : LiveSpeakers, optional
+        What finds who speaks; started and stopped by the session.
 
     Attributes
     ----------
@@ -92,6 +96,7 @@ class Pipeline:
         live: bool,
         clock: Callable[[], float],
         keeper: Keeper | None = None,
+        speakers: LiveSpeakers | None = None,
     ) -> None:
         self.config = config
         self.partials = False
@@ -104,6 +109,7 @@ class Pipeline:
         self._live = live
         self._clock = clock
         self._keeper = keeper
+        self._speakers = speakers
         if keeper:
             broadcast.subscribe(keeper.happened)
             weakref.finalize(self, keeper.finish)  # of a session that is forgotten
@@ -205,6 +211,8 @@ class Pipeline:
                 continue
             self._emit(event)
             if isinstance(event, Utterance):
+                if self._speakers:
+                    self._speakers.hear(event)
                 self._submit(event)
             elif isinstance(event, SamplesLost):
                 self._ledger.lose(event.count)
@@ -262,7 +270,13 @@ class Pipeline:
             ready_at=self._worker.ready_at,
         )
         for event in events:
-            self._emit(event)
+            if self._speakers and isinstance(event, Transcript):
+                self._emit(said := self._speakers.add_to(event))
+                self._ledger.say_who(utterance_id, said.speakers)
+                if news := self._speakers.told(said):
+                    self._emit(news)
+            else:
+                self._emit(event)
         self._ledger.close(utterance_id)
         if notice := self._model_changed():
             self._emit(notice)

@@ -6,10 +6,11 @@
 | sttlab-asr | `AsrWorker` | the engine |
 | sttlab-watchdog | `AsrWorker` | nothing: it notices an engine that hangs |
 | sttlab-load | `AsrWorker.use` | the engine that it loads |
+| sttlab-speakers | `LiveSpeakers` | the embedder |
 | sttlab-keep | `Keeper` | the files of a session that is kept |
 | any other | the methods of `Session` | nothing: locks guard a session's fields |
 
-Callbacks of `Session.subscribe` run on the first three and must not block.
+Callbacks of `Session.subscribe` run on the first three and sttlab-speakers, and must not block.
 """
 
 from __future__ import annotations
@@ -27,17 +28,19 @@ from typing import Any
 
 from sttlab.capture.base import AudioSource
 from sttlab.capture.replay import FileSource
-from sttlab.config import TranscribeConfig, VadConfig
+from sttlab.config import SpeakerConfig, TranscribeConfig, VadConfig
 from sttlab.engines import make_engine
 from sttlab.engines.base import Engine
 from sttlab.errors import SessionError, SttlabError
-from sttlab.events import Event, Transcript, Utterance
+from sttlab.events import Event, SpeakersFound, Transcript, Utterance
 from sttlab.live.keeper import Keep, Keeper
 from sttlab.live.lease import Lease, Shared
 from sttlab.live.ledger import Ledger, SessionStats
 from sttlab.live.pipeline import Pipeline, run
 from sttlab.live.stream import Broadcast, EventStream
+from sttlab.live.who import LiveSpeakers
 from sttlab.live.worker import AsrWorker
+from sttlab.speakers.voices import Voices
 from sttlab.vad import require_detector
 
 log = logging.getLogger(__name__)
@@ -63,6 +66,10 @@ class Session:
     keep : str, Path or Keep, optional
         A folder in which each start is kept in a folder of its own: the audio, the events and the
         settings, which `open_session` reads. By default nothing is kept.
+    speakers : bool or SpeakerConfig
+        Whether to find who speaks, and how, on a thread for which text never waits.
+    voices : Voices, optional
+        Whose voices are known by name, with `speakers`.
     clock : callable
         Wall time in seconds, for latency figures and to notice a stalled source.
 
@@ -94,6 +101,8 @@ class Session:
         partials: bool = False,
         live: bool = True,
         keep: str | Path | Keep | None = None,
+        speakers: bool | SpeakerConfig = False,
+        voices: Voices | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if isinstance(source, type) or not all(
@@ -116,6 +125,7 @@ class Session:
         self.starts = 0
         self._dsp: threading.Thread | None = None
         self._keeper: Keeper | None = None  # of the last start
+        self._speakers = self._make_speakers(speakers, voices)
         # Guarded by `_settings`, which is never held for long:
         self._settings = threading.Lock()
         self._config = vad or VadConfig()
@@ -137,6 +147,25 @@ class Session:
         self._own = self.lease()  # of the person who calls `start`
         if not given:
             weakref.finalize(self, self.worker.request_stop)
+        if self._speakers:
+            weakref.finalize(self, self._speakers.request_stop)
+
+    def _make_speakers(
+        self, speakers: bool | SpeakerConfig, voices: Voices | None
+    ) -> LiveSpeakers | None:
+        if speakers is False:
+            if voices is not None:
+                raise SessionError("voices need speakers=True: they are for finding who speaks")
+            return None
+        config = speakers if isinstance(speakers, SpeakerConfig) else SpeakerConfig()
+        ledger, broadcast = self._ledger, self._broadcast  # and not the session, for a circle
+
+        def emit(event: Event) -> None:
+            if isinstance(event, SpeakersFound):
+                ledger.say_who(event.utterance_id, event.turns)
+            broadcast.emit(event)
+
+        return LiveSpeakers(config, voices or Voices(config), emit)
 
     def _make_pipeline(self) -> Pipeline:
         pipeline = Pipeline(
@@ -147,6 +176,7 @@ class Session:
             live=self._live,
             clock=self._clock,
             keeper=self._keeper,
+            speakers=self._speakers,
         )
         pipeline.partials = self.partials
         return pipeline
@@ -192,6 +222,8 @@ class Session:
                     patient=is_file,
                 )
             self._pipeline = self._make_pipeline()
+        if self._speakers:
+            self._speakers.start(patient=is_file)
         self._engine.hold(self._capture)  # before capture, which hands it utterances
         self._dsp = threading.Thread(
             target=run,
@@ -248,7 +280,7 @@ class Session:
             How long the engine may take for what waits; what it doesn't manage is reported as
             `TranscriptionFailed`.
         """
-        if threading.current_thread().name in ("sttlab-dsp", "sttlab-asr"):
+        if threading.current_thread().name in ("sttlab-dsp", "sttlab-asr", "sttlab-speakers"):
             raise SessionError("stop was called from a callback of the session; use another thread")
         with self._lifecycle:
             self._stop(timeout_s)
@@ -270,6 +302,8 @@ class Session:
         waited_s = self._clock() - began
         self._pipeline.give_up(f"the engine was stopped {waited_s:.1f} s later, before it was done")
         self._engine.release(self._capture, max(1.0, deadline - self._clock()))
+        if self._speakers:
+            self._speakers.stop(max(1.0, deadline - self._clock()))
         self._pipeline.close_keeper()
         self._dsp = None
         self._broadcast.end()
@@ -312,6 +346,11 @@ class Session:
     def kept_folder(self) -> Path | None:
         """Where the last start is kept; None if nothing is."""
         return self._keeper.folder if self._keeper else None
+
+    @property
+    def speakers(self) -> LiveSpeakers | None:
+        """What finds who speaks: names, merges and splits speakers. None if nobody asked for it."""
+        return self._speakers
 
     @property
     def partials(self) -> bool:

@@ -8,16 +8,18 @@ from types import NoneType, UnionType
 from typing import Any, Literal
 
 from sttlab.config import VadConfig
-from sttlab.events import Segment, Word
+from sttlab.events import Segment, SpeakerTurn, Word
 from sttlab.server.protocol import (
     FILE_SENT,
     SENT,
+    SPEAKER,
     USE,
     Detector,
     End,
     Hello,
     Set,
     Setting,
+    Speaker,
     State,
     Use,
     Using,
@@ -25,6 +27,13 @@ from sttlab.server.protocol import (
 )
 from sttlab.vad import DETECTORS
 from sttlab.vad.base import Scale
+
+_JSON_TYPES: dict[type, str] = {
+    int: "integer",
+    str: "string",
+    bool: "boolean",
+    NoneType: "null",
+}
 
 EVENTS = tuple(dict.fromkeys((*SENT, *FILE_SENT)))
 
@@ -66,6 +75,7 @@ def schema() -> dict[str, Any]:
                 "oneOf": [
                     _object({"set": changes}),
                     _object({"use": _object(_use_schema(), required=False)}),
+                    _object({"speaker": {"oneOf": _speaker_schemas()}}),
                     _object({"end": {"const": True}}),
                 ]
             },
@@ -89,8 +99,11 @@ def _object(properties: dict[str, Any], required: bool = True) -> dict[str, Any]
 
 
 def _use_schema() -> dict[str, Any]:
-    names = {int: "integer", str: "string", bool: "boolean", NoneType: "null"}
-    return {key: {"type": [names[t] for t in types]} for key, types in USE.items()}
+    return {key: {"type": [_JSON_TYPES[t] for t in types]} for key, types in USE.items()}
+
+
+def _speaker_schemas() -> list[dict[str, Any]]:
+    return [_object({key: {"type": _JSON_TYPES[t]} for key, t in each.items()}) for each in SPEAKER]
 
 
 def markdown() -> str:
@@ -110,11 +123,14 @@ def markdown() -> str:
     sent = {
         '{"set": {"silence_timeout_s": 0.8}}': Set,
         '{"use": {"model": "base", "language": "de"}}': Use,
+        '{"speaker": {"rename": "Speaker 1", "to": "Anna"}}': Speaker,
+        '{"speaker": {"merge": "Speaker 2", "into": "Speaker 1"}}': Speaker,
+        '{"speaker": {"split": 3}}': Speaker,
         '{"end": true}': End,
     }
     rows += [f"| `{text}` | {_summary(kind, whole=True)} |" for text, kind in sent.items()]
     rows += ["", "| part | fields |", "| --- | --- |"]
-    for part in (VadConfig, Using, Setting, Detector, Scale, Segment, Word):
+    for part in (VadConfig, Using, Setting, Detector, Scale, Segment, Word, SpeakerTurn):
         rows.append(f"| {part.__name__} | {', '.join(_field(part, f) for f in fields(part))} |")
     return "\n".join(rows) + "\n"
 

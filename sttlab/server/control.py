@@ -1,4 +1,4 @@
-"""Obeys what clients ask for: `set`, `use` and `end`."""
+"""Obeys what clients ask for: `set`, `use`, `speaker` and `end`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sttlab.live.session import Session
 from sttlab.server import protocol
 from sttlab.server.engine import CHOICES, SharedEngine
 from sttlab.server.feed import Feed
-from sttlab.server.protocol import End, Request, Set, Use, Using
+from sttlab.server.protocol import End, Request, Set, Speaker, Use, Using
 from sttlab.server.supervisor import Supervisor
 
 MOST_USES = 8  # of `use` that may be going on
@@ -33,7 +33,7 @@ class Control:
         Called when the state may have changed. Its argument is whether the config has changed
         without an event that says so.
     locked : bool
-        Whether `set` and `use` are refused.
+        Whether `set`, `use` and `speaker` are refused.
     end : callable, optional
         Obeys `end`, and raises ConfigError if it can't; without it, `end` is refused.
     """
@@ -105,8 +105,22 @@ class Control:
             self._session.update(protocol.change(self._session.config, request.changes))
             if not self._supervisor.capturing:  # else `ConfigChanged` follows
                 self._changed(True)
+        elif isinstance(request, Speaker):
+            self._tell_speaker(request)
         else:
             self._begin_use(request, refuse)
+
+    def _tell_speaker(self, request: Speaker) -> None:
+        speakers = self._session.speakers
+        if speakers is None:
+            raise ConfigError("it is not asked who speaks here: start with --speakers")
+        changes = request.changes
+        if "rename" in changes:
+            speakers.rename(changes["rename"], changes["to"])
+        elif "merge" in changes:
+            speakers.merge(changes["merge"], changes["into"])
+        else:
+            speakers.split(changes["split"])
 
     def _begin_use(self, request: Use, refuse: Callable[[str], None]) -> None:
         allowed = self.may_use()

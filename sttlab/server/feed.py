@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from sttlab.audio import SAMPLE_RATE
 from sttlab.config import VadConfig
-from sttlab.events import Event, Level, Partial, Transcript
+from sttlab.events import Event, Level, Partial, SpeakersFound, Transcript
 from sttlab.live.session import Session
 from sttlab.server import protocol
 from sttlab.server.connection import Connection
@@ -132,6 +132,14 @@ class Feed:
             if connection.wants_all and connection.greeted:
                 connection.put(message)
 
+    def _correct(self, found: SpeakersFound, stream: str) -> None:
+        """Have those who reconnect receive a text with its speakers as they are known now."""
+        for i in range(len(self._missed) - 1, -1, -1):
+            of, number, full, plain = self._missed[i]
+            if (of, number) == (stream, found.utterance_id):
+                self._missed[i] = of, number, protocol.with_turns(full, found), plain
+                return
+
     # -- events -------------------------------------------------------------------------------
 
     def _on_event(self, event: Event) -> None:
@@ -143,7 +151,7 @@ class Feed:
             loop.call_soon_threadsafe(self._broadcast, event, self._session.starts)
 
     def _is_wanted(self, event: Event) -> bool:
-        if isinstance(event, Transcript):
+        if isinstance(event, Transcript | SpeakersFound):
             return True  # kept for those who reconnect
         if not self.connections:
             return False
@@ -164,6 +172,8 @@ class Feed:
             self._missed.append(entry)
         elif any(connection.wants_all for connection in self.connections):
             full = protocol.full(event)
+        if isinstance(event, SpeakersFound):
+            self._correct(event, self.stream_id(start))
         for connection in self.connections:
             message = full if connection.wants_all else plain
             if message is not None:

@@ -195,11 +195,14 @@ class Hub:
 
     def _hello(self) -> Hello:
         state = self._state()
+        names = self.session.speakers.names() if self.session.speakers else None
         told = {f.name: getattr(state, f.name) for f in fields(State)}
         return Hello(
             **told,
             locked=self.control.locked,
             may_keep=self._may_keep,
+            speaker_names=names.names if names else None,
+            speakers_merged=names.merged if names else {},
             settings=protocol.settings(),
             detectors=protocol.detectors(),
         )
@@ -210,8 +213,14 @@ class Hub:
         self, source: AudioSource, *, live: bool = True, keep: Keep | None = None
     ) -> Session:
         """Make a session from this one's settings, which shares its engine."""
+        speakers = self.session.speakers
         return Session(
-            source, vad=self.session.config, model=self.engine.worker, live=live, keep=keep
+            source,
+            vad=self.session.config,
+            model=self.engine.worker,
+            live=live,
+            keep=keep,
+            speakers=speakers.config if speakers and live else False,
         )
 
     async def drain(self, enough: asyncio.Event) -> None:

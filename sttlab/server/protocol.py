@@ -2,7 +2,7 @@
 
 A plain client receives ``{"event": "transcript", "text": "..."}`` and nothing else. A client of
 ``/ws?events=all`` receives a `Hello`, then every event with all of its fields, and may send `Set`,
-`Use` and `End`. docs/protocol.md has the tables.
+`Use`, `Speaker` and `End`. docs/protocol.md has the tables.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from sttlab.events import (
     EndReason,
     Event,
     SessionFailed,
+    SpeakersFound,
     Suppressed,
     Transcript,
     TranscriptionFailed,
     Utterance,
 )
+from sttlab.speakers.parts import speaker_between
 from sttlab.vad import DETECTORS, detectors_using
 from sttlab.vad.base import Scale
 
@@ -109,8 +111,12 @@ class Hello(State):
 
     kind: ClassVar[str] = "hello"
     version: int = VERSION
-    locked: bool = field(metadata={"doc": "whether `set` and `use` are refused"})
+    locked: bool = field(metadata={"doc": "whether `set`, `use` and `speaker` are refused"})
     may_keep: bool = field(metadata={"doc": "whether `keep=yes` is taken with own audio"})
+    speaker_names: dict[str, str] | None = field(
+        metadata={"doc": "null if it is not asked who speaks; else as in `speaker_names`"}
+    )
+    speakers_merged: dict[str, str] = field(metadata={"doc": "as `merged` there"})
     settings: dict[str, Setting]
     detectors: dict[str, Detector]
     max_file_bytes: int = field(default=MAX_FILE_BYTES, metadata={"doc": "that `/files` takes"})
@@ -122,7 +128,9 @@ class Refused(Event):
 
     kind: ClassVar[str] = "refused"
     message: str
-    request: str | None = field(metadata={"doc": "set, use or end; null if it was not one of them"})
+    request: str | None = field(
+        metadata={"doc": "set, use, speaker or end; null if it was not one of them"}
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,11 +197,29 @@ class Use:
 
 
 @dataclass(frozen=True)
+class Speaker:
+    """Rename a speaker, take two for one, or say that an utterance is of a speaker of its own.
+
+    The change is broadcast as speaker_names, and as speakers for each utterance that it concerns.
+    """
+
+    changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class End:
     """No more audio comes from this client: once all is transcribed, the socket is closed."""
 
 
-Request: TypeAlias = Set | Use | End
+Request: TypeAlias = Set | Use | Speaker | End
+REQUESTS = ("set", "use", "speaker", "end")
+
+SPEAKER: tuple[dict[str, type], ...] = (
+    {"rename": str, "to": str},
+    {"merge": str, "into": str},
+    {"split": int},
+)
+"""What a `Speaker` may hold: names and types of values."""
 
 USE: dict[str, tuple[type, ...]] = {
     "device": (int, str, NoneType),
@@ -242,6 +268,14 @@ def full(event: Event) -> str:
     return _json({"event": event.kind, **asdict(event)})
 
 
+def with_turns(message: str, found: SpeakersFound) -> str:
+    """Put who speaks into an encoded transcript."""
+    told = json.loads(message)
+    for segment in told["segments"]:
+        segment["speaker"] = speaker_between(segment["start_s"], segment["end_s"], found.turns)
+    return _json({**told, "speakers": [asdict(turn) for turn in found.turns]})
+
+
 def refusal(error: Exception, request: str | None) -> str:
     """Encode why a client's message was not obeyed."""
     text = str(error)
@@ -262,7 +296,7 @@ def request_name(message: object) -> str | None:
     """Return the kind of request of a decoded message; None if it is not a valid request."""
     if isinstance(message, dict) and len(message) == 1:
         (name,) = message
-        return name if name in ("set", "use", "end") else None
+        return name if name in REQUESTS else None
     return None
 
 
@@ -276,7 +310,9 @@ def parse(message: Any) -> Request:
     """
     name = request_name(message)
     if name is None:
-        raise ConfigError('send one of {"set": {...}}, {"use": {...}}, {"end": true}')
+        raise ConfigError(
+            'send one of {"set": {...}}, {"use": {...}}, {"speaker": {...}}, {"end": true}'
+        )
     value = message[name]
     if name == "end":
         if value is not True:
@@ -286,6 +322,14 @@ def parse(message: Any) -> Request:
         raise ConfigError(f"{name} needs names and values, not {value!r}")
     if name == "set":
         return Set(value)
+    if name == "speaker":
+        types = {key: type(each) for key, each in value.items()}
+        if types not in SPEAKER:
+            raise ConfigError(
+                'speaker needs {"rename": "Speaker 1", "to": "Anna"}, {"merge": "Speaker 2", '
+                '"into": "Speaker 1"}, or {"split": 3}, the id of an utterance'
+            )
+        return Speaker(value)
     for key, allowed in USE.items():
         if key in value and type(value[key]) not in allowed:
             raise ConfigError(f"{key} can't be {value[key]!r}")

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sttlab.speakers.base import Vectors
 
 APART = 1e6  # distance of two that are known to be different: no mean of many hides it
+ENOUGH = 1.5  # times as much as a founder says, a group says in all
 ROUNDS = 5  # in which pieces go to the speaker that they are closest to
 
 
@@ -27,7 +28,8 @@ def group(
     vectors : ndarray, shape (n, size)
         Of length 1 each.
     weights : ndarray, shape (n,)
-        How much speech is behind each, in seconds. What is below `least` founds no group.
+        How much speech is behind each, in seconds. What is below `least` founds no group, and a
+        group says `ENOUGH` times as much in all.
     same : float
         Mean dot product from which two groups are one.
     least : float
@@ -60,6 +62,8 @@ def group(
     limit, criterion = (1.0 - same, "distance") if count is None else (count, "maxclust")
     groups = np.full(len(vectors), -1)
     groups[founders] = fcluster(tree, limit, criterion)
+    if count is None:
+        _dissolve(groups, weights, fixed, ENOUGH * least)
     return _in_order(_joined(_to_closest(vectors, weights, groups, fixed), fixed))
 
 
@@ -69,6 +73,21 @@ def centres(vectors: Vectors, weights: NDArray[np.float64], groups: NDArray[np.i
     sums = shares @ vectors
     found: Vectors = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
     return found.astype(np.float32)
+
+
+def _dissolve(
+    groups: NDArray[np.intp],
+    weights: NDArray[np.float64],
+    fixed: NDArray[np.intp],
+    enough: float,
+) -> None:
+    """Dissolve groups that say too little, but for the largest and those of known voices."""
+    names, inverse = np.unique(groups, return_inverse=True)
+    said = np.bincount(inverse, weights)
+    said[names < 0] = 0.0
+    few = (said < enough) & (np.arange(len(names)) != np.argmax(said))
+    few[np.isin(names, groups[fixed >= 0])] = False
+    groups[few[inverse]] = -1
 
 
 def _to_closest(

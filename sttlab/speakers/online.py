@@ -72,6 +72,11 @@ class OnlineSpeakers:
             self.names[speaker_name(self._next)] = name
             self._next += 1
 
+    def begin(self) -> None:
+        """Begin a stream, whose utterances are counted anew: who is known stays known."""
+        while self._pieces:
+            self._condense(self._pieces.popleft())
+
     # -- what is heard ------------------------------------------------------------------------
 
     def add(self, utterance_id: int, pieces: Sequence[Piece]) -> dict[int, tuple[SpeakerTurn, ...]]:
@@ -220,10 +225,13 @@ class OnlineSpeakers:
         old = {voice.speaker for voice in mine}
         for voice in mine:
             voice.speaker = self._next
-        self._learn(*self._mean(self._next), self._next)
+        split, weight_s = self._mean(self._next)
         for speaker in old:
             if any(voice.speaker == speaker for voice in self._voices()):
-                self._learn(*self._mean(speaker), speaker)
+                rest = self._mean(speaker)
+                self._unlearn(speaker, split, rest[0])
+                self._learn(*rest, speaker)
+        self._learn(split, weight_s, self._next)
         self._next += 1
         self._regroup()
         return self._changed_since(before)
@@ -264,6 +272,12 @@ class OnlineSpeakers:
 
     def _learn(self, vector: NDArray[np.float32], weight_s: float, speaker: int) -> None:
         self._learnt.append(_Voice(vector, weight_s, speaker))
+
+    def _unlearn(self, speaker: int, split: NDArray[np.float32], rest: NDArray[np.float32]) -> None:
+        """Forget voices learnt for a speaker that are rather the one that is split off."""
+        direction = split / np.linalg.norm(split) - rest / np.linalg.norm(rest)
+        kept = [v for v in self._learnt if v.speaker != speaker or v.vector @ direction <= 0]
+        self._learnt = deque(kept, maxlen=LEARNT)
 
     def _told(self) -> dict[int, tuple[SpeakerTurn, ...]]:
         told: dict[int, list[SpeakerTurn]] = {}

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE
-from sttlab.events import Segment, Spoken, Utterance
+from sttlab.events import Segment, SpeakerTurn, Spoken, Transcript, Utterance
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,10 +86,12 @@ def with_speakers(segments: Sequence[Segment], turns: Sequence[Spoken]) -> tuple
     """Give each segment the speaker who says most of it; split it by words, if it has some."""
     found: list[Segment] = []
     for segment in segments:
-        runs = groupby(segment.words, key=lambda word: _speaker(word.start_s, word.end_s, turns))
+        runs = groupby(
+            segment.words, key=lambda word: speaker_between(word.start_s, word.end_s, turns)
+        )
         said = [(speaker, tuple(words)) for speaker, words in runs]
         if len(said) < 2:
-            speaker = _speaker(segment.start_s, segment.end_s, turns)
+            speaker = speaker_between(segment.start_s, segment.end_s, turns)
             found.append(replace(segment, speaker=speaker))
             continue
         for speaker, words in said:
@@ -103,7 +105,7 @@ def with_speakers(segments: Sequence[Segment], turns: Sequence[Spoken]) -> tuple
     return tuple(found)
 
 
-def _speaker(start_s: float, end_s: float, turns: Sequence[Spoken]) -> str | None:
+def speaker_between(start_s: float, end_s: float, turns: Sequence[Spoken]) -> str | None:
     """Say who speaks most between two times, or else next to them."""
     shared: dict[str, float] = defaultdict(float)
     apart: dict[str, float] = {}
@@ -115,3 +117,9 @@ def _speaker(start_s: float, end_s: float, turns: Sequence[Spoken]) -> str | Non
             apart[turn.speaker] = max(overlap_s, apart.get(turn.speaker, overlap_s))
     candidates = shared or apart
     return max(candidates, key=lambda speaker: candidates[speaker]) if candidates else None
+
+
+def said_by(transcript: Transcript, turns: tuple[SpeakerTurn, ...]) -> Transcript:
+    """Give a text its speakers: all of them, and that of each segment."""
+    segments = with_speakers(transcript.segments, turns)
+    return replace(transcript, speakers=turns, segments=segments)

@@ -264,7 +264,7 @@ def main() -> None:
     before = surroundings()
     voices = read_speakers(options.folder)
     chosen_by = [conversation(voices, CHOICE, seed) for seed in range(5)]
-    judged = [conversation(voices, JUDGED, 100 + seed) for seed in range(options.sessions)]
+    judged = [conversation(voices, JUDGED, 200 + seed) for seed in range(options.sessions)]
     usual = choose(CamPlusPlus(), SpeakerConfig().change, chosen_by)
     ways = [replace(usual, same=CamPlusPlus.same)]
     try:

@@ -17,7 +17,15 @@ from hypothesis import strategies as st
 from sttlab import events
 from sttlab.config import VadConfig
 from sttlab.errors import ConfigError
-from sttlab.events import Event, Segment, SpeechPaused, Transcript, Utterance, Word
+from sttlab.events import (
+    Event,
+    Segment,
+    SpeakerTurn,
+    SpeechPaused,
+    Transcript,
+    Utterance,
+    Word,
+)
 from sttlab.server import contract, protocol
 from sttlab.server.protocol import End, Refused, Request, Set, Use
 from sttlab.vad import DETECTORS
@@ -52,6 +60,8 @@ def every_event() -> Iterator[Event]:
         "State": "pause",
         "NoticeAbout": "silence",
         "VadConfig": VadConfig(),
+        "dict[str, str]": {"Speaker 1": "Anna"},
+        "tuple[SpeakerTurn, ...]": (SpeakerTurn(start_s=0.0, end_s=1.0, speaker="Speaker 1"),),
         "tuple[Segment, ...]": (
             Segment(start_s=0.0, end_s=1.0, text="a", confidence=0.5, words=(WORD,)),
         ),

@@ -226,6 +226,16 @@ def test_a_speaker_that_is_split_off_stays_apart():
     assert [last[4], last[5]] == ["Speaker 2", "Speaker 1"]
 
 
+def test_who_was_merged_can_be_split_again():
+    rng = np.random.default_rng(12)
+    online = OnlineSpeakers(SpeakerConfig())
+    talk(online, [1, 2], rng)
+    online.merge("Speaker 2", "Speaker 1")
+    assert online.split(1)[1][0].speaker == "Speaker 3"
+    _, last = talk(online, [2, 1], rng, first=2)
+    assert [last[2], last[3]] == ["Speaker 3", "Speaker 1"]
+
+
 def test_a_known_voice_is_named_from_the_start():
     rng = np.random.default_rng(10)
     online = OnlineSpeakers(SpeakerConfig(), [("Anna", voice(5)), ("Ben", voice(6))])
