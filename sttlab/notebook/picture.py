@@ -32,6 +32,10 @@ STYLE = f"""<style>
 @media (max-width: 700px) {{
   .sttlab-texts th, .sttlab-texts td {{ padding-right: .6em }}
   .sttlab-texts tr > :nth-child(5) {{ display: none }}
+  .sttlab-scores tbody {{ display: flex }}
+  .sttlab-scores tr {{ display: grid; grid-auto-rows: 1.7em; background: none }}
+  .sttlab-scores tr > * {{ white-space: nowrap }}
+  .sttlab-advice {{ white-space: normal }}
 }}
 .sttlab-delays {{ font-size: 85%; line-height: 1.5 }}
 .sttlab-delays > span {{ margin-right: 1em }}

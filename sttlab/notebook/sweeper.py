@@ -25,7 +25,7 @@ from sttlab.live.session import Session
 from sttlab.notebook.estimate import Estimate
 from sttlab.notebook.painter import Displayed, Painter, make_button, on_change
 from sttlab.notebook.picture import STYLE
-from sttlab.notebook.plots import field_words, setting_words, value_words
+from sttlab.notebook.plots import field_words, setting_words, unit_words, value_words
 from sttlab.notebook.saving import about_now, what_is_replaced
 from sttlab.notebook.score_table import OVER
 from sttlab.notebook.sliders import SliderNames
@@ -184,7 +184,9 @@ class Sweeper(Displayed):
         """Show in the tuner what the first settings find, and those that were chosen before."""
         rows = {"at first": self._first}
         for setting in reversed(self._seen[:-1]):
-            rows[setting_words(found.values(setting))] = found.configs[setting]
+            values = found.values(setting).items()
+            name = ", ".join(f"{value_words(v)} {unit_words(n)}".strip() for n, v in values)
+            rows[name] = found.configs[setting]
         self.tuner.compare(rows)
 
     def close(self) -> None:
