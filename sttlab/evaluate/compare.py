@@ -13,7 +13,7 @@ import numpy as np
 
 from sttlab.errors import KeptError
 from sttlab.evaluate import comparison_page
-from sttlab.evaluate.labels import Labels
+from sttlab.evaluate.labels import AnyLabels, as_labels
 from sttlab.evaluate.paired import (
     ScorePair,
     against_text,
@@ -236,7 +236,7 @@ class Comparison:
 
 
 def compare(
-    a: KeptRun, b: KeptRun, *, labels: Labels | None = None, reference: str | None = None
+    a: KeptRun, b: KeptRun, *, labels: AnyLabels | None = None, reference: str | None = None
 ) -> Comparison:
     """Compare two runs on the same audio: kept sessions, or replays of them or of a recording.
 
@@ -244,7 +244,7 @@ def compare(
     ----------
     a, b : KeptSession or Replay
         What was, and what is to be judged against it.
-    labels : Labels, optional
+    labels : Labels, Turns or path, optional
         When people speak, in seconds of the stream. Both runs are scored against them and, where
         they have texts, against those.
     reference : str, optional
@@ -276,6 +276,7 @@ def compare(
             raise KeptError(
                 f"compare takes sessions that open_session opened, or replays of them, not {run!r}"
             )
+    labels = None if labels is None else as_labels(labels)
     language = next((t.language for run in (a, b) for t in run.history), "en")
     rows = tuple(_rows(a, b, language))
     notices = list(_notices(a, b))

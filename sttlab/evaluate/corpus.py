@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 from sttlab import kept_files
 from sttlab.audio import SAMPLE_RATE, Recording
 from sttlab.errors import LabelError
-from sttlab.evaluate.labels import Labels, Turn
+from sttlab.evaluate.labels import AnyLabels, Labels, Turn, as_labels
 from sttlab.kept.run import Original
 from sttlab.kept.session import KeptSession
 
 
 def add_to_corpus(
-    folder: str | Path, audio: Recording | KeptSession, labels: Labels, *, name: str | None = None
+    folder: str | Path,
+    audio: Recording | KeptSession,
+    labels: AnyLabels,
+    *,
+    name: str | None = None,
 ) -> list[Path]:
     """Put a labelled recording, or what is labelled of a kept session, into a corpus folder.
 
@@ -29,7 +33,7 @@ def add_to_corpus(
     folder : str or Path
         Made if it is missing.
     audio : Recording or KeptSession
-    labels : Labels
+    labels : Labels, Turns or path
         In seconds of `audio`.
     name : str, optional
         By default that of the recording's file, or of the session's folder. Where a part of it is
@@ -47,24 +51,15 @@ def add_to_corpus(
     KeptError
         If the audio of a session can't be read.
     """
+    labels = as_labels(labels)
     target = Path(folder).expanduser()
     name = name or (audio.folder.name if isinstance(audio, KeptSession) else _stem(audio))
     made = []
     for start_s, end_s in labels.scored or [(0.0, audio.duration_s)]:
         whole = start_s <= 0 and end_s >= audio.duration_s
         path = target / f"{name if whole else f'{name}-{start_s:.0f}s'}.flac"
-        turns = [
-            Turn(
-                start_s=max(turn.start_s, start_s) - start_s,
-                end_s=min(turn.end_s, end_s) - start_s,
-                speaker=turn.speaker,
-                text=turn.text,
-            )
-            for turn in labels
-            if turn.start_s < end_s and turn.end_s > start_s
-        ]
         samples = _between(audio, round(start_s * SAMPLE_RATE), round(end_s * SAMPLE_RATE))
-        _write(path, samples, Labels(turns))
+        _write(path, samples, labels.between(start_s, end_s).turns)
         made.append(path)
     return made
 
@@ -79,10 +74,10 @@ def _between(audio: Recording | KeptSession, start: int, stop: int) -> NDArray[n
     return audio.samples[start:stop]
 
 
-def _write(path: Path, samples: NDArray[np.float32], labels: Labels) -> None:
+def _write(path: Path, samples: NDArray[np.float32], turns: tuple[Turn, ...]) -> None:
     import soundfile
 
-    said = [turn.text for turn in labels]
+    said = [turn.text for turn in turns]
     text = path.with_suffix(".txt") if said and all(said) else None
     for each in filter(None, (path, path.with_suffix(".rttm"), text)):
         if each.exists():
@@ -91,7 +86,7 @@ def _write(path: Path, samples: NDArray[np.float32], labels: Labels) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(str(path), ints << 8, SAMPLE_RATE, f"PCM_{kept_files.BITS}", format="FLAC")
-        labels.save(path.with_suffix(".rttm"))
+        Labels(turns).save(path.with_suffix(".rttm"))
         if text:
             text.write_text(" ".join(said) + "\n", encoding="utf-8")
     except (OSError, soundfile.LibsndfileError) as error:

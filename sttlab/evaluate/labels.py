@@ -6,7 +6,7 @@ import html
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,27 @@ class Labels:
     def utterances(self, gap_s: float) -> Spans:
         """Return the spans of speech, with pauses shorter than `gap_s` closed."""
         return union(self.speech, gap_s)
+
+    def between(self, start_s: float, end_s: float) -> Labels:
+        """Return what lies between two times, in seconds from the first; it is cut off there."""
+        return Labels(
+            (
+                replace(
+                    turn,
+                    start_s=max(turn.start_s, start_s) - start_s,
+                    end_s=min(turn.end_s, end_s) - start_s,
+                )
+                for turn in self.turns
+                if turn.start_s < end_s and turn.end_s > start_s
+            ),
+            None
+            if self.scored is None
+            else [
+                (max(a, start_s) - start_s, min(b, end_s) - start_s)
+                for a, b in self.scored
+                if a < end_s and b > start_s
+            ],
+        )
 
     def save(self, path: str | Path) -> None:
         """Write the labels in the format that the suffix names.

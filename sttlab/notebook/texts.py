@@ -64,6 +64,10 @@ class Texts:
         """Return the text, the state of its request, or "" if it was not requested."""
         return self._texts.get((utterance.start_sample, utterance.end_sample), "")
 
+    def know(self, start_sample: int, end_sample: int, text: str) -> None:
+        """Take the text of an utterance that is transcribed already."""
+        self._texts[start_sample, end_sample] = text
+
     def request(self, utterance: Utterance) -> None:
         """Queue an utterance for the engine. Never blocks."""
         key = (utterance.start_sample, utterance.end_sample)

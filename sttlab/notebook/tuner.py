@@ -14,7 +14,7 @@ import ipywidgets as widgets
 import numpy as np
 from numpy.typing import NDArray
 
-from sttlab.audio import SAMPLE_RATE, to_dbfs
+from sttlab.audio import SAMPLE_RATE, Recording, to_dbfs
 from sttlab.config import TranscribeConfig, VadConfig, save_vad
 from sttlab.core import Audio
 from sttlab.engines.base import Cancelled
@@ -98,19 +98,18 @@ class VadTuner(Displayed):
         path: str | Path = "data/vad.toml",
         at_s: float | None = None,
     ) -> None:
+        self._texts = Texts(model)
         self._at_s = at_s
+        self._labels = None if labels is None else as_labels(labels)
         if isinstance(recording, Original):
             config = config or recording.config_at(at_s or 0.0)
-            recording, start_s = recording.around(at_s or 0.0)
-            self._at_s = None if at_s is None else at_s - start_s
+            recording = self._part_of(recording)
         self.trace = Trace(recording)
         self._name = str(getattr(recording, "origin", ""))
         self.session = session
         self.path = Path(path)
-        self._labels = None if labels is None else as_labels(labels)
         self._doubt = doubt(self._labels, self.trace) if self._labels is not None else ""
         self._first = config or VadConfig()
-        self._texts = Texts(model)
         self._painter = Painter(self._paint)
         self._texts.on_text(self._painter.request)
         self._first_scores: Scores | None = None
@@ -127,6 +126,18 @@ class VadTuner(Displayed):
         self._paint()
         if self._at_s is not None:
             self._picture.chosen = self._list.chosen = row_at(self._found, self._at_s)
+
+    def _part_of(self, kept: Original) -> Recording:
+        """Return the part of a session that is shown; from here on times are those of the part."""
+        recording, start_s = kept.around(self._at_s or 0.0)
+        if self._at_s is not None:
+            self._at_s -= start_s
+        if self._labels is not None:
+            self._labels = self._labels.between(start_s, start_s + recording.duration_s)
+        start = round(start_s * SAMPLE_RATE)
+        for u in kept.utterances:
+            self._texts.know(u.start_sample - start, u.end_sample - start, u.text or "")
+        return recording
 
     @property
     def config(self) -> VadConfig:

@@ -53,3 +53,15 @@ def test_a_folder_that_cant_be_written_is_said(tmp_path, data):
     (tmp_path / "file").write_text("")
     with pytest.raises(LabelError, match="can't be written"):
         stt.add_to_corpus(tmp_path / "file", stt.load(data / "word.mp3"), Labels())
+
+
+@pytest.mark.needs("jupyter")
+def test_labels_that_are_made_on_a_kept_session_go_into_a_corpus(kept, tmp_path):
+    labeler = stt.Labeler(kept)
+    labeler.labels = Labels([turn(0.5, 1.0, "one")])
+    (path,) = stt.add_to_corpus(tmp_path / "corpus", kept, labeler.labels)
+    assert path.name == f"{kept.folder.name}.flac"
+    assert np.array_equal(stt.load(path).samples, kept.recording.samples)
+    assert stt.load_labels(path.with_suffix(".rttm")).speech.tolist() == [[0.5, 1.0]]
+    assert labeler.widget.name == kept.title
+    labeler.close()

@@ -66,6 +66,7 @@ def test_a_kept_session_opens_at_a_moment_with_its_settings(talk, make_tuner, tm
     assert tuner._picture.at_s == 3.5
     assert tuner._picture.chosen == tuner._list.chosen == 0
     assert kept.title in tuner._name
+    assert [row[-1] for row in rows(tuner)] == [u.text for u in kept.utterances]
     assert make_tuner(kept)._picture.at_s is None
 
 
@@ -75,7 +76,9 @@ def test_of_a_long_kept_session_the_part_around_the_moment_is_shown(
     with Session(Blocks(talk.samples), model=Counting(), keep=tmp_path / "kept") as session:
         session.wait(WAIT_S)
     monkeypatch.setattr("sttlab.kept.run.SHOWN_S", 4.0)
-    tuner = make_tuner(open_session(tmp_path / "kept"), at_s=5.0)
+    labels = Labels([Turn(start_s=2, end_s=4), Turn(start_s=4.5, end_s=9)], [(1, 8)])
+    tuner = make_tuner(open_session(tmp_path / "kept"), at_s=5.0, labels=labels)
+    assert tuner._labels == Labels([Turn(start_s=0, end_s=1), Turn(start_s=1.5, end_s=4)], [(0, 4)])
     assert tuner.trace.duration_s == 4.0
     assert tuner._picture.at_s == 2.0
     assert "from 3 s" in tuner._name
