@@ -40,6 +40,7 @@ Files
     score, load_labels              utterances against labelled truth
     score_speakers  who speaks when, against labelled truth
     sweep                           every combination of settings, scored against labelled truth
+    Corpus                          a folder or a table of recordings, with labels and texts
     add_to_corpus                   recordings with labels and texts beside them, in a folder
 
 Errors
@@ -79,7 +80,8 @@ if TYPE_CHECKING:
     from sttlab.diarization import diarize as diarize
     from sttlab.errors import SttlabError as SttlabError
     from sttlab.evaluate.compare import compare as compare
-    from sttlab.evaluate.corpus import add_to_corpus as add_to_corpus
+    from sttlab.evaluate.corpus import Corpus as Corpus
+    from sttlab.evaluate.corpus_writing import add_to_corpus as add_to_corpus
     from sttlab.evaluate.labels import load_labels as load_labels
     from sttlab.evaluate.score import score as score
     from sttlab.evaluate.speaker_score import score_speakers as score_speakers
@@ -110,6 +112,7 @@ _HOME = {
     "AsrWorker": "sttlab.live.worker",
     "Comparer": "sttlab.notebook.comparer",
     "Config": "sttlab.config",
+    "Corpus": "sttlab.evaluate.corpus",
     "FileSource": "sttlab.capture.replay",
     "Keep": "sttlab.live.keeper",
     "Labeler": "sttlab.notebook.labeler",
@@ -126,8 +129,8 @@ _HOME = {
     "TranscribeConfig": "sttlab.config",
     "VadConfig": "sttlab.config",
     "VadTuner": "sttlab.notebook.tuner",
-    "add_to_corpus": "sttlab.evaluate.corpus",
     "Voices": "sttlab.speakers.voices",
+    "add_to_corpus": "sttlab.evaluate.corpus_writing",
     "calibrate": "sttlab.vad.energy",
     "compare": "sttlab.evaluate.compare",
     "diarize": "sttlab.diarization",

@@ -34,6 +34,8 @@ class Trace:
     Attributes
     ----------
     samples : ndarray, shape (n,), float32
+    origin : str
+        Where the recording comes from, or its name.
     step_samples : int
         Length of the frames that `levels` is measured in.
     """
@@ -42,6 +44,7 @@ class Trace:
 
     def __init__(self, audio: Audio) -> None:
         audio = as_recording(audio)
+        self.origin = audio.origin
         self.samples: NDArray[np.float32] = audio.samples.view()
         if not np.isfinite(self.samples).all():  # the copy takes a second for an hour
             self.samples = np.nan_to_num(self.samples, posinf=0.0, neginf=0.0)

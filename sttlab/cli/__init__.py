@@ -22,6 +22,7 @@ from sttlab.cli.demo import demo
 from sttlab.cli.kept import compare, replay
 from sttlab.cli.listing import devices, lab, models
 from sttlab.cli.serve import serve
+from sttlab.cli.sweep import sweep
 from sttlab.cli.terminal import FAILED, INTERRUPTED, WRONG_CALL, failed, say, say_of
 from sttlab.cli.transcribe import transcribe
 from sttlab.errors import ConfigError, MissingExtra, SttlabError
@@ -42,11 +43,12 @@ app = typer.Typer(
     sttlab serve                               your microphone, as text, in the browser and at /ws
     sttlab transcribe talk.m4a --format srt    a recording, as subtitles
     sttlab replay kept --set silence_timeout_s=0.4   a kept session under another setting
+    sttlab sweep talks --output scores.csv     settings, scored on labelled recordings
     sttlab lab                                 the notebooks
     """,
     epilog="Exit codes: 0 done, 1 failed, 2 wrong call, 130 stopped with Ctrl-C.",
 )
-for command in (serve, transcribe, replay, compare, devices, models):
+for command in (serve, transcribe, replay, compare, sweep, devices, models):
     app.command()(command)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(lab)
 app.command()(demo)

@@ -1,93 +1,311 @@
-"""A corpus: a folder of recordings, with their labels and texts beside them."""
+"""A corpus: recordings with labels and texts, read when they are needed."""
 
 from __future__ import annotations
 
-import re
+import csv
+import hashlib
+import html
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from sttlab.core import Audio
+from sttlab.errors import ConfigError, LabelError, SttlabError
+from sttlab.evaluate.corpus_reading import CorpusItem, doubles, read_items
+from sttlab.evaluate.corpus_writing import write_audio
+from sttlab.evaluate.labels import Labels
+from sttlab.tables import frame
 
-from sttlab import kept_files
-from sttlab.audio import SAMPLE_RATE, Recording
-from sttlab.errors import LabelError
-from sttlab.evaluate.labels import AnyLabels, Labels, Turn, as_labels
-from sttlab.kept.run import Original
-from sttlab.kept.session import KeptSession
+log = logging.getLogger(__name__)
+
+SHOWN = 10  # problems in a notebook
 
 
-def add_to_corpus(
-    folder: str | Path,
-    audio: Recording | KeptSession,
-    labels: AnyLabels,
-    *,
-    name: str | None = None,
-) -> list[Path]:
-    """Put a labelled recording, or what is labelled of a kept session, into a corpus folder.
-
-    Each labelled part becomes a recording of its own: ``NAME.flac``, ``NAME.rttm`` and, where all
-    labels have texts, ``NAME.txt``. `load`, `load_labels` and `sweep` read them.
+class Corpus:
+    """Recordings with what is known of them. Nothing is decoded before it is needed.
 
     Parameters
     ----------
-    folder : str or Path
-        Made if it is missing.
-    audio : Recording or KeptSession
-    labels : Labels, Turns or path
-        In seconds of `audio`.
-    name : str, optional
-        By default that of the recording's file, or of the session's folder. Where a part of it is
-        labelled, the second at which it begins is added.
+    path : str or Path
+        One of these:
 
-    Returns
-    -------
-    list of Path
-        The recordings.
+        - a folder of audio, with texts (``.txt``) and labels (``.rttm``, ``.TextGrid``, ``.eaf``,
+          ``.json``, Audacity's ``.txt``) beside it, under the same name; a folder within is a
+          session;
+        - ``.jsonl`` or ``.csv``, or a folder with ``manifest.jsonl``, ``metadata.jsonl`` or
+          ``metadata.csv`` (an audiofolder of Hugging Face): a line for each recording, with its
+          file and, if it is known, text, labels, language, speaker, session, channel, and offset
+          and duration; other columns are tags;
+        - a data folder of Kaldi (``wav.scp``, ``text``, ``utt2spk``, ``segments``) or of Lhotse
+          (``recordings.jsonl``, ``supervisions.jsonl``, also gzipped).
+
+    Attributes
+    ----------
+    path : Path
+    problems : tuple of str
+        What is left out, and why; the log says it as well.
 
     Raises
     ------
-    LabelError
-        If a file is there already, or can't be written.
-    KeptError
-        If the audio of a session can't be read.
+    ConfigError
+        If there is nothing at `path`, it is not valid, or it holds no recording that can be used.
+
+    Examples
+    --------
+    >>> corpus = Corpus("meetings")  # doctest: +SKIP
+    >>> tuning, test = corpus.split(0.3, by="speaker")  # doctest: +SKIP
+    >>> found = sweep(tuning, {"margin_db": range(4, 16)})  # doctest: +SKIP
     """
-    labels = as_labels(labels)
-    target = Path(folder).expanduser()
-    name = name or (audio.folder.name if isinstance(audio, KeptSession) else _stem(audio))
-    made = []
-    for start_s, end_s in labels.scored or [(0.0, audio.duration_s)]:
-        whole = start_s <= 0 and end_s >= audio.duration_s
-        path = target / f"{name if whole else f'{name}-{start_s:.0f}s'}.flac"
-        samples = _between(audio, round(start_s * SAMPLE_RATE), round(end_s * SAMPLE_RATE))
-        _write(path, samples, labels.between(start_s, end_s).turns)
-        made.append(path)
-    return made
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).expanduser()
+        items, problems = read_items(self.path)
+        again = doubles(item.name for item in items)
+        problems += [f"{name} stands there more than once; each but the first" for name in again]
+        first = {item.name: item for item in reversed(items)}
+        self._items = tuple(item for item in items if first[item.name] is item)
+        self.problems = tuple(problems)
+        for problem in problems:
+            log.warning("left out of %s: %s", self.path, problem)
+        if not self._items:
+            raise ConfigError(f"{self.path} holds no recording that can be used: {problems[:1]}")
+
+    def __iter__(self) -> Iterator[CorpusItem]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, name: str) -> CorpusItem:
+        for item in self:
+            if item.name == name:
+                return item
+        raise ConfigError(f"{self.path} holds no recording {name!r}")
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """The speakers of all recordings, sorted."""
+        return tuple(sorted({speaker for item in self for speaker in item.speakers}))
+
+    def filter(
+        self,
+        wanted: Callable[[CorpusItem], bool] | None = None,
+        *,
+        language: str | None = None,
+        duration_s: tuple[float, float] | None = None,
+        labelled: bool | None = None,
+        **tags: str,
+    ) -> Corpus:
+        """Choose recordings.
+
+        Parameters
+        ----------
+        wanted : callable, optional
+            Takes a `CorpusItem`.
+        language : str, optional
+        duration_s : (float, float), optional
+            The least and the greatest length, in seconds.
+        labelled : bool, optional
+            Whether there are labels.
+        **tags : str
+            Values of other columns.
+
+        Raises
+        ------
+        ConfigError
+            If none is left.
+        """
+
+        def chosen(item: CorpusItem) -> bool:
+            return (
+                (language is None or item.language == language)
+                and (labelled is None or (item.labels is not None) == labelled)
+                and all(item.tags.get(name) == value for name, value in tags.items())
+                and (duration_s is None or duration_s[0] <= (item.duration_s or 0) <= duration_s[1])
+                and (wanted is None or wanted(item))
+            )
+
+        return self._of([item for item in self if chosen(item)], "filter")
+
+    def split(
+        self,
+        share: float,
+        *,
+        by: Literal["speaker", "session", "recording"] = "speaker",
+        seed: int = 0,
+    ) -> tuple[Corpus, Corpus]:
+        """Split in two that share no speaker, session or recording.
+
+        Parameters
+        ----------
+        share : float in 0..1
+            Of the recordings, in the first part; as near as can be from below, but one at least.
+        by : {"speaker", "session", "recording"}
+            What is kept together. Who speaks in one recording is kept together as well. A recording
+            without speaker or session stands for itself.
+        seed : int
+            The same seed splits the same way, whatever the order of the recordings.
+
+        Raises
+        ------
+        ConfigError
+            If there is nothing to split.
+        """
+        groups = sorted(self._groups(by), key=lambda group: _hash(seed, group[0].name))
+        first = {item.name for item in groups[0]}
+        for group in groups[1:-1]:
+            if len(first) + len(group) <= share * len(self):
+                first |= {item.name for item in group}
+        if len(groups) < 2:
+            raise ConfigError(f"all recordings of {self.path} have one {by}: they can't be split")
+        parts = [[item for item in self if (item.name in first) == is_first] for is_first in (1, 0)]
+        return self._of(parts[0], "split"), self._of(parts[1], "split")
+
+    def _groups(self, by: str) -> list[list[CorpusItem]]:
+        """Put the recordings together that have a key in common; each group by name."""
+        above: dict[str, str] = {}
+
+        def top(key: str) -> str:
+            while above.setdefault(key, key) != key:
+                key = above[key]
+            return key
+
+        for item in self:
+            mine, *others = _keys(item, by)
+            for other in others:
+                above[top(other)] = top(mine)
+        groups: dict[str, list[CorpusItem]] = defaultdict(list)
+        for item in sorted(self, key=lambda item: item.name):
+            groups[top(_keys(item, by)[0])].append(item)
+        return list(groups.values())
+
+    def _of(self, items: Iterable[CorpusItem], what: str) -> Corpus:
+        part = object.__new__(Corpus)
+        part.path, part._items, part.problems = self.path, tuple(items), ()
+        if not part._items:
+            raise ConfigError(f"{what} leaves no recording of {self.path}")
+        return part
+
+    def to_frame(self) -> Any:
+        """Return a pandas.DataFrame with a row for each recording; reads headers and labels.
+
+        Raises
+        ------
+        MissingExtra
+            If pandas is not installed.
+        """
+        return frame([_row(item) for item in self], index="recording")
+
+    def to_audiofolder(self, folder: str | Path) -> Corpus:
+        """Write a training set, which Hugging Face's ``load_dataset("audiofolder")`` reads.
+
+        Of a recording whose labels have texts, each labelled turn becomes a file; of another that
+        has a text, the whole. They are FLAC, mono at 16 kHz; ``metadata.csv`` has their texts,
+        speakers and languages.
+
+        Raises
+        ------
+        ConfigError
+            If no recording has a text.
+        LabelError
+            If a file is there already, or can't be written.
+        """
+        target = Path(folder).expanduser()
+        rows = []
+        for item in self:
+            turns = [turn for turn in item.labels or () if turn.text]
+            if not turns and not item.text:
+                log.warning("%s has no text, and is left out of %s", item.name, target)
+                continue
+            audio = item.load()
+            parts = [(t.start_s, t.end_s, t.text, t.speaker) for t in turns] or [
+                (0.0, audio.duration_s, item.text or "", item.speaker)
+            ]
+            for number, (start_s, end_s, text, speaker) in enumerate(parts):
+                stem = item.name.replace("/", "-") + (f"-{number:04d}" if turns else "")
+                write_audio(target / f"{stem}.flac", audio[start_s:end_s].samples)
+                rows.append((f"{stem}.flac", text, speaker or item.speaker, item.language))
+        if not rows:
+            raise ConfigError(f"no recording of {self.path} has a text")
+        with (target / "metadata.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("file_name", "text", "speaker", "language"), *rows])
+        return Corpus(target)
+
+    def _repr_html_(self) -> str:
+        rows = [_row(item, strict=False) for item in self]
+        hours = sum(row["duration_s"] or 0 for row in rows) / 3600
+        counts = {
+            "recordings": len(self),
+            "hours": f"{hours:.2f}",
+            "speakers": len(
+                {speaker for row in rows for speaker in row["speakers"].split(", ")} - {""}
+            ),
+            "languages": ", ".join(sorted({row["language"] for row in rows} - {""})) or "not said",
+            "without labels": sum(row["turns"] is None for row in rows),
+            "without text": sum(not row["has_text"] for row in rows),
+        }
+        cells = "".join(
+            f'<tr><th scope="row" style="text-align:left">{name}</th>'
+            f"<td>{html.escape(str(value))}</td></tr>"
+            for name, value in counts.items()
+        )
+        bad = [*self.problems, *(row["problem"] for row in rows if row["problem"])]
+        more = f"<li>and {len(bad) - SHOWN} more</li>" if len(bad) > SHOWN else ""
+        items = "".join(f"<li>⚠ {html.escape(problem)}</li>" for problem in bad[:SHOWN])
+        return f"<table><caption>{html.escape(str(self.path))}</caption>{cells}</table>" + (
+            f"<ul>{items}{more}</ul>" if bad else ""
+        )
 
 
-def _stem(audio: Recording) -> str:
-    return re.sub(r"[^\w.-]+", "-", Path(audio.origin).stem) or "recording"
+def labelled(corpus: Corpus) -> tuple[list[tuple[Audio | CorpusItem, Labels]], list[str]]:
+    """Return the recordings that have labels; and of the others, why not."""
+    given: list[tuple[Audio | CorpusItem, Labels]] = []
+    left_out = list(corpus.problems)
+    for item in corpus:
+        try:
+            labels = item.labels
+        except LabelError as error:
+            left_out.append(f"{item.name}: {error}")
+            continue
+        if labels is None:
+            left_out.append(f"{item.name}: it has no labels")
+        else:
+            given.append((item, labels))
+    return given, left_out
 
 
-def _between(audio: Recording | KeptSession, start: int, stop: int) -> NDArray[np.float32]:
-    if isinstance(audio, Original):
-        return audio.read(start, stop)
-    return audio.samples[start:stop]
+def _keys(item: CorpusItem, by: str) -> tuple[str, ...]:
+    """Return what a recording shares with others of its group; by default nothing."""
+    keys = {"speaker": item.speakers, "session": (item.session,)}.get(by, ())
+    return tuple(filter(None, keys)) or (f"\0{item.name}",)
 
 
-def _write(path: Path, samples: NDArray[np.float32], turns: tuple[Turn, ...]) -> None:
-    import soundfile
-
-    said = [turn.text for turn in turns]
-    text = path.with_suffix(".txt") if said and all(said) else None
-    for each in filter(None, (path, path.with_suffix(".rttm"), text)):
-        if each.exists():
-            raise LabelError(f"{each} is there already: remove it, or give another name=")
-    ints = kept_files.to_ints(samples)  # 24 bits hold a kept session's samples exactly
+def _row(item: CorpusItem, strict: bool = True) -> dict[str, Any]:
+    """Say what is known of a recording; where something can't be read, its place is empty."""
+    row: dict[str, Any] = {
+        "recording": item.name,
+        "duration_s": None,
+        "language": item.language,
+        "session": item.session,
+        "speakers": item.speaker,
+        "turns": None,
+        "speech_s": None,
+        "has_text": False,
+        "problem": "",
+    }
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(str(path), ints << 8, SAMPLE_RATE, f"PCM_{kept_files.BITS}", format="FLAC")
-        Labels(turns).save(path.with_suffix(".rttm"))
-        if text:
-            text.write_text(" ".join(said) + "\n", encoding="utf-8")
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise LabelError(f"{path} can't be written: {error}") from error
+        row["duration_s"] = item.duration_s
+        row["speakers"] = ", ".join(item.speakers)
+        if item.labels is not None:
+            row["turns"] = len(item.labels)
+            row["speech_s"] = float((item.labels.speech[:, 1] - item.labels.speech[:, 0]).sum())
+        row["has_text"] = bool(item.text)
+    except SttlabError as error:
+        row["problem"] = f"{item.name}: {error}"
+    return row | dict(item.tags) if strict else row
+
+
+def _hash(seed: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed}:{name}".encode(errors="surrogatepass")).digest()

@@ -13,14 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sttlab.errors import LabelError, MissingExtra
+from sttlab.errors import LabelError
+from sttlab.evaluate import annotation_tools
 from sttlab.export import to_rttm
 
 Spans = NDArray[np.float64]
 """Shape (n, 2): start and end of n spans in seconds, sorted and disjoint."""
-
-SILENT_TEXTS = {"", "sil", "sp", "silence", "silent", "<sil>", "<p:>"}
-"""Texts that mark an interval of a TextGrid as silence."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -137,20 +135,39 @@ class Labels:
         """Write the labels in the format that the suffix names.
 
         ``.json`` keeps everything; ``.rttm`` keeps times and speakers, to the millisecond;
-        ``.txt`` is an Audacity label track, with the text or else the speaker.
+        ``.txt`` is an Audacity label track, with the text or else the speaker; ``.TextGrid`` and
+        ``.eaf`` (ELAN, to the millisecond) have a tier for each speaker, in which turns of the same
+        person that overlap become one; ``.labelstudio.json`` is a task of Label Studio. No format
+        but ``.json`` keeps the parts that were labelled.
 
         Raises
         ------
         LabelError
             If the suffix is another one, or the file can't be written.
+        MissingExtra
+            If the extra ``evaluate``, for ``.TextGrid`` and ``.eaf``, is not installed.
         """
         path = Path(path)
-        writers = {".rttm": to_rttm, ".txt": _to_audacity, ".json": _to_json}
-        writer = writers.get(path.suffix.lower())
-        if writer is None:
-            raise LabelError(f"labels can be saved as .rttm, .txt or .json, not as {path.name}")
+        libraries = {
+            ".textgrid": annotation_tools.write_textgrid,
+            ".eaf": annotation_tools.write_elan,
+        }
+        texts: dict[str, Callable[[Labels, str], str]] = {
+            ".rttm": to_rttm,
+            ".txt": _to_audacity,
+            ".labelstudio.json": annotation_tools.to_label_studio,
+            ".json": _to_json,
+        }
+        suffix = next((s for s in (*libraries, *texts) if path.name.lower().endswith(s)), None)
+        if suffix is None:
+            known = ", ".join((*texts, ".TextGrid", ".eaf"))
+            raise LabelError(f"labels can be saved as {known}, not as {path.name}")
         try:
-            path.write_text(writer(self, path.stem), encoding="utf-8", newline="\n")
+            if suffix in libraries:
+                libraries[suffix](self, path)
+            else:
+                written = texts[suffix](self, path.name[: -len(suffix)])
+                path.write_text(written, encoding="utf-8", newline="\n")
         except OSError as error:
             raise LabelError(f"cannot write labels {path}: {error.strerror}") from error
 
@@ -198,7 +215,7 @@ def as_labels(given: object) -> Labels:
 
 
 def load_labels(path: str | Path, *, recording: str | None = None) -> Labels:
-    """Read labels: RTTM, UEM, Audacity's label track, JSON or a Praat TextGrid.
+    """Read labels: RTTM, UEM, Audacity's, JSON, Label Studio's, Praat's TextGrid or ELAN's.
 
     Parameters
     ----------
@@ -210,12 +227,15 @@ def load_labels(path: str | Path, *, recording: str | None = None) -> Labels:
           were labelled.
         - ``.uem``: the parts that were labelled; no speech.
         - ``.txt``: a label track exported from Audacity; every label is speech.
-        - ``.json``: a file of `Labels.save`, or a transcript saved by sttlab. Of one that the page
-          saved, `recording` chooses a kept session by the name of its folder: then times are those
-          of the session, and what lies from the first line that a person corrected to the last
-          counts as labelled.
+        - ``.json``: a file of `Labels.save`, an export of Label Studio (of several tasks,
+          `recording` chooses one by the name of its audio), or a transcript saved by sttlab. Of
+          one that the page saved, `recording` chooses a kept session by the name of its folder:
+          then times are those of the session, and what lies from the first line that a person
+          corrected to the last counts as labelled.
         - ``.TextGrid``: intervals with text, in all interval tiers; a tier is a speaker. A text
           that marks silence, such as "sil", does not count. Needs the extra ``evaluate``.
+        - ``.eaf``: ELAN's; the annotations of tiers that don't depend on another; a tier is a
+          speaker. Needs the extra ``evaluate``.
 
         Labels without length are ignored.
     recording : str, optional
@@ -232,11 +252,13 @@ def load_labels(path: str | Path, *, recording: str | None = None) -> Labels:
         If the file can't be read, a line is not valid, it holds several recordings and `recording`
         doesn't choose one, or it holds only labels without length. The message names the line.
     MissingExtra
-        If the file is a TextGrid and praatio is not installed.
+        If the file is a TextGrid or ELAN's, and the extra ``evaluate`` is not installed.
     """
     path = Path(path)
     if path.suffix.lower() == ".textgrid":
-        return _read_textgrid(path)
+        return _labels(annotation_tools.read_textgrid(path), "interval")
+    if path.suffix.lower() == ".eaf":
+        return _labels(annotation_tools.read_elan(path), "annotation")
     readers: dict[str, Callable[[str], Labels]] = {
         ".rttm": lambda text: _from_rttm(text, recording),
         ".uem": lambda text: Labels((), _from_uem(text, recording)),
@@ -245,7 +267,7 @@ def load_labels(path: str | Path, *, recording: str | None = None) -> Labels:
     }
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        known = ", ".join([*readers, ".TextGrid"])
+        known = ", ".join([*readers, ".TextGrid", ".eaf"])
         raise LabelError(f"{path.name} is not a label file: its name must end in one of {known}")
     labels = _read(path, reader)
     uem = path.with_suffix(".uem")
@@ -323,6 +345,8 @@ def _from_json(text: str, session: str | None) -> Labels:
         content = json.loads(text)
     except ValueError as error:
         raise LabelError(f"which are not JSON: {error}") from error
+    if content and isinstance(content, list):
+        return _labels(annotation_tools.from_label_studio(content, session), "region")
     if not isinstance(content, dict) or not isinstance(content.get("segments"), list):
         raise LabelError('which need an object with a list "segments"')
     if session is not None:
@@ -361,30 +385,6 @@ def _corrected(segments: list[Any], session: str) -> Labels:
     scored = _labels(edited, "segment")
     span = (scored.turns[0].start_s, max(turn.end_s for turn in scored))
     return Labels(_labels(turns, "segment"), [span])
-
-
-def _read_textgrid(path: Path) -> Labels:
-    try:
-        from praatio import textgrid
-        from praatio.utilities.errors import PraatioException
-    except ImportError as error:
-        raise MissingExtra("praatio", "evaluate") from error
-    try:
-        grid = textgrid.openTextgrid(
-            str(path), includeEmptyIntervals=False, duplicateNamesMode="rename"
-        )
-    except OSError as error:
-        raise LabelError(f"cannot read labels {path}: {error.strerror}") from error
-    except (PraatioException, ValueError, LookupError) as error:
-        raise LabelError(f"labels {path} are not a TextGrid that can be read: {error}") from error
-    tiers = [tier for tier in grid.tiers if isinstance(tier, textgrid.IntervalTier)]
-    turns = [
-        (number, *interval[:2], tier.name, " ".join(interval[2].split()))
-        for tier in tiers
-        for number, interval in enumerate(tier.entries, 1)
-        if interval[2].strip().lower() not in SILENT_TEXTS
-    ]
-    return _labels(turns, "interval")
 
 
 def _labels(found: Iterable[tuple[int, Any, Any, str, str]], unit: str = "line") -> Labels:

@@ -8,43 +8,35 @@ from __future__ import annotations
 
 import html
 import io
+import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from itertools import product
-from math import ceil
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sttlab.audio import SAMPLE_RATE
 from sttlab.config import TranscribeConfig, VadConfig, from_dict
 from sttlab.core import Audio
-from sttlab.endpoint import (
-    CUT,
-    ENDED,
-    TIMED_OUT,
-    Endpointer,
-    EndpointState,
-    Limits,
-    advance,
-    limits_of,
-    mark,
-    moment_peaks,
-    recent_levels,
-)
 from sttlab.engines import make_engine
 from sttlab.engines.base import Engine
-from sttlab.errors import ConfigError
-from sttlab.evaluate.labels import AnyLabels, Labels, Turn, as_labels
-from sttlab.evaluate.score import COLLAR_S, GAP_S, Detections, LabelledTruth, Scores, judge
+from sttlab.errors import ConfigError, SourceError
+from sttlab.evaluate.corpus import Corpus, labelled
+from sttlab.evaluate.corpus_reading import CorpusItem
+from sttlab.evaluate.labels import AnyLabels, Labels, as_labels
+from sttlab.evaluate.score import COLLAR_S, GAP_S, Scores
+from sttlab.evaluate.sweep_material import Material, chunks
 from sttlab.evaluate.wer import WordErrors, wer
 from sttlab.events import Utterance
-from sttlab.trace import Trace, frame_length
-from sttlab.vad import DETECTORS, deciding_fields
+from sttlab.tables import frame
+from sttlab.trace import Trace
+from sttlab.vad import deciding_fields
+
+log = logging.getLogger(__name__)
 
 METRICS = {
     "detection_error_rate": "error rate (of speech)",
@@ -66,8 +58,6 @@ METRICS = {
 TRADE = ("endpoint_delay_median_ms", "lost_rate")
 """The two metrics between which the silence timeout is a trade-off."""
 
-TOGETHER = 32  # settings that a thread scores at a time
-
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
@@ -84,6 +74,10 @@ class Sweep:
     traces : tuple of Trace
         The recordings.
     labels : tuple of Labels
+    gap_s, collar_s : float, seconds
+        See `sttlab.evaluate.score.score`.
+    left_out : tuple of str
+        Recordings of a corpus that are not in the scores, and why.
     word_errors : dict of int to WordErrors
         Word errors by the number of a setting, for those that `transcribe` has counted.
     """
@@ -93,6 +87,9 @@ class Sweep:
     scores: tuple[Scores, ...] = field(repr=False)
     traces: tuple[Trace, ...] = field(repr=False)
     labels: tuple[Labels, ...] = field(repr=False)
+    gap_s: float = GAP_S
+    collar_s: float = COLLAR_S
+    left_out: tuple[str, ...] = ()
     word_errors: dict[int, WordErrors] = field(repr=False, default_factory=dict)
     _texts: dict[tuple[Any, ...], str] = field(repr=False, default_factory=dict)
 
@@ -244,6 +241,47 @@ class Sweep:
         """Return the value of each field of the grid in a setting."""
         return {name: getattr(self.configs[setting], name) for name in self.grid}
 
+    def to_frame(self, *, by: Literal["setting", "recording"] = "setting") -> Any:
+        """Return a pandas.DataFrame with a row for each setting, or for each recording and setting.
+
+        Its columns are the fields of the grid, with their units, and METRICS. Of single recordings
+        the word error rate is not known.
+
+        Raises
+        ------
+        MissingExtra
+            If pandas is not installed.
+        """
+        if by == "setting":
+            return frame(self._rows())
+        return frame(
+            [
+                {"recording": trace.origin or str(number)} | row
+                for number, (trace, labels) in enumerate(
+                    zip(self.traces, self.labels, strict=True), 1
+                )
+                for row in self._of([trace], (labels,))._rows()
+            ]
+        )
+
+    def _rows(self) -> list[dict[str, Any]]:
+        metrics = {name: self.metric(name) for name in METRICS}
+        return [
+            self.values(i) | {name: values[i] for name, values in metrics.items()}
+            for i in range(len(self))
+        ]
+
+    def _of(self, traces: list[Trace], labels: tuple[Labels, ...]) -> Sweep:
+        """Score the same settings on some of the recordings."""
+        return sweep(
+            traces,
+            labels,
+            self.grid,
+            config=self.configs[0],
+            gap_s=self.gap_s,
+            collar_s=self.collar_s,
+        )
+
     def _repr_html_(self) -> str:
         heads = "".join(f"<th>{html.escape(name)}</th>" for name in self.grid)
         rows = []
@@ -260,14 +298,14 @@ class Sweep:
         return (
             f"<table><caption>{len(self)} settings on {len(self.traces)} recordings, "
             f"{seconds:.0f} s</caption><tr><th>least</th><th></th>{heads}</tr>{''.join(rows)}"
-            "</table>"
+            "</table>" + "".join(f"<p>⚠ left out: {html.escape(why)}</p>" for why in self.left_out)
         )
 
 
 def sweep(
-    recordings: Audio | Iterable[Audio],
-    labels: AnyLabels | Iterable[AnyLabels],
-    grid: Mapping[str, Iterable[Any]],
+    recordings: Audio | Iterable[Audio] | Corpus,
+    labels: AnyLabels | Iterable[AnyLabels] | Mapping[str, Iterable[Any]],
+    grid: Mapping[str, Iterable[Any]] | None = None,
     *,
     config: VadConfig | None = None,
     gap_s: float = GAP_S,
@@ -282,9 +320,9 @@ def sweep(
 
     Parameters
     ----------
-    recordings : Recording or iterable of Recording
+    recordings : Recording, iterable of Recording, or Corpus
     labels : Labels, path, or iterable of these
-        Labelled truth, one for each recording.
+        Labelled truth, one for each recording. A corpus has its own: ``sweep(corpus, grid)``.
     grid : mapping of str to iterable
         Names of fields of `VadConfig`, each with the values to try.
     config : VadConfig, optional
@@ -303,7 +341,7 @@ def sweep(
     ------
     ConfigError
         If a value is not valid, a field has no effect, the grid is empty, or there are not as many
-        labels as recordings.
+        labels as recordings, or no recording of a corpus can be scored.
     MissingExtra
         If the packages of a detector are not installed.
 
@@ -313,29 +351,53 @@ def sweep(
     ...     "margin_db": range(4, 16), "silence_timeout_s": [0.3, 0.6, 0.9]})
     >>> found.configs[found.best()]  # doctest: +SKIP
     """
-    tried, configs = settings(grid, config or VadConfig())
-    audios, truths = pairs(recordings, labels)
-    total, done = len(audios) + len(configs), 0
+    given: list[tuple[Audio | CorpusItem, Labels]]
+    left_out: list[str] = []
+    if isinstance(recordings, Corpus):
+        grid = labels if isinstance(labels, Mapping) else grid
+        given, left_out = labelled(recordings)
+    else:
+        given = list(zip(*pairs(recordings, labels), strict=True))
+    tried, configs = settings(grid or {}, config or VadConfig())
+    total, done = len(given) + len(configs), 0
     detectors = list({c.detector: c for c in configs}.values())
     threads = ThreadPoolExecutor(os.cpu_count(), "sttlab-sweep")
     try:
         traces: list[Trace] = []
-        for trace in threads.map(partial(_trace, detectors), audios):
-            traces.append(trace)
+        truths: list[Labels] = []
+        found = threads.map(partial(_trace, detectors), (audio for audio, _ in given))
+        for (_, truth), trace in zip(given, found, strict=True):
+            if isinstance(trace, str):
+                left_out.append(trace)
+            else:
+                traces.append(trace)
+                truths.append(truth)
             done += 1
             if progress:
                 progress(done, total)
-        material = _Material(traces, truths, detectors, gap_s, collar_s)
+        if not traces:
+            raise ConfigError(f"no recording can be scored; left out: {'; '.join(left_out[:5])}")
+        material = Material(traces, truths, detectors, gap_s, collar_s)
         scores: dict[int, Scores] = {}
-        for found in threads.map(partial(material.scores, configs), _chunks(configs)):
-            scores |= found
-            done += len(found)
+        for part in threads.map(partial(material.scores, configs), chunks(configs)):
+            scores |= part
+            done += len(part)
             if progress:
                 progress(done, total)
     finally:
         threads.shutdown(cancel_futures=True)
-    in_order = tuple(scores[i] for i in range(len(configs)))
-    return Sweep(tried, configs, in_order, tuple(traces), truths)
+    for why in left_out:
+        log.warning("left out of the sweep: %s", why)
+    return Sweep(
+        grid=tried,
+        configs=configs,
+        scores=tuple(scores[i] for i in range(len(configs))),
+        traces=tuple(traces),
+        labels=tuple(truths),
+        gap_s=gap_s,
+        collar_s=collar_s,
+        left_out=tuple(left_out),
+    )
 
 
 def settings(
@@ -380,107 +442,16 @@ def written(metric: str, value: float) -> str:
     return f"{value:.1%}" if metric.endswith("_rate") else f"{value:g}"
 
 
-class _Material:
-    """Recordings and labels, joined on one time axis so that one comparison scores all."""
-
-    def __init__(
-        self,
-        traces: Sequence[Trace],
-        labels: Sequence[Labels],
-        detectors: Iterable[VadConfig],
-        gap_s: float,
-        collar_s: float,
-    ) -> None:
-        self._traces = traces
-        self._places_s: list[int] = []
-        turns: list[Turn] = []
-        scored: list[tuple[float, float]] = []
-        at_s = 0
-        for trace, truth in zip(traces, labels, strict=True):
-            self._places_s.append(at_s)
-            last_s = max((t.end_s for t in truth), default=0.0)
-            whole_s = trace.duration_s or last_s
-            parts = ((0.0, whole_s),) if truth.scored is None and whole_s else truth.scored or ()
-            scored += [(at_s + start_s, at_s + end_s) for start_s, end_s in parts]
-            turns += [Turn(start_s=at_s + t.start_s, end_s=at_s + t.end_s) for t in truth]
-            last_s = max([trace.duration_s, last_s, *(end_s for _, end_s in parts)])
-            at_s += ceil(last_s + gap_s + collar_s) + 1  # whole seconds add up without rounding
-        self._truth = LabelledTruth(Labels(turns, scored), gap_s, collar_s, at_s)
-        self._peaks = {c.detector: [_peaks(trace, c) for trace in traces] for c in detectors}
-        self._recent = {c.detector: [_recent(trace, c) for trace in traces] for c in detectors}
-
-    def scores(self, configs: Sequence[VadConfig], chunk: Sequence[int]) -> dict[int, Scores]:
-        """Score settings that share their thresholds, so that only the endpointing differs."""
-        _, as_argument = _compiled()
-        first = configs[chunk[0]]
-        heard = zip(self._traces, self._recent[first.detector], strict=True)
-        marks = [as_argument(mark(trace.activity(first), recent)) for trace, recent in heard]
-        marked = list(zip(marks, self._peaks[first.detector], strict=True))
-        return {i: judge(self._detect(configs[i], marked), self._truth) for i in chunk}
-
-    def _detect(self, config: VadConfig, marked: Sequence[tuple[Any, Any]]) -> Detections:
-        """Return what `segment` would find, as `score.detections` does."""
-        run, _ = _compiled()
-        frame_samples = frame_length(config)
-        bounds = limits_of(config)
-        whats, times = [], []
-        parts = zip(marked, self._traces, self._places_s, strict=True)
-        for (marks, peaks), trace, place_s in parts:
-            rows = _cuts(run, marks, peaks, bounds)
-            samples = np.minimum(rows[:, 1:5] * frame_samples, len(trace.samples))
-            whats.append(rows[:, 0])
-            times.append(samples / SAMPLE_RATE + place_s)
-        decided, audio, start, end = np.concatenate(times).T
-        return Detections(audio, start, end, decided, np.concatenate(whats) != ENDED)
-
-
-def _peaks(trace: Trace, config: VadConfig) -> Any:
-    """Return the peaks in which `advance` looks for a quiet moment, as its argument."""
-    moment = limits_of(config).moment
-    return _compiled()[1](moment_peaks(trace.heard(config.detector).level_dbfs, moment))
-
-
-def _recent(trace: Trace, config: VadConfig) -> NDArray[np.float64] | None:
-    return recent_levels(trace.heard(config.detector).level_dbfs, limits_of(config).delay)
-
-
-def _cuts(run: Callable[..., Any], marks: Any, peaks: Any, bounds: Limits) -> NDArray[np.int64]:
-    """Decide on a whole recording; return the decisions that end an utterance, one in a row."""
-    decisions, state = run(marks, peaks, EndpointState(), bounds)
-    what = decisions[:, 0]
-    rows: NDArray[np.int64] = decisions[(what == TIMED_OUT) | (what == CUT)]
-    endpointer = Endpointer(bounds)
-    endpointer.state = state
-    last = endpointer.flush()
-    return np.vstack([rows, last]) if last else rows
-
-
-@cache
-def _compiled() -> tuple[Callable[..., Any], Callable[[NDArray[Any]], Any]]:
-    """Return a function that runs `advance` on a recording, and one that converts its arguments."""
-    try:
-        from numba import njit
-    except ImportError:
-        return partial(_run, advance), np.ndarray.tolist
-    compiled = njit(nogil=True)
-    return partial(compiled(_run), compiled(advance)), np.asarray
-
-
-def _run(
-    step: Callable[..., Any], marks: Any, peaks: Any, state: EndpointState, bounds: Limits
-) -> tuple[NDArray[np.int64], EndpointState]:
-    """Run `advance`; return its decisions as an array, which numba returns faster than tuples."""
-    decisions, _, state = step(marks, peaks, state, bounds)
-    rows = np.empty((len(decisions), 6), np.int64)
-    for i, decision in enumerate(decisions):
-        for j, value in enumerate(decision):
-            rows[i, j] = value
-    return rows, state
-
-
-def _trace(detectors: Sequence[VadConfig], audio: Audio) -> Trace:
-    """Score a recording by each detector."""
-    trace = audio if isinstance(audio, Trace) else Trace(audio)
+def _trace(detectors: Sequence[VadConfig], audio: Audio | CorpusItem) -> Trace | str:
+    """Score a recording by each detector; of one of a corpus that can't be read, say why."""
+    if isinstance(audio, CorpusItem):
+        try:
+            trace = Trace(audio.load())
+            trace.origin = audio.name
+        except SourceError as error:
+            return f"{audio.name}: {error}"
+    else:
+        trace = audio if isinstance(audio, Trace) else Trace(audio)
     for config in detectors:
         trace.heard(config.detector)
     return trace
@@ -511,19 +482,6 @@ def pairs(
             f"and {len(truths)} labels"
         )
     return audios, truths
-
-
-def _chunks(configs: Sequence[VadConfig]) -> Iterator[list[int]]:
-    """Yield a few settings at a time that share their thresholds."""
-    alike: dict[tuple[Any, ...], list[int]] = {}
-    for i, config in enumerate(configs):
-        deciding = deciding_fields(config)
-        uses = [name for name in DETECTORS[config.detector].fields if name in deciding]
-        used = [getattr(config, name) for name in uses]
-        alike.setdefault((config.detector, *used), []).append(i)
-    for chunk in alike.values():
-        for first in range(0, len(chunk), TOGETHER):
-            yield chunk[first : first + TOGETHER]
 
 
 def _why(name: str, config: VadConfig) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,8 +14,8 @@ from numpy.typing import NDArray
 from sttlab import kept_files
 from sttlab.audio import SAMPLE_RATE, Recording
 from sttlab.config import TranscribeConfig, VadConfig
-from sttlab.errors import KeptError
 from sttlab.events import EndReason, Suppressed, Transcript, Utterance
+from sttlab.tables import frame
 
 SHOWN_S = 7200.0  # of a longer session, that a notebook shows at once
 
@@ -137,13 +136,9 @@ class KeptRun:
 
         Raises
         ------
-        KeptError
+        MissingExtra
             If pandas is not installed.
         """
-        try:
-            pandas = importlib.import_module("pandas")
-        except ImportError as error:
-            raise KeptError("pandas is not installed: pip install pandas") from error
         rows = [
             {
                 "utterance_id": u.utterance_id,
@@ -159,8 +154,7 @@ class KeptRun:
             }
             for u in self.utterances
         ]
-        columns = list(rows[0]) if rows else ["utterance_id"]
-        return pandas.DataFrame(rows, columns=columns).set_index("utterance_id")
+        return frame(rows, index="utterance_id")
 
     def _repr_html_(self) -> str:
         from sttlab.kept.face import face

@@ -1,67 +1,297 @@
-"""What is labelled of a kept session, or of a recording, becomes recordings of a corpus."""
+"""Corpora: what is read of folders and tables, splits, labels of other tools, sweeps and tables."""
 
 from __future__ import annotations
+
+import csv
+import gzip
+import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import sttlab as stt
 from sttlab.audio import SAMPLE_RATE
-from sttlab.errors import LabelError
-from sttlab.evaluate.labels import Labels, Turn
-from sttlab.kept.session import open_session
-from sttlab.live.session import Session
-from tests.fakes import WAIT_S, Blocks, Counting, speech
+from sttlab.cli import main
+from sttlab.errors import ConfigError, LabelError
+from sttlab.evaluate.corpus import Corpus
+from sttlab.evaluate.labels import Labels, Turn, load_labels
+
+NAMES = ("austen-1", "austen-2", "cough", "pause")
 
 
 @pytest.fixture
-def kept(tmp_path):
-    quiet = speech(6) * np.float32(0.001)  # which 16 bits would not hold
-    with Session(Blocks(quiet), model=Counting(), keep=tmp_path / "kept") as session:
-        assert session.wait(WAIT_S)
-    return open_session(tmp_path / "kept")
+def folder(data: Path, tmp_path: Path) -> Path:
+    """Four labelled recordings in two sessions; one has its text nowhere, one no labels."""
+    for name in NAMES:
+        target = tmp_path / "corpus" / ("read" if name.startswith("austen") else "talk")
+        target.mkdir(parents=True, exist_ok=True)
+        for suffix in (".flac", ".rttm", ".txt"):
+            shutil.copy(data / f"{name}{suffix}", target)
+    (tmp_path / "corpus/talk/cough.txt").unlink()
+    (tmp_path / "corpus/talk/pause.rttm").unlink()
+    return tmp_path / "corpus"
 
 
-def turn(start_s, end_s, text=""):
-    return Turn(start_s=start_s, end_s=end_s, text=text)
+def test_a_folder_is_read_with_the_labels_and_texts_beside_its_audio(folder: Path) -> None:
+    corpus = Corpus(folder)
+    assert [item.name for item in corpus] == [
+        "read/austen-1",
+        "read/austen-2",
+        "talk/cough",
+        "talk/pause",
+    ]
+    assert {item.session for item in corpus} == {"read", "talk"}
+    first = corpus["read/austen-1"]
+    assert first.text == (folder / "read/austen-1.txt").read_text().strip()
+    assert first.labels == load_labels(folder / "read/austen-1.rttm")
+    assert first.duration_s == pytest.approx(first.load().duration_s, abs=0.01)
+    assert corpus["talk/pause"].labels is None
+    assert corpus["talk/cough"].text is None
 
 
-def test_labelled_parts_of_a_kept_session_are_recordings_bit_for_bit(kept, tmp_path):
-    turns = [turn(0.2, 0.9), turn(1.5, 2.5, "one"), turn(2.8, 3.5, "two"), turn(5.1, 5.4)]
-    labels = Labels(turns, [(1, 3), (5, 6)])
-    first, second = stt.add_to_corpus(tmp_path / "corpus", kept, labels)
-    assert first.name == f"{kept.folder.name}-1s.flac"
-    samples = stt.load(first).samples
-    assert np.array_equal(samples, kept.read(SAMPLE_RATE, 3 * SAMPLE_RATE))
-    again = stt.load_labels(first.with_suffix(".rttm"))
-    assert again.speech.tolist() == [[0.5, 1.5], [1.8, 2.0]]
-    assert first.with_suffix(".txt").read_text() == "one two\n"
-    assert not second.with_suffix(".txt").exists()  # its label has no text
+def test_nothing_is_decoded_before_it_is_needed(folder: Path) -> None:
+    (folder / "read/austen-1.flac").write_bytes(b"not audio")
+    broken = Corpus(folder)["read/austen-1"]
+    with pytest.raises(stt.SttlabError, match="austen-1"):
+        broken.load()
 
 
-def test_a_labelled_recording_keeps_its_name_and_is_not_written_over(tmp_path, data):
-    recording, labels = stt.load(data / "pause.flac"), stt.load_labels(data / "pause.rttm")
-    (path,) = stt.add_to_corpus(tmp_path, recording, labels)
-    assert path.name == "pause.flac"
-    assert np.array_equal(stt.load(path).samples, recording.samples)
-    assert len(stt.load_labels(path.with_suffix(".rttm"))) == len(labels)
-    with pytest.raises(LabelError, match=r"pause.flac is there already: remove it, or give"):
-        stt.add_to_corpus(tmp_path, recording, labels)
+def test_a_label_track_beside_audio_is_not_its_text(folder: Path) -> None:
+    (folder / "talk/pause.txt").write_text("0.5\t1.5\thello\n")
+    item = Corpus(folder)["talk/pause"]
+    assert [turn.text for turn in item.labels or ()] == ["hello"]
+    assert item.text == "hello"
 
 
-def test_a_folder_that_cant_be_written_is_said(tmp_path, data):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(LabelError, match="can't be written"):
-        stt.add_to_corpus(tmp_path / "file", stt.load(data / "word.mp3"), Labels())
+@pytest.mark.parametrize("name", ["manifest.jsonl", "metadata.csv"])
+def test_a_table_says_what_is_known_and_what_is_wrong_with_a_line(folder: Path, name: str) -> None:
+    rows = [
+        {"file_name": "read/austen-1.flac", "text": "Read it.", "lang": "en", "speaker": "Jane"},
+        {"file_name": "read/austen-2.flac", "offset": "1", "duration": "1.5", "accent": "British"},
+        {"file_name": "read/gone.flac"},
+        {"file_name": "talk/cough.flac", "channel": "left"},
+    ]
+    if name.endswith("csv"):
+        with (folder / name).open("w", newline="") as file:
+            table = csv.DictWriter(file, sorted({key for row in rows for key in row}))
+            table.writeheader()
+            table.writerows(rows)
+    else:
+        (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for path in (folder, folder / name):
+        corpus = Corpus(path)
+        jane, part = corpus
+        assert (jane.text, jane.language, jane.speaker) == ("Read it.", "en", "Jane")
+        assert part.tags == {"accent": "British"}
+        assert part.load().duration_s == part.duration_s == 1.5
+        whole = load_labels(folder / "read/austen-2.rttm").turns[0]
+        turn = (part.labels or Labels()).turns[0]
+        assert turn.start_s == max(whole.start_s - 1, 0)
+        assert turn.end_s == pytest.approx(min(whole.end_s - 1, 1.5))
+        assert part.text is None
+        assert [problem.split(": ")[1] for problem in corpus.problems] == [
+            f"there is no file {folder / 'read/gone.flac'}",
+            "channel must be a number, not 'left'",
+        ]
+        assert len(corpus.filter(accent="British")) == len(corpus.filter(language="en")) == 1
 
 
-@pytest.mark.needs("jupyter")
-def test_labels_that_are_made_on_a_kept_session_go_into_a_corpus(kept, tmp_path):
-    labeler = stt.Labeler(kept)
-    labeler.labels = Labels([turn(0.5, 1.0, "one")])
-    (path,) = stt.add_to_corpus(tmp_path / "corpus", kept, labeler.labels)
-    assert path.name == f"{kept.folder.name}.flac"
-    assert np.array_equal(stt.load(path).samples, kept.recording.samples)
-    assert stt.load_labels(path.with_suffix(".rttm")).speech.tolist() == [[0.5, 1.0]]
-    assert labeler.widget.name == kept.title
-    labeler.close()
+def test_kaldis_data_folder_is_read_and_its_commands_are_not_run(folder: Path) -> None:
+    (folder / "wav.scp").write_text("a read/austen-1.flac\nb sph2pipe x.sph |\nc nowhere.wav\n")
+    (folder / "segments").write_text("a-1 a 0.5 2.0\na-2 a 2.5 3\na-3 a 5 4\n")
+    (folder / "utt2spk").write_text("a-1 jane\na-2 john\n")
+    (folder / "text").write_text("a-1 it is a truth\na-2 yes\n")
+    corpus = Corpus(folder)
+    (item,) = corpus
+    assert item.labels == Labels(
+        [
+            Turn(start_s=0.5, end_s=2.0, speaker="jane", text="it is a truth"),
+            Turn(start_s=2.5, end_s=3.0, speaker="john", text="yes"),
+        ]
+    )
+    assert (item.text, item.speakers) == ("it is a truth yes", ("jane", "john"))
+    assert "runs none" in " ".join(corpus.problems)
+    assert len(corpus.problems) == 3
+
+
+def test_lhotses_manifests_are_read(folder: Path) -> None:
+    source = [{"type": "file", "channels": [0], "source": "read/austen-1.flac"}]
+    recording = {"id": "a", "sources": source, "sampling_rate": 16000, "duration": 4}
+    turn = {"id": "a-1", "recording_id": "a", "start": 0.5, "duration": 1.5, "speaker": "jane"}
+    for name, row in (("recordings", recording), ("supervisions", turn)):
+        with gzip.open(folder / f"{name}.jsonl.gz", "wt") as file:
+            file.write(json.dumps(row) + "\n")
+    (item,) = Corpus(folder)
+    assert item.labels == Labels([Turn(start_s=0.5, end_s=2.0, speaker="jane")])
+
+
+@pytest.mark.parametrize("content", [None, "", "[1]\n", "not JSON\n"])
+def test_what_is_not_a_corpus_is_refused_in_words(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "corpus.jsonl"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigError, match=r"corpus\.jsonl"):
+        Corpus(path)
+
+
+def test_a_split_shares_no_speaker_and_does_not_depend_on_the_order(tmp_path: Path) -> None:
+    speakers = ["a", "b", "c", "b", "d", "e", "a", "f", "g", "h"]
+    wav = stt.Recording(np.zeros(1600, np.float32))
+    for number in range(len(speakers)):
+        wav.save(tmp_path / f"{number}.wav")
+    turns = (
+        f"SPEAKER 3 1 {at} 0.05 <NA> <NA> {who} <NA> <NA>\n" for at, who in ((0, "b"), (0.05, "c"))
+    )
+    (tmp_path / "3.rttm").write_text("".join(turns))
+
+    def corpus(order: list[int]) -> Corpus:
+        rows = [{"file": f"{i}.wav", "speaker": speakers[i] if i != 3 else None} for i in order]
+        (tmp_path / "manifest.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+        return Corpus(tmp_path)
+
+    seen = set()
+    for seed in range(8):
+        one, other = corpus(list(range(10))).split(0.4, seed=seed)
+        assert not set(one.speakers) & set(other.speakers)
+        assert len(one) + len(other) == 10
+        assert 1 <= len(one) <= 4
+        again, _ = corpus(list(range(10))[::-1]).split(0.4, seed=seed)
+        names = {item.name for item in one}
+        assert {item.name for item in again} == names
+        seen.add(frozenset(names))
+    assert len(seen) > 4
+    with pytest.raises(ConfigError, match="one speaker"):
+        corpus([1, 3]).split(0.5)
+
+
+@pytest.mark.needs("evaluate")
+@pytest.mark.parametrize("name", ["a.TextGrid", "a.eaf", "a.labelstudio.json", "a.json"])
+def test_labels_of_other_tools_are_written_and_read_back(tmp_path: Path, name: str) -> None:
+    labels = Labels(
+        [
+            Turn(start_s=0.25, end_s=1.5, speaker="Jane", text="It is a truth."),
+            Turn(start_s=1.0, end_s=2.0, speaker="John", text="Universally – “acknowledged”."),
+            Turn(start_s=2.5, end_s=3.125, speaker="Jane", text="Yes"),
+        ]
+    )
+    for _ in range(2):  # the second time over the first
+        labels.save(tmp_path / name)
+    assert load_labels(tmp_path / name) == labels
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.needs("evaluate")
+@pytest.mark.parametrize("name", ["a.TextGrid", "a.eaf"])
+def test_turns_of_one_person_that_overlap_become_one_in_a_tier(tmp_path: Path, name: str) -> None:
+    one, other = Turn(start_s=0, end_s=2, text="one"), Turn(start_s=1, end_s=3, text="two")
+    Labels([one, other]).save(tmp_path / name)
+    assert load_labels(tmp_path / name) == Labels([Turn(start_s=0, end_s=3, text="one two")])
+
+
+@pytest.mark.needs("evaluate")
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"<a><TIER>x</TIER></a>"])
+def test_what_is_not_an_elan_file_is_refused_in_words(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.eaf").write_bytes(content)
+    with pytest.raises(LabelError, match=r"a\.eaf are not an ELAN file"):
+        load_labels(tmp_path / "a.eaf")
+
+
+def test_one_task_of_label_studio_is_chosen_by_its_audio(tmp_path: Path) -> None:
+    def task(audio: str, speaker: str) -> dict[str, object]:
+        value = {"start": 1, "end": 2.5, "channel": 0, "labels": [speaker]}
+        result = {"id": "x", "type": "labels", "value": value}
+        said = {"id": "x", "type": "textarea", "value": {"start": 1, "end": 2.5, "text": ["Hi"]}}
+        return {"data": {"audio": audio}, "annotations": [{"result": [result, said]}]}
+
+    tasks = [task("/data/upload/1/0a1b2c3d-one.wav", "Jane"), task("s3://x/two.wav", "John")]
+    (tmp_path / "export.json").write_text(json.dumps(tasks))
+    found = load_labels(tmp_path / "export.json", recording="one")
+    assert found == Labels([Turn(start_s=1, end_s=2.5, speaker="Jane", text="Hi")])
+    with pytest.raises(LabelError, match="one, two"):
+        load_labels(tmp_path / "export.json")
+
+
+@pytest.mark.needs("evaluate")
+def test_a_corpus_is_swept_and_what_is_left_out_is_said(folder: Path) -> None:
+    (folder / "read/austen-2.flac").write_bytes(b"not audio")
+    corpus = Corpus(folder)
+    grid: dict[str, list[float]] = {"margin_db": [4, 8], "silence_timeout_s": [0.3, 0.6]}
+    found = stt.sweep(corpus, grid)
+    items = [corpus[name] for name in ("read/austen-1", "talk/cough")]
+    same = stt.sweep(
+        [item.load() for item in items], [item.labels or Labels() for item in items], grid
+    )
+    assert found.scores == same.scores
+    assert [why.split(":")[0] for why in found.left_out] == ["talk/pause", "read/austen-2"]
+    assert "left out" in found._repr_html_()
+    frame = found.to_frame(by="recording")
+    assert list(frame["recording"].unique()) == ["read/austen-1", "talk/cough"]
+    assert len(frame) == 2 * len(found) == 2 * len(found.to_frame())
+    alone = stt.sweep([items[0].load()], [items[0].labels or Labels()], grid)
+    assert (
+        frame["detection_error_rate"][:4].tolist() == alone.metric("detection_error_rate").tolist()
+    )
+    with pytest.raises(ConfigError, match="no labels"):
+        stt.sweep(corpus.filter(labelled=False), grid)
+
+
+@pytest.mark.needs("evaluate")
+def test_a_corpus_shows_what_it_holds_and_lacks(folder: Path) -> None:
+    (folder / "talk/cough.rttm").write_text("SPEAKER\n")
+    corpus = Corpus(folder)
+    page = corpus._repr_html_()
+    assert "<th>" not in page
+    for words in ("recordings</th><td>4", "without labels</th><td>2", "⚠ talk/cough: labels"):
+        assert words in page
+    frame = corpus.to_frame()
+    assert frame.loc["read/austen-1", "turns"] == len(corpus["read/austen-1"].labels or ())
+    assert "fields are needed" in frame.loc["talk/cough", "problem"]
+
+
+def test_a_training_set_has_each_labelled_turn_with_its_text(folder: Path, tmp_path: Path) -> None:
+    (folder / "talk/pause.txt").write_text("0.5\t1.5\thello\n2\t3.25\tthere\n")
+    made = Corpus(folder).to_audiofolder(tmp_path / "training")
+    assert [(item.name, item.text) for item in made][2:] == [
+        ("talk-pause-0000", "hello"),
+        ("talk-pause-0001", "there"),
+    ]
+    part = made["talk-pause-0001"].load()
+    whole = stt.load(folder / "talk/pause.flac")
+    assert np.array_equal(part.samples, whole.samples[2 * SAMPLE_RATE : round(3.25 * SAMPLE_RATE)])
+    assert "talk-cough" not in {item.name for item in made}
+    with pytest.raises(LabelError, match="there already"):
+        Corpus(folder).to_audiofolder(tmp_path / "training")
+
+
+@pytest.mark.needs("evaluate")
+def test_sttlab_sweep_writes_a_row_for_each_recording_and_setting(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "scores.csv"
+    values = ("--set", "margin_db=4:8:4", "--set", "silence_timeout_s=0.3,0.6,0.9")
+    assert main(["sweep", str(folder), *values, "--output", str(table)]) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines()[0].split("\t") == ["least", "", "margin_db", "silence_timeout_s"]
+    assert "talk/pause: it has no labels" in said.err
+    rows = list(csv.DictReader(table.open()))
+    assert len(rows) == 3 * 2 * 3
+    assert {row["recording"] for row in rows} == {"read/austen-1", "read/austen-2", "talk/cough"}
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (("--set", "margin=4"), "did you mean margin_db"),
+        (("--set", "margin_db"), "NAME=VALUES"),
+        (("--set", "margin_db=1:x"), "FIRST:LAST:STEP"),
+        (("--set", "margin_db=1:9:0"), "FIRST:LAST:STEP"),
+        (("--output", "table.xlsx"), ".csv or .parquet"),
+    ],
+)
+def test_sttlab_sweep_refuses_what_is_not_valid(
+    folder: Path, capsys: pytest.CaptureFixture[str], option: tuple[str, ...], words: str
+) -> None:
+    assert main(["sweep", str(folder), *option]) == 2
+    assert words in capsys.readouterr().err

@@ -28,7 +28,7 @@ from sttlab.core import segment
 from sttlab.decoding import load
 from sttlab.engines import make_engine
 from sttlab.engines.base import Transcription
-from sttlab.errors import ConfigError, KeptError
+from sttlab.errors import ConfigError, KeptError, MissingExtra
 from sttlab.events import (
     DeviceLost,
     Event,
@@ -544,7 +544,7 @@ class TestFrame:
 
     def test_without_pandas_the_remedy_is_said(self, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, "pandas", None)
-        with pytest.raises(KeptError, match="pip install pandas"):
+        with pytest.raises(MissingExtra, match=r"pandas .*sttlab\[evaluate\]"):
             open_session(keep_something(tmp_path)).to_frame()
 
 

@@ -18,7 +18,7 @@ from sttlab.config import VadConfig
 from sttlab.core import segment
 from sttlab.decoding import load
 from sttlab.errors import ConfigError
-from sttlab.evaluate import sweep as module
+from sttlab.evaluate import sweep_material as module
 from sttlab.evaluate.labels import Labels, Turn, load_labels
 from sttlab.evaluate.score import Scores, pool, score
 from sttlab.evaluate.sweep import METRICS, TRADE, sweep
@@ -43,7 +43,7 @@ def talks(data):
 def noise(*parts):
     rng = np.random.default_rng(0)
     white = [rng.standard_normal(round(s * SAMPLE_RATE)) * 10 ** (db / 20) for s, db in parts]
-    return SimpleNamespace(samples=np.concatenate([[], *white]).astype(np.float32))
+    return SimpleNamespace(samples=np.concatenate([[], *white]).astype(np.float32), origin="")
 
 
 def turns(*spans):
