@@ -68,7 +68,7 @@ def sweep(
     labels or can't be read, is named on stderr.
     """
     from sttlab.evaluate.corpus import Corpus
-    from sttlab.evaluate.sweep import METRICS, settings, written
+    from sttlab.evaluate.sweep import settings
 
     if output and output.suffix not in TABLES:
         raise typer.BadParameter(f"--output needs a name that ends in {' or '.join(TABLES)}")
@@ -76,12 +76,7 @@ def sweep(
     vad = Config.load(config).vad if config else None
     settings(tried, vad or Config().vad)  # before anything is shown
     found = _sweep(Corpus(corpus), tried, vad)
-    print("\t".join(["least", "", *tried]))
-    for metric in SHOWN:
-        if any(found.metric(metric) >= 0):
-            i = found.best(metric)
-            plain = (str(value) for value in found.values(i).values())
-            print("\t".join([METRICS[metric], written(metric, found.metric(metric)[i]), *plain]))
+    _print(found)
     if output:
         frame = found.to_frame(by="recording")
         if output.suffix == ".csv":
@@ -89,6 +84,17 @@ def sweep(
         else:
             frame.to_parquet(output, index=False)
         say(f"{output}: {len(frame)} rows")
+
+
+def _print(found: Sweep) -> None:
+    from sttlab.evaluate.sweep import METRICS, written
+
+    print("\t".join(["least", "", *found.grid]))
+    for metric in SHOWN:
+        if any(found.metric(metric) >= 0):
+            i = found.best(metric)
+            plain = (str(value) for value in found.values(i).values())
+            print("\t".join([METRICS[metric], written(metric, found.metric(metric)[i]), *plain]))
 
 
 def _sweep(corpus: Any, tried: dict[str, list[Any]], vad: Any) -> Sweep:

@@ -77,7 +77,7 @@ def _between(audio: Recording | KeptSession, start: int, stop: int) -> NDArray[n
 def _write(path: Path, samples: NDArray[np.float32], turns: tuple[Turn, ...]) -> None:
     said = [turn.text for turn in turns]
     text = path.with_suffix(".txt") if said and all(said) else None
-    for each in filter(None, (path.with_suffix(".rttm"), text)):
+    for each in filter(None, (path, path.with_suffix(".rttm"), text)):
         _refuse_existing(each)
     write_audio(path, samples)
     Labels(turns).save(path.with_suffix(".rttm"))

@@ -351,13 +351,11 @@ def sweep(
     ...     "margin_db": range(4, 16), "silence_timeout_s": [0.3, 0.6, 0.9]})
     >>> found.configs[found.best()]  # doctest: +SKIP
     """
-    given: list[tuple[Audio | CorpusItem, Labels]]
-    left_out: list[str] = []
     if isinstance(recordings, Corpus):
         grid = labels if isinstance(labels, Mapping) else grid
         given, left_out = labelled(recordings)
     else:
-        given = list(zip(*pairs(recordings, labels), strict=True))
+        given, left_out = list(zip(*pairs(recordings, labels), strict=True)), []
     tried, configs = settings(grid or {}, config or VadConfig())
     total, done = len(given) + len(configs), 0
     detectors = list({c.detector: c for c in configs}.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 import shutil
 from pathlib import Path
@@ -267,15 +268,18 @@ def test_a_training_set_has_each_labelled_turn_with_its_text(folder: Path, tmp_p
 
 @pytest.mark.needs("evaluate")
 def test_sttlab_sweep_writes_a_row_for_each_recording_and_setting(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     table = tmp_path / "scores.csv"
     values = ("--set", "margin_db=4:8:4", "--set", "silence_timeout_s=0.3,0.6,0.9")
     assert main(["sweep", str(folder), *values, "--output", str(table)]) == 0
     said = capsys.readouterr()
     assert said.out.splitlines()[0].split("\t") == ["least", "", "margin_db", "silence_timeout_s"]
-    assert "talk/pause: it has no labels" in said.err
-    rows = list(csv.DictReader(table.open()))
+    assert "talk/pause: it has no labels" in caplog.text
+    rows = list(csv.DictReader(io.StringIO(table.read_text())))
     assert len(rows) == 3 * 2 * 3
     assert {row["recording"] for row in rows} == {"read/austen-1", "read/austen-2", "talk/cough"}
 

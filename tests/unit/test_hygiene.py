@@ -45,6 +45,7 @@ TIERS = (
         "decoding",
         "shipped",
         "machine",
+        "tables",
         "kept_files",
     },
     {"vad", "endpoint", "capture", "engines", "speakers"},
