@@ -1,11 +1,15 @@
 """Take the pictures that the README shows: of the page, and of notebooks in a real JupyterLab.
 
-python -m tests.notebook.make_images
+python -m tests.notebook.make_images [page] [tuner] [sweep] [monitor] [comparison]
+
+Those of the page and of the monitor show delays: take them on an idle machine.
 """
 
 from __future__ import annotations
 
 import io
+import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +32,7 @@ WIDTH, HEIGHT = 1150, 1800
 SHOWN = 644  # px from above
 PAGE: ViewportSize = {"width": 1200, "height": 680}
 PAGE_SCALE = 1.5
+IDLE = 0.5  # load average above which a machine is not idle
 
 
 def take(widget: Locator, name: str) -> None:
@@ -101,17 +106,31 @@ def take_comparison(lab: Lab, browser: Browser) -> None:
         take(comparer, "comparison")
 
 
+NOTEBOOKS = {
+    "tuner": take_tuner,
+    "sweep": take_sweep,
+    "monitor": take_monitor,
+    "comparison": take_comparison,
+}
+
+
 def main() -> None:
-    """Take all."""
+    """Take all, or those that are named."""
+    wanted = sys.argv[1:] or ["page", *NOTEBOOKS]
+    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if busy > IDLE and not {"page", "monitor"}.isdisjoint(wanted):
+        sys.stderr.write(f"load average {busy:.1f}: the delays shown are those of a busy machine\n")
     expect.set_options(timeout=PATIENCE_MS)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         lab = Lab(Path(folder), ROOT)
         try:
             lab.wait_ready()
             browser = playwright.chromium.launch(executable_path=find_chromium())
-            take_page(browser)
-            for picture in (take_tuner, take_sweep, take_monitor, take_comparison):
-                picture(lab, browser)
+            if "page" in wanted:
+                take_page(browser)
+            for name, take_it in NOTEBOOKS.items():
+                if name in wanted:
+                    take_it(lab, browser)
         finally:
             lab.stop()
 
