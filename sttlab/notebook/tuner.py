@@ -272,9 +272,11 @@ class VadTuner(Displayed):
         if self.session is not None:
             buttons.append(make_button("Use live", "in the running session", self._use_live))
         self._called = widgets.Text(
-            placeholder="name of the settings", layout=widgets.Layout(width="14em", flex="none")
+            description="Name",
+            placeholder="of the settings",
+            style={"description_width": "auto"},
+            layout=widgets.Layout(width="16em", flex="none"),
         )
-        self._called.tooltip = "with which Save writes them; may be empty"
         buttons.insert(2, self._called)
         wrap = widgets.Layout(flex_flow="row wrap")
         signs = ["level", "onset", "offset", "floor", "utterance"]
