@@ -37,7 +37,12 @@ const live = { name: "Live", transcript: new Transcript(store, keptAs, () => she
 const files = new Files(store, `${keptAs}files`, "files", onFile);
 const toast = createToast(byId("toast"));
 const why = createWhy(byId("why"), copy);
-const sheet = createSheet(live, toast, { copy, why, play: (time_s) => player.play(time_s) });
+const sheet = createSheet(live, toast, {
+  copy,
+  why,
+  who: nameSpeaker,
+  play: (time_s) => player.play(time_s),
+});
 const tabs = createTabs(byId("tabs"), byId("tab"), show, closeFile);
 const player = createPlayer(byId("player"), onTime);
 const meter = createMeter(byId("meter"));
@@ -72,6 +77,7 @@ function onMessage(message) {
       meter.setDetectors(message.detectors);
       files.maxBytes = message.max_file_bytes;
       begin(message);
+      if (message.speaker_names) callSpeakers(message.speaker_names, message.speakers_merged);
       mine.onHello();
       break;
     case "state":
@@ -100,6 +106,13 @@ function onMessage(message) {
       break;
     case "transcript":
       addFinal(message);
+      break;
+    case "speakers":
+      live.transcript.setTurns(/** @type {any} */ (message));
+      if (sheet.shown() === live) sheet.sync();
+      break;
+    case "speaker_names":
+      callSpeakers(message.names, message.merged);
       break;
     case "suppressed":
     case "transcription_failed":
@@ -139,6 +152,27 @@ function begin({ event, stream = null, time_s = 0, kept_in, config }) {
 function showScale(detector) {
   meter.setDetector(detector);
   threshold.judge(settings.judging(meter.scale()));
+}
+
+/** @param {Record<string, string>} names @param {Record<string, string>} merged */
+function callSpeakers(names, merged) {
+  live.transcript.speakers.set(names, merged);
+  live.transcript.nameSpeakers();
+  if (sheet.shown() === live) sheet.sync();
+}
+
+/**
+ * Ask who a speaker is, and tell the server.
+ *
+ * @param {string} speaker
+ */
+function nameSpeaker(speaker) {
+  const turns = live.transcript.entries.flatMap((entry) => entry.turns ?? []);
+  const before = turns.find((turn) => turn.speaker === speaker)?.name ?? speaker;
+  const question = `Who is ${before}? The name of another speaker makes the two one.`;
+  const name = prompt(question, before)?.trim();
+  if (!name || name === before) return;
+  socket.send({ speaker: live.transcript.speakers.request(speaker, name, turns) });
 }
 
 /** @param {Message} message */

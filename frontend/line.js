@@ -3,6 +3,7 @@
 import { readableTime } from "./exports.js";
 import { cutAt } from "./doubt.js";
 import { split } from "./search.js";
+import { speakersIn } from "./speakers.js";
 
 /** @typedef {import("./transcript.js").Entry} Entry */
 
@@ -33,6 +34,7 @@ export function finalLine(entry, times, playable, isSwitch, query) {
   item.dataset.key = entry.key;
   item.tabIndex = -1;
   if (entry.language) textOf(item).lang = entry.language;
+  if (entry.turns?.length) item.prepend(who(entry.turns));
   if (isSwitch) textOf(item).dataset.language = languageOf(entry);
   mark(item, query, entry);
   const sure = element("span", "sure", entry.edited ? "edited" : percent(entry.confidence));
@@ -198,6 +200,21 @@ function playButton(time) {
   shown.dateTime = time.dateTime;
   button.append(shown);
   return button;
+}
+
+/** @param {import("./speakers.js").NamedTurn[]} turns */
+function who(turns) {
+  const group = element("span", "who");
+  for (const { speaker, name } of speakersIn(turns)) {
+    const button = /** @type {HTMLButtonElement} */ (element("button", "", name));
+    button.type = "button";
+    button.tabIndex = -1;
+    button.dataset.act = "who";
+    button.dataset.speaker = speaker;
+    button.title = "Say who this is";
+    group.append(button);
+  }
+  return group;
 }
 
 /** @param {Entry} entry */

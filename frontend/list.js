@@ -2,6 +2,7 @@
 
 import { editLine, finalLine, mark, noteLine, partialLine, setPartial, setReach } from "./line.js";
 import { matcher } from "./search.js";
+import { speakersIn } from "./speakers.js";
 import { copySelection, selectedItems } from "./selection.js";
 import { createVirtual } from "./virtual.js";
 
@@ -13,6 +14,7 @@ import { createVirtual } from "./virtual.js";
  * @property {string} key of a final's entry, "" of others
  * @property {?Entry} entry of a final
  * @property {string} text that is shown
+ * @property {string} who the names of those who speak
  * @property {string} stable part of a partial
  * @property {boolean} isEdited whether a person edits it now
  * @property {?HTMLElement} item while it is in the document
@@ -24,8 +26,8 @@ import { createVirtual } from "./virtual.js";
  *
  * @param {HTMLOListElement} root
  * @param {{edit: (key: string, text: ?string) => void, remove: (key: string) => void,
- *   copy: (key: string) => void, play: (key: string) => void, why: (key: string) => void}} actions of
- *   a person; an edit to null leaves the text unchanged
+ *   copy: (key: string) => void, play: (key: string) => void, why: (key: string) => void,
+ *   who: (speaker: string) => void}} actions of a person; an edit to null leaves the text unchanged
  * @param {(by: number) => void} onShift see virtual.js
  */
 export function createList(root, actions, onShift) {
@@ -89,7 +91,7 @@ export function createList(root, actions, onShift) {
   function refresh(atEnd = false) {
     const matches = matcher(query);
     shown = query
-      ? lines.filter((line) => line.kind === "partial" || line.isEdited || matches(line.text))
+      ? lines.filter((line) => line.kind === "partial" || line.isEdited || matches(line.text) || matches(line.who))
       : lines.slice();
     if (!current || !shown.includes(current)) setCurrent(shown.filter(isFinal).at(-1));
     list.show(shown, atEnd);
@@ -163,8 +165,9 @@ export function createList(root, actions, onShift) {
   /** @param {Line} line @param {Entry} entry */
   function update(line, entry) {
     line.entry = entry;
-    if (line.isEdited || line.text === entry.text) return;
-    line.text = entry.text;
+    const who = namesOf(entry);
+    if (line.isEdited || (line.text === entry.text && line.who === who)) return;
+    Object.assign(line, { text: entry.text, who });
     remake(line);
   }
 
@@ -281,9 +284,10 @@ export function createList(root, actions, onShift) {
     root.querySelector("textarea")?.blur();
   }
 
-  /** @param {Line} line @param {string | undefined} what */
-  function act(line, what) {
-    if (what === "edit") startEdit(line);
+  /** @param {Line} line @param {DOMStringMap} data of the button */
+  function act(line, { act: what, speaker }) {
+    if (what === "who") actions.who(speaker ?? "");
+    else if (what === "edit") startEdit(line);
     else if (what === "remove" || what === "copy" || what === "play" || what === "why") {
       actions[what](line.key);
     }
@@ -327,7 +331,7 @@ export function createList(root, actions, onShift) {
   root.addEventListener("click", (event) => {
     const button = /** @type {?HTMLElement} */ (/** @type {Element} */ (event.target).closest("button"));
     const line = finalAt(event);
-    if (button && line) act(line, button.dataset.act);
+    if (button && line) act(line, button.dataset);
   });
   root.addEventListener("dblclick", (event) => {
     const line = finalAt(event, "p.text");
@@ -394,11 +398,18 @@ const isFinal = ({ kind }) => kind === "final";
 
 /** @param {Line["kind"]} kind @param {string} text @returns {Line} */
 function lineWith(kind, text) {
-  const about = { key: "", entry: null, stable: "", isEdited: false };
+  const about = { key: "", entry: null, who: "", stable: "", isEdited: false };
   return { kind, text, ...about, item: null, height: NaN };
 }
 
 /** @param {Entry} entry @returns {Line} */
 function finalOf(entry) {
-  return { ...lineWith("final", entry.text), key: entry.key, entry };
+  return { ...lineWith("final", entry.text), key: entry.key, entry, who: namesOf(entry) };
+}
+
+/** @param {Entry} entry */
+function namesOf({ turns }) {
+  return speakersIn(turns)
+    .map(({ name }) => name)
+    .join(", ");
 }

@@ -23,7 +23,7 @@ const NOT_SAVED =
  * @param {Shown} live
  * @param {import("./toast.js").Toast} toast
  * @param {{copy: (text: string) => void, play: (time_s: number) => void,
- *   why: (entry: import("./transcript.js").Entry) => void}} actions
+ *   why: (entry: import("./transcript.js").Entry) => void, who: (speaker: string) => void}} actions
  */
 export function createSheet(live, toast, actions) {
   const list = createList(byId("transcript"), {
@@ -32,6 +32,7 @@ export function createSheet(live, toast, actions) {
     copy: (key) => actions.copy(find(key).text),
     play: (key) => actions.play(find(key).start_s),
     why: (key) => actions.why(find(key)),
+    who: actions.who,
   }, (by) => follow.shifted(by));
   const follow = createFollow(byId("newest"));
   /** @type {Shown} */

@@ -1,6 +1,7 @@
 // A transcript, kept in this browser until it is cleared. No DOM.
 
 import { doubtsIn, doubtsLeft } from "./doubt.js";
+import { SpeakerNames, nameBetween } from "./speakers.js";
 
 /**
  * @typedef {object} Entry one utterance's final text
@@ -16,6 +17,7 @@ import { doubtsIn, doubtsLeft } from "./doubt.js";
  * @property {boolean} [edited]
  * @property {string} [language] its code; a transcript of an older version has none
  * @property {import("./doubt.js").Range[]} [doubts] words that the engine is not sure of
+ * @property {import("./speakers.js").NamedTurn[]} [turns] who speaks when, if that is known
  * @property {string} [keptIn] the server's folder in which its audio is kept
  * @property {number} order place among the others: wall time at which it came, in ms, or later
  *
@@ -37,6 +39,9 @@ export class Transcript {
     /** @type {?string} */
     this.stream = null;
     this.last = -1; // newest utterance of this stream
+    this.speakers = new SpeakerNames();
+    /** @type {Map<string, import("./speakers.js").Turn[]>} */
+    this._early = new Map(); // turns of texts that are on their way, by key
     this._store = store;
     this._name = name;
     this._onSaved = onSaved;
@@ -164,12 +169,43 @@ export class Transcript {
     entry.order = Math.max(now, this._order + 1);
     if (language) entry.language = language;
     if (this._keptIn) entry.keptIn = this._keptIn;
+    const turns = message.speakers?.length ? message.speakers : this._early.get(key);
+    if (turns) entry.turns = turns.map((/** @type {any} */ turn) => this.speakers.named(turn));
+    this._early.clear();
     const doubts = doubtsIn(text, segments);
     if (doubts.length) entry.doubts = doubts;
     if (segments.length) entry.segments = segments.map(withoutWords);
     this._insert([entry]);
     this._write({ added: [entry] });
     return entry;
+  }
+
+  /**
+   * Take who speaks in an utterance, which replaces what was known of it.
+   *
+   * @param {{utterance_id: number, turns: import("./speakers.js").Turn[]}} message
+   */
+  setTurns({ utterance_id, turns }) {
+    const key = `${this.stream}:${utterance_id}`;
+    const entry = this.find(key);
+    if (!entry) {
+      this._early.set(key, turns);
+      return;
+    }
+    entry.turns = turns.map((turn) => this.speakers.named(turn));
+    this._write({ put: [entry] });
+  }
+
+  /** Call the speakers of all that this server heard by their names as they are now. */
+  nameSpeakers() {
+    const server = serverOf(this.stream ?? "");
+    const changed = this.entries.filter((entry) => {
+      if (!entry.turns || serverOf(entry.stream) !== server) return false;
+      const before = JSON.stringify(entry.turns);
+      entry.turns = entry.turns.map((turn) => this.speakers.named(turn));
+      return JSON.stringify(entry.turns) !== before;
+    });
+    if (changed.length) this._write({ put: changed });
   }
 
   /** @param {string} key */
@@ -235,7 +271,10 @@ export function timeline(entries) {
     for (const part of entry.segments ?? [entry]) {
       const { text, confidence } = part;
       end = part.end_s + offset;
+      /** @type {import("./exports.js").Segment} */
       const segment = { start_s: part.start_s + offset, end_s: end, text, confidence };
+      const speaker = nameBetween(entry.turns, part.start_s, part.end_s);
+      if (speaker) segment.speaker = speaker;
       segments.push(entry.keptIn ? { ...segment, kept: placeOf(entry, part) } : segment);
     }
   }
@@ -250,6 +289,15 @@ export function timeline(entries) {
  */
 function placeOf({ keptIn = "", edited = false }, { start_s, end_s }) {
   return { session: keptIn.split(/[\\/]/).at(-1), start_s, end_s, edited };
+}
+
+/**
+ * What the ids of a server's streams have in common: a number of the start follows.
+ *
+ * @param {string} stream
+ */
+function serverOf(stream) {
+  return stream.slice(0, Math.max(0, stream.lastIndexOf("-")));
 }
 
 /**
