@@ -44,7 +44,7 @@ class Trace:
 
     def __init__(self, audio: Audio) -> None:
         audio = as_recording(audio)
-        self.origin = audio.origin
+        self.origin = getattr(audio, "origin", "")  # what has samples is enough
         self.samples: NDArray[np.float32] = audio.samples.view()
         if not np.isfinite(self.samples).all():  # the copy takes a second for an hour
             self.samples = np.nan_to_num(self.samples, posinf=0.0, neginf=0.0)

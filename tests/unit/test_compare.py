@@ -269,6 +269,7 @@ def test_word_errors_of_texts_that_are_not_known_are_not_counted(kept):
 # -- other pairs ----------------------------------------------------------------------------------
 
 
+@pytest.mark.needs("evaluate")
 def test_two_settings_and_two_engines_on_a_recording_compare(data):
     path = data / "pause.flac"
     quick = stt.replay(path, silence_timeout_s=0.4, model=Counting(text="alpha"))
@@ -290,6 +291,7 @@ def test_two_settings_and_two_engines_on_a_recording_compare(data):
         slow.save("anywhere")
 
 
+@pytest.mark.needs("evaluate")
 def test_two_sessions_of_the_same_audio_compare_and_of_another_are_said_to_differ(kept, tmp_path):
     samples = kept.recording.samples
     for name, heard in (("same", samples), ("other", np.append(samples[:-99], samples[:99]))):

@@ -202,7 +202,7 @@ def run_python(code: str) -> str:
     ("use", "package", "extra"),
     [
         ("sttlab.launch_server", "uvicorn", "server"),
-        ("sttlab.VadTuner", "anywidget", "notebook"),
+        ("sttlab.RemoteMicrophone", "anywidget", "notebook"),
         ("sttlab.Labeler", "traitlets", "notebook"),
         ("sttlab.plot_trace", "matplotlib", "notebook"),
         ("cli.main(['demo'])", "fastapi", "server"),

@@ -16,7 +16,7 @@ from sttlab.speakers.online import PIECES, OnlineSpeakers
 from sttlab.speakers.parts import split_by_speaker, with_speakers
 from sttlab.speakers.pieces import Piece
 
-real = pytest.mark.needs("speakers")
+pytestmark = pytest.mark.needs("speakers")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,6 @@ def recording(*parts):
     return Recording(np.concatenate([np.tile(quiet, 4), *parts, np.tile(quiet, 4)]), 16000)
 
 
-@real
 def test_two_voices_in_one_utterance_are_split_where_they_change(voices):
     one, other = (samples[:64000] for samples in voices)
     labels = diarize(recording(one, other, one[:48000]))
@@ -44,7 +43,6 @@ def test_two_voices_in_one_utterance_are_split_where_they_change(voices):
     assert [run.start_s for run in runs[1:]] == pytest.approx([6, 10], abs=0.4)
 
 
-@real
 def test_demo_has_one_speaker_who_scores_well(data):
     labels = diarize(data / "demo.flac")
     scores = score_speakers(labels, load_labels(data / "demo.rttm"))
@@ -52,7 +50,6 @@ def test_demo_has_one_speaker_who_scores_well(data):
     assert scores.diarization_error_rate < 0.1
 
 
-@real
 def test_as_many_speakers_are_found_as_are_asked_for(voices):
     one, other = (samples[:64000] for samples in voices)
     talk = recording(one, np.zeros(16000, np.float32), other)
@@ -60,19 +57,16 @@ def test_as_many_speakers_are_found_as_are_asked_for(voices):
     assert len(diarize(talk, 2).speakers) == 2
 
 
-@real
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, True])
 def test_number_of_speakers_must_be_a_positive_integer(wrong):
     with pytest.raises(ConfigError, match="num_speakers"):
         diarize(Recording(np.zeros(16000, np.float32)), wrong)
 
 
-@real
 def test_cough_and_thumps_get_no_speaker_of_their_own(data):
     assert diarize(data / "cough.flac").speakers == ("Speaker 1",)
 
 
-@real
 def test_keyboard_music_and_silence_have_no_speaker(data):
     time_s = np.arange(16000 * 8) / 16000
     chord = sum(np.sin(2 * np.pi * hz * time_s) for hz in (262, 330, 392, 523, 659))

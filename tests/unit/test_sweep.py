@@ -43,7 +43,7 @@ def talks(data):
 def noise(*parts):
     rng = np.random.default_rng(0)
     white = [rng.standard_normal(round(s * SAMPLE_RATE)) * 10 ** (db / 20) for s, db in parts]
-    return SimpleNamespace(samples=np.concatenate([[], *white]).astype(np.float32), origin="")
+    return SimpleNamespace(samples=np.concatenate([[], *white]).astype(np.float32))
 
 
 def turns(*spans):
