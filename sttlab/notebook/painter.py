@@ -117,6 +117,8 @@ class Displayed:
     def _show(self, widget: widgets.Box) -> None:
         self.widget = widget
         handle_messages_during_cells(widget)
+        # ipywidgets gives it to boxes, but to no widget of anywidget; `HIDING` looks for it.
+        widget.add_class("jupyter-widgets")
         widget._view_count = 0  # a number, not None, makes the front end count views
         widget.observe(partial(_count_views, weakref.ref(self)), "_view_count")
         self._finalizer = weakref.finalize(self, close_widgets, widget)

@@ -126,7 +126,7 @@ def test_01_capture_and_see(run):
 def test_02_tune_vad(run):
     shown = run(
         "02_tune_vad.ipynb",
-        "calibrate, reset, save = tuner.widget.children[3].children[:3]\n"
+        "calibrate, reset, _, save = tuner.widget.children[3].children[:4]\n"
         "calibrate.click()\nsave.click()\ntuner._painter.settle()",
         "both = stt.segment(recording), tuner.utterances\n"
         "[stt.score(found, labels).detection_error_rate for found in both]",
