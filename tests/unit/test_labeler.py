@@ -107,7 +107,7 @@ def test_save_and_load_keep_the_path_for_the_buttons(recording, tmp_path):
 def test_labeler_shows_why_a_file_cannot_be_used(recording, page, tmp_path):
     labeler = stt.Labeler(recording, Labels([ANNA]))
     page.ask(labeler, "save", path=str(tmp_path / "talk.doc"))
-    assert ".rttm, .txt or .json" in labeler.widget.status
+    assert "can be saved as .rttm, .txt" in labeler.widget.status
     page.ask(labeler, "load", path=str(tmp_path / "none.rttm"))
     assert "No such file" in labeler.widget.status
     assert labeler.labels == Labels([ANNA])
