@@ -66,7 +66,7 @@ class Spectrogram:
         spectrum = np.fft.rfft(frames * np.hanning(WINDOW), FFT)[:, 1:]
         raised = np.arange(1, FFT // 2 + 1) ** 2.0
         power = (spectrum.real**2 + spectrum.imag**2) * raised
-        bands: NDArray[np.float64] = power.reshape(len(centres), BANDS, -1).mean(axis=2)
+        bands: NDArray[np.float64] = power.reshape(-1, BANDS, FFT // 2 // BANDS).mean(axis=2)
         return bands
 
     @property
