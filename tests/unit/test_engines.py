@@ -200,7 +200,7 @@ def test_segments_lie_within_the_utterance_in_order(engine: Engine, data: Path) 
 @by_all_engines
 def test_a_batch_gives_the_text_that_each_utterance_has_alone(engine: Engine, data: Path) -> None:
     recorded = load(data / "demo.flac").samples
-    long = np.tile(recorded[: 8 * SAMPLE_RATE], 4)[: 29 * SAMPLE_RATE]
+    long = np.tile(recorded, 2)[: 29 * SAMPLE_RATE]  # in two pieces
     batch = [recorded[s * SAMPLE_RATE : (s + 2) * SAMPLE_RATE] for s in (0, 5, 9)]
     batch[2:2] = [np.zeros(SAMPLE_RATE, np.float32), long, np.zeros(0, np.float32)]
     answers = dict(engine.transcribe_batch(batch))  # type: ignore[attr-defined]
