@@ -284,7 +284,9 @@ def test_session_killed_in_mid_utterance_opens_and_replays(tmp_path, root):
     assert process.stdout is not None
     try:
         assert process.stdout.readline() == "speaking\n"
+        # The audio came at once, so that the events of its utterances may be written later.
         wait_until(lambda: open_session(tmp_path).duration_s >= 65.2)
+        wait_until(lambda: len(open_session(tmp_path).utterances) >= 79)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait(WAIT_S)
