@@ -344,8 +344,7 @@ class Config:
             setting or a value that is not valid.
         """
         try:
-            # Windows' Notepad begins a file with a byte order mark.
-            tables = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+            tables = read_toml(path)
         except OSError as error:
             raise ConfigError(f"cannot read settings {path}: {error.strerror}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -382,6 +381,20 @@ class Config:
         }
         written = tomli_w.dumps({"version": VERSION, **tables})
         Path(path).write_text(written, encoding="utf-8")
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises
+    ------
+    OSError
+        If it can't be read.
+    ValueError
+        If it is not valid TOML, or not UTF-8.
+    """
+    # Windows' Notepad begins a file with a byte order mark.
+    return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
 
 
 def save_vad(vad: VadConfig, path: str | Path, about: SettingsAbout | None = None) -> Path:

@@ -1,6 +1,6 @@
 // Two runs on one axis of time, and their differences as a list: choose one to see and hear it.
 
-import { asking } from "./kernel.js";
+import { widgetOf } from "./kernel.js";
 import { TIMELINE_KEYS, keyList } from "./keys.js";
 import { peakOf } from "./pieces.js";
 import { segmentsFrom, segmentsTrack } from "./segments.js";
@@ -234,18 +234,4 @@ function hearButton(side, label) {
   return made;
 }
 
-export default () => {
-  /** @type {(content: object) => Promise<any>} */
-  let ask;
-  return {
-    /** @param {{model: any}} widget */
-    initialize({ model }) {
-      ask = asking(model);
-    },
-    /** @param {{model: any, el: HTMLElement}} widget */
-    render({ model, el }) {
-      const comparison = new Comparison(model, el, ask);
-      return () => comparison.close();
-    },
-  };
-};
+export default widgetOf(Comparison);

@@ -1,6 +1,7 @@
 // Requests to the kernel, and the bytes that it sends.
 
 /** @typedef {{content: any, buffers: DataView[]}} Answer of the kernel */
+/** @typedef {(content: object) => Promise<any>} Ask */
 
 /**
  * A copy of the bytes of a view: a typed array can start only at an aligned offset.
@@ -31,3 +32,24 @@ export function asking(model) {
       model.send({ ...content, id });
     });
 }
+
+/**
+ * A widget whose every view is an object of a class, with one way to ask the kernel for all.
+ *
+ * @param {new (model: any, el: HTMLElement, ask: Ask) => {close(): void}} View
+ */
+export const widgetOf = (View) => () => {
+  /** @type {Ask} */
+  let ask;
+  return {
+    /** @param {{model: any}} widget */
+    initialize({ model }) {
+      ask = asking(model);
+    },
+    /** @param {{model: any, el: HTMLElement}} widget */
+    render({ model, el }) {
+      const view = new View(model, el, ask);
+      return () => view.close();
+    },
+  };
+};

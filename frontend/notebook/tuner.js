@@ -1,6 +1,6 @@
 // VadTuner's picture: waveform, scores, thresholds that can be dragged, utterances and labels.
 
-import { asking, copied } from "./kernel.js";
+import { widgetOf, copied } from "./kernel.js";
 import { TIMELINE_KEYS, keyList } from "./keys.js";
 import { peakOf } from "./pieces.js";
 import { segmentsFrom, segmentsTrack } from "./segments.js";
@@ -421,18 +421,4 @@ class Picture {
   }
 }
 
-export default () => {
-  /** @type {(content: object) => Promise<any>} */
-  let ask;
-  return {
-    /** @param {{model: any}} widget */
-    initialize({ model }) {
-      ask = asking(model);
-    },
-    /** @param {{model: any, el: HTMLElement}} widget */
-    render({ model, el }) {
-      const picture = new Picture(model, el, ask);
-      return () => picture.close();
-    },
-  };
-};
+export default widgetOf(Picture);

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from sttlab.cli.options import Settings
-from sttlab.cli.terminal import say, side_thread, wait_for
+from sttlab.cli.terminal import say, side_thread, with_bar
 from sttlab.config import Config, TranscribeConfig, VadConfig, from_dict
 
 Kept = Annotated[
@@ -73,33 +71,17 @@ def replay(
     vad = Config.load(config).vad if config else None
     with side_thread() as thread:
         engine: Any = make_engine(TranscribeConfig(model=model)) if model else kept.transcribe
-        made = _replay(kept, vad, engine, told, thread)
+        made = with_bar(
+            thread,
+            kept.folder.name,
+            lambda progress: sttlab.replay(kept, vad=vad, model=engine, progress=progress, **told),
+        )
     for u in made.utterances:
         if u.text:
             print(f"{u.start_s:.1f}\t{u.text}")
     say(sttlab.compare(kept, made).summary)
     if keep:
         say(f"kept in {made.save(keep)}")
-
-
-def _replay(
-    kept: Any, vad: VadConfig | None, engine: Any, told: dict[str, Any], thread: ThreadPoolExecutor
-) -> Any:
-    import sttlab
-
-    done = 0.0
-
-    def progress(done_s: float, total_s: float) -> None:
-        nonlocal done
-        done = done_s / max(total_s, done_s)
-
-    with typer.progressbar(length=1000, label=kept.folder.name, file=sys.stderr) as bar:
-        made = wait_for(
-            thread.submit(sttlab.replay, kept, vad=vad, model=engine, progress=progress, **told),
-            lambda: bar.update(int(done * 1000) - bar.pos),
-        )
-        bar.update(1000 - bar.pos)
-    return made
 
 
 def _settings(changes: list[str]) -> dict[str, Any]:

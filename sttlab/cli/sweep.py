@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sttlab.cli.options import Settings
-from sttlab.cli.terminal import say, side_thread, wait_for
-from sttlab.config import Config
+from sttlab.cli.terminal import say, side_thread, with_bar
+from sttlab.config import Config, read_toml
 
 if TYPE_CHECKING:
     from sttlab.evaluate.sweep import Sweep
@@ -67,23 +66,31 @@ def sweep(
     Prints the best setting by each metric; the table has all. What is left out, because it has no
     labels or can't be read, is named on stderr.
     """
+    from sttlab.evaluate import sweep as module
     from sttlab.evaluate.corpus import Corpus
-    from sttlab.evaluate.sweep import settings
 
     if output and output.suffix not in TABLES:
         raise typer.BadParameter(f"--output needs a name that ends in {' or '.join(TABLES)}")
     tried = (_read(grid) if grid else {}) | dict(map(_parse, values or ())) or GRID
     vad = Config.load(config).vad if config else None
-    settings(tried, vad or Config().vad)  # before anything is shown
-    found = _sweep(Corpus(corpus), tried, vad)
+    module.settings(tried, vad or Config().vad)  # before anything is shown
+    read = Corpus(corpus)
+    with side_thread() as thread:
+        found = with_bar(
+            thread,
+            str(read.path),
+            lambda progress: module.sweep(read, tried, config=vad, progress=progress),
+        )
     _print(found)
     if output:
-        frame = found.to_frame(by="recording")
-        if output.suffix == ".csv":
-            frame.to_csv(output, index=False)
-        else:
-            frame.to_parquet(output, index=False)
-        say(f"{output}: {len(frame)} rows")
+        say(f"{output}: {_write(found.to_frame(by='recording'), output)} rows")
+
+
+def _write(frame: Any, path: Path) -> int:
+    """Write a table, and return how many rows it has."""
+    write = frame.to_csv if path.suffix == ".csv" else frame.to_parquet
+    write(path, index=False)
+    return len(frame)
 
 
 def _print(found: Sweep) -> None:
@@ -97,34 +104,9 @@ def _print(found: Sweep) -> None:
             print("\t".join([METRICS[metric], written(metric, found.metric(metric)[i]), *plain]))
 
 
-def _sweep(corpus: Any, tried: dict[str, list[Any]], vad: Any) -> Sweep:
-    from sttlab.evaluate import sweep as module
-
-    share = 0.0
-
-    def progress(done: int, total: int) -> None:
-        nonlocal share
-        share = done / total
-
-    with (
-        side_thread() as thread,
-        typer.progressbar(length=1000, label=str(corpus.path), file=sys.stderr) as bar,
-    ):
-        found = wait_for(
-            thread.submit(module.sweep, corpus, tried, config=vad, progress=progress),
-            lambda: bar.update(int(share * 1000) - bar.pos),
-        )
-        bar.update(1000 - bar.pos)
-    return found
-
-
 def _read(path: Path) -> dict[str, list[Any]]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return read_toml(path)
     except (OSError, ValueError) as error:
         raise typer.BadParameter(f"{path} can't be read as TOML: {error}") from error
 

@@ -9,6 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import typer
+
 from sttlab.config import Config
 
 if TYPE_CHECKING:
@@ -59,6 +61,34 @@ def side_thread() -> Iterator[ThreadPoolExecutor]:
         yield thread
     finally:
         thread.shutdown(wait=False)
+
+
+def with_bar(
+    thread: ThreadPoolExecutor,
+    label: str,
+    work: Callable[[Callable[[float, float], None]], T],
+) -> T:
+    """Run work on a thread with a progress bar on stderr.
+
+    Parameters
+    ----------
+    thread : ThreadPoolExecutor
+    label : str
+    work : callable
+        Takes a callable, which it calls with what is done and what there is in all.
+    """
+    share = 0.0
+
+    def progress(done: float, total: float) -> None:
+        nonlocal share
+        share = done / max(total, done)
+
+    with typer.progressbar(length=1000, label=label, file=sys.stderr) as bar:
+        made = wait_for(
+            thread.submit(work, progress), lambda: bar.update(int(share * 1000) - bar.pos)
+        )
+        bar.update(1000 - bar.pos)
+    return made
 
 
 def load_worker(settings: Config) -> AsrWorker:

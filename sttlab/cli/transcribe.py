@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, count
 from pathlib import Path
@@ -22,7 +21,7 @@ from sttlab.cli.options import (
     Track,
     read_settings,
 )
-from sttlab.cli.terminal import FAILED, say, say_of, side_thread, wait_for
+from sttlab.cli.terminal import FAILED, say, say_of, side_thread, wait_for, with_bar
 from sttlab.config import Config
 from sttlab.errors import ConfigError, SttlabError
 
@@ -116,27 +115,19 @@ def _transcribe(
     """Transcribe one recording on the engine's thread, with a progress bar on stderr."""
     from sttlab import transcription
 
-    done = 0.0
-
-    def progress(done_s: float, total_s: float) -> None:
-        nonlocal done
-        done = done_s / total_s
-
     label = "".join(c if c.isprintable() else "?" for c in recording.origin)
-    with typer.progressbar(length=1000, label=label, file=sys.stderr) as bar:
-        result = wait_for(
-            thread.submit(
-                transcription.transcribe,
-                recording,
-                model=engine,
-                vad=settings.vad,
-                speakers=speakers,
-                num_speakers=num_speakers,
-                progress=progress,
-            ),
-            lambda: bar.update(int(done * 1000) - bar.pos),
-        )
-        bar.update(1000 - bar.pos)
+    result = with_bar(
+        thread,
+        label,
+        lambda progress: transcription.transcribe(
+            recording,
+            model=engine,
+            vad=settings.vad,
+            speakers=speakers,
+            num_speakers=num_speakers,
+            progress=progress,
+        ),
+    )
     for held in result.suppressed:
         say(f"{recording.origin}: held back {held.text!r} at {held.start_s:.1f} s: {held.reason}")
     return result

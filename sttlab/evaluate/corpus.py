@@ -6,14 +6,14 @@ import csv
 import hashlib
 import html
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from sttlab.core import Audio
 from sttlab.errors import ConfigError, LabelError, SttlabError
-from sttlab.evaluate.corpus_reading import CorpusItem, doubles, read_items
+from sttlab.evaluate.corpus_reading import CorpusItem, read_items
 from sttlab.evaluate.corpus_writing import write_audio
 from sttlab.evaluate.labels import Labels
 from sttlab.tables import frame
@@ -62,7 +62,8 @@ class Corpus:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).expanduser()
         items, problems = read_items(self.path)
-        again = doubles(item.name for item in items)
+        times = Counter(item.name for item in items)
+        again = sorted(name for name, count in times.items() if count > 1)
         problems += [f"{name} stands there more than once; each but the first" for name in again]
         first = {item.name: item for item in reversed(items)}
         self._items = tuple(item for item in items if first[item.name] is item)
@@ -196,7 +197,7 @@ class Corpus:
         MissingExtra
             If pandas is not installed.
         """
-        return frame([_row(item) for item in self], index="recording")
+        return frame([_row(item) | dict(item.tags) for item in self], index="recording")
 
     def to_audiofolder(self, folder: str | Path) -> Corpus:
         """Write a training set, which Hugging Face's ``load_dataset("audiofolder")`` reads.
@@ -234,7 +235,7 @@ class Corpus:
         return Corpus(target)
 
     def _repr_html_(self) -> str:
-        rows = [_row(item, strict=False) for item in self]
+        rows = [_row(item) for item in self]
         hours = sum(row["duration_s"] or 0 for row in rows) / 3600
         counts = {
             "recordings": len(self),
@@ -282,7 +283,7 @@ def _keys(item: CorpusItem, by: str) -> tuple[str, ...]:
     return tuple(filter(None, keys)) or (f"\0{item.name}",)
 
 
-def _row(item: CorpusItem, strict: bool = True) -> dict[str, Any]:
+def _row(item: CorpusItem) -> dict[str, Any]:
     """Say what is known of a recording; where something can't be read, its place is empty."""
     row: dict[str, Any] = {
         "recording": item.name,
@@ -304,7 +305,7 @@ def _row(item: CorpusItem, strict: bool = True) -> dict[str, Any]:
         row["has_text"] = bool(item.text)
     except SttlabError as error:
         row["problem"] = f"{item.name}: {error}"
-    return row | dict(item.tags) if strict else row
+    return row
 
 
 def _hash(seed: int, name: str) -> bytes:

@@ -7,7 +7,8 @@ import gzip
 import io
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -184,9 +185,10 @@ def _from_folder(folder: Path) -> tuple[list[CorpusItem], list[str]]:
     if not found:
         raise ConfigError(f"{folder} holds no audio file, and no manifest.jsonl or metadata.csv")
     items = []
-    stems = [path.with_suffix("") for path in found]
-    for path, stem in zip(found, stems, strict=True):
-        name = path if stems.count(stem) > 1 else stem
+    stems = Counter(path.with_suffix("") for path in found)
+    for path in found:
+        stem = path.with_suffix("")
+        name = path if stems[stem] > 1 else stem
         items.append(
             CorpusItem(
                 name=name.relative_to(folder).as_posix(),
@@ -380,9 +382,3 @@ def _read(path: Path) -> str:
         raise LabelError(f"cannot read {path}: {error.strerror or error}") from error
     except (UnicodeDecodeError, EOFError) as error:
         raise LabelError(f"{path} is not UTF-8 text: {error}") from error
-
-
-def doubles(names: Iterable[str]) -> list[str]:
-    """Return the names that come more than once."""
-    seen: set[str] = set()
-    return sorted({name for name in names if name in seen or seen.add(name)})  # type: ignore[func-returns-value]

@@ -23,7 +23,7 @@ from sttlab.notebook.esm import read_module, read_style
 from sttlab.notebook.painter import Displayed, make_button
 from sttlab.notebook.picture import STYLE
 from sttlab.notebook.plots import Span, plot_utterances
-from sttlab.notebook.saving import about_now, what_is_replaced
+from sttlab.notebook.saving import about_now, saved_words
 from sttlab.notebook.still import STILL_ROWS, image_html, table_html
 from sttlab.notebook.timeline import Timeline
 from sttlab.notebook.tuner import VadTuner
@@ -229,11 +229,7 @@ class Comparer(Displayed):
     # -- controls, on the thread on which ipykernel calls them ---------------------------------
 
     def _save(self) -> None:
-        try:
-            replaced = what_is_replaced(self.path, self.config)
-            self._say(f"saved to {self.save()}{replaced}")
-        except (SttlabError, OSError) as error:
-            self._say(str(error))
+        self._say(saved_words(self.path, self.config, self.save))
 
     def _use_in_tuner(self) -> None:
         assert self.tuner is not None

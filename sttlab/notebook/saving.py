@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
 from sttlab import __version__
 from sttlab.config import Config, SettingsAbout, VadConfig, history_folder
+from sttlab.errors import SttlabError
 from sttlab.notebook.plots import field_label, lower, unit_words, value_words
 
 # The scores on one recording that are saved with settings, of `Scores.figures`.
@@ -35,7 +36,16 @@ def about_now(name: str, recordings: Iterable[str], scores: Mapping[str, float])
     )
 
 
-def what_is_replaced(path: Path, config: VadConfig) -> str:
+def saved_words(path: Path, config: VadConfig, save: Callable[[], Path]) -> str:
+    """Save settings; say where they are and what they replaced, or why they could not be saved."""
+    try:
+        replaced = _what_is_replaced(path, config)
+        return f"saved to {save()}{replaced}"
+    except (SttlabError, OSError) as error:
+        return str(error)
+
+
+def _what_is_replaced(path: Path, config: VadConfig) -> str:
     """Say what settings in a file are about to replace, and where that stays; call it before.
 
     Raises

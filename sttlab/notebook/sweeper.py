@@ -26,7 +26,7 @@ from sttlab.notebook.estimate import Estimate
 from sttlab.notebook.painter import Displayed, Painter, make_button, on_change
 from sttlab.notebook.picture import STYLE
 from sttlab.notebook.plots import field_words, setting_words, unit_words, value_words
-from sttlab.notebook.saving import about_now, what_is_replaced
+from sttlab.notebook.saving import about_now, saved_words
 from sttlab.notebook.score_table import OVER
 from sttlab.notebook.sliders import SliderNames
 from sttlab.notebook.still import png_html, shown_html
@@ -297,11 +297,7 @@ class Sweeper(Displayed):
         old.close()
 
     def _use(self) -> None:
-        try:
-            replaced = what_is_replaced(self.tuner.path, self.config)
-            self._say(f"saved to {self._save()}{replaced}")
-        except (SttlabError, OSError) as error:
-            self._say(str(error))
+        self._say(saved_words(self.tuner.path, self.config, self._save))
 
     def _save(self) -> Path:
         """Write the settings, with their scores on all recordings unless they were moved since."""

@@ -30,7 +30,7 @@ from sttlab.notebook.estimate import Estimate
 from sttlab.notebook.painter import Displayed, Painter, make_button, on_change
 from sttlab.notebook.picture import STYLE, legend
 from sttlab.notebook.plots import plot_trace, score_panels
-from sttlab.notebook.saving import SAVED_SCORES, about_now, replaced_words, what_is_replaced
+from sttlab.notebook.saving import SAVED_SCORES, about_now, replaced_words, saved_words
 from sttlab.notebook.score_table import OVER, advice, score_table
 from sttlab.notebook.sliders import VadSliders
 from sttlab.notebook.still import STILL_ROWS, image_html, table_html
@@ -313,11 +313,7 @@ class VadTuner(Displayed):
         self._say("")
 
     def _save(self) -> None:
-        try:
-            replaced = what_is_replaced(self.path, self.config)
-            self._say(f"saved to {self.save()}{replaced}")
-        except (SttlabError, OSError) as error:
-            self._say(str(error))
+        self._say(saved_words(self.path, self.config, self.save))
 
     def _use_live(self) -> None:
         try:
