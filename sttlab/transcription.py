@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sttlab import export
 from sttlab.audio import Recording
@@ -25,6 +25,7 @@ from sttlab.events import Segment, SpeakerTurn, Spoken, Utterance
 from sttlab.speakers import EMBEDDERS
 from sttlab.speakers.offline import speaker_turns
 from sttlab.speakers.parts import SpokenPart, split_by_speaker
+from sttlab.tables import frame, scalars
 from sttlab.unheard import without_words
 
 log = logging.getLogger(__name__)
@@ -102,6 +103,18 @@ class FileTranscript:
         if self.turns is None:
             raise ConfigError("RTTM says who speaks: ask for it by speakers=True (--speakers)")
         return _write(export.to_rttm(self.turns, Path(self.file).stem), path)
+
+    def to_frame(self) -> Any:
+        """Return a pandas.DataFrame with a row for each segment, and the recording it is of.
+
+        Raises
+        ------
+        MissingExtra
+            If pandas is not installed.
+        """
+        columns = ("recording", "start_s", "end_s", "speaker", "text", "confidence")
+        rows = ({"recording": self.file} | scalars(segment) for segment in self.segments)
+        return frame(rows, columns=columns)
 
     def _repr_html_(self) -> str:
         held = f", {len(self.suppressed)} held back" if self.suppressed else ""

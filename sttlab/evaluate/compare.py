@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from sttlab.evaluate.wer import AlignedWord, wer
 from sttlab.kept.run import KeptRun, KeptUtterance, Original
 from sttlab.kept.session import KeptSession
 from sttlab.kept.simulation import simulate
+from sttlab.tables import frame, scalars
 
 Kind: TypeAlias = Literal["same", "moved", "split", "merged", "recut", "appeared", "vanished"]
 """How utterances of one run relate to those of the other.
@@ -213,6 +214,19 @@ class Comparison:
             told.append(f"{self.b.engine} instead of {self.a.engine}")
         return ", ".join(told)
 
+    def to_frame(self, *, by: Literal["utterance", "metric"] = "utterance") -> Any:
+        """Return a pandas.DataFrame with a row for each of `rows`, or for each of `scores`.
+
+        Raises
+        ------
+        MissingExtra
+            If pandas is not installed.
+        """
+        if by == "metric":
+            columns = ("metric", "a", "b", "difference", "low", "high")
+            return frame(map(_score_row, self.scores), columns=columns)
+        return frame(map(_row, self.rows), columns=("kind", "start_s", "end_s"))
+
     def to_text(self) -> str:
         """Write the summary, delays, scores, and a line for each difference."""
         return comparison_page.text(self)
@@ -377,6 +391,26 @@ def _kind(a: Sequence[KeptUtterance], b: Sequence[KeptUtterance]) -> Kind:
     if len(a) == 1:
         return "split"
     return "merged" if len(b) == 1 else "recut"
+
+
+def _row(row: Difference) -> dict[str, Any]:
+    held_a, held_b = ("; ".join(texts) for texts in row.held_back)
+    return {
+        "kind": row.kind,
+        "start_s": row.start_s,
+        "end_s": row.end_s,
+        "text_a": _joined(row.a),
+        "text_b": _joined(row.b),
+        "changed_words": None if row.words is None else row.changed_words,
+        "later_s": row.later_s,
+        "held_back_a": held_a,
+        "held_back_b": held_b,
+    }
+
+
+def _score_row(pair: ScorePair) -> dict[str, Any]:
+    interval = {"low": pair.difference.low, "high": pair.difference.high}
+    return scalars(pair) | {"difference": pair.difference.estimate} | interval
 
 
 def _joined(utterances: Sequence[KeptUtterance]) -> str | None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sttlab.errors import LabelError
 from sttlab.evaluate import annotation_tools
 from sttlab.export import to_rttm
+from sttlab.tables import frame
 
 Spans = NDArray[np.float64]
 """Shape (n, 2): start and end of n spans in seconds, sorted and disjoint."""
@@ -130,6 +131,16 @@ class Labels:
                 if a < end_s and b > start_s
             ],
         )
+
+    def to_frame(self) -> Any:
+        """Return a pandas.DataFrame with a row for each turn.
+
+        Raises
+        ------
+        MissingExtra
+            If pandas is not installed.
+        """
+        return frame(self, columns=("start_s", "end_s", "speaker", "text"))
 
     def save(self, path: str | Path) -> None:
         """Write the labels in the format that the suffix names.

@@ -20,6 +20,7 @@ from sttlab.errors import ConfigError
 from sttlab.evaluate.labels import AnyLabels, Labels, Spans, Turn, as_labels, union
 from sttlab.events import Utterance
 from sttlab.kept.run import KeptUtterance
+from sttlab.tables import frame, scalars
 
 Found: TypeAlias = Utterance | KeptUtterance | Turn | tuple[float, float]
 """A found utterance, as `score` takes it."""
@@ -134,6 +135,16 @@ class Scores:
             percentiles = np.percentile(values, [50, 90]).tolist() if values else [np.nan] * 2
             figures[f"{name}_median_ms"], figures[f"{name}_p90_ms"] = percentiles
         return figures
+
+    def to_frame(self) -> Any:
+        """Return a pandas.DataFrame of one row: what `figures` returns, and the lengths in seconds.
+
+        Raises
+        ------
+        MissingExtra
+            If pandas is not installed.
+        """
+        return frame([self.figures() | scalars(self)])
 
     def _repr_html_(self) -> str:
         figures = self.figures()

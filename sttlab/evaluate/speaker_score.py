@@ -6,11 +6,12 @@ import html
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sttlab.errors import ConfigError, MissingExtra
 from sttlab.evaluate.labels import Labels
 from sttlab.events import Spoken
+from sttlab.tables import frame, scalars
 
 NOBODY = "speech"  # who speaks where labels don't say it
 
@@ -73,6 +74,19 @@ class SpeakerScores:
     def diarization_error_rate(self) -> float:
         """Errors as a share of the speech (DER); without speech, 1 if there are any, else 0."""
         return self.error_s / self.speech_s if self.speech_s else float(self.error_s > 0)
+
+    def to_frame(self, *, by: Literal["recording", "speaker"] = "recording") -> Any:
+        """Return a pandas.DataFrame of one row, or with a row for each speaker of the truth.
+
+        Raises
+        ------
+        MissingExtra
+            If pandas is not installed.
+        """
+        if by == "speaker":
+            return frame(self.each, index="speaker")
+        rate = {"diarization_error_rate": self.diarization_error_rate}
+        return frame([rate | scalars(self)])
 
     def _repr_html_(self) -> str:
         def share(seconds: float) -> str:

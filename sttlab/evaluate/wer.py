@@ -13,13 +13,14 @@ from functools import lru_cache
 from itertools import chain, zip_longest
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sttlab.engines.languages import UNSPACED
 from sttlab.errors import ConfigError, MissingExtra
+from sttlab.tables import frame, scalars
 
 if TYPE_CHECKING:
     from jiwer import AlignmentChunk
@@ -144,6 +145,39 @@ class WordErrors:
                 said += 1
             now.append(word)
         return WordErrors((*texts, tuple(now)), self.normaliser)
+
+    def to_frame(self, *, by: Literal["text", "word"] = "text") -> Any:
+        """Return a pandas.DataFrame with a row for each text, or for each aligned word.
+
+        Texts count from 0. A row of a text has its normalised words, its errors and its word error
+        rate; a row of a word has what was said, what was written, and the kind of the error.
+
+        Raises
+        ------
+        MissingExtra
+            If pandas is not installed.
+        """
+        if by == "word":
+            return frame(
+                {"text": number} | scalars(word)
+                for number, words in enumerate(self.utterances)
+                for word in words
+            )
+        return frame(map(self._row, range(len(self.utterances))), index="text")
+
+    def _row(self, number: int) -> dict[str, Any]:
+        words = self.utterances[number]
+        alone = WordErrors((words,), self.normaliser)
+        return {
+            "text": number,
+            "words": alone.words,
+            "substitutions": alone.substitutions,
+            "deletions": alone.deletions,
+            "insertions": alone.insertions,
+            "word_error_rate": alone.wer,
+            "said": " ".join(word.said for word in words if word.said),
+            "written": " ".join(word.written for word in words if word.written),
+        }
 
     def _counts(self) -> NDArray[np.float64]:
         """Return the errors and the words of each text, shape (texts, 2)."""

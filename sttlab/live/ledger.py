@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sttlab.audio import SAMPLE_RATE
 from sttlab.engines.base import Transcription
@@ -22,6 +23,7 @@ from sttlab.events import (
 )
 from sttlab.live.worker import Answer
 from sttlab.speakers.parts import said_by
+from sttlab.tables import frame, scalars
 
 HISTORY = 10_000  # transcripts kept by a session
 FAILED_S = 600.0  # of audio of the utterances that the engine failed on; the oldest are let go
@@ -63,6 +65,15 @@ class _Open:
     utterance: Utterance
     arrived_at: float  # when its last audio did
     decided_at: float
+
+
+def history_frame(history: Iterable[Transcript]) -> Any:
+    """Make a pandas.DataFrame with a row for each transcript."""
+    columns = ("run", "utterance_id", "start_s", "end_s", "speakers", "text")
+    return frame(
+        (scalars(t) | {"speakers": ", ".join({s.speaker: 0 for s in t.speakers})} for t in history),
+        columns=columns,
+    )
 
 
 class Ledger:

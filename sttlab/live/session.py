@@ -35,7 +35,7 @@ from sttlab.errors import SessionError, SttlabError
 from sttlab.events import Event, SpeakersFound, Transcript, Utterance
 from sttlab.live.keeper import Keep, Keeper
 from sttlab.live.lease import Lease, Shared
-from sttlab.live.ledger import Ledger, SessionStats
+from sttlab.live.ledger import Ledger, SessionStats, history_frame
 from sttlab.live.pipeline import Pipeline, run
 from sttlab.live.stream import Broadcast, EventStream
 from sttlab.live.who import LiveSpeakers
@@ -454,6 +454,16 @@ class Session:
     def history(self) -> tuple[Transcript, ...]:
         """The transcripts so far, of earlier starts too, oldest first."""
         return self._ledger.history
+
+    def to_frame(self) -> Any:
+        """Return a pandas.DataFrame with a row for each transcript of `history`.
+
+        Raises
+        ------
+        MissingExtra
+            If pandas is not installed.
+        """
+        return history_frame(self.history)
 
     @property
     def failed(self) -> tuple[Utterance, ...]:

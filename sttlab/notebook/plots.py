@@ -24,6 +24,7 @@ from sttlab.audio import BAND_HZ, SAMPLE_RATE
 from sttlab.config import VadConfig
 from sttlab.core import Audio
 from sttlab.events import Event, Transcript, Utterance
+from sttlab.tables import records
 from sttlab.trace import Trace, extremes, frame_times
 from sttlab.vad import DETECTORS
 from sttlab.vad.base import LEVEL as LEVEL_SCALE
@@ -169,7 +170,7 @@ def plot_trace(
     audio: Audio | Trace,
     config: VadConfig | None = None,
     *,
-    labels: Iterable[Span] | None = None,
+    labels: Iterable[Span] | Any = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Plot a recording's waveform and level, the thresholds, the noise floor and the utterances.
@@ -183,7 +184,7 @@ def plot_trace(
     audio : Recording or Trace
     config : VadConfig, optional
         If its detector's score is not the level, the score has a panel of its own.
-    labels : iterable of spans, optional
+    labels : iterable of spans, or DataFrame with start_s and end_s, optional
         When people speak, as labelled.
     ax : Axes, optional
         Axes for the level alone. By default a figure of all panels is made.
@@ -204,7 +205,7 @@ def plot_trace(
     else:
         _score_band(ax, trace, EnergyVad, WIDTH * PIXELS, LEVEL_NAME)
         ax.set(xlabel="time (s)", ylabel=LEVELS.label, ylim=(LEVELS.low, LEVELS.high))
-    _shade(shaded, found, labels)
+    _shade(shaded, found, None if labels is None else list(records(labels)))
     apart = score_panels(config.detector)
     if not apart or len(shaded) > 1:
         _draw_thresholds(shaded[-1] if apart else ax, trace, config)
@@ -213,14 +214,17 @@ def plot_trace(
 
 
 def plot_utterances(
-    rows: dict[str, Iterable[Span]], *, duration_s: float | None = None, ax: Axes | None = None
+    rows: Mapping[str, Iterable[Span] | Any],
+    *,
+    duration_s: float | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Plot the speech that several detectors, settings or people find, in a row for each.
 
     Parameters
     ----------
-    rows : dict of str to iterable of spans
-        Utterances or labels by the name of their row, from top to bottom.
+    rows : dict of str to iterable of spans, or to DataFrame with start_s and end_s
+        Utterances, labels or transcripts by the name of their row, from top to bottom.
     duration_s : float, optional
         End of the time axis.
 
@@ -228,7 +232,7 @@ def plot_utterances(
     -------
     Axes
     """
-    spans = {name: list(row) for name, row in rows.items()}
+    spans = {name: list(records(row)) for name, row in rows.items()}
     last_s = max((s.end_s for row in spans.values() for s in row), default=1.0)
     if ax is None:
         panel = PlotPanel(label="", height=26 * max(len(spans), 1), low=len(spans), high=0)
@@ -243,12 +247,12 @@ def plot_utterances(
     return ax
 
 
-def plot_latency(events: Iterable[Event], *, ax: Axes | None = None) -> Axes:
+def plot_latency(events: Iterable[Event] | Any, *, ax: Axes | None = None) -> Axes:
     """Plot the delay of each transcript after its last word, and the parts of the delay.
 
     Parameters
     ----------
-    events : iterable of Event
+    events : iterable of Event, or DataFrame as `Session.to_frame` returns it
         Such as ``session.history``. The last forty transcripts are plotted; other events are
         ignored.
     ax : Axes, optional
@@ -262,7 +266,8 @@ def plot_latency(events: Iterable[Event], *, ax: Axes | None = None) -> Axes:
     --------
     >>> plot_latency(session.history)  # doctest: +SKIP
     """
-    found = [e for e in events if isinstance(e, Transcript)][-LATENCY_ROWS:]
+    shown = (e for e in records(events) if isinstance(e, Transcript) or not isinstance(e, Event))
+    found = list(shown)[-LATENCY_ROWS:]
     if ax is None:
         panel = PlotPanel(label="", height=22 * (len(found) + 2), low=len(found), high=-1)
         (ax,) = make_axes([panel], 0, 1)
