@@ -2,6 +2,7 @@
 
 Audio
     record, load                    a Recording, from the microphone or a file
+    split_channels                  a Recording of each channel of a file
     Microphone, list_devices        live audio
     FileSource, PushSource          a file as if it were live; audio that other threads push
     RemoteMicrophone                the microphone of the browser that shows the notebook
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from sttlab.config import VadConfig as VadConfig
     from sttlab.core import segment as segment
     from sttlab.decoding import load as load
+    from sttlab.decoding import split_channels as split_channels
     from sttlab.diarization import diarize as diarize
     from sttlab.errors import SttlabError as SttlabError
     from sttlab.evaluate.compare import compare as compare
@@ -148,6 +150,7 @@ _HOME = {
     "score": "sttlab.evaluate.score",
     "score_speakers": "sttlab.evaluate.speaker_score",
     "segment": "sttlab.core",
+    "split_channels": "sttlab.decoding",
     "sweep": "sttlab.evaluate.sweep",
     "transcribe": "sttlab.transcription",
 }

@@ -117,6 +117,20 @@ def said_duration_s(file: OpenFile) -> float | None:
         return container.duration / 1e6 if container.duration else None
 
 
+def said_channels(file: OpenFile) -> int:
+    """Return how many channels an open file claims to have.
+
+    Raises
+    ------
+    DecodeError
+        If it isn't audio.
+    """
+    with _container(file, "this file") as container:
+        streams = container.streams.audio
+        stream = next((s for s in streams if s.disposition & DEFAULT), streams[0])
+        return stream.codec_context.channels if stream.codec_context else 1
+
+
 def load(
     path: str | Path | bytes | OpenFile, *, track: int | None = None, channel: int | None = None
 ) -> Recording:
@@ -150,6 +164,38 @@ def load(
     with open_audio(path, **options, notice=notice) as pieces:
         samples = np.concatenate(list(pieces))
     return Recording(samples, origin=str(origin), notices=tuple(notices))
+
+
+def split_channels(path: str | Path | bytes | OpenFile) -> tuple[Recording, ...]:
+    """Read each channel of a file as a recording, such as the two sides of a telephone call.
+
+    Parameters
+    ----------
+    path : str, Path, bytes or binary file
+        As `load` takes it.
+
+    Returns
+    -------
+    tuple of Recording
+        In the order of the channels; the origin of each names its channel.
+
+    Raises
+    ------
+    DecodeError
+        As `load` raises it.
+
+    Examples
+    --------
+    >>> caller, agent = split_channels("call.wav")  # doctest: +SKIP
+    """
+    path = as_audio_file(path)
+    origin = str(path) if isinstance(path, str | Path) else getattr(path, "name", "bytes")
+    with open_input(path, origin) as (file, _):
+        each = [load(file, channel=number + 1) for number in range(said_channels(file))]
+    return tuple(
+        Recording(one.samples, origin=f"{origin}, channel {number}", notices=one.notices)
+        for number, one in enumerate(each, 1)
+    )
 
 
 def as_recording(audio: Any) -> Recording:

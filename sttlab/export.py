@@ -55,7 +55,8 @@ def to_rttm(turns: Iterable[Spoken], name: str) -> str:
     """
     word = "_".join(name.split()) or "recording"
     return "".join(
-        f"SPEAKER {word} 1 {turn.start_s:.3f} {turn.end_s - turn.start_s:.3f} <NA> <NA> "
+        f"SPEAKER {word} {getattr(turn, 'channel', 0) or 1} "
+        f"{turn.start_s:.3f} {turn.end_s - turn.start_s:.3f} <NA> <NA> "
         f"{'_'.join(turn.speaker.split()) or 'speech'} <NA> <NA>\n"
         for turn in turns
     )

@@ -51,4 +51,5 @@ def scalars(values: Any) -> dict[str, Any]:
 
 def records(rows: Any) -> Iterable[Any]:
     """Return the rows of a pandas.DataFrame as named tuples; anything else as it is."""
-    return rows.itertuples() if hasattr(rows, "itertuples") else rows
+    found: Iterable[Any] = rows.itertuples() if hasattr(rows, "itertuples") else rows
+    return found

@@ -15,8 +15,8 @@ from sttlab.errors import LabelError, MissingExtra
 if TYPE_CHECKING:
     from sttlab.evaluate.labels import Labels
 
-Row = tuple[int, Any, Any, str, str]
-"""Number, start, end, speaker, text."""
+Row = tuple[int, Any, Any, str, str, int]
+"""Number, start, end, speaker, text, channel (counted from 1; 0 if unknown)."""
 
 SILENT_TEXTS = {"", "sil", "sp", "silence", "silent", "<sil>", "<p:>"}
 """Texts that mark an interval of a TextGrid as silence."""
@@ -36,7 +36,7 @@ def read_textgrid(path: Path) -> list[Row]:
     except (failure, ValueError, LookupError) as error:
         raise LabelError(f"labels {path} are not a TextGrid that can be read: {error}") from error
     return [
-        (number, *interval[:2], _speaker(tier.name), " ".join(interval[2].split()))
+        (number, *interval[:2], _speaker(tier.name), " ".join(interval[2].split()), 0)
         for tier in grid.tiers
         if isinstance(tier, textgrid.IntervalTier)
         for number, interval in enumerate(tier.entries, 1)
@@ -71,7 +71,7 @@ def read_elan(path: Path) -> list[Row]:
         with contextlib.redirect_stdout(io.StringIO()):  # it prints what it doesn't know
             eaf = elan.Eaf(str(path))
         return [
-            (number, start_ms / 1000, end_ms / 1000, _speaker(tier), " ".join(text.split()))
+            (number, start_ms / 1000, end_ms / 1000, _speaker(tier), " ".join(text.split()), 0)
             for tier in eaf.get_tier_names()
             if not eaf.get_parameters_for_tier(tier).get("PARENT_REF")
             for number, (start_ms, end_ms, text, *_) in enumerate(
@@ -140,8 +140,8 @@ def from_label_studio(tasks: list[Any], recording: str | None) -> list[Row]:
         value = result.get("value") if isinstance(result, dict) else None
         if not isinstance(value, dict) or "start" not in value:
             continue
-        region = regions.setdefault(str(result.get("id")), {"start": 0, "end": 0})
-        region |= {key: value[key] for key in ("start", "end", "labels", "text") if key in value}
+        region = regions.setdefault(str(result.get("id")), {"start": 0, "end": 0, "channel": 0})
+        region |= {key: value[key] for key in (*region, "labels", "text") if key in value}
     return [
         (
             number,
@@ -149,6 +149,7 @@ def from_label_studio(tasks: list[Any], recording: str | None) -> list[Row]:
             region["end"],
             _speaker(_first(region.get("labels"))),
             " ".join(_first(region.get("text")).split()),
+            region["channel"] + 1 if isinstance(region["channel"], int) else 0,
         )
         for number, region in enumerate(regions.values(), 1)
     ]
@@ -181,7 +182,8 @@ def to_label_studio(labels: Labels, name: str) -> str:
     """Write one task with its annotation, to import into a project of audio."""
     results: list[dict[str, Any]] = []
     for number, turn in enumerate(labels):
-        where = {"start": turn.start_s, "end": turn.end_s, "channel": 0}
+        where = {"start": turn.start_s, "end": turn.end_s}
+        where["channel"] = max(turn.channel - 1, 0)
         about = {"id": f"turn{number}", "to_name": "audio"}
         label = {"type": "labels", "from_name": "labels"}
         results.append(about | label | {"value": where | {"labels": [turn.speaker or TIER]}})

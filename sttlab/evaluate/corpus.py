@@ -6,17 +6,22 @@ import csv
 import hashlib
 import html
 import logging
+import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from sttlab.core import Audio
 from sttlab.errors import ConfigError, LabelError, SttlabError
+from sttlab.evaluate.corpus_levels import AudioLevels
 from sttlab.evaluate.corpus_reading import CorpusItem, read_items
 from sttlab.evaluate.corpus_writing import write_audio
 from sttlab.evaluate.labels import Labels
-from sttlab.tables import frame
+from sttlab.tables import frame, scalars
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +41,8 @@ class Corpus:
           session;
         - ``.jsonl`` or ``.csv``, or a folder with ``manifest.jsonl``, ``metadata.jsonl`` or
           ``metadata.csv`` (an audiofolder of Hugging Face): a line for each recording, with its
-          file and, if it is known, text, labels, language, speaker, session, channel, and offset
-          and duration; other columns are tags;
+          file and, if it is known, text, labels, language, speaker, session, channel (from 1), and
+          offset and duration; other columns are tags;
         - a data folder of Kaldi (``wav.scp``, ``text``, ``utt2spk``, ``segments``) or of Lhotse
           (``recordings.jsonl``, ``supervisions.jsonl``, also gzipped).
 
@@ -130,6 +135,31 @@ class Corpus:
 
         return self._of([item for item in self if chosen(item)], "filter")
 
+    def split_channels(self) -> Corpus:
+        """Take each channel as a recording, such as the two sides of a telephone call.
+
+        This reads headers and labels, and decodes nothing. The channels of a recording are one
+        session. Each has the labels that name it; where labels don't name channels, none has
+        labels, and `problems` says so.
+        """
+        items: list[CorpusItem] = []
+        problems = list(self.problems)
+        for item in self:
+            try:
+                channels = item.by_channel()
+            except SttlabError:
+                items.append(item)  # which says why once it is used
+                continue
+            items += channels
+            if len(channels) > 1 and channels[0].labels is None and item.labels is not None:
+                problems.append(
+                    f"the labels of {item.name}: they don't say of which channel they are"
+                )
+                log.warning("left out of %s: %s", self.path, problems[-1])
+        made = self._of(items, "split_channels")
+        made.problems = tuple(problems)
+        return made
+
     def split(
         self,
         share: float,
@@ -189,8 +219,34 @@ class Corpus:
             raise ConfigError(f"{what} leaves no recording of {self.path}")
         return part
 
+    def measure(self, *, progress: Callable[[int, int], None] | None = None) -> Corpus:
+        """Measure the levels of all recordings; return the corpus, which then shows them.
+
+        Nothing else decodes audio only to show it, since of many hours that takes minutes. Blocks;
+        uses all cores. What can't be decoded is left out, and `problems` says so.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Called on this thread with the number of recordings done and the number in all. An
+            exception from it ends the work; what is measured stays.
+        """
+        threads = ThreadPoolExecutor(os.cpu_count(), "sttlab-corpus")
+        try:
+            for done, problem in enumerate(threads.map(_measure, self), 1):
+                if problem and problem not in self.problems:
+                    self.problems += (problem,)
+                    log.warning("left out of %s: %s", self.path, problem)
+                if progress:
+                    progress(done, len(self))
+        finally:
+            threads.shutdown(cancel_futures=True)
+        return self
+
     def to_frame(self) -> Any:
         """Return a pandas.DataFrame with a row for each recording; reads headers and labels.
+
+        After `measure` it has levels as well.
 
         Raises
         ------
@@ -246,6 +302,7 @@ class Corpus:
             "languages": ", ".join(sorted({row["language"] for row in rows} - {""})) or "not said",
             "without labels": sum(row["turns"] is None for row in rows),
             "without text": sum(not row["has_text"] for row in rows),
+            **_levels([item.known_levels for item in self]),
         }
         cells = "".join(
             f'<tr><th scope="row" style="text-align:left">{name}</th>'
@@ -303,9 +360,37 @@ def _row(item: CorpusItem) -> dict[str, Any]:
             row["turns"] = len(item.labels)
             row["speech_s"] = float((item.labels.speech[:, 1] - item.labels.speech[:, 0]).sum())
         row["has_text"] = bool(item.text)
+        if levels := item.known_levels:
+            row |= scalars(levels)
     except SttlabError as error:
         row["problem"] = f"{item.name}: {error}"
     return row
+
+
+def _measure(item: CorpusItem) -> str | None:
+    """Measure a recording's levels, which it keeps; or say why that can't be done."""
+    try:
+        _ = item.levels
+    except SttlabError as error:
+        return f"the levels of {item.name}: {error}"
+    return None
+
+
+def _levels(measured: Sequence[AudioLevels | None]) -> dict[str, str]:
+    """Write the median of each level, with the least and the greatest."""
+    known = [levels for levels in measured if levels]
+    if not known:
+        return {"levels": "not measured: measure() decodes all"}
+    found = {
+        "level of speech": np.array([levels.speech_dbfs for levels in known]),
+        "noise floor": np.array([levels.noise_floor_dbfs for levels in known]),
+    }
+    some = f", of {len(known)} recordings" if len(known) < len(measured) else ""
+    return {
+        name: f"{np.median(each):.0f} dBFS ({each.min():.0f} to {each.max():.0f}){some}"
+        for name, values in found.items()
+        if len(each := values[~np.isnan(values)])
+    }
 
 
 def _hash(seed: int, name: str) -> bytes:

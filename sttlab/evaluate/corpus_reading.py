@@ -9,15 +9,18 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeVar
 
 from sttlab.audio import SAMPLE_RATE, Recording
-from sttlab.decoding import load, said_duration_s
+from sttlab.decoding import load, said_channels, said_duration_s
 from sttlab.errors import ConfigError, LabelError
-from sttlab.evaluate.labels import Labels, Turn, load_labels
+from sttlab.evaluate.corpus_levels import AudioLevels, measure
+from sttlab.evaluate.labels import Labels, Turn, load_labels, named_channels
+
+T = TypeVar("T")
 
 AUDIO_SUFFIXES = frozenset(
     f".{suffix}"
@@ -99,15 +102,23 @@ class CorpusItem:
         LabelError
             If the file of the labels is not valid.
         """
-        if self._turns is not None:
-            return Labels(self._turns)
-        if not self.labels_file:
+        labels = self._all_labels
+        if labels is None:
             return None
-        labels = load_labels(self.labels_file)
+        if self.channel is not None:
+            labels = labels.of_channel(self.channel)
+        if self._turns is not None:
+            return labels
         if not self.start_s and self.length_s is None:
             return labels
         end_s = math.inf if self.length_s is None else self.start_s + self.length_s
         return labels.between(self.start_s, end_s)
+
+    @cached_property
+    def _all_labels(self) -> Labels | None:
+        if self._turns is not None:
+            return Labels(self._turns)
+        return load_labels(self.labels_file) if self.labels_file else None
 
     @cached_property
     def text(self) -> str | None:
@@ -143,12 +154,64 @@ class CorpusItem:
         """
         if self.length_s is not None:
             return self.length_s
+        said_s = self._header(said_duration_s)
+        return None if said_s is None else said_s - self.start_s
+
+    @cached_property
+    def levels(self) -> AudioLevels:
+        """How loud speech and room are. The first time it decodes the audio, and blocks.
+
+        Raises
+        ------
+        DecodeError
+            If the audio can't be decoded.
+        LabelError
+            If the labels can't be read.
+        """
+        return measure(self.load(), self.labels)
+
+    @property
+    def known_levels(self) -> AudioLevels | None:
+        """The same if they were measured, else None."""
+        return vars(self).get("levels")
+
+    def by_channel(self) -> list[CorpusItem]:
+        """Return an item for each channel of the file, or this one if it is of a single channel.
+
+        Labels that don't name channels are of all of them together, so that the items have none.
+
+        Raises
+        ------
+        DecodeError
+            If the file isn't audio.
+        LabelError
+            If it can't be read, or its labels can't.
+        """
+        count = 1 if self.channel is not None else self._header(said_channels)
+        if count <= 1:  # 0 if what looks like a header holds none
+            return [self]
+        named = any(turn.channel for turn in self._all_labels or ())
+        return [
+            replace(
+                self,
+                name=f"{self.name}-channel{number}",
+                session=self.session or self.name,
+                speaker="",
+                channel=number,
+                labels_file=self.labels_file if named else None,
+                text_file=None,
+                _text=None,
+                _turns=self._turns if named else None,
+            )
+            for number in range(1, count + 1)
+        ]
+
+    def _header(self, read: Callable[[BinaryIO], T]) -> T:
         try:
             with self.audio.open("rb") as file:
-                said_s = said_duration_s(file)
+                return read(file)
         except OSError as error:
             raise LabelError(f"cannot read {self.audio}: {error.strerror}") from error
-        return None if said_s is None else said_s - self.start_s
 
 
 def read_items(path: Path) -> tuple[list[CorpusItem], list[str]]:
@@ -264,14 +327,15 @@ def _item(row: dict[str, Any], folder: Path) -> CorpusItem:
     start_s = _as(float, about, "start_s") or 0.0
     if known["start_s"]:
         beside.pop("text_file", None)  # it is the text of the whole file
-    part = f"@{start_s:g}s" if start_s else ""
+    channel = _as(int, about, "channel")
+    part = f"-channel{channel}" * (channel is not None) + f"@{start_s:g}s" * bool(start_s)
     return CorpusItem(
         name=str(row.get("id") or Path(about["audio"]).with_suffix("").as_posix()) + part,
         audio=audio,
         language=str(about.get("language", "")),
         speaker=str(about.get("speaker", "")),
         session=str(about.get("session", "")),
-        channel=_as(int, about, "channel"),
+        channel=channel,
         start_s=start_s,
         # Of a whole file, the file itself knows its length better.
         length_s=_as(float, about, "duration_s") if known["start_s"] else None,
@@ -348,8 +412,9 @@ def _from_lhotse(recordings: Path, supervisions: Path) -> tuple[list[CorpusItem]
                 end_s=row["start"] + row["duration"],
                 speaker=str(row.get("speaker", "")),
                 text=str(row.get("text", "")),
+                channel=_first_channel(row),
             )
-        except (KeyError, TypeError, LabelError) as error:
+        except (KeyError, TypeError, ValueError, LabelError) as error:
             problems.append(f"{supervisions.name}, line {number}: {error}")
             continue
         turns.setdefault(str(row.get("recording_id")), []).append(turn)
@@ -368,10 +433,17 @@ def _from_lhotse(recordings: Path, supervisions: Path) -> tuple[list[CorpusItem]
                 name=name,
                 audio=places[0],
                 language=languages.get(name, ""),
-                _turns=tuple(turns[name]) if name in turns else None,
+                _turns=tuple(named_channels(turns[name])) if name in turns else None,
             )
         )
     return items, problems
+
+
+def _first_channel(row: dict[str, Any]) -> int:
+    """Return the channel of a turn of Lhotse, which counts from 0; 0 if it is of several."""
+    channels = row.get("channel", 0)
+    channels = channels if isinstance(channels, list) else [channels]
+    return int(channels[0]) + 1 if len(channels) == 1 else 0
 
 
 def _read(path: Path) -> str:

@@ -31,6 +31,8 @@ class Turn:
     start_s, end_s : float, seconds, 0 <= start_s < end_s
     speaker, text : str
         Empty if unknown.
+    channel : int
+        Counted from 1; 0 if unknown, or if all channels are meant.
 
     Raises
     ------
@@ -42,6 +44,7 @@ class Turn:
     end_s: float
     speaker: str = ""
     text: str = ""
+    channel: int = 0
 
     def __post_init__(self) -> None:
         for name in ("start_s", "end_s"):
@@ -132,6 +135,10 @@ class Labels:
             ],
         )
 
+    def of_channel(self, channel: int) -> Labels:
+        """Return the turns of a channel, counted from 1, and those whose channel is not known."""
+        return Labels((t for t in self if t.channel in (0, channel)), self.scored)
+
     def to_frame(self) -> Any:
         """Return a pandas.DataFrame with a row for each turn.
 
@@ -145,7 +152,7 @@ class Labels:
     def save(self, path: str | Path) -> None:
         """Write the labels in the format that the suffix names.
 
-        ``.json`` keeps everything; ``.rttm`` keeps times and speakers, to the millisecond;
+        ``.json`` keeps everything; ``.rttm`` keeps times to the millisecond, speakers and channels;
         ``.txt`` is an Audacity label track, with the text or else the speaker; ``.TextGrid`` and
         ``.eaf`` (ELAN, to the millisecond) have a tier for each speaker, in which turns of the same
         person that overlap become one; ``.labelstudio.json`` is a task of Label Studio. No format
@@ -235,7 +242,8 @@ def load_labels(path: str | Path, *, recording: str | None = None) -> Labels:
 
         - ``.rttm``: the SPEAKER lines of NIST's Rich Transcription Time Marked format (RT-09
           evaluation plan, appendix A). A ``.uem`` file of the same name beside it says which parts
-          were labelled.
+          were labelled. Channels are kept unless all lines have channel 1, which most files have
+          for all channels.
         - ``.uem``: the parts that were labelled; no speech.
         - ``.txt``: a label track exported from Audacity; every label is speech.
         - ``.json``: a file of `Labels.save`, an export of Label Studio (of several tasks,
@@ -304,13 +312,22 @@ def _from_rttm(text: str, recording: str | None) -> Labels:
     for number, row in rows:
         start_s, length_s = _number(row[3], number), _number(row[4], number)
         speaker = row[7] if len(row) > 7 and row[7] != "<NA>" else ""
-        turns.append((number, start_s, start_s + length_s, speaker, ""))
-    return _labels(turns)
+        channel = int(row[2]) if row[2].isdecimal() else 0
+        turns.append((number, start_s, start_s + length_s, speaker, "", channel))
+    return Labels(named_channels(_labels(turns)))
+
+
+def named_channels(turns: Iterable[Turn]) -> list[Turn]:
+    """Return turns without channels if all are of the first, which tools write for any audio."""
+    given = list(turns)
+    if any(turn.channel > 1 for turn in given):
+        return given
+    return [replace(turn, channel=0) for turn in given]
 
 
 def _from_uem(text: str, recording: str | None) -> list[tuple[float, float]]:
     rows = _rows(text, recording, of=0, at_least=4)
-    parts = [(n, _number(row[2], n), _number(row[3], n), "", "") for n, row in rows]
+    parts = [(n, _number(row[2], n), _number(row[3], n), "", "", 0) for n, row in rows]
     return [(turn.start_s, turn.end_s) for turn in _labels(parts)]
 
 
@@ -347,7 +364,8 @@ def _from_audacity(text: str) -> Labels:
                 f"line {number}: start, end and text with tabs between are needed, not {line!r}"
             )
         start_s, end_s = _number(fields[0], number), _number(fields[1], number)
-        turns.append((number, start_s, end_s, "", fields[2].strip() if len(fields) > 2 else ""))
+        text_of = fields[2].strip() if len(fields) > 2 else ""
+        turns.append((number, start_s, end_s, "", text_of, 0))
     return _labels(turns)
 
 
@@ -357,7 +375,8 @@ def _from_json(text: str, session: str | None) -> Labels:
     except ValueError as error:
         raise LabelError(f"which are not JSON: {error}") from error
     if content and isinstance(content, list):
-        return _labels(annotation_tools.from_label_studio(content, session), "region")
+        rows = annotation_tools.from_label_studio(content, session)
+        return Labels(named_channels(_labels(rows, "region")))
     if not isinstance(content, dict) or not isinstance(content.get("segments"), list):
         raise LabelError('which need an object with a list "segments"')
     if session is not None:
@@ -367,11 +386,14 @@ def _from_json(text: str, session: str | None) -> Labels:
         if not isinstance(item, dict) or not {"start", "end"} <= item.keys():
             raise LabelError(f"segment {number}: start and end are needed, not {item!r}")
         texts = (str(item.get("speaker") or ""), str(item.get("text") or ""))
-        turns.append((number, item["start"], item["end"], *texts))
+        channel = item.get("channel", 0)
+        if not isinstance(channel, int) or channel < 0:
+            raise LabelError(f"segment {number}: {channel!r} is not the number of a channel")
+        turns.append((number, item["start"], item["end"], *texts, channel))
     for number, part in enumerate(content.get("scored") or (), 1):
         if not isinstance(part, list) or len(part) != 2:
             raise LabelError(f"scored part {number}: [start, end] is needed, not {part!r}")
-        parts.append((number, *part, "", ""))
+        parts.append((number, *part, "", "", 0))
     scored = [(turn.start_s, turn.end_s) for turn in _labels(parts, "scored part")]
     return Labels(_labels(turns, "segment"), None if content.get("scored") is None else scored)
 
@@ -387,7 +409,7 @@ def _corrected(segments: list[Any], session: str) -> Labels:
         raise LabelError(f"which has no {session!r}, but {', '.join(names) or 'no kept session'}")
     mine = [(place, text) for place, text in kept if place.get("session") == session]
     turns = [
-        (number, place.get("start"), place.get("end"), "", str(text or ""))
+        (number, place.get("start"), place.get("end"), "", str(text or ""), 0)
         for number, (place, text) in enumerate(mine, 1)
     ]
     edited = [turn for turn, (place, _) in zip(turns, mine, strict=True) if place.get("edited")]
@@ -398,15 +420,17 @@ def _corrected(segments: list[Any], session: str) -> Labels:
     return Labels(_labels(turns, "segment"), [span])
 
 
-def _labels(found: Iterable[tuple[int, Any, Any, str, str]], unit: str = "line") -> Labels:
+def _labels(found: Iterable[annotation_tools.Row], unit: str = "line") -> Labels:
     """Make labels of the rows of a file; errors name the `unit` and the number of a row."""
     turns, points = [], 0
-    for number, start_s, end_s, speaker, text in found:
+    for number, start_s, end_s, speaker, text, channel in found:
         if start_s == end_s:
             points += 1
             continue
         try:
-            turns.append(Turn(start_s=start_s, end_s=end_s, speaker=speaker, text=text))
+            turns.append(
+                Turn(start_s=start_s, end_s=end_s, speaker=speaker, text=text, channel=channel)
+            )
         except LabelError as error:
             raise LabelError(f"{unit} {number}: {error}") from error
     if points and not turns:
@@ -438,7 +462,7 @@ def _to_json(labels: Labels, name: str) -> str:
     segments = []
     for turn in labels:
         segment: dict[str, object] = {"start": turn.start_s, "end": turn.end_s}
-        about = {"speaker": turn.speaker, "text": turn.text}
+        about = {"speaker": turn.speaker, "text": turn.text, "channel": turn.channel}
         segments.append(segment | {key: value for key, value in about.items() if value})
     content: dict[str, object] = {"segments": segments}
     if labels.scored is not None:

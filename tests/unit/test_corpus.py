@@ -128,6 +128,84 @@ def test_lhotses_manifests_are_read(folder: Path) -> None:
     assert item.labels == Labels([Turn(start_s=0.5, end_s=2.0, speaker="jane")])
 
 
+@pytest.fixture
+def call(data: Path, tmp_path: Path) -> Path:
+    """A folder with a telephone call of two channels, in each of which one person speaks."""
+    soundfile = pytest.importorskip("soundfile")
+    sides = [stt.load(data / f"{name}.flac").samples for name in ("austen-1", "austen-2")]
+    stereo = np.zeros((max(map(len, sides)), 2), np.float32)
+    for number, side in enumerate(sides):
+        stereo[: len(side), number] = side
+    (tmp_path / "calls").mkdir()
+    soundfile.write(tmp_path / "calls/call.flac", stereo, SAMPLE_RATE)
+    return tmp_path / "calls"
+
+
+def test_each_channel_of_a_file_is_a_recording(call: Path, data: Path) -> None:
+    for given in (call / "call.flac", (call / "call.flac").read_bytes()):
+        one, other = stt.split_channels(given)
+        first = stt.load(data / "austen-1.flac").samples
+        assert np.array_equal(one.samples[: len(first)], first)
+        assert other.origin.endswith(", channel 2")
+        assert other.notices == ()
+    assert [r.duration_s for r in stt.split_channels(data / "austen-1.flac")] == [
+        len(first) / SAMPLE_RATE
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".rttm", ".json", ".labelstudio.json"])
+def test_each_channel_has_the_labels_that_name_it(call: Path, data: Path, suffix: str) -> None:
+    turns = [Turn(start_s=1, end_s=2, speaker="Jane", text="Hello", channel=1)]
+    turns += [Turn(start_s=2, end_s=4, speaker="John", text="Yes?", channel=2)]
+    Labels(turns).save(call / f"call{suffix}")
+    if suffix == ".labelstudio.json":
+        (call / f"call{suffix}").rename(call / "call.json")
+    corpus = Corpus(call)
+    assert corpus["call"].labels is not None
+    assert len(corpus["call"].labels) == 2
+    split = corpus.split_channels()
+    assert [(item.name, item.session, item.speakers) for item in split] == [
+        ("call-channel1", "call", ("Jane",)),
+        ("call-channel2", "call", ("John",)),
+    ]
+    assert split["call-channel2"].text == (None if suffix == ".rttm" else "Yes?")
+    heard = split["call-channel2"].load().samples
+    second = stt.load(data / "austen-2.flac").samples
+    assert np.array_equal(heard[: len(second)], second)
+    assert split.problems == ()
+    assert [item.name for item in split.split_channels()] == [item.name for item in split]
+    with pytest.raises(ConfigError, match="one session"):
+        split.split(0.5, by="session")
+
+
+def test_labels_without_channels_are_of_none_of_them_and_that_is_said(call: Path) -> None:
+    (call / "call.rttm").write_text("SPEAKER call 1 1 2 <NA> <NA> Jane <NA> <NA>\n")
+    (call / "call.txt").write_text("Hello. Yes?\n")
+    shutil.copy(call / "call.flac", call / "other.flac")
+    (call / "broken.flac").write_bytes(b"not audio")
+    split = Corpus(call).split_channels()
+    assert [item.name for item in split] == [
+        "broken",
+        *(f"{name}-channel{number}" for name in ("call", "other") for number in (1, 2)),
+    ]
+    assert split["call-channel1"].labels is None
+    assert split["call-channel1"].text is None
+    (problem,) = split.problems
+    assert "the labels of call" in problem
+
+
+def test_a_table_may_have_a_line_for_each_channel(call: Path) -> None:
+    rows = [{"file": "call.flac", "channel": n, "speaker": f"s{n}", "text": "x"} for n in (1, 2)]
+    (call / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    corpus = Corpus(call)
+    assert [(item.name, item.speaker) for item in corpus] == [
+        ("call-channel1", "s1"),
+        ("call-channel2", "s2"),
+    ]
+    assert corpus.problems == ()
+    assert [item.name for item in corpus.split_channels()] == [item.name for item in corpus]
+
+
 @pytest.mark.parametrize("content", [None, "", "[1]\n", "not JSON\n"])
 def test_what_is_not_a_corpus_is_refused_in_words(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "corpus.jsonl"
@@ -249,6 +327,35 @@ def test_a_corpus_shows_what_it_holds_and_lacks(folder: Path) -> None:
     frame = corpus.to_frame()
     assert frame.loc["read/austen-1", "turns"] == len(corpus["read/austen-1"].labels or ())
     assert "fields are needed" in frame.loc["talk/cough", "problem"]
+
+
+@pytest.mark.needs("evaluate")
+def test_levels_are_measured_when_they_are_asked_for(folder: Path) -> None:
+    corpus = Corpus(folder)
+    assert "levels</th><td>not measured" in corpus._repr_html_()
+    assert "noise_floor_dbfs" not in corpus.to_frame()
+    quiet = corpus["read/austen-1"].load().samples * np.float32(0.1)
+    stt.Recording(quiet).save(folder / "read/austen-2.flac")
+    for suffix in (".rttm", ".txt"):
+        shutil.copy(folder / f"read/austen-1{suffix}", folder / f"read/austen-2{suffix}")
+    done: list[tuple[int, int]] = []
+    corpus = Corpus(folder).measure(progress=lambda *given: done.append(given))
+    assert done == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    loud, soft = (corpus[f"read/austen-{number}"].levels for number in (1, 2))
+    assert loud.speech_dbfs - soft.speech_dbfs == pytest.approx(20, abs=0.1)
+    assert loud.speech_dbfs > loud.noise_floor_dbfs + 15
+    frame = corpus.to_frame()
+    assert frame.loc["read/austen-1", "speech_dbfs"] == loud.speech_dbfs
+    assert frame["noise_floor_dbfs"].notna().all()
+    assert f"{frame['noise_floor_dbfs'].median():.0f} dBFS (" in corpus._repr_html_()
+
+
+def test_a_recording_that_cannot_be_decoded_has_no_levels_and_is_named(folder: Path) -> None:
+    (folder / "read/austen-2.flac").write_bytes(b"not audio")
+    corpus = Corpus(folder).measure().measure()
+    (problem,) = corpus.problems
+    assert problem.startswith("the levels of read/austen-2:")
+    assert "of 3 recordings" in corpus._repr_html_()
 
 
 def test_a_training_set_has_each_labelled_turn_with_its_text(folder: Path, tmp_path: Path) -> None:
