@@ -240,7 +240,7 @@ function ownSocketUrl() {
 
 byId("retry").addEventListener("click", () => {
   const { retry } = words(status).problem ?? {};
-  if (retry === "capture") socket.send({ use: {} });
+  if (retry === "capture" || retry === "play") socket.send({ use: {} });
   else if (retry === "microphone") mine.start(mine.now().wanted ?? "");
   else socket.retry();
 });

@@ -11,9 +11,11 @@ export function showStatus(status) {
   setText(byId("state"), text);
   byId("state").dataset.tone = tone;
   byId("problem").hidden = !problem;
+  byId("problem").dataset.tone = tone;
   setText(byId("problem").querySelector("strong"), problem?.title ?? "");
   setText(byId("problem").querySelector(".advice"), problem?.advice ?? "");
   byId("retry").hidden = !problem?.retry;
+  setText(byId("retry"), problem?.retry === "play" ? "Play again" : "Try now");
   byId("dismiss").hidden = problem?.retry !== "microphone";
   const { label } = status.microphone;
   const source = label ? `${label} in this browser` : status.source;

@@ -14,7 +14,7 @@
  * @typedef {object} Problem
  * @property {string} title
  * @property {string} advice
- * @property {"connect" | "capture" | "microphone"} [retry] what the button tries again
+ * @property {"connect" | "capture" | "play" | "microphone"} [retry] what the button does again
  *
  * @typedef {{about: "silence" | "language", text: string}} Notice what a person should know
  *
@@ -32,6 +32,8 @@
  * @property {?Problem} device problem of the server's microphone
  * @property {?Notice} notice
  * @property {boolean} ended
+ * @property {boolean} over whether the source is a file that doesn't play by itself any more
+ * @property {boolean} locked whether this page may change nothing
  * @property {BrowserMicrophone} microphone
  */
 
@@ -58,6 +60,8 @@ export const START = Object.freeze({
   device: null,
   notice: null,
   ended: false,
+  over: false,
+  locked: false,
   microphone: Object.freeze({ state: "off" }),
 });
 
@@ -142,8 +146,9 @@ function noticeAfter({ notice }, { confidence }) {
 
 /** @param {Record<string, any>} message */
 function known({ source, model, capturing = true, busy = null, problem = null, ...more }) {
-  const { keeping = false, keep_problem: keepProblem = null } = more;
-  return { source, model, capturing, busy, problem, keeping, keepProblem };
+  const { keeping = false, keep_problem: keepProblem = null, over = false, may_use = [] } = more;
+  const locked = !may_use.length;
+  return { source, model, capturing, busy, problem, keeping, keepProblem, over, locked };
 }
 
 /**
@@ -244,6 +249,7 @@ function wordsOfServer(status) {
   if (status.hearing === "pause") return say("busy", "Waiting for silence");
   if (status.waiting.length) return say("busy", "Transcribing");
   if (status.microphone.state === "ending") return say("busy", "Transcribing");
+  if (status.over) return say("off", "Recording ended", ofOver(status));
   if (status.ended) return say("off", "Recording ended");
   return status.capturing ? say("calm", "Listening") : say("off", "Not listening");
 }
@@ -256,6 +262,12 @@ function wordsOfServer(status) {
  */
 function say(tone, text, problem = null) {
   return { tone, text, problem };
+}
+
+/** @param {Status} status @returns {Problem} */
+function ofOver({ source, locked }) {
+  const title = `${source} has ended: nothing is heard.`;
+  return { title, advice: "", ...(locked ? {} : { retry: "play" }) };
 }
 
 /** @param {Link} link @returns {Words} */

@@ -48,7 +48,7 @@ def demo(
         matched = _matched(expected, _words(" ".join(texts)))
         print(f"{matched} of {len(expected)} words came as in the recording's own text")
         if keep:
-            print(f"{server.url} stays up until Ctrl-C, and plays again for each first client")
+            print(f"{server.url} stays up until Ctrl-C, and plays again where its page asks")
             wait_for(Future())
     worker.stop()
     if matched < DEMO_WORDS * len(expected):

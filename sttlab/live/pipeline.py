@@ -84,6 +84,8 @@ class Pipeline:
         Set by whoever stops the run.
     error : SttlabError or None
         Why capture ended, if it failed. Written by sttlab-dsp.
+    ended : bool
+        Whether the source had no more audio. Written by sttlab-dsp.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class Pipeline:
         self.partials = False
         self.stopping = threading.Event()
         self.error: SttlabError | None = None
+        self.ended = False
         self._worker = worker
         self._lane = object()  # in the worker's hands, who must not hold the pipeline itself
         self._ledger = ledger
@@ -180,6 +183,7 @@ class Pipeline:
 
     def finish(self, ended: bool) -> None:
         """End what is open. `ended` says whether the source has no more audio."""
+        self.ended = ended
         if self._keeper:
             self._keeper.end(self._core.position, ended=ended)
         self._handle(self._core.flush())

@@ -16,6 +16,7 @@ Callbacks of `Session.subscribe` run on the first three and sttlab-speakers, and
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import time
 import weakref
@@ -84,6 +85,9 @@ class Session:
         Where each start is kept. May be set, for the next start on.
     starts : int
         How often it was started; times and ids of utterances begin anew each time.
+    id : str
+        Another for each session: clients that reconnect know by it, and by `starts`, whose texts
+        they have.
 
     Examples
     --------
@@ -123,6 +127,8 @@ class Session:
         self._lifecycle = threading.RLock()
         self.source = source
         self.starts = 0
+        self.id = secrets.token_hex(4)
+        self._over = False  # the last start, by the end of its source or by `stop`
         self._dsp: threading.Thread | None = None
         self._keeper: Keeper | None = None  # of the last start
         self._speakers = self._make_speakers(speakers, voices)
@@ -210,6 +216,7 @@ class Session:
         self.source.open()
         is_file = isinstance(self.source, FileSource)
         self.starts += 1
+        self._over = False
         self._ledger.begin()
         with self._settings:
             self._keeper = None
@@ -264,6 +271,7 @@ class Session:
         with self._lifecycle:
             self._stop(STOP_S)
             before, self.source = self.source, source
+            self._over = False
             try:
                 if self._capture.held:
                     self._start()
@@ -283,6 +291,7 @@ class Session:
         if threading.current_thread().name in ("sttlab-dsp", "sttlab-asr", "sttlab-speakers"):
             raise SessionError("stop was called from a callback of the session; use another thread")
         with self._lifecycle:
+            self._over = self._over or self.running
             self._stop(timeout_s)
             self._own.close()
 
@@ -305,6 +314,7 @@ class Session:
         if self._speakers:
             self._speakers.stop(max(1.0, deadline - self._clock()))
         self._pipeline.close_keeper()
+        self._over = self._over or self._pipeline.ended
         self._dsp = None
         self._broadcast.end()
 
@@ -331,6 +341,12 @@ class Session:
     def running(self) -> bool:
         """Whether the session was started and not stopped; a source that ended doesn't stop it."""
         return self._dsp is not None
+
+    @property
+    def over(self) -> bool:
+        """Whether the source is a file that has played to its end, or that `stop` has stopped."""
+        ended = self._over or (self.running and self._pipeline.ended)
+        return ended and isinstance(self.source, FileSource)
 
     @property
     def keeps(self) -> bool:

@@ -142,7 +142,9 @@ class Control:
                 await self._engine.use(engine, lambda: self._changed(False))
             if "device" in changes:
                 await self._use_device(changes["device"])
-            elif self._supervisor.problem:
+            elif not changes or self._supervisor.problem:
+                if self._session.over:
+                    await self._supervisor.change_source(self._session.source)
                 await self._supervisor.start()
         except SttlabError as error:
             refuse(protocol.refusal(error, "use"))

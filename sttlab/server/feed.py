@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 from sttlab.audio import SAMPLE_RATE
 from sttlab.config import VadConfig
@@ -21,6 +20,11 @@ from sttlab.vad import DETECTORS
 MISSED_MESSAGES = 1000  # transcripts kept for clients that reconnect
 LEVELS_EVERY_S = 0.06  # quicker than the eye
 _ANY = VadConfig()
+
+
+class _Text(NamedTuple):
+    full: str
+    plain: str
 
 
 class Feed:
@@ -47,16 +51,17 @@ class Feed:
         self.partials = True
         self._session = session
         self._callback = on_event
-        self._id = secrets.token_hex(4)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._levels = 0  # owned by the session's threads
-        self._missed: deque[tuple[str, int, str, str]] = deque(maxlen=MISSED_MESSAGES)
+        self._missed: dict[tuple[str, int], _Text] = {}  # by stream and utterance, in order
         self._told: State | None = None
         self._unsubscribe = session.subscribe(self._on_event)
 
     def add(self, connection: Connection) -> None:
         """Broadcast to this connection as well."""
-        self._loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._recall()
         self.connections.add(connection)
         self._want_partials()
 
@@ -85,7 +90,23 @@ class Feed:
 
     def stream_id(self, start: int) -> str:
         """Name the stream that a start of capture began, for clients that reconnect."""
-        return f"{self._id}-{start}"
+        return f"{self._session.id}-{start}"
+
+    @property
+    def stream(self) -> str | None:
+        """The stream that runs, or that of a file that is over; None without one."""
+        session = self._session
+        return self.stream_id(session.starts) if session.running or session.over else None
+
+    def _recall(self) -> None:
+        """Take over the texts that the session has from before the first client came."""
+        for text in self._session.history[-MISSED_MESSAGES:]:
+            self._keep(text, self.stream_id(text.run), protocol.full(text))
+
+    def _keep(self, text: Transcript, stream: str, full: str) -> None:
+        self._missed[stream, text.utterance_id] = _Text(full, protocol.plain(text) or "")
+        if len(self._missed) > MISSED_MESSAGES:
+            del self._missed[next(iter(self._missed))]
 
     def greet(
         self, connection: Connection, hello: Hello, stream: str, after: int | None, history: int
@@ -103,7 +124,8 @@ class Feed:
         history : int
             The most transcripts of a stream that the client has not received before.
         """
-        kept = [(number, full) for of, number, full, _ in self._missed if of == hello.stream]
+        texts = self._missed.items()
+        kept = [(number, text.full) for (of, number), text in texts if of == hello.stream]
         if after is not None and stream == hello.stream:
             missed = [full for number, full in kept if number > after]
         else:
@@ -112,8 +134,7 @@ class Feed:
 
     def replay(self, connection: Connection, history: int) -> None:
         """Send a plain connection, just added, the last transcripts of the stream that runs."""
-        stream = self.stream_id(self._session.starts) if self._session.running else None
-        kept = [plain for of, _, _, plain in self._missed if of == stream]
+        kept = [text.plain for (of, _), text in self._missed.items() if of == self.stream]
         if history and kept:
             connection.greet(kept[-history:])
 
@@ -134,11 +155,9 @@ class Feed:
 
     def _correct(self, found: SpeakersFound, stream: str) -> None:
         """Have those who reconnect receive a text with its speakers as they are known now."""
-        for i in range(len(self._missed) - 1, -1, -1):
-            of, number, full, plain = self._missed[i]
-            if (of, number) == (stream, found.utterance_id):
-                self._missed[i] = of, number, protocol.with_turns(full, found), plain
-                return
+        key = stream, found.utterance_id
+        if text := self._missed.get(key):
+            self._missed[key] = text._replace(full=protocol.with_turns(text.full, found))
 
     # -- events -------------------------------------------------------------------------------
 
@@ -168,8 +187,7 @@ class Feed:
         plain = protocol.plain(event)
         if isinstance(event, Transcript):
             full = protocol.full(event)
-            entry = self.stream_id(start), event.utterance_id, full, plain or ""
-            self._missed.append(entry)
+            self._keep(event, self.stream_id(start), full)
         elif any(connection.wants_all for connection in self.connections):
             full = protocol.full(event)
         if isinstance(event, SpeakersFound):

@@ -129,7 +129,8 @@ class Hub:
         if not wants_all:
             self.feed.replay(connection, history)
         try:
-            runs = await self._supervisor.start()
+            # A plain client asks by connecting; any other can ask by `use`.
+            runs = await self._supervisor.start(again=not wants_all)
             self._tell()
             if runs or wants_all:
                 if wants_all:
@@ -177,9 +178,10 @@ class Hub:
         using = self.control.using()
         opening = self._supervisor.opening
         return State(
-            stream=self.feed.stream_id(session.starts) if session.running else None,
+            stream=self.feed.stream,
             time_s=session.stats.audio_s,
             capturing=self._supervisor.capturing and not opening,
+            over=session.over,
             source=session.source.name,
             model=session.engine_name,
             partials=session.partials and using.partials,

@@ -65,6 +65,12 @@ class State(Event):
             "and has delivered nothing yet"
         }
     )
+    over: bool = field(
+        metadata={
+            "doc": "whether a file has played to its end, or was stopped where the server runs; "
+            "`use` plays it again"
+        }
+    )
     keeping: bool = field(metadata={"doc": "whether audio and texts are kept on the server"})
     kept_in: str | None = field(
         metadata={"doc": "the server's folder in which this stream is kept, while it is"}
@@ -190,7 +196,7 @@ class Set:
 class Use:
     """Change device, model, language or partials. The change is broadcast as state.
 
-    Without a field, it retries to start capture.
+    Without a field, it retries to start capture, or plays a file that is over again.
     """
 
     changes: Mapping[str, Any]

@@ -71,11 +71,18 @@ class Supervisor:
             isinstance(session.source, Microphone) and session.stats.audio_s == 0 and self.capturing
         )
 
-    async def start(self) -> bool:
-        """Start capture if it doesn't run, and say whether it runs."""
+    async def start(self, *, again: bool = True) -> bool:
+        """Start capture if it doesn't run, and say whether it runs.
+
+        Parameters
+        ----------
+        again : bool
+            Whether a file that is over plays again.
+        """
         async with self._lock:
             problem = None
-            if self._is_wanted() and (not self._lease.captures or self._has_failed()):
+            held = self._lease.captures and not self._has_failed()
+            if self._is_wanted() and not held and (again or not self._session.over):
                 try:
                     await asyncio.to_thread(self._lease.capture)
                     log.info("capture runs: %s", self._session.source.name)

@@ -101,6 +101,7 @@ class Stage:
             "partials": True,
             "problem": None,
             "busy": None,
+            "over": False,
             "config": asdict(VadConfig()),
             "using": {"device": None, "model": "tiny.en", "language": None, "partials": True},
             "may_use": ["device", "model", "language", "partials"],

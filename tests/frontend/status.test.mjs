@@ -104,6 +104,15 @@ test("a recording that ended stays ended until the server captures again", () =>
   assert.equal(text(after({ ...state, busy: "loading the model" })), "Loading the model");
 });
 
+test("a file that is over plays again where this page may change something", () => {
+  const state = { ...HELLO, event: "state", capturing: false, over: true, may_use: ["partials"] };
+  const said = words(after(state));
+  assert.equal(said.text, "Recording ended");
+  assert.equal(said.problem.retry, "play");
+  assert.equal(words(after({ ...state, may_use: [] })).problem.retry, undefined);
+  assert.equal(text(after({ ...state, capturing: true, over: false })), "Listening");
+});
+
 test("without a connection the page says when it reconnects, and why it must", () => {
   const waiting = (link) => words(afterLink(open, { state: "waiting", ...link }));
   assert.deepEqual(waiting({ seconds: 2, reason: "" }), {
