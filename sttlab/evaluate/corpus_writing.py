@@ -25,8 +25,9 @@ def add_to_corpus(
 ) -> list[Path]:
     """Put a labelled recording, or what is labelled of a kept session, into a corpus folder.
 
-    Each labelled part becomes a recording of its own: ``NAME.flac``, ``NAME.rttm`` and, where all
-    labels have texts, ``NAME.txt``. `load`, `load_labels` and `sweep` read them.
+    Each labelled part becomes a recording of its own: ``NAME.flac`` and ``NAME.rttm``, or
+    ``NAME.json`` where labels have texts, and ``NAME.txt`` where all have. `Corpus` reads them, and
+    its `to_audiofolder` cuts the utterances that have a text.
 
     Parameters
     ----------
@@ -77,10 +78,11 @@ def _between(audio: Recording | KeptSession, start: int, stop: int) -> NDArray[n
 def _write(path: Path, samples: NDArray[np.float32], turns: tuple[Turn, ...]) -> None:
     said = [turn.text for turn in turns]
     text = path.with_suffix(".txt") if said and all(said) else None
-    for each in filter(None, (path, path.with_suffix(".rttm"), text)):
+    labels = path.with_suffix(".json" if any(said) else ".rttm")
+    for each in filter(None, (path, labels, text)):
         _refuse_existing(each)
     write_audio(path, samples)
-    Labels(turns).save(path.with_suffix(".rttm"))
+    Labels(turns).save(labels)
     if text:
         text.write_text(" ".join(said) + "\n", encoding="utf-8")
 
