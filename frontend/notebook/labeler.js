@@ -3,8 +3,9 @@
 // undone.
 
 import { asking } from "./kernel.js";
-import { TIMELINE_KEYS, keyList } from "./keys.js";
+import { FIELDS, TOOLS } from "./labeler_parts.js";
 import { peakOf } from "./pieces.js";
+import { SpeakerRows, paintTurn, renamed } from "./speaker_rows.js";
 import { spectrogramTrack } from "./spectrogram.js";
 import { Timeline } from "./timeline.js";
 import { curveTrack, waveTrack } from "./tracks.js";
@@ -39,45 +40,6 @@ import { between, gaps } from "./viewport.js";
 /** Distance from an edge within which the mouse drags it, in pixels. */
 const EDGE_PX = 6;
 
-const KEYS = [
-  ["drag", "mark speech; on an edge, move it; on speech, move all of it"],
-  ["Enter", "make what is selected speech"],
-  ["↑ ↓", "go to the speech before, after"],
-  ["[ ]", "move the start, the end of the chosen speech to the cursor"],
-  ["Delete", "remove the chosen speech"],
-  ["Ctrl Z, Ctrl Y", "undo, redo"],
-  ["Ctrl S", "save"],
-  ...TIMELINE_KEYS,
-];
-
-const TOOLS = `
-<button data-do="add" title="make what is selected speech (Enter)">Mark</button>
-<span class="group" role="group" aria-label="history">
-  <button data-do="undo" title="undo (Ctrl Z)">Undo</button>
-  <button data-do="redo" title="redo (Ctrl Y)">Redo</button>
-</span>
-<button data-do="find" title="replace all by what voice activity detection finds">From VAD</button>
-<span class="group">
-  <input data-is="path" aria-label="file of labels" size="24" spellcheck="false"
-    title="its name ends in .rttm, .txt (Audacity) or .json">
-  <button data-do="save" title="save to this file (Ctrl S)">Save</button>
-  <button data-do="load" title="replace all by what is in this file">Open</button>
-</span>`;
-
-const FIELDS = `
-<div class="row turn">
-  <button data-do="before" title="the speech before (↑)" aria-label="the speech before">◀</button>
-  <span data-is="which"></span>
-  <button data-do="after" title="the speech after (↓)" aria-label="the speech after">▶</button>
-  <label>from <input data-is="0" type="number" min="0" step="0.01"> s</label>
-  <label>to <input data-is="1" type="number" min="0" step="0.01"> s</label>
-  <label>speaker <input data-is="2" size="9" spellcheck="false"></label>
-  <label class="wide">text <input data-is="3"></label>
-  <button data-do="remove" title="remove this speech (Delete)">Delete</button>
-</div>
-<div class="row"><span data-is="status" role="status"></span><span data-is="count"></span></div>
-${keyList(KEYS)}`;
-
 class View {
   /**
    * @param {any} model
@@ -93,6 +55,7 @@ class View {
     this.selected = null; // the turn that was selected last
     /** @type {?{old: ?Turn, turn: Turn}} */
     this.drag = null; // the turn that is dragged (null for a new one), and what it becomes
+    this.rows = new SpeakerRows();
     const name = model.get("name") || "recording";
     this.timeline = new Timeline(el, model.get("duration_s"), {
       model,
@@ -101,7 +64,7 @@ class View {
       ask: shared.ask,
       press: (point) => this.press(point),
       pointer: (point) => this.pointer(point),
-      pick: (time) => this.pick(hit(this.turns, this.chosen, time, this.reach)?.turn ?? null),
+      pick: (_, point) => this.pick(this.hitAt(point)?.turn ?? null),
       chosen: () => (this.chosen ? [this.chosen[0], this.chosen[1]] : null),
       under: (view, area) => this.paintTurns(view, area),
       over: (view, area) => this.paintOver(view, area),
@@ -112,11 +75,12 @@ class View {
     const [wave, level] = model.get("curves");
     this.wave = this.timeline.pieces(wave);
     el.insertAdjacentHTML("beforeend", FIELDS);
-    this.timeline.setTracks([
+    this.tracks = [
       waveTrack(this.wave, () => peakOf(this.wave), 120),
       curveTrack("level", this.timeline.pieces(level), level, 84),
       spectrogramTrack(shared.ask, model.get("duration_s"), () => this.timeline.draw()),
-    ]);
+    ];
+    this.setTracks();
     /** @type {[name: string, call: () => void][]} */
     this.events = [
       ["change:turns", () => this.showTurns()],
@@ -128,6 +92,12 @@ class View {
     this.showTurns();
     this.show("status", model.get("status"));
     this.is("path").value = model.get("path");
+  }
+
+  setTracks() {
+    const { rows, tracks } = this;
+    const chosen = () => (this.chosen ? this.turns.indexOf(this.chosen) : -1);
+    this.timeline.setTracks(rows.isShown ? [tracks[0], rows.track(chosen), ...tracks.slice(1)] : tracks);
   }
 
   listen() {
@@ -183,47 +153,93 @@ class View {
     return this.timeline.seconds(EDGE_PX);
   }
 
+  /**
+   * The speaker in whose row a point is.
+   *
+   * @param {Point} point
+   * @returns {string | undefined}
+   */
+  rowAt({ y }) {
+    return this.rows.at(this.timeline.lanes, y);
+  }
+
+  /**
+   * The edge or turn at a point; in a row, of its speaker.
+   *
+   * @param {Point} point
+   * @returns {?Hit}
+   */
+  hitAt(point) {
+    const name = this.rowAt(point);
+    const turns = name === undefined ? this.turns : this.turns.filter((turn) => turn[2] === name);
+    const chosen = this.chosen && turns.includes(this.chosen) ? this.chosen : null;
+    return hit(turns, chosen, this.timeline.timeAt(point.x), this.reach);
+  }
+
   /** @param {Point} point @returns {Drag} */
   press(point) {
     const { timeline } = this;
     const start = timeline.timeAt(point.x);
-    const found = hit(this.turns, this.chosen, start, this.reach);
+    const found = this.hitAt(point);
+    const name = this.rowAt(point);
     return {
-      move: ({ x }) => {
-        timeline.viewport.reach(timeline.timeAt(x));
-        this.dragTo(found, start, timeline.viewport.clamp(timeline.timeAt(x)));
+      move: (to) => {
+        timeline.viewport.reach(timeline.timeAt(to.x));
+        const row = name === undefined ? name : this.rowAt(to);
+        if (found?.side === null && row !== undefined && row !== name) this.dragInto(found.turn, row);
+        else this.dragTo(found, start, timeline.viewport.clamp(timeline.timeAt(to.x)), name);
       },
       drop: () => {
         const { drag } = this;
-        this.drag = null;
+        this.setDrag(null);
         if (drag) this.replace(drag.old, drag.turn);
         else timeline.pick(point);
       },
-      cancel: () => {
-        this.drag = null;
-        timeline.redraw();
-      },
+      cancel: () => this.setDrag(null),
     };
   }
 
   /** @param {Point} point */
-  pointer({ x }) {
-    const found = hit(this.turns, this.chosen, this.timeline.timeAt(x), this.reach);
+  pointer(point) {
+    const found = this.hitAt(point);
     return !found ? "text" : found.side === null ? "grab" : "ew-resize";
   }
 
-  /** @param {?Hit} found @param {number} start @param {number} time */
-  dragTo(found, start, time) {
+  /**
+   * Give a turn to the speaker of another row. Its times stay.
+   *
+   * @param {Turn} turn
+   * @param {string} name
+   */
+  dragInto(turn, name) {
+    this.setDrag({ old: turn, turn: [turn[0], turn[1], name, turn[3]] });
+  }
+
+  /** @param {?{old: ?Turn, turn: Turn}} drag */
+  setDrag(drag) {
+    this.drag = drag;
+    this.rows.preview(drag);
+    this.timeline.redraw();
+  }
+
+  /**
+   * @param {?Hit} found
+   * @param {number} start
+   * @param {number} time
+   * @param {string} [name] of the speaker in whose row a new turn begins
+   */
+  dragTo(found, start, time, name) {
     const turn = found
       ? dragged(found.turn, found.side, start, time, this.timeline.viewport.duration)
-      : this.newTurn(between(start, time));
-    this.drag = { old: found?.turn ?? null, turn };
-    this.timeline.redraw();
+      : this.newTurn(between(start, time), name);
+    this.setDrag({ old: found?.turn ?? null, turn });
   }
 
   /** @param {KeyboardEvent} event */
   keys(event) {
+    const rows = this.rows.names.slice(0, 9).map((name, i) => [i + 1, () => this.giveTo(name, false)]);
     return {
+      ...Object.fromEntries(rows),
       ArrowUp: () => this.before(),
       ArrowDown: () => this.after(),
       Enter: () => this.add(),
@@ -250,7 +266,9 @@ class View {
       this.showChosen();
       return;
     }
-    this.replace(this.chosen, [rounded(start), rounded(end), values[2].trim(), values[3].trim()]);
+    const [name, text] = values.slice(2).map((value) => value.trim());
+    if (name !== this.chosen[2]) this.giveTo(name, this.is("all").checked);
+    else this.replace(this.chosen, [rounded(start), rounded(end), name, text]);
   }
 
   // -- turns ------------------------------------------------------------------------------------
@@ -280,6 +298,21 @@ class View {
     if (this.model.get("status")) this.say("");
   }
 
+  /**
+   * Give the chosen turn, or all turns of its speaker, to a speaker.
+   *
+   * @param {string} name
+   * @param {boolean} all
+   */
+  giveTo(name, all) {
+    const { chosen, turns } = this;
+    if (!chosen || chosen[2] === name) return;
+    if (all) this.rows.rename(chosen[2], name);
+    this.selected = [chosen[0], chosen[1], name, chosen[3]];
+    this.model.set("turns", renamed(turns, chosen, name, all));
+    this.model.save_changes();
+  }
+
   /** @param {?Turn} turn */
   pick(turn) {
     this.selected = turn;
@@ -288,6 +321,7 @@ class View {
   }
 
   showTurns() {
+    if (this.rows.take(this.turns)) this.setTracks();
     this.show("count", summary(this.turns, this.timeline.viewport.duration));
     this.showChosen();
     this.timeline.redraw();
@@ -316,13 +350,14 @@ class View {
   }
 
   /**
-   * A turn of a span, by the speaker of the chosen one.
+   * A turn of a span, by a speaker, or that of the chosen one.
    *
    * @param {import("./turns.js").Span} span
+   * @param {string} [name]
    * @returns {Turn}
    */
-  newTurn([start, end]) {
-    return [rounded(start), rounded(end), this.chosen?.[2] ?? "", ""];
+  newTurn([start, end], name = this.chosen?.[2] ?? "") {
+    return [rounded(start), rounded(end), name, ""];
   }
 
   add() {
@@ -408,7 +443,7 @@ class View {
     const { pen, x, color } = view;
     const { chosen } = this;
     for (const turn of this.turns) {
-      pen.fillStyle = color(turn === chosen ? "selected" : "speech");
+      pen.fillStyle = color(turn === chosen ? "selected" : this.rows.colorOf(turn));
       pen.fillRect(x(turn[0]), height - 5, Math.max(1.5, x(turn[1]) - x(turn[0])), 5);
     }
   }
@@ -424,7 +459,8 @@ class View {
     for (const turn of this.turns) {
       if (turn[1] < view.from || turn[0] > view.to) continue;
       if (drag?.old && same(turn, drag.old)) continue;
-      paintTurn(view, area, turn, turn === chosen && !drag);
+      const looks = turn === chosen && !drag ? "selected" : this.rows.colorOf(turn);
+      paintTurn(view, area, turn, looks);
     }
   }
 
@@ -435,7 +471,7 @@ class View {
    * @param {Lane} area
    */
   paintOver(view, area) {
-    if (this.drag) paintTurn(view, area, this.drag.turn, true);
+    if (this.drag) paintTurn(view, area, this.drag.turn, "selected");
     const { pen, x, width, color } = view;
     pen.fillStyle = color("unscored");
     for (const [start, end] of gaps(this.model.get("scored"), this.timeline.viewport.duration)) {
@@ -443,31 +479,6 @@ class View {
       pen.fillRect(left, area.top, Math.min(width, x(end)) - left, area.height);
     }
   }
-}
-
-/**
- * @param {PaintedView} view
- * @param {Lane} area
- * @param {Turn} turn
- * @param {boolean} chosen
- */
-function paintTurn({ pen, x, color }, { top, height }, turn, chosen) {
-  const [left, right] = [x(turn[0]), x(turn[1])];
-  const width = Math.max(1, right - left);
-  pen.fillStyle = color(chosen ? "selected" : "speech");
-  pen.globalAlpha = chosen ? 0.3 : 0.22;
-  pen.fillRect(left, top, width, height);
-  pen.globalAlpha = 1;
-  for (const edge of [left, right]) pen.fillRect(edge - 0.75, top, 1.5, height);
-  const words = [turn[2], turn[3]].filter(Boolean).join(": ");
-  if (!words || width < 24) return;
-  pen.save();
-  pen.beginPath();
-  pen.rect(left, top, width - 3, height);
-  pen.clip();
-  pen.fillStyle = color("ink");
-  pen.fillText(words, Math.max(left, 0) + 4, top + 12);
-  pen.restore();
 }
 
 // -- the widget -------------------------------------------------------------------------------------

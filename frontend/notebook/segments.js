@@ -33,8 +33,8 @@ const INSET_PX = 4;
 export const segmentsFrom = (sent) =>
   sent.map(([start, end, label, row]) => ({ start, end, label: label ?? "", row: row ?? 0 }));
 
-/** The colours of the rows of tracks that the kernel adds. */
-const ROW_COLORS = ["row0", "row1", "row2", "row3", "row4"];
+/** The colours of rows, by name. */
+export const ROW_COLORS = ["row0", "row1", "row2", "row3", "row4"];
 
 /**
  * The tracks of segments that the kernel adds to those of the widget.
@@ -68,6 +68,18 @@ export function byRow(all, count) {
   for (const segment of all) rows[Math.min(segment.row ?? 0, count - 1)].push(segment);
   grouped.set(all, rows);
   return rows;
+}
+
+/**
+ * The row at a height of a track; -1 above the first, and below the last their number.
+ *
+ * @param {number} y
+ * @param {import("./tracks.js").Lane} lane
+ * @param {number} count of rows
+ */
+export function rowAt(y, { top, height }, count) {
+  const row = Math.floor(((y - top - NAME_PX) / (height - NAME_PX)) * count);
+  return Math.min(Math.max(row, -1), count);
 }
 
 /**

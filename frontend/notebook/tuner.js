@@ -3,7 +3,7 @@
 import { widgetOf, copied } from "./kernel.js";
 import { TIMELINE_KEYS, keyList } from "./keys.js";
 import { peakOf } from "./pieces.js";
-import { segmentsFrom, segmentsTrack } from "./segments.js";
+import { ROW_COLORS, segmentsFrom, segmentsTrack } from "./segments.js";
 import { spectrogramTrack } from "./spectrogram.js";
 import { Timeline } from "./timeline.js";
 import {
@@ -200,7 +200,8 @@ class Picture {
     if (beside) tracks.push(segmentsTrack(`by ${beside}`, () => this.beside, { color: "other" }));
     if (labels.length) {
       const rows = model.get("speakers");
-      tracks.push(segmentsTrack("labels", () => labels, { color: "speech", rows }));
+      const color = rows.length > 1 ? ROW_COLORS : "speech";
+      tracks.push(segmentsTrack("labels", () => labels, { color, rows }));
     }
     timeline.setTracks(tracks);
   }

@@ -18,7 +18,16 @@ from sttlab.evaluate.doubt import doubt
 from sttlab.evaluate.labels import AnyLabels, Labels, Turn, as_labels, load_labels
 from sttlab.notebook.esm import read_module, read_style
 from sttlab.notebook.painter import Displayed, on_change
-from sttlab.notebook.plots import TRUTH, draw_audio, draw_spans, make_axes, trace_panels
+from sttlab.notebook.plots import (
+    TRUTH,
+    Span,
+    add_legend,
+    draw_audio,
+    draw_spans,
+    make_axes,
+    spans_by_speaker,
+    trace_panels,
+)
 from sttlab.notebook.still import STILL_ROWS, image_html, table_html
 from sttlab.notebook.timeline import Timeline
 from sttlab.trace import Trace
@@ -174,8 +183,13 @@ class Labeler(Displayed):
         axes = make_axes(trace_panels(self._trace, EnergyVad.name), 0, self._trace.duration_s)
         draw_audio(axes, self._trace, EnergyVad.name)
         turns = self.widget.turns
-        for ax in axes:
-            draw_spans(ax, map(_Labelled, turns), "speech", color=TRUTH, alpha=0.3)
+        spans: list[Span] = [_Labelled(turn) for turn in turns]
+        speakers = spans_by_speaker(spans)
+        for name, color, part in speakers or [("speech", TRUTH, spans)]:
+            for ax in axes:
+                draw_spans(ax, part, name, color=color, alpha=0.3)
+        if speakers:
+            add_legend(axes, axes[1])
         yield image_html(axes[0].figure, f"{self.widget.name}: speech, as labelled")
         rows = [(f"{turn[0]:.2f} s", f"{turn[1]:.2f} s", *turn[2:]) for turn in turns[:STILL_ROWS]]
         yield table_html(("from", "to", "speaker", "text"), rows)
@@ -209,6 +223,7 @@ class _Labelled:
 
     def __init__(self, turn: list[Any]) -> None:
         self.start_s, self.end_s = float(turn[0]), float(turn[1])
+        self.speaker = str(turn[2])
 
 
 def _instead(count: int) -> str:

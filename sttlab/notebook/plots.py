@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from sttlab.audio import BAND_HZ, SAMPLE_RATE
 from sttlab.config import VadConfig
 from sttlab.core import Audio
-from sttlab.events import Event, Transcript, Utterance
+from sttlab.events import Event, Transcript
 from sttlab.tables import records
 from sttlab.trace import Trace, extremes, frame_times
 from sttlab.vad import DETECTORS
@@ -41,6 +41,7 @@ TRUTH = "#009e73"
 OTHER = "#cc79a7"
 LOADING = "#f0e442"
 CURVES = (LEVEL, ONSET, TRUTH, OTHER, FOUND)
+SPEAKERS = ("#56b4e9", OTHER, TRUTH, FOUND, "#8080a0")  # as the rows of timeline.css
 # The parts of the delay from the last word to the text, with their colours.
 DELAYS = {
     "silence timeout": FLOOR,
@@ -166,6 +167,33 @@ def draw_audio(axes: Sequence[Axes], trace: Trace, detector: str) -> None:
         _score_band(ax, trace, DETECTORS[detector], columns, DETECTORS[detector].label)
 
 
+def spans_by_speaker(spans: Iterable[Span]) -> list[tuple[str, str, list[Span]]]:
+    """Return name, colour and spans of each speaker; nothing unless several are named."""
+    said: dict[str, list[Span]] = {}
+    for span in spans:
+        if speaker := getattr(span, "speaker", ""):
+            said.setdefault(speaker, []).append(span)
+    if len(said) < 2:
+        return []
+    return [
+        (speaker, SPEAKERS[number % len(SPEAKERS)], part)
+        for number, (speaker, part) in enumerate(said.items())
+    ]
+
+
+def _color_waveform(
+    ax: Axes, samples: NDArray[np.float32], speakers: list[tuple[str, str, list[Span]]]
+) -> None:
+    """Draw the waveform in the colour of who speaks; where several do, in that of the last."""
+    at, low, high = extremes(samples, (WIDTH - LEFT - RIGHT) * PIXELS)
+    times = np.asarray(at) / SAMPLE_RATE
+    for _, color, spans in speakers:
+        inside = np.zeros(len(times), np.bool_)
+        for span in spans:
+            inside |= (times >= span.start_s) & (times <= span.end_s)
+        ax.fill_between(times, low, high, where=inside.tolist(), color=color, lw=0.9)
+
+
 def plot_trace(
     audio: Audio | Trace,
     config: VadConfig | None = None,
@@ -185,7 +213,8 @@ def plot_trace(
     config : VadConfig, optional
         If its detector's score is not the level, the score has a panel of its own.
     labels : iterable of spans, or DataFrame with start_s and end_s, optional
-        When people speak, as labelled.
+        When people speak, as labelled or as `diarize` finds it. If several are named, the waveform
+        has a colour for each of them.
     ax : Axes, optional
         Axes for the level alone. By default a figure of all panels is made.
 
@@ -197,6 +226,7 @@ def plot_trace(
     config = config or VadConfig()
     trace = audio if isinstance(audio, Trace) else Trace(audio)
     found = trace.utterances(config)
+    spans: list[Span] = [] if labels is None else list(records(labels))
     shaded = [ax] if ax else []
     if ax is None:
         shaded = make_axes(trace_panels(trace, config.detector), 0, trace.duration_s)
@@ -205,7 +235,14 @@ def plot_trace(
     else:
         _score_band(ax, trace, EnergyVad, WIDTH * PIXELS, LEVEL_NAME)
         ax.set(xlabel="time (s)", ylabel=LEVELS.label, ylim=(LEVELS.low, LEVELS.high))
-    _shade(shaded, found, None if labels is None else list(records(labels)))
+    for each in shaded:
+        draw_spans(each, found, "utterance", color=FOUND, alpha=0.22, zorder=0.5)
+    speakers = spans_by_speaker(spans)
+    if len(shaded) > 1:
+        _color_waveform(shaded[0], trace.samples, speakers)
+    for name, color, part in speakers or [("speech, as labelled", TRUTH, spans)]:
+        for each in shaded[:2]:
+            draw_spans(each, part, name, ymax=0.03, color=color)
     apart = score_panels(config.detector)
     if not apart or len(shaded) > 1:
         _draw_thresholds(shaded[-1] if apart else ax, trace, config)
@@ -393,13 +430,6 @@ def _bends(curves: Sequence[NDArray[np.float64]]) -> NDArray[np.int64]:
     changes = np.flatnonzero(np.any([np.diff(curve) != 0 for curve in curves], axis=0))
     ends = [0, len(curves[0]) - 1] if len(curves[0]) else []
     return np.unique(np.concatenate([ends, changes, changes + 1])).astype(np.int64)
-
-
-def _shade(axes: Sequence[Axes], found: Sequence[Utterance], labels: Iterable[Span] | None) -> None:
-    for ax in axes:
-        draw_spans(ax, found, "utterance", color=FOUND, alpha=0.22, zorder=0.5)
-    for ax in axes[:2]:
-        draw_spans(ax, labels or (), "speech, as labelled", ymax=0.03, color=TRUTH)
 
 
 def draw_spans(

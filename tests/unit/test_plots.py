@@ -92,6 +92,39 @@ def test_plot_trace_draws_labels(talk):
     assert spans(plot_trace(talk, labels=truth), TRUTH) == [(1.0, 2.0)]
 
 
+def spoken(start_s, end_s, speaker):
+    return SimpleNamespace(start_s=start_s, end_s=end_s, speaker=speaker)
+
+
+def test_plot_trace_has_a_colour_for_each_speaker(talk):
+    from matplotlib.colors import to_rgb
+
+    from sttlab.notebook.plots import SPEAKERS, plot_trace
+
+    truth = [spoken(1.0, 2.0, "Anna"), spoken(3.5, 4.2, "Ben"), spoken(4.5, 5.0, "Anna")]
+    level = plot_trace(talk, labels=truth)
+    bands = {c.get_label(): c for c in level.collections}
+    assert boxes(bands["Anna"]) == [(1.0, 2.0), (4.5, 5.0)]
+    assert boxes(bands["Ben"]) == [(3.5, 4.2)]
+    legend = level.get_legend()
+    assert legend
+    assert {"Anna", "Ben"} <= {text.get_text() for text in legend.get_texts()}
+    wave = level.figure.axes[0]
+    colors = [np.asarray(c.get_facecolor())[0][:3].tolist() for c in wave.collections]
+    color = list(to_rgb(SPEAKERS[0]))
+    of_anna = [c for c, its in zip(wave.collections, colors, strict=True) if its == color]
+    drawn = [path.get_extents() for c in of_anna for path in c.get_paths()]
+    assert min(box.x0 for box in drawn) == pytest.approx(1.0, abs=0.01)
+    assert max(box.x1 for box in drawn) == pytest.approx(5.0, abs=0.01)
+    assert not any(box.x0 < 3.8 < box.x1 for box in drawn), "Ben speaks there"
+
+
+def test_plot_trace_with_one_speaker_has_the_colour_of_labels(talk):
+    from sttlab.notebook.plots import TRUTH, plot_trace
+
+    assert spans(plot_trace(talk, labels=[spoken(1.0, 2.0, "Anna")]), TRUTH) == [(1.0, 2.0)]
+
+
 @pytest.mark.needs("silero")
 def test_plot_trace_has_axes_for_sileros_score(talk):
     from sttlab.notebook.plots import plot_trace
