@@ -287,7 +287,8 @@ def _draw_delays(axes: Any, systems: Sequence[Figures]) -> None:
 
 
 def _draw_stages(axes: Any, figures: Figures) -> None:
-    from sttlab.notebook.plots import DELAYS, FOUND, TRUTH, WAVEFORM, draw_delays
+    from sttlab.notebook.look import DELAYS, FOUND, TRUTH, WAVEFORM
+    from sttlab.notebook.plots import draw_delays
 
     others = {"end found late": WAVEFORM, "waiting beyond it": FOUND, "send": TRUTH}
     colors = others | DELAYS

@@ -20,9 +20,9 @@ from sttlab.evaluate.wer import marked
 from sttlab.kept.run import KeptRun, KeptUtterance
 from sttlab.live.session import Session
 from sttlab.notebook.esm import read_module, read_style
+from sttlab.notebook.look import Span
 from sttlab.notebook.painter import Displayed, make_button
 from sttlab.notebook.picture import STYLE
-from sttlab.notebook.plots import Span, plot_utterances
 from sttlab.notebook.saving import about_now, saved_words
 from sttlab.notebook.still import STILL_ROWS, image_html, table_html
 from sttlab.notebook.timeline import Timeline
@@ -189,6 +189,8 @@ class Comparer(Displayed):
         }
 
     def _still(self) -> Iterator[str]:
+        from sttlab.notebook.plots import plot_utterances  # imports matplotlib, see look.py
+
         runs = (self.comparison.a, self.comparison.b)
         named: dict[str, Iterable[Span]] = {
             name: run.utterances for name, run in zip(("first", "second"), runs, strict=True)

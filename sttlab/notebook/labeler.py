@@ -17,17 +17,8 @@ from sttlab.errors import SttlabError
 from sttlab.evaluate.doubt import doubt
 from sttlab.evaluate.labels import AnyLabels, Labels, Turn, as_labels, load_labels
 from sttlab.notebook.esm import read_module, read_style
+from sttlab.notebook.look import TRUTH, Span
 from sttlab.notebook.painter import Displayed, on_change
-from sttlab.notebook.plots import (
-    TRUTH,
-    Span,
-    add_legend,
-    draw_audio,
-    draw_spans,
-    make_axes,
-    spans_by_speaker,
-    trace_panels,
-)
 from sttlab.notebook.still import STILL_ROWS, image_html, table_html
 from sttlab.notebook.timeline import Timeline
 from sttlab.trace import Trace
@@ -180,16 +171,19 @@ class Labeler(Displayed):
         return self.labels
 
     def _still(self) -> Iterator[str]:
-        axes = make_axes(trace_panels(self._trace, EnergyVad.name), 0, self._trace.duration_s)
-        draw_audio(axes, self._trace, EnergyVad.name)
+        from sttlab.notebook import plots  # imports matplotlib, see look.py
+
+        panels = plots.trace_panels(self._trace, EnergyVad.name)
+        axes = plots.make_axes(panels, 0, self._trace.duration_s)
+        plots.draw_audio(axes, self._trace, EnergyVad.name)
         turns = self.widget.turns
         spans: list[Span] = [_Labelled(turn) for turn in turns]
-        speakers = spans_by_speaker(spans)
+        speakers = plots.spans_by_speaker(spans)
         for name, color, part in speakers or [("speech", TRUTH, spans)]:
             for ax in axes:
-                draw_spans(ax, part, name, color=color, alpha=0.3)
+                plots.draw_spans(ax, part, name, color=color, alpha=0.3)
         if speakers:
-            add_legend(axes, axes[1])
+            plots.add_legend(axes, axes[1])
         yield image_html(axes[0].figure, f"{self.widget.name}: speech, as labelled")
         rows = [(f"{turn[0]:.2f} s", f"{turn[1]:.2f} s", *turn[2:]) for turn in turns[:STILL_ROWS]]
         yield table_html(("from", "to", "speaker", "text"), rows)

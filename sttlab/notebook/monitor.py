@@ -37,10 +37,10 @@ from sttlab.notebook.live_picture import (
     LivePicture,
     score_scales,
 )
+from sttlab.notebook.look import FLOOR, FOUND, LEVEL, LEVELS, ONSET, score_panels
 from sttlab.notebook.monitor_texts import held_html, ledger_of, table_of, words_of
 from sttlab.notebook.painter import Displayed, Painter, make_button, on_change
 from sttlab.notebook.picture import STYLE, legend
-from sttlab.notebook.plots import FLOOR, FOUND, LEVEL, LEVELS, ONSET, make_axes, score_panels
 from sttlab.notebook.sliders import VadSliders
 from sttlab.notebook.still import image_html, shown_html
 from sttlab.notebook.timeline import segment
@@ -355,6 +355,8 @@ def _receive(monitor: weakref.ref[LiveMonitor], event: Event) -> None:
 
 def _drawn(levels: LevelLog, first: int, rows: NDArray[np.float32]) -> Any:
     """Draw rows of levels with matplotlib."""
+    from sttlab.notebook.plots import make_axes  # imports matplotlib, see look.py
+
     times_s = levels.start_s + (first + np.arange(len(rows))) * levels.frame_s
     level, score, onset, offset, states = rows.T
     axes = make_axes([LEVELS, *score_panels(levels.detector)], times_s[0], times_s[-1])

@@ -20,7 +20,7 @@ from sttlab.events import (
     TranscriptionFailed,
     Utterance,
 )
-from sttlab.notebook.plots import DELAYS, delay_parts
+from sttlab.notebook.look import DELAYS, delay_parts
 
 LONGEST_S = 5.0  # the longest delay that a bar shows; a longer one is cut and marked
 LEAST_S = 1.0  # the shortest delay that fills a bar

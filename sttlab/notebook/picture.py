@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sttlab.notebook.plots import FLOOR, FOUND, LEFT, LEVEL, LEVEL_NAME, ONSET, TRUTH, WIDTH
+from sttlab.notebook.look import FLOOR, FOUND, LEFT, LEVEL, LEVEL_NAME, ONSET, TRUTH, WIDTH
 
 WIDEST = 1200  # width in px to which a page may stretch a picture
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from textwrap import shorten
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,54 +20,42 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from sttlab.audio import BAND_HZ, SAMPLE_RATE
+from sttlab.audio import SAMPLE_RATE
 from sttlab.config import VadConfig
 from sttlab.core import Audio
 from sttlab.events import Event, Transcript
+from sttlab.notebook.look import (
+    CURVES,
+    DELAYS,
+    FLOOR,
+    FOUND,
+    INK,
+    LEFT,
+    LEVEL,
+    LEVEL_NAME,
+    LEVELS,
+    ONSET,
+    RIGHT,
+    SPEAKERS,
+    TRUTH,
+    WAVE,
+    WAVEFORM,
+    WIDTH,
+    PlotPanel,
+    Span,
+    delay_parts,
+    score_panels,
+)
 from sttlab.tables import records
 from sttlab.trace import Trace, extremes, frame_times
 from sttlab.vad import DETECTORS
-from sttlab.vad.base import LEVEL as LEVEL_SCALE
 from sttlab.vad.base import VoiceDetector
 from sttlab.vad.energy import EnergyVad
 
-INK = "#7a7a7a"
-WAVEFORM = "#7d93a6"
-LEVEL = "#2f8fd0"
-ONSET = "#d55e00"
-FLOOR = "#8a8a8a"
-FOUND = "#e69f00"
-TRUTH = "#009e73"
-OTHER = "#cc79a7"
-LOADING = "#f0e442"
-CURVES = (LEVEL, ONSET, TRUTH, OTHER, FOUND)
-SPEAKERS = ("#56b4e9", OTHER, TRUTH, FOUND, "#8080a0")  # as the rows of timeline.css
-# The parts of the delay from the last word to the text, with their colours.
-DELAYS = {
-    "silence timeout": FLOOR,
-    "capture": OTHER,
-    "model loading": LOADING,
-    "queue": ONSET,
-    "decode": LEVEL,
-}
-
-WIDTH, LEFT, RIGHT = 960, 62, 10  # width of a figure and of its left and right margins, in px
 TOP, GAP, BOTTOM = 8, 10, 40  # height of margins and of gaps between panels, in px
 PIXELS = 2  # pixels of a high-density screen for one px
 LATENCY_ROWS = 40
 LATENCY_WORDS = 34  # most characters of a text beside its bar
-
-
-class Span(Protocol):
-    """Anything with a start and an end in time, such as an utterance or a label."""
-
-    @property
-    def start_s(self) -> float:
-        """Start in seconds."""
-
-    @property
-    def end_s(self) -> float:
-        """End in seconds."""
 
 
 class ShownAxes(Axes):
@@ -78,33 +66,6 @@ class ShownAxes(Axes):
         assert figure is not None
         width, height = (round(inches * 100) for inches in figure.get_size_inches())
         return png_bytes(figure), {"width": width, "height": height}
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlotPanel:
-    """One of several axes above each other; `height` is in px."""
-
-    label: str
-    height: int
-    low: float
-    high: float
-
-
-WAVE = PlotPanel(label="amplitude", height=80, low=-1, high=1)
-LEVELS = PlotPanel(label="level (dBFS)", height=190, low=-83, high=0)
-LEVEL_NAME = "level, {}–{} Hz".format(*BAND_HZ)
-SCORE_HEIGHT = 90  # px
-
-
-def score_panels(detector: str) -> list[PlotPanel]:
-    """Return the panel for a detector's scores, or none if they are levels, as LEVELS shows."""
-    scale = DETECTORS[detector].scale
-    if scale == LEVEL_SCALE:
-        return []
-    label = f"{scale.label} ({scale.unit})" if scale.unit else scale.label
-    edge = 0.03 * (scale.high - scale.low)
-    low, high = scale.low - edge, scale.high + edge
-    return [PlotPanel(label=label, height=SCORE_HEIGHT, low=low, high=high)]
 
 
 def trace_panels(trace: Trace, detector: str) -> list[PlotPanel]:
@@ -324,12 +285,6 @@ def plot_latency(events: Iterable[Event] | Any, *, ax: Axes | None = None) -> Ax
     return ax
 
 
-def delay_parts(transcript: Transcript) -> dict[str, float]:
-    """Return the parts of a transcript's delay in seconds, by their names in DELAYS."""
-    t = transcript
-    return dict(zip(DELAYS, (t.pause_s, t.capture_s, t.load_s, t.queue_s, t.decode_s), strict=True))
-
-
 def draw_delays(ax: Axes, rows: Sequence[dict[str, float]], colors: dict[str, str]) -> None:
     """Stack the parts of each delay in a row; negative parts are left of 0."""
     ends = np.array([min(0.0, *row.values()) for row in rows])
@@ -344,44 +299,6 @@ def png_bytes(figure: Any, pixels: float = PIXELS) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100 * pixels, transparent=False)
     return buffer.getvalue()
-
-
-def field_words(name: str) -> str:
-    """Return the label of a field of `VadConfig` with its unit."""
-    unit = unit_words(name)
-    return f"{field_label(name)} ({unit})" if unit else field_label(name)
-
-
-def setting_words(values: Mapping[str, Any]) -> str:
-    """Write fields of `VadConfig` with their values, for use within a sentence."""
-    each = [f"{field_label(n)} {value_words(v)} {unit_words(n)}".strip() for n, v in values.items()]
-    return ", ".join(map(lower, each))
-
-
-def value_words(value: Any) -> str:
-    """Write the value of a field of `VadConfig`."""
-    if value is None:
-        return "unset"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def field_label(name: str) -> str:
-    """Return the label of a field of `VadConfig`."""
-    return str(_about(name)["label"])
-
-
-def lower(words: str) -> str:
-    """Write words as they stand within a sentence."""
-    return words[0].lower() + words[1:]
-
-
-def unit_words(name: str) -> str:
-    """Return the unit of a field of `VadConfig`."""
-    return str(_about(name).get("unit", ""))
-
-
-def _about(name: str) -> Mapping[str, Any]:
-    return next(f.metadata for f in fields(VadConfig) if f.name == name)
 
 
 def style_axes(ax: Axes) -> None:

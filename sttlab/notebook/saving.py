@@ -11,7 +11,7 @@ from pathlib import Path
 from sttlab import __version__
 from sttlab.config import Config, SettingsAbout, VadConfig, history_folder
 from sttlab.errors import SttlabError
-from sttlab.notebook.plots import field_label, lower, unit_words, value_words
+from sttlab.notebook.look import field_label, lower, unit_words, value_words
 
 # The scores on one recording that are saved with settings, of `Scores.figures`.
 SAVED_SCORES = (

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from sttlab.config import VadConfig
 from sttlab.evaluate.score import Scores
-from sttlab.notebook.plots import ONSET, TRUTH, field_label, score_panels
+from sttlab.notebook.look import ONSET, TRUTH, field_label, score_panels
 from sttlab.vad import DETECTORS, deciding_fields
 
 SCORES = {  # by the name of a figure, its heading and its meaning

@@ -14,7 +14,7 @@ import anywidget
 import ipywidgets as widgets
 
 from sttlab.config import VadConfig
-from sttlab.notebook.plots import field_label, field_words
+from sttlab.notebook.look import field_label, field_words
 from sttlab.vad import DETECTORS, deciding_fields
 
 STEPS = {"dBFS": 0.5, "dB": 0.5, "s": 0.02, "": 0.01}

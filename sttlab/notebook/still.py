@@ -8,8 +8,6 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sttlab.notebook.plots import png_bytes
-
 STILL_ROWS = 40  # most rows of a table
 # In JupyterLab, the output of a widget that is there has an element of the class jupyter-widgets
 # within it; one whose model isn't found has it itself, or not yet.
@@ -42,6 +40,8 @@ def still(parts: Iterable[str]) -> dict[str, str]:
 
 def image_html(figure: Any, alt: str) -> str:
     """Draw a figure as an image in HTML."""
+    from sttlab.notebook.plots import png_bytes  # imports matplotlib, see look.py
+
     return png_html(png_bytes(figure, pixels=1), alt)
 
 

@@ -14,18 +14,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from sttlab.evaluate.sweep import METRICS, Sweep
-from sttlab.notebook.plots import (
-    INK,
-    LEVEL,
-    ONSET,
-    ShownAxes,
-    add_legend,
-    field_words,
-    lower,
-    setting_words,
-    style_axes,
-    value_words,
-)
+from sttlab.notebook.look import INK, LEVEL, ONSET, field_words, lower, setting_words, value_words
+from sttlab.notebook.plots import ShownAxes, add_legend, style_axes
 
 SWEEP_PX = (560, 380)
 READABLE_CELLS = 15  # most rows or columns of a heat map whose cells have figures

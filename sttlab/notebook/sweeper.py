@@ -23,9 +23,9 @@ from sttlab.evaluate.labels import AnyLabels, Labels
 from sttlab.evaluate.sweep import METRICS, TRADE, Sweep, pairs, settings, sweep, written
 from sttlab.live.session import Session
 from sttlab.notebook.estimate import Estimate
+from sttlab.notebook.look import field_words, setting_words, unit_words, value_words
 from sttlab.notebook.painter import Displayed, Painter, make_button, on_change
 from sttlab.notebook.picture import STYLE
-from sttlab.notebook.plots import field_words, setting_words, unit_words, value_words
 from sttlab.notebook.saving import about_now, saved_words
 from sttlab.notebook.score_table import OVER
 from sttlab.notebook.sliders import SliderNames

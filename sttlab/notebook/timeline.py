@@ -13,7 +13,7 @@ import traitlets
 from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE, to_pcm16
-from sttlab.notebook.plots import Span
+from sttlab.notebook.look import Span
 from sttlab.notebook.pyramid import Pyramid
 from sttlab.notebook.spectrogram import Spectrogram
 from sttlab.trace import Trace

@@ -27,9 +27,9 @@ from sttlab.kept.run import Original
 from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
 from sttlab.notebook.estimate import Estimate
+from sttlab.notebook.look import score_panels
 from sttlab.notebook.painter import Displayed, Painter, make_button, on_change
 from sttlab.notebook.picture import STYLE, legend
-from sttlab.notebook.plots import plot_trace, score_panels
 from sttlab.notebook.saving import SAVED_SCORES, about_now, replaced_words, saved_words
 from sttlab.notebook.score_table import OVER, advice, score_table
 from sttlab.notebook.sliders import VadSliders
@@ -217,6 +217,8 @@ class VadTuner(Displayed):
         super().close()
 
     def _still(self) -> Iterator[str]:
+        from sttlab.notebook.plots import plot_trace  # imports matplotlib, see look.py
+
         try:
             require_detector(self.config)
             figure = plot_trace(self.trace, self.config, labels=self._labels).figure

@@ -52,7 +52,8 @@ def bounds(utterances):
 
 
 def test_plot_trace_draws_level_threshold_and_utterances(talk):
-    from sttlab.notebook.plots import FOUND, plot_trace
+    from sttlab.notebook.look import FOUND
+    from sttlab.notebook.plots import plot_trace
 
     ax = plot_trace(talk, FIXED)
     assert set(lines(ax)["onset threshold"].get_ydata()) == {-40}
@@ -86,7 +87,8 @@ def test_plot_trace_draws_the_threshold_above_the_noise_floor(talk):
 
 
 def test_plot_trace_draws_labels(talk):
-    from sttlab.notebook.plots import TRUTH, plot_trace
+    from sttlab.notebook.look import TRUTH
+    from sttlab.notebook.plots import plot_trace
 
     truth = [SimpleNamespace(start_s=1.0, end_s=2.0)]
     assert spans(plot_trace(talk, labels=truth), TRUTH) == [(1.0, 2.0)]
@@ -99,7 +101,8 @@ def spoken(start_s, end_s, speaker):
 def test_plot_trace_has_a_colour_for_each_speaker(talk):
     from matplotlib.colors import to_rgb
 
-    from sttlab.notebook.plots import SPEAKERS, plot_trace
+    from sttlab.notebook.look import SPEAKERS
+    from sttlab.notebook.plots import plot_trace
 
     truth = [spoken(1.0, 2.0, "Anna"), spoken(3.5, 4.2, "Ben"), spoken(4.5, 5.0, "Anna")]
     level = plot_trace(talk, labels=truth)
@@ -120,7 +123,8 @@ def test_plot_trace_has_a_colour_for_each_speaker(talk):
 
 
 def test_plot_trace_with_one_speaker_has_the_colour_of_labels(talk):
-    from sttlab.notebook.plots import TRUTH, plot_trace
+    from sttlab.notebook.look import TRUTH
+    from sttlab.notebook.plots import plot_trace
 
     assert spans(plot_trace(talk, labels=[spoken(1.0, 2.0, "Anna")]), TRUTH) == [(1.0, 2.0)]
 
@@ -160,7 +164,8 @@ def test_plot_trace_draws_empty_silent_and_short_recordings(samples):
 def test_plot_trace_draws_into_given_axes(talk):
     from matplotlib.figure import Figure
 
-    from sttlab.notebook.plots import FOUND, plot_trace
+    from sttlab.notebook.look import FOUND
+    from sttlab.notebook.plots import plot_trace
 
     ax = Figure().add_subplot()
     assert plot_trace(talk, FIXED, ax=ax) is ax
@@ -203,7 +208,8 @@ def said(text: str, pause_s: float, decode_s: float):
 
 def test_plot_latency_stacks_the_parts_of_each_delay():
     from sttlab.events import SourceEnded
-    from sttlab.notebook.plots import DELAYS, plot_latency
+    from sttlab.notebook.look import DELAYS
+    from sttlab.notebook.plots import plot_latency
 
     events = [said("one two", 0.6, 0.0), SourceEnded(time_s=9), said("three " * 20, 0.6, 1.4)]
     ax = plot_latency(events)
