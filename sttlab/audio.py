@@ -86,7 +86,8 @@ def speech_level_dbfs(samples: NDArray[np.float32]) -> float:
 
 def in_frames(samples: NDArray[np.float32], length: int) -> NDArray[np.float32]:
     """Cut into frames of `length` samples, shape (n, length), the last filled up with zeros."""
-    return np.pad(samples, (0, -len(samples) % length)).reshape(-1, length)
+    missing = -len(samples) % length
+    return (np.pad(samples, (0, missing)) if missing else samples).reshape(-1, length)
 
 
 def to_pcm16(samples: NDArray[np.float32]) -> NDArray[np.int16]:

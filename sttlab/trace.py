@@ -83,9 +83,8 @@ class Trace:
         if detector not in self._heard:  # what is there waits for no other detector
             with self._lock:
                 if detector not in self._heard:
-                    frames = in_frames(self.samples, detector.frame_samples)
                     hearing = detector(VadConfig(detector=name))
-                    self._heard[detector] = _hear(hearing, frames, progress)
+                    self._heard[detector] = _hear(hearing, self.samples, progress)
         return self._heard[detector]
 
     def activity(self, config: VadConfig) -> Activity:
@@ -136,16 +135,18 @@ def frame_length(config: VadConfig) -> int:
 
 def _hear(
     detector: VoiceDetector,
-    frames: NDArray[np.float32],
+    samples: NDArray[np.float32],
     progress: Callable[[int, int], None] | None,
 ) -> Heard:
-    """Let a detector hear a recording, some frames at a time if somebody wants to know of it."""
-    if progress is None:
-        return detector.hear(frames)
+    """Let a detector hear a recording a part at a time: only the last part is copied."""
+    length = detector.frame_samples
+    total = -(-len(samples) // length)
     parts = []
-    for first in range(0, max(len(frames), 1), PART_FRAMES):
-        parts.append(detector.hear(frames[first : first + PART_FRAMES]))
-        progress(min(first + PART_FRAMES, len(frames)), len(frames))
+    for first in range(0, max(total, 1), PART_FRAMES):
+        part = samples[first * length : (first + PART_FRAMES) * length]
+        parts.append(detector.hear(in_frames(part, length)))
+        if progress:
+            progress(min(first + PART_FRAMES, total), total)
     floors = [part.floor for part in parts if part.floor is not None]
     return Heard(
         np.concatenate([part.level_dbfs for part in parts]),

@@ -33,7 +33,7 @@ from sttlab.kept.simulation import simulate
 from sttlab.live.keeper import describe
 from sttlab.live.ledger import suppressed_in, transcript_of
 
-PART_SAMPLES = 15 * SAMPLE_RATE  # at a time, which stay in a processor's cache
+PART_SAMPLES = 60 * SAMPLE_RATE  # at a time
 
 Override: TypeAlias = Callable[[VadConfig], VadConfig]
 """Which settings to use in place of those that were used."""
