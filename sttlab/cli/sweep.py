@@ -94,7 +94,8 @@ def _write(frame: Any, path: Path) -> int:
 
 
 def _print(found: Sweep) -> None:
-    from sttlab.evaluate.sweep import METRICS, written
+    from sttlab.evaluate.grid import written
+    from sttlab.evaluate.sweep import METRICS
 
     print("\t".join(["least", "", *found.grid]))
     for metric in SHOWN:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE
+from sttlab.evaluate.grid import written
 from sttlab.evaluate.labels import Labels
 from sttlab.evaluate.score import (
     COLLAR_S,
@@ -25,7 +26,7 @@ from sttlab.evaluate.score import (
     outcomes,
     within,
 )
-from sttlab.evaluate.sweep import METRICS, written
+from sttlab.evaluate.sweep import METRICS
 from sttlab.evaluate.wer import Interval, WordErrors, difference, wer
 from sttlab.kept.run import KeptRun, KeptUtterance
 

@@ -6,27 +6,26 @@ Detectors score each recording once; each setting then needs only the decisions 
 
 from __future__ import annotations
 
-import html
 import io
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import cached_property, partial
-from itertools import product
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sttlab.config import TranscribeConfig, VadConfig, from_dict
+from sttlab.config import TranscribeConfig, VadConfig
 from sttlab.core import Audio
 from sttlab.engines import make_engine
 from sttlab.engines.base import Engine
 from sttlab.errors import ConfigError, SourceError
 from sttlab.evaluate.corpus import Corpus, labelled
 from sttlab.evaluate.corpus_reading import CorpusItem
+from sttlab.evaluate.grid import GridScores, combinations, nothing_scored, plain_value
 from sttlab.evaluate.labels import AnyLabels, Labels, as_labels
 from sttlab.evaluate.score import COLLAR_S, GAP_S, Scores
 from sttlab.evaluate.sweep_material import Material, chunks
@@ -60,7 +59,7 @@ TRADE = ("endpoint_delay_median_ms", "lost_rate")
 
 
 @dataclass(frozen=True, eq=False)
-class Sweep:
+class Sweep(GridScores):
     """The scores of every setting of a grid, as `sweep` computes them.
 
     Attributes
@@ -82,6 +81,9 @@ class Sweep:
         Word errors by the number of a setting, for those that `transcribe` has counted.
     """
 
+    METRICS = METRICS
+    TIES = ("endpoint_delay_median_ms", "detection_error_rate")
+
     grid: dict[str, tuple[Any, ...]]
     configs: tuple[VadConfig, ...] = field(repr=False)
     scores: tuple[Scores, ...] = field(repr=False)
@@ -92,14 +94,6 @@ class Sweep:
     left_out: tuple[str, ...] = ()
     word_errors: dict[int, WordErrors] = field(repr=False, default_factory=dict)
     _texts: dict[tuple[Any, ...], str] = field(repr=False, default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.configs)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Number of values of each field of the grid."""
-        return tuple(map(len, self.grid.values()))
 
     def metric(self, name: str) -> NDArray[np.float64]:
         """Return one of METRICS for each setting; NaN where it can't be measured.
@@ -130,31 +124,6 @@ class Sweep:
             found[f"{name}_rate"] = np.array([f[name] for f in figures]) / spoken
         found["lost_rate"] = found["cut_off_rate"] + found["missed_rate"]
         return found
-
-    def best(self, metric: str = "detection_error_rate") -> int:
-        """Return the setting with the least value of a metric.
-
-        Among equals, the one with the lowest detection error rate is returned.
-
-        Raises
-        ------
-        ConfigError
-            If the metric is unknown, or has no value for any setting.
-        """
-        values = self.metric(metric)
-        if np.isnan(values).all():
-            raise ConfigError(f"no setting has a value of {METRICS[metric]}: choose another metric")
-        order = [self.metric(m) for m in ("endpoint_delay_median_ms", "detection_error_rate")]
-        return int(np.lexsort([np.nan_to_num(v, nan=np.inf) for v in (*order, values)])[0])
-
-    def front(self, metric: str, against: str) -> list[int]:
-        """Return the Pareto front: the settings that no other beats in both, sorted by `metric`."""
-        x, y = self.metric(metric), self.metric(against)
-        front: list[int] = []
-        for i in np.lexsort([y, x]).tolist():
-            if not np.isnan(x[i] + y[i]) and (not front or y[i] < y[front[-1]]):
-                front.append(i)
-        return front
 
     def transcribe(
         self,
@@ -237,10 +206,6 @@ class Sweep:
             self.word_errors[i] = wer(references, written, language=language)
         return self.word_errors
 
-    def values(self, setting: int) -> dict[str, Any]:
-        """Return the value of each field of the grid in a setting."""
-        return {name: getattr(self.configs[setting], name) for name in self.grid}
-
     def to_frame(self, *, by: Literal["setting", "recording"] = "setting") -> Any:
         """Return a pandas.DataFrame with a row for each setting, or for each recording and setting.
 
@@ -264,13 +229,6 @@ class Sweep:
             ]
         )
 
-    def _rows(self) -> list[dict[str, Any]]:
-        metrics = {name: self.metric(name) for name in METRICS}
-        return [
-            self.values(i) | {name: values[i] for name, values in metrics.items()}
-            for i in range(len(self))
-        ]
-
     def _of(self, traces: list[Trace], labels: tuple[Labels, ...]) -> Sweep:
         """Score the same settings on some of the recordings."""
         return sweep(
@@ -282,24 +240,9 @@ class Sweep:
             collar_s=self.collar_s,
         )
 
-    def _repr_html_(self) -> str:
-        heads = "".join(f"<th>{html.escape(name)}</th>" for name in self.grid)
-        rows = []
-        for name, words in METRICS.items():
-            if np.isnan(self.metric(name)).all():
-                continue
-            i = self.best(name)
-            cells = "".join(f"<td>{_plain(value)}</td>" for value in self.values(i).values())
-            rows.append(
-                f'<tr><th scope="row" style="text-align:left">{words}</th>'
-                f"<td>{written(name, self.metric(name)[i])}</td>{cells}</tr>"
-            )
+    def _caption(self) -> str:
         seconds = sum(trace.duration_s for trace in self.traces)
-        return (
-            f"<table><caption>{len(self)} settings on {len(self.traces)} recordings, "
-            f"{seconds:.0f} s</caption><tr><th>least</th><th></th>{heads}</tr>{''.join(rows)}"
-            "</table>" + "".join(f"<p>⚠ left out: {html.escape(why)}</p>" for why in self.left_out)
-        )
+        return f"{len(self)} settings on {len(self.traces)} recordings, {seconds:.0f} s"
 
 
 def sweep(
@@ -374,7 +317,7 @@ def sweep(
             if progress:
                 progress(done, total)
         if not traces:
-            raise ConfigError(f"no recording can be scored; left out: {'; '.join(left_out[:5])}")
+            raise nothing_scored(left_out)
         material = Material(traces, truths, detectors, gap_s, collar_s)
         scores: dict[int, Scores] = {}
         for part in threads.map(partial(material.scores, configs), chunks(configs)):
@@ -408,36 +351,13 @@ def settings(
     ConfigError
         If a value is not valid, a field has no effect, or the grid is empty.
     """
-    tried: dict[str, tuple[Any, ...]] = {}
-    for name, values in grid.items():
-        if isinstance(values, str) or not isinstance(values, Iterable):
-            raise ConfigError(f"the grid needs a list of values for {name}, not {values!r}")
-        plain = [v.item() if isinstance(v, np.generic) else v for v in values]
-        made = [from_dict(VadConfig, asdict(config) | {name: v}) for v in plain]
-        tried[name] = tuple(getattr(c, name) for c in made)
-        if not made:
-            raise ConfigError(f"the grid has no value for {name}: give at least one")
-    if not tried:
-        raise ConfigError("the grid is empty: name a setting and the values to try of it")
-    configs = tuple(
-        replace(config, **dict(zip(tried, values, strict=True)))
-        for values in product(*tried.values())
-    )
+    tried, configs = combinations(grid, config)
     for name in tried:
         if not any(name in deciding_fields(c) for c in configs):
             raise ConfigError(
                 f"{name} has no effect with {_why(name, configs[0])}: take it out of the grid"
             )
     return tried, configs
-
-
-def written(metric: str, value: float) -> str:
-    """Write the value of a metric with its unit."""
-    if np.isnan(value):
-        return "–"
-    if metric.endswith("_ms"):
-        return f"{value:.0f} ms"
-    return f"{value:.1%}" if metric.endswith("_rate") else f"{value:g}"
 
 
 def _trace(detectors: Sequence[VadConfig], audio: Audio | CorpusItem) -> Trace | str:
@@ -486,10 +406,4 @@ def _why(name: str, config: VadConfig) -> str:
     """Say with which other settings a field of `config` has no effect."""
     words = f"the detector {config.detector!r}"
     (other,) = (f.metadata.get("unless") for f in fields(config) if f.name == name)
-    return f"{words} and {other} {_plain(getattr(config, other))}" if other else words
-
-
-def _plain(value: Any) -> str:
-    if value is None:
-        return "unset"
-    return f"{value:g}" if isinstance(value, float) else html.escape(str(value))
+    return f"{words} and {other} {plain_value(getattr(config, other))}" if other else words

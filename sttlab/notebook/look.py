@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from sttlab.audio import BAND_HZ
-from sttlab.config import VadConfig
+from sttlab.config import SpeakerConfig, VadConfig
 from sttlab.events import Transcript
 from sttlab.vad import DETECTORS
 from sttlab.vad.base import LEVEL as LEVEL_SCALE
@@ -85,27 +85,27 @@ def delay_parts(transcript: Transcript) -> dict[str, float]:
 
 
 def field_words(name: str) -> str:
-    """Return the label of a field of `VadConfig` with its unit."""
+    """Return the label of a setting with its unit."""
     unit = unit_words(name)
     return f"{field_label(name)} ({unit})" if unit else field_label(name)
 
 
 def setting_words(values: Mapping[str, Any]) -> str:
-    """Write fields of `VadConfig` with their values, for use within a sentence."""
+    """Write settings with their values, for use within a sentence."""
     each = [f"{field_label(n)} {value_words(v)} {unit_words(n)}".strip() for n, v in values.items()]
     return ", ".join(map(lower, each))
 
 
 def value_words(value: Any) -> str:
-    """Write the value of a field of `VadConfig`."""
+    """Write the value of a setting."""
     if value is None:
         return "unset"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def field_label(name: str) -> str:
-    """Return the label of a field of `VadConfig`."""
-    return str(_about(name)["label"])
+    """Return the label of a setting."""
+    return str(_about(name).get("label", name))
 
 
 def lower(words: str) -> str:
@@ -114,9 +114,10 @@ def lower(words: str) -> str:
 
 
 def unit_words(name: str) -> str:
-    """Return the unit of a field of `VadConfig`."""
+    """Return the unit of a setting."""
     return str(_about(name).get("unit", ""))
 
 
 def _about(name: str) -> Mapping[str, Any]:
-    return next(f.metadata for f in fields(VadConfig) if f.name == name)
+    known = (*fields(VadConfig), *fields(SpeakerConfig))
+    return next(f.metadata for f in known if f.name == name)

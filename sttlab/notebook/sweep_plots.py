@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from sttlab.evaluate.sweep import METRICS, Sweep
+from sttlab.evaluate.grid import GridScores
 from sttlab.notebook.look import INK, LEVEL, ONSET, field_words, lower, setting_words, value_words
 from sttlab.notebook.plots import ShownAxes, add_legend, style_axes
 
@@ -22,8 +22,8 @@ READABLE_CELLS = 15  # most rows or columns of a heat map whose cells have figur
 
 
 def plot_sweep(
-    sweep: Sweep,
-    metric: str = "detection_error_rate",
+    sweep: GridScores,
+    metric: str | None = None,
     against: str | None = None,
     *,
     chosen: int | None = None,
@@ -33,9 +33,9 @@ def plot_sweep(
 
     Parameters
     ----------
-    sweep : Sweep
-    metric : str
-        One of `sttlab.evaluate.sweep.METRICS`; less is better.
+    sweep : Sweep or SpeakerSweep
+    metric : str, optional
+        One of the sweep's METRICS, by default the first; less is better.
     against : str, optional
         Another metric. With it, every setting is a dot, and a line joins the Pareto front: the
         settings that no other beats in both metrics. Without it, colours show the metric over the
@@ -60,6 +60,7 @@ def plot_sweep(
     >>> plot_sweep(found, "endpoint_delay_median_ms", "lost_rate")  # doctest: +SKIP
     """
     ax = ax or _small_axes()
+    metric = metric or next(iter(sweep.METRICS))
     if against is not None:
         _draw_trade(ax, sweep, metric, against, chosen)
     else:
@@ -68,7 +69,7 @@ def plot_sweep(
     return ax
 
 
-def map_settings(sweep: Sweep, chosen: int) -> NDArray[np.int64]:
+def map_settings(sweep: GridScores, chosen: int) -> NDArray[np.int64]:
     """Return the settings that a heat map shows, from below: a plane through `chosen`.
 
     Returns
@@ -91,14 +92,14 @@ def _small_axes() -> Axes:
     return ax
 
 
-def _plane(sweep: Sweep) -> list[int]:
+def _plane(sweep: GridScores) -> list[int]:
     """Return the two fields of the grid that are the axes of a heat map, or the only one."""
     several = [k for k, count in enumerate(sweep.shape) if count > 1]
     rest = [k for k, count in enumerate(sweep.shape) if count == 1]
     return sorted([*several, *rest][:2])
 
 
-def _draw_map(ax: Axes, sweep: Sweep, metric: str, chosen: int) -> None:
+def _draw_map(ax: Axes, sweep: GridScores, metric: str, chosen: int) -> None:
     shown = map_settings(sweep, chosen)
     whole = sweep.metric(metric)
     values = whole[shown]
@@ -125,7 +126,7 @@ def _draw_map(ax: Axes, sweep: Sweep, metric: str, chosen: int) -> None:
     if max(values.shape) <= READABLE_CELLS:
         _write_cells(ax, values, image, metric)
     bar = ax.figure.colorbar(image, ax=ax, extend="max" if np.nanmax(whole) > high else "neither")
-    bar.set_label(METRICS[metric], color=INK, size=10)
+    bar.set_label(sweep.METRICS[metric], color=INK, size=10)
     bar.ax.tick_params(colors=INK, labelsize=9, length=3)
     bar.outline.set(edgecolor=INK, alpha=0.6)
     if metric.endswith("_rate"):
@@ -151,7 +152,7 @@ def _write_cells(ax: Axes, values: NDArray[np.float64], image: Any, metric: str)
         ax.text(column, row, text, color=color, size=8, ha="center", va="center")
 
 
-def _draw_trade(ax: Axes, sweep: Sweep, x: str, y: str, chosen: int | None) -> None:
+def _draw_trade(ax: Axes, sweep: GridScores, x: str, y: str, chosen: int | None) -> None:
     a, b = sweep.metric(x), sweep.metric(y)
     front = sweep.front(x, y)
     ax.plot(a, b, "o", color=INK, alpha=0.45, ms=3.5, mew=0, label="a setting")
@@ -159,7 +160,7 @@ def _draw_trade(ax: Axes, sweep: Sweep, x: str, y: str, chosen: int | None) -> N
     if chosen is not None:
         ax.plot(a[chosen], b[chosen], "o", color=LEVEL, ms=11, mfc="none", mew=2, label="chosen")
     style_axes(ax)
-    ax.set(xlabel=METRICS[x], ylabel=METRICS[y])
+    ax.set(xlabel=sweep.METRICS[x], ylabel=sweep.METRICS[y])
     for axis, name in ((ax.xaxis, x), (ax.yaxis, y)):
         if name.endswith("_rate"):
             axis.set_major_formatter(PercentFormatter(1, decimals=0))

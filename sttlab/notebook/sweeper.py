@@ -19,8 +19,9 @@ from sttlab.core import Audio
 from sttlab.engines.base import Cancelled
 from sttlab.errors import SttlabError
 from sttlab.evaluate.doubt import doubt
+from sttlab.evaluate.grid import written
 from sttlab.evaluate.labels import AnyLabels, Labels
-from sttlab.evaluate.sweep import METRICS, TRADE, Sweep, pairs, settings, sweep, written
+from sttlab.evaluate.sweep import METRICS, TRADE, Sweep, pairs, settings, sweep
 from sttlab.live.session import Session
 from sttlab.notebook.estimate import Estimate
 from sttlab.notebook.look import field_words, setting_words, unit_words, value_words

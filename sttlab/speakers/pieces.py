@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -88,25 +89,23 @@ class VoiceFinder:
 
     def find(self, utterance: Utterance) -> list[Piece]:
         """Find the pieces of an utterance, in order; none if nobody's voice is in it. Blocks."""
-        samples = utterance.samples
-        begin, end = (
-            (sample - utterance.start_sample) / SAMPLE_RATE
-            for sample in (utterance.onset_sample, utterance.speech_end_sample)
-        )
-        voiced = np.flatnonzero(speech_frames(samples))
-        parts = self.split(samples, voiced)
-        if not parts:
-            return []
-        edges = [begin, *((a.end_s + b.start_s) / 2 for a, b in pairwise(parts)), end]
-        return [
-            part.wider(low_s, high_s, utterance.start_s)
-            for part, (low_s, high_s) in zip(parts, pairwise(edges), strict=True)
-        ]
+        return self.find_each(utterance, [self._change])[0]
+
+    def find_each(self, utterance: Utterance, changes: Sequence[float]) -> list[list[Piece]]:
+        """Find the pieces by each of several thresholds; the network hears the utterance once."""
+        voiced = np.flatnonzero(speech_frames(utterance.samples))
+        found = self._split(utterance.samples, voiced, changes)
+        return [_in_stream(parts, utterance) for parts in found]
 
     def split(self, samples: NDArray[np.float32], voiced: NDArray[np.intp]) -> list[Piece]:
         """Find the pieces of what holds a voice in the given frames; times are from its start."""
+        return self._split(samples, voiced, [self._change])[0]
+
+    def _split(
+        self, samples: NDArray[np.float32], voiced: NDArray[np.intp], changes: Sequence[float]
+    ) -> list[list[Piece]]:
         if len(voiced) * FRAME_S < LEAST_S:
-            return []
+            return [[] for _ in changes]
         heard = self._embedder.hear(samples)
         count = frame_count(len(samples))
 
@@ -116,13 +115,33 @@ class VoiceFinder:
                 row[voiced[first:stop]] = 1.0
             return self._embedder.pool(heard, weights)
 
-        parts = list(pairwise([0, *_changes(voiced, embed, self._change), len(voiced)]))
-        return [
-            Piece(
-                spans=_spans(voiced[first:stop]), voiced_s=(stop - first) * FRAME_S, vector=vector
-            )
-            for (first, stop), vector in zip(parts, embed(parts), strict=True)
-        ]
+        def pieces(change: float) -> list[Piece]:
+            parts = list(pairwise([0, *_changes(voiced, embed, change), len(voiced)]))
+            return [
+                Piece(
+                    spans=_spans(voiced[first:stop]),
+                    voiced_s=(stop - first) * FRAME_S,
+                    vector=vector,
+                )
+                for (first, stop), vector in zip(parts, embed(parts), strict=True)
+            ]
+
+        return [pieces(change) for change in changes]
+
+
+def _in_stream(parts: list[Piece], utterance: Utterance) -> list[Piece]:
+    """Move pieces to the place of their utterance in the stream; widen them within its speech."""
+    if not parts:
+        return []
+    begin_s, end_s = (
+        (sample - utterance.start_sample) / SAMPLE_RATE
+        for sample in (utterance.onset_sample, utterance.speech_end_sample)
+    )
+    edges_s = [begin_s, *((a.end_s + b.start_s) / 2 for a, b in pairwise(parts)), end_s]
+    return [
+        part.wider(low_s, high_s, utterance.start_s)
+        for part, (low_s, high_s) in zip(parts, pairwise(edges_s), strict=True)
+    ]
 
 
 def _spans(voiced: NDArray[np.intp]) -> tuple[tuple[float, float], ...]:
