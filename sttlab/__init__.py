@@ -40,7 +40,9 @@ Files
     diarize         who speaks when in a recording
     score, load_labels              utterances against labelled truth
     score_speakers  who speaks when, against labelled truth
+    score_live_speakers  the same while people talk: at first, in the end, and how soon
     sweep                           every combination of settings, scored against labelled truth
+    sweep_speakers                  the same of the settings by which speakers are told apart
     Corpus                          a folder or a table of recordings, with labels and texts
     add_to_corpus                   recordings with labels and texts beside them, in a folder
 
@@ -85,8 +87,10 @@ if TYPE_CHECKING:
     from sttlab.evaluate.corpus import Corpus as Corpus
     from sttlab.evaluate.corpus_writing import add_to_corpus as add_to_corpus
     from sttlab.evaluate.labels import load_labels as load_labels
+    from sttlab.evaluate.live_speaker_score import score_live_speakers as score_live_speakers
     from sttlab.evaluate.score import score as score
     from sttlab.evaluate.speaker_score import score_speakers as score_speakers
+    from sttlab.evaluate.speaker_sweep import sweep_speakers as sweep_speakers
     from sttlab.evaluate.sweep import sweep as sweep
     from sttlab.kept.replay import replay as replay
     from sttlab.kept.session import open_session as open_session
@@ -148,10 +152,12 @@ _HOME = {
     "record": "sttlab.capture.record",
     "replay": "sttlab.kept.replay",
     "score": "sttlab.evaluate.score",
+    "score_live_speakers": "sttlab.evaluate.live_speaker_score",
     "score_speakers": "sttlab.evaluate.speaker_score",
     "segment": "sttlab.core",
     "split_channels": "sttlab.decoding",
     "sweep": "sttlab.evaluate.sweep",
+    "sweep_speakers": "sttlab.evaluate.speaker_sweep",
     "transcribe": "sttlab.transcription",
 }
 

@@ -299,12 +299,15 @@ class SpeakersFound(Event):
         In order; they replace what was said before.
     revised : bool
         Whether later speech, or a person, corrects what was said before.
+    late_s : float
+        Wall time from the text to this event.
     """
 
     kind: ClassVar[str] = "speakers"
     utterance_id: int
     turns: tuple[SpeakerTurn, ...]
     revised: bool
+    late_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -171,7 +171,7 @@ class Session:
                 ledger.say_who(event.utterance_id, event.turns)
             broadcast.emit(event)
 
-        return LiveSpeakers(config, voices or Voices(config), emit)
+        return LiveSpeakers(config, voices or Voices(config), emit, self._clock)
 
     def _make_pipeline(self) -> Pipeline:
         pipeline = Pipeline(

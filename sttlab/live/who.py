@@ -17,6 +17,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from sttlab.config import SpeakerConfig
 from sttlab.errors import SttlabError
@@ -52,14 +53,21 @@ class LiveSpeakers:
         Whose voices are known by name.
     emit : callable
         Broadcasts an event. Called on `sttlab-speakers`, or by who names, merges or splits.
+    clock : callable
+        Wall time in seconds, to say how late a speaker is known.
     """
 
     def __init__(
-        self, config: SpeakerConfig, voices: Voices, emit: Callable[[Event], None]
+        self,
+        config: SpeakerConfig,
+        voices: Voices,
+        emit: Callable[[Event], None],
+        clock: Callable[[], float],
     ) -> None:
         EMBEDDERS[config.embedder].require()
         self.config = config
         self._emit = emit
+        self._clock = clock
         self._finder = VoiceFinder(EMBEDDERS[config.embedder](), config.change)
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition()  # guards everything below
@@ -67,6 +75,7 @@ class LiveSpeakers:
         self._waiting: deque[Utterance] = deque(maxlen=BEHIND)
         self._turns: dict[int, tuple[SpeakerTurn, ...]] = {}  # bounded by REMEMBERED, as the next
         self._told: dict[int, tuple[SpeakerTurn, ...]] = {}  # what clients were told of a text
+        self._told_at: dict[int, float] = {}  # when they got the text
         self._missed = 0
         self._stopping = False
         self._patient = False
@@ -85,6 +94,7 @@ class LiveSpeakers:
             self._waiting.clear()
             self._turns.clear()
             self._told.clear()
+            self._told_at.clear()
             self._online.begin()
         self._thread = threading.Thread(target=self._run, name="sttlab-speakers", daemon=True)
         self._thread.start()
@@ -125,7 +135,9 @@ class LiveSpeakers:
         with self._changed:
             turns = self._turns.get(transcript.utterance_id, ())
             self._told[transcript.utterance_id] = turns
+            self._told_at[transcript.utterance_id] = self._clock()
             _forget_oldest(self._told)
+            _forget_oldest(self._told_at)
         return said_by(transcript, turns) if turns else transcript
 
     def told(self, transcript: Transcript) -> SpeakersFound | None:
@@ -138,7 +150,8 @@ class LiveSpeakers:
         if utterance_id not in self._told or self._told[utterance_id] == turns:
             return None
         self._told[utterance_id] = turns
-        return SpeakersFound(utterance_id=utterance_id, turns=turns, revised=revised)
+        late_s = self._clock() - self._told_at[utterance_id]
+        return SpeakersFound(utterance_id=utterance_id, turns=turns, revised=revised, late_s=late_s)
 
     # -- what a person says -------------------------------------------------------------------
 
@@ -226,6 +239,6 @@ class LiveSpeakers:
         self._emit(Notice(time_s=0.0, about="speakers", message=message))
 
 
-def _forget_oldest(known: dict[int, tuple[SpeakerTurn, ...]]) -> None:
+def _forget_oldest(known: dict[int, Any]) -> None:
     while len(known) > REMEMBERED:
         del known[next(iter(known))]

@@ -68,6 +68,7 @@ def test_text_does_not_wait_for_its_speaker():
         found = heard.of(SpeakersFound, 3)
     assert [e.turns[0].speaker for e in found] == ["Speaker 1", "Speaker 2", "Speaker 1"]
     assert not any(event.revised for event in found)
+    assert all(0 < event.late_s < WAIT_S for event in found)
     assert [t.speakers[0].speaker for t in session.history] == [
         "Speaker 1",
         "Speaker 2",
