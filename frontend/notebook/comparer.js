@@ -92,7 +92,7 @@ class Comparison {
     this.body = /** @type {HTMLElement} */ (el.querySelector(".body"));
     this.details = /** @type {HTMLElement} */ (el.querySelector(".details"));
     this.body.style.height = `${this.rows.length * LINE_PX}px`;
-    this.list.hidden = !this.rows.length;
+    /** @type {HTMLElement} */ (el.querySelector(".sttlab-comparer-list")).hidden = !this.rows.length;
     this.list.addEventListener("scroll", () => this.showRows());
     this.list.addEventListener("click", (event) => this.onClick(event));
     this.list.addEventListener("keydown", (event) => {

@@ -31,6 +31,7 @@ export function timelineKeys(timeline, { altKey, shiftKey }) {
     "-": () => timeline.zoomOut(),
     "−": () => timeline.zoomOut(),
     0: () => timeline.zoomAll(),
+    v: () => timeline.magnify(shiftKey ? 0.5 : 2),
   };
 }
 
@@ -40,6 +41,7 @@ export const TIMELINE_KEYS = [
   ["L, F", "loop; follow what is played"],
   ["&lt; &gt;", "slower, faster"],
   ["+ − 0", "zoom in, out, all; or turn the wheel, or pinch"],
+  ["V", "make the waveform larger; with Shift, smaller; or Alt and the wheel"],
   ["Page up, down", "move along the recording; or Shift and the wheel, or drag the axis of time"],
   ["Home, End", "go to the start, the end"],
 ];

@@ -16,6 +16,11 @@ import { curveTrack, firstVisible, paintShade, paintSteps, stepsOf } from "./tra
 /** The view when nobody has zoomed, in seconds. */
 const SPAN_S = 15;
 
+/** The times between two updates over which the picture glides, and between two paintings, in ms. */
+const [LEAST_MS, MOST_MS, FRAME_MS] = [40, 400, 30];
+
+const STILL = matchMedia("(prefers-reduced-motion: reduce)");
+
 /** The states of the endpointer as the kernel numbers them, and how they are painted. */
 const STATES = { speech: 1, pause: 2 };
 
@@ -39,6 +44,9 @@ class Picture {
     /** @type {import("./segments.js").Segment[]} */
     this.texts = [];
     this.chosen = -1;
+    this.at = 0; // the end of the view while it goes along, in seconds of the stream
+    this.came = 0; // when levels came last, in ms of the page
+    this.gliding = 0; // the id of the next frame
     this.timeline = new Timeline(el, SPAN_S, {
       model,
       name: `${model.get("name")}: level, thresholds, utterances and texts. Keys stand below.`,
@@ -69,6 +77,7 @@ class Picture {
   close() {
     for (const [event, call] of this.events) this.model.off(event, call);
     this.shared.views.delete(this);
+    cancelAnimationFrame(this.gliding);
     this.timeline.close();
   }
 
@@ -85,8 +94,40 @@ class Picture {
     const [begin, end] = this.shared.levels.stretch;
     const { timeline } = this;
     const isNew = end < timeline.viewport.duration && end > SPAN_S;
-    timeline.grow(Math.max(0, begin), Math.max(end, begin + SPAN_S));
+    const duration = Math.max(end, begin + SPAN_S);
+    timeline.grow(Math.max(0, begin), duration);
     if (isNew) timeline.setLive(true);
+    const now = performance.now();
+    const took = Math.min(Math.max(now - this.came, LEAST_MS), MOST_MS);
+    this.came = now;
+    cancelAnimationFrame(this.gliding);
+    this.glide(Math.min(this.at, duration), duration, took);
+  }
+
+  /**
+   * Scroll to the end while the next levels are awaited: they come ten times a second.
+   *
+   * @param {number} from
+   * @param {number} to
+   * @param {number} took until the next levels come, in ms
+   */
+  glide(from, to, took) {
+    const { timeline } = this;
+    const isFar = to - from > timeline.viewport.span;
+    this.at = isFar || document.hidden || STILL.matches ? to : from;
+    let painted = 0;
+    const step = () => {
+      const now = performance.now();
+      const { viewport, isLive } = timeline;
+      if (!isLive) this.at = to;
+      if (this.at < to) this.gliding = requestAnimationFrame(step);
+      if (!isLive || now - painted < FRAME_MS) return;
+      painted = now;
+      if (this.at < to) this.at = from + (to - from) * Math.min(1, (now - this.came) / took);
+      viewport.show(this.at - viewport.span, viewport.span);
+      timeline.draw();
+    };
+    step();
   }
 
   setTracks() {

@@ -2,7 +2,7 @@
 
 import { stretched } from "./stretch.js";
 
-const SAMPLE_RATE = 16000; // Hz, of what the kernel sends
+export const SAMPLE_RATE = 16000; // Hz, of what the kernel sends
 const CHUNK_S = 10; // fetched while the chunk before it plays
 const FIRST_S = 2; // of the first chunk, so that it is soon there
 

@@ -9,6 +9,7 @@ import { timelineKeys } from "./keys.js";
 import { listenToOverview, paintOverview } from "./overview.js";
 import { TrackMenu } from "./menu.js";
 import { Pieces } from "./pieces.js";
+import { SAVE_AUDIO, saveAudio, savePicture } from "./saving.js";
 import { extraTracks } from "./segments.js";
 import { turnWheel } from "./wheel.js";
 import { Viewport, between, clock, extended } from "./viewport.js";
@@ -46,6 +47,9 @@ const RULER_PX = 18;
 /** Space between two tracks, in pixels. */
 const GAP_PX = 4;
 
+/** How much larger a waveform can be made. */
+const MOST_GAIN = 64;
+
 const LIVE = `
 <button type="button" data-do="toggleLive" title="go along with what comes (End)"
   aria-pressed="true">Live</button>`;
@@ -61,6 +65,10 @@ const parts = ({ tools, isLive }) => `
     <button type="button" data-do="zoomIn" title="zoom in (+)" aria-label="zoom in">+</button>
     <button type="button" data-do="zoomOut" title="zoom out (−)" aria-label="zoom out">−</button>
     <button type="button" data-do="zoomAll" title="the whole recording (0)">All</button>
+  </span>
+  <span class="group" role="group" aria-label="save">
+    ${isLive ? "" : SAVE_AUDIO}
+    <button type="button" data-do="savePicture" title="save the picture as PNG">PNG</button>
   </span>
   ${tools ?? ""}
   <span class="end"><span data-is="time"></span><span data-is="view"></span></span>
@@ -84,6 +92,7 @@ export class Timeline {
     this.viewport = new Viewport(duration);
     this.isLive = Boolean(owner.isLive); // whether the view goes along with the end
     this.cursor = 0;
+    this.gain = 1; // of the waveform in the picture
     /** @type {?Stretch} */
     this.selection = null;
     /** @type {Track[]} */
@@ -430,6 +439,20 @@ export class Timeline {
     this.draw();
   }
 
+  /** @param {number} factor */
+  magnify(factor) {
+    this.gain = Math.min(Math.max(this.gain * factor, 1), MOST_GAIN);
+    this.draw();
+  }
+
+  saveAudio() {
+    return saveAudio(this);
+  }
+
+  savePicture() {
+    return savePicture(this);
+  }
+
   // -- playback -------------------------------------------------------------------------------------
 
   /** Play the selection, what the owner has chosen, or from the cursor; or stop. */
@@ -485,7 +508,7 @@ export class Timeline {
   /** @param {(name: string) => string} color */
   paintTracks(color) {
     const { viewport, owner, area } = this;
-    const view = viewOf(this.canvas, viewport.from, viewport.to, color);
+    const view = { ...viewOf(this.canvas, viewport.from, viewport.to, color), gain: this.gain };
     const { pen, x } = view;
     paintRuler(view, area);
     owner.under?.(view, area);

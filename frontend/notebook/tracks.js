@@ -14,6 +14,7 @@ import { columnsOf } from "./pieces.js";
  * @property {number} density pixels of the screen in a CSS pixel
  * @property {(time: number) => number} x
  * @property {(name: string) => string} color of the theme
+ * @property {number} [gain] by which a waveform is larger than the lane needs
  *
  * @typedef {object} Lane the height of a track
  * @property {number} top
@@ -90,20 +91,26 @@ export function waveTrack(pieces, peak, height) {
     height,
     paint(view, lane) {
       const { bins, at } = gridColumns(pieces, view);
+      const { pen, gain = 1 } = view;
       const middle = lane.top + lane.height / 2;
-      const scale = (lane.height / 2 - 1) / peak();
-      const { pen } = view;
+      const scale = ((lane.height / 2 - 1) / peak()) * gain;
+      /** @param {number} sample @param {number} by */
+      const place = (sample, by = 0) =>
+        Math.min(Math.max(middle - sample * scale + by, lane.top), lane.top + lane.height);
       pen.fillStyle = view.color("wave");
-      const upper = bins.high.map((sample) => middle - sample * scale - 0.4);
-      fillBand(pen, upper, bins.low.map((sample) => middle - sample * scale + 0.4), at);
+      const upper = bins.high.map((sample) => place(sample, -0.4));
+      fillBand(pen, upper, bins.low.map((sample) => place(sample, 0.4)), at);
       pen.fillStyle = view.color("core");
       const core = (/** @type {number} */ side) =>
         bins.mean.map((rms, i) => {
           const least = Math.min(Math.max(rms, bins.low[i]), bins.high[i]);
           const most = Math.min(Math.max(-rms, bins.low[i]), bins.high[i]);
-          return middle - (side > 0 ? least : most) * scale;
+          return place(side > 0 ? least : most);
         });
       fillBand(pen, core(1), core(-1), at);
+      if (gain === 1) return;
+      pen.fillStyle = view.color("faint");
+      pen.fillText(`×${Math.round(10 * gain) / 10}`, 3, lane.top + 12);
     },
   };
 }
@@ -185,10 +192,13 @@ export function curveTrack(name, pieces, scale, height, over) {
       const middle = bins.mean.map((value) => place(value));
       fillBand(pen, ...thickened(middle), at);
       over?.(view, lane);
-      pen.fillStyle = color("faint");
+      [pen.fillStyle, pen.strokeStyle, pen.lineWidth] = [color("faint"), color("paper"), 3];
       known.forEach((value, i) => {
         const words = i === known.length - 1 || !scale.unit ? written(value, scale.unit) : `${value}`;
-        pen.fillText(words.replace("-", "−"), 3, yOf(value, scale, lane) - 2);
+        /** @type {[string, number, number]} */
+        const label = [words.replace("-", "−"), 3, yOf(value, scale, lane) - 2];
+        pen.strokeText(...label); // so that it is read over the curve
+        pen.fillText(...label);
       });
     },
   };

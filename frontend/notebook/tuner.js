@@ -47,6 +47,7 @@ const TUNER_KEYS = [
   ["↑ ↓", "choose the utterance before, after"],
   ["Shift ↑ ↓", "move the level at which speech begins; with Alt, that at which it ends"],
   ["T", "transcribe the chosen utterance"],
+  ["Ctrl Z, Ctrl Y", "undo, redo a change of the settings"],
   ...TIMELINE_KEYS,
 ];
 
@@ -267,6 +268,8 @@ class Picture {
       ArrowUp: () => (which ? this.nudge(which, 1) : this.go(-1)),
       ArrowDown: () => (which ? this.nudge(which, -1) : this.go(1)),
       t: () => this.transcribe(),
+      "Control+z": () => this.model.send({ ask: shiftKey ? "redo" : "undo" }),
+      "Control+y": () => this.model.send({ ask: "redo" }),
     };
   }
 

@@ -12,6 +12,11 @@ export function turnWheel(timeline, event, target) {
   const pinching = event.ctrlKey || event.metaKey; // a touchpad's pinch comes as Ctrl
   const turned = (along && event.deltaX) || event.deltaY;
   const px = turned * (event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 30 : 1);
+  if (event.altKey) {
+    event.preventDefault();
+    timeline.magnify(1.0025 ** -px);
+    return;
+  }
   const hasEffect = !along && (turned < 0 || span < duration - begin);
   if (!along && !pinching && !timeline.wheel.isHere(event.timeStamp, hasEffect)) return;
   event.preventDefault();

@@ -118,7 +118,7 @@ class VadSliders:
         )
         self.kind.observe(self._moved, "value")
         self.sliders = {f.name: self._slider(f) for f in fields(VadConfig) if "min" in f.metadata}
-        columns = "repeat(auto-fill, minmax(400px, 1fr))"
+        columns = "repeat(auto-fill, minmax(min(400px, 100%), 1fr))"
         grid = widgets.GridBox(
             list(self.sliders.values()), layout=widgets.Layout(grid_template_columns=columns)
         )

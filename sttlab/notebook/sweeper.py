@@ -14,7 +14,7 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 
-from sttlab.config import VadConfig, save_vad
+from sttlab.config import TranscribeConfig, VadConfig, save_vad
 from sttlab.core import Audio
 from sttlab.engines.base import Cancelled
 from sttlab.errors import SttlabError
@@ -33,6 +33,7 @@ from sttlab.notebook.sliders import SliderNames
 from sttlab.notebook.still import png_html, shown_html
 from sttlab.notebook.sweep_chart import Chart
 from sttlab.notebook.sweep_plots import SWEEP_PX, map_settings, plot_sweep
+from sttlab.notebook.texts import Borrowed
 from sttlab.notebook.tuner import VadTuner
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class Sweeper(Displayed):
     session : Session, optional
         Session to whose settings "use live" writes.
     model : str
-        Model that transcribes, which is loaded on first use.
+        Model that transcribes, which is loaded on first use, and once for all widgets.
     path : str or Path
         File that "use this" writes.
 
@@ -110,7 +111,10 @@ class Sweeper(Displayed):
         self._first = config or VadConfig()
         self._grid, configs = settings(grid, self._first)
         self._recordings, self._labels = pairs(recordings, labels)
-        self._texts, self._model = texts, model
+        self._texts = texts
+        language = None if texts is None or model.endswith(".en") else "en"
+        spoken = TranscribeConfig(model=model, language=language)
+        self._borrowed = Borrowed(spoken)
         self.sweep: Sweep | None = None
         self._before: Sweep | None = None
         self._chosen = -1
@@ -126,7 +130,7 @@ class Sweeper(Displayed):
         self._cancelling = threading.Event()
         self._painter = Painter(self._paint, INTERVAL_S)
         self._make_tuner = partial(
-            VadTuner, config=self._first, session=session, model=model, path=path
+            VadTuner, config=self._first, session=session, model=spoken, path=path
         )
         self.tuner = self._make_tuner(recording=self._recordings[0], labels=self._labels[0])
         self._build(f"to {path}")
@@ -196,6 +200,7 @@ class Sweeper(Displayed):
         self._worker.join(10.0)
         self._painter.close()
         self.tuner.close()
+        self._borrowed.close()
         super().close()
 
     def _still(self) -> Iterator[str]:
@@ -316,7 +321,7 @@ class Sweeper(Displayed):
         assert self._texts is not None
         self._said = "transcribing …"
         chosen = sorted({*self.sweep.front(*TRADE), self._chosen})
-        count = partial(self.sweep.transcribe, self._texts, settings=chosen, model=self._model)
+        count = partial(self.sweep.transcribe, self._texts, settings=chosen, model=self._borrowed)
         self._start(lambda progress: count(progress=progress))
         self._painter.request()
 

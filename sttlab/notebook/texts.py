@@ -1,17 +1,27 @@
-"""The transcripts of utterances that a person has asked for."""
+"""The transcripts of utterances that a person has asked for, and the models that make them."""
 
 from __future__ import annotations
 
 import threading
 import weakref
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from sttlab.audio import SAMPLE_RATE
 from sttlab.config import TranscribeConfig
 from sttlab.engines import make_engine
+from sttlab.engines.base import Cancelled, Transcription, never
 from sttlab.errors import SttlabError, TranscribeError
 from sttlab.events import Utterance
-from sttlab.live.worker import Answer, AsrWorker, Job, Priority
+from sttlab.live.worker import STOPPED, Answer, AsrWorker, Job, Priority
+
+LOOK_S = 0.2  # between looks at whether one who waits for a text has given up
 
 
 class _Lent:
@@ -46,15 +56,97 @@ class _Lent:
 _lent = _Lent()
 
 
+class Borrowed:
+    """A model that widgets share, which is loaded by the first of them that needs it.
+
+    It is also an `Engine`, whose every utterance waits for its turn.
+    """
+
+    def __init__(self, model: str | TranscribeConfig | AsrWorker) -> None:
+        self._model = TranscribeConfig(model=model) if isinstance(model, str) else model
+        self._worker = model if isinstance(model, AsrWorker) else None
+        self._return: weakref.finalize[Any, Borrowed] | None = None
+
+    @property
+    def worker(self) -> AsrWorker:
+        """Its worker, started; the model may be loading still.
+
+        Raises
+        ------
+        SttlabError
+            If there is no such model or engine.
+        """
+        if self._worker is None:
+            assert isinstance(self._model, TranscribeConfig)
+            self._worker = _lent.lend(self._model, id(self))
+            self._return = weakref.finalize(self, _lent.take_back, self._model, id(self))
+            self._return.atexit = False
+        self._worker.start(wait=False)
+        return self._worker
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model is loaded."""
+        return self._worker is not None and self._worker.ready
+
+    @property
+    def name(self) -> str:
+        """Engine and model, for people to read."""
+        return self.worker.engine_name
+
+    @property
+    def config(self) -> TranscribeConfig | None:
+        """What the engine is made from."""
+        return self.worker.engine_config
+
+    def load(self) -> None:
+        """Wait until the model is loaded. Raises ModelError if it can't be had."""
+        self.worker.wait_ready()
+
+    def transcribe(
+        self,
+        samples: NDArray[np.generic],
+        sample_rate: int = SAMPLE_RATE,
+        *,
+        cancelled: Callable[[], bool] = never,
+    ) -> Transcription:
+        """Transcribe one utterance when the engine has time for it; see `Engine.transcribe`."""
+        self.load()
+        worker, answered = self.worker, Future[Answer]()
+        job = Job(samples.astype(np.float32), Priority.LATER, lambda a, _: answered.set_result(a))
+        if not worker.submit(self, job, cancelled):
+            raise Cancelled if cancelled() else TranscribeError(worker.hangs or STOPPED)
+        while not wait([answered], LOOK_S).done:
+            if cancelled():
+                worker.forget(self)
+                raise Cancelled
+        answer = answered.result()
+        if isinstance(answer, TranscribeError):
+            raise answer
+        return answer
+
+    def forget(self, owner: object) -> None:
+        """Take back what an owner has waiting in the worker."""
+        if self._worker is not None:
+            self._worker.forget(owner)
+
+    def close(self) -> None:
+        """Give the model back: the engine's thread ends if no other widget uses it."""
+        if self._return is not None:
+            self._return()
+
+
 class Texts:
     """The transcripts of utterances, kept while the sliders move."""
 
     def __init__(self, model: str | TranscribeConfig | AsrWorker) -> None:
-        self._model = model
-        self._worker = model if isinstance(model, AsrWorker) else None
-        self._return: weakref.finalize[Any, Texts] | None = None
+        self._borrowed = Borrowed(model)
         self._texts: dict[tuple[int, int], str] = {}
-        self._waiting = 0
+        self._lock = threading.Lock()  # guards what follows
+        self._rest: deque[Utterance] = deque()  # those of `request_all` that wait
+        self._going = False  # whether one of them is in the engine's hands
+        self._done = 0  # of them
+        self.problem = ""  # why no more of them are transcribed
 
     def on_text(self, callback: Any) -> None:
         """Call `callback`, held weakly, on the engine's thread when a text has arrived."""
@@ -62,7 +154,7 @@ class Texts:
 
     def get(self, utterance: Utterance) -> str:
         """Return the text, the state of its request, or "" if it was not requested."""
-        return self._texts.get((utterance.start_sample, utterance.end_sample), "")
+        return self._texts.get(_key(utterance), "")
 
     def know(self, start_sample: int, end_sample: int, text: str) -> None:
         """Take the text of an utterance that is transcribed already."""
@@ -70,24 +162,52 @@ class Texts:
 
     def request(self, utterance: Utterance) -> None:
         """Queue an utterance for the engine. Never blocks."""
-        key = (utterance.start_sample, utterance.end_sample)
+        if problem := self._submit(utterance, Priority.FINAL, self.answer):
+            self._texts[_key(utterance)] = problem
+
+    def request_all(self, utterances: Iterable[Utterance]) -> None:
+        """Transcribe those that have no text yet, one by one; they replace those that wait."""
+        with self._lock:
+            self._rest = deque(u for u in utterances if _key(u) not in self._texts)
+            if not self._going:
+                self._done, self.problem = 0, ""
+                if self._rest:
+                    self._go_on()
+
+    def cancel_all(self) -> None:
+        """Transcribe no more of them than the one that the engine is at."""
+        with self._lock:
+            self._rest.clear()
+
+    @property
+    def progress(self) -> tuple[int, int] | None:
+        """How many of those are done, and of how many; None if none waits."""
+        with self._lock:
+            left = len(self._rest) + self._going
+            return (self._done, self._done + left) if left else None
+
+    def _go_on(self) -> None:
+        utterance = self._rest.popleft()
+        self.problem = self._submit(utterance, Priority.LATER, self._answer_next)
+        self._going = not self.problem
+        if self.problem:  # which the rest would have too
+            del self._texts[_key(utterance)]
+            self._rest.clear()
+
+    def _submit(
+        self, utterance: Utterance, priority: Priority, done: Callable[[Any, Answer], None]
+    ) -> str:
+        """Have the engine transcribe an utterance; return why it can't, or ""."""
+        key = _key(utterance)
         self._texts[key] = "…"
         try:
-            if self._worker is None:
-                config = self._model
-                if isinstance(config, str):
-                    config = TranscribeConfig(model=config)
-                assert isinstance(config, TranscribeConfig)
-                self._worker = _lent.lend(config, id(self))
-                self._return = weakref.finalize(self, _lent.take_back, config, id(self))
-                self._return.atexit = False
-            self._worker.start(wait=False)
+            worker = self._borrowed.worker
         except SttlabError as error:
-            self._texts[key] = str(error)
-            return
-        job = Job(utterance.samples, Priority.FINAL, partial(_deliver, weakref.ref(self), key))
-        if not self._worker.submit(self, job, lambda: True):
-            self._texts[key] = "the engine is busy; try again"
+            return str(error)
+        deliver = partial(_deliver, weakref.WeakMethod(done), key)
+        if worker.submit(self, Job(utterance.samples, priority, deliver), lambda: True):
+            return ""
+        return "the engine is busy; try again"
 
     def answer(self, key: tuple[int, int], answer: Answer) -> None:
         """Store the engine's answer."""
@@ -99,16 +219,33 @@ class Texts:
         if (callback := self._callback()) is not None:
             callback()
 
+    def _answer_next(self, key: tuple[int, int], answer: Answer) -> None:
+        with self._lock:
+            self._done += 1
+            if isinstance(answer, TranscribeError) and not self._borrowed.ready:
+                self.problem = str(answer)  # which the rest would have too
+                self._rest.clear()
+            self._going = bool(self._rest)
+            if self._going:
+                self._go_on()
+        self.answer(key, answer)
+
     def close(self) -> None:
         """Cancel requests that wait; the engine's thread ends if no other widget uses it."""
-        if self._worker is not None:
-            self._worker.forget(self)
-            if self._return is not None:
-                self._return()
+        self.cancel_all()
+        self._borrowed.forget(self)
+        self._borrowed.close()
+
+
+def _key(utterance: Utterance) -> tuple[int, int]:
+    return utterance.start_sample, utterance.end_sample
 
 
 def _deliver(
-    texts: weakref.ref[Texts], key: tuple[int, int], answer: Answer, engine_s: float
+    done: weakref.WeakMethod[Callable[[Any, Answer], None]],
+    key: tuple[int, int],
+    answer: Answer,
+    engine_s: float,
 ) -> None:
-    if (alive := texts()) is not None:
-        alive.answer(key, answer)
+    if (alive := done()) is not None:
+        alive(key, answer)

@@ -47,6 +47,7 @@ from sttlab.notebook.tuner_picture import (
     row_at,
     same_place,
 )
+from sttlab.notebook.undo import SettingsHistory
 from sttlab.trace import Trace, frame_length, frame_times
 from sttlab.vad import DETECTORS, require_detector
 from sttlab.vad.energy import calibrate
@@ -110,6 +111,9 @@ class VadTuner(Displayed):
         self.path = Path(path)
         self._doubt = doubt(self._labels, self.trace) if self._labels is not None else ""
         self._first = config or VadConfig()
+        self._history = SettingsHistory(self._first)
+        self._transcribing = False  # whether all utterances are to have a text
+        self._estimate = Estimate()
         self._painter = Painter(self._paint)
         self._texts.on_text(self._painter.request)
         self._first_scores: Scores | None = None
@@ -265,10 +269,16 @@ class VadTuner(Displayed):
         self._unlink.atexit = False
         for part in (self._picture, self._list):
             part.on_msg(partial(_receive, weakref.ref(self)))
-        self._summary, self._message = widgets.HTML(), widgets.HTML()
+        self._summary, self._message, self._progress = (widgets.HTML() for _ in range(3))
+        self._undo_buttons = [
+            make_button("Undo", "the last change of the settings (Ctrl Z)", self._undo),
+            make_button("Redo", "what was undone (Ctrl Y)", self._redo),
+        ]
+        self._all = make_button("Transcribe all", "again: cancel", self._transcribe_all)
         buttons = [
             make_button("Calibrate", "a threshold from the quietest two seconds", self._calibrate),
             make_button("Reset", "the settings it began with", self._reset),
+            *self._undo_buttons,
             make_button("Save", f"to {self.path}", self._save),
         ]
         if self.session is not None:
@@ -279,7 +289,7 @@ class VadTuner(Displayed):
             style={"description_width": "auto"},
             layout=widgets.Layout(width="16em", flex="none"),
         )
-        buttons.insert(2, self._called)
+        buttons.insert(4, self._called)
         wrap = widgets.Layout(flex_flow="row wrap")
         signs = ["level", "onset", "offset", "floor", "utterance"]
         signs += ["labels"] if self._labels is not None else []
@@ -291,6 +301,7 @@ class VadTuner(Displayed):
                     self._sliders.widget,
                     widgets.HBox([*buttons, self._message], layout=wrap),
                     self._summary,
+                    widgets.HBox([self._all, self._progress], layout=wrap),
                     self._list,
                 ]
             )
@@ -314,6 +325,28 @@ class VadTuner(Displayed):
         self.config = self._first
         self._say("")
 
+    def _undo(self) -> None:
+        self._travel(self._history.undo, "undone")
+
+    def _redo(self) -> None:
+        self._travel(self._history.redo, "done again")
+
+    def _travel(self, way: Callable[[VadConfig], VadConfig | None], words: str) -> None:
+        before = self.config
+        config = way(before)
+        if config is not None:
+            self.config = config
+            self._say(f"{words}{replaced_words(before, config)}")
+
+    def _transcribe_all(self) -> None:
+        if self._transcribing:
+            self._texts.cancel_all()
+        else:
+            self._texts.request_all(self._found)
+        self._transcribing = not self._transcribing
+        self._estimate = Estimate()
+        self._painter.request()
+
     def _save(self) -> None:
         self._say(saved_words(self.path, self.config, self.save))
 
@@ -329,8 +362,10 @@ class VadTuner(Displayed):
         self._message.value = f'<span role="status">{html.escape(text)}</span>'
 
     def _asked(self, content: dict[str, Any]) -> None:
-        """Do what the picture or the list asks for: a text, or a setting."""
-        if content["ask"] == "transcribe":
+        """Do what the picture or the list asks for: a text, a setting, or to undo one."""
+        if content["ask"] in ("undo", "redo"):
+            (self._undo if content["ask"] == "undo" else self._redo)()
+        elif content["ask"] == "transcribe":
             row = int(content["row"])
             if 0 <= row < len(self._found):
                 self._texts.request(self._found[row])
@@ -347,6 +382,9 @@ class VadTuner(Displayed):
 
     def _paint(self) -> None:
         config = self.config
+        self._history.take(config)
+        for button, can in zip(self._undo_buttons, self._history.can, strict=True):
+            button.disabled = not can
         try:
             require_detector(config)
             self._hear(config)
@@ -354,6 +392,7 @@ class VadTuner(Displayed):
             self._show_thresholds(config, beside)
             found = self._utterances(config)
             self._show_found(found, self._utterances(beside) if beside else [])
+            self._show_progress(found)
             self._show_others()
             if self._picture.is_shown("pauses"):
                 self._picture.pauses = pauses(self.trace, config)
@@ -438,6 +477,23 @@ class VadTuner(Displayed):
         texts = {str(i): text for i, u in enumerate(found) if (text := self._texts.get(u))}
         self._list.texts = texts
         self._picture.texts = [segment(found[int(i)], text) for i, text in texts.items()]
+
+    def _show_progress(self, found: list[Utterance]) -> None:
+        """Say how far the transcription of all is; it goes on with what other settings find."""
+        said = ""
+        if self._transcribing:
+            if not self._texts.problem:
+                self._texts.request_all(found)
+            progress = self._texts.progress
+            self._transcribing = progress is not None
+            if progress:
+                done, total = progress
+                said = f"{done} of {total} transcribed: {self._estimate.words(done / total)}"
+            else:
+                said = self._texts.problem or f"all {len(found)} transcribed"
+        self._all.description = "Cancel" if self._transcribing else "Transcribe all"
+        self._all.disabled = not found
+        self._progress.value = f'<span role="status">{html.escape(said)}</span>'
 
     def _show_others(self) -> None:
         """Send the utterances of the settings with which `compare` compares."""

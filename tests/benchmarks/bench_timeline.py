@@ -1,11 +1,12 @@
-"""The tuner's timeline on a long recording, in a real JupyterLab and a real Chromium.
+"""The timelines of tuner and comparer on a long recording, in real JupyterLab and Chromium.
 
     python -m tests.benchmarks.bench_timeline
 
 Measured in the page: from running the cell of a recording that is loaded until its waveform, its
 utterances and their list are painted; frames a second while panning, at several zooms; from a key
-on a slider until the threshold and the utterances that it moves are painted. The audio is real
-speech from data/, repeated.
+on a slider until the threshold and the utterances that it moves are painted. Of the comparer, the
+same but for sliders: from the key that chooses the next difference until its words are shown. The
+audio is real speech from data/, repeated.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ import sttlab as stt
 once = stt.load("../data/demo-noisy.flac")
 recording = stt.Recording(np.resize(once.samples, MINUTES * 60 * once.sample_rate))"""
 SHOWN = "tuner = stt.VadTuner(recording)\ntuner"
+COMPARED = """
+runs = [stt.replay(recording, silence_timeout_s=timeout_s) for timeout_s in (0.2, 0.9)]
+comparison = stt.compare(*runs)"""
+COMPARISON = "comparer = stt.Comparer(comparison)\ncomparer"
 STEPS = 12
 TARGETS = {"open_ms": 2000, "pan_fps": 30}
 SLIDER_MS = {10: 50, 60: 150}
@@ -107,6 +112,26 @@ MOVED = """([patience]) => new Promise((resolve, reject) => {
 })"""
 
 
+# The time from a key until another difference is chosen, and its words are there.
+CHOSEN = """() => new Promise((resolve) => {
+    const shown = () => {
+        const row = document.querySelector('.sttlab-comparer [aria-selected="true"]')?.dataset.row;
+        const words = document.querySelector(".sttlab-comparer .details").textContent;
+        return words ? `${row} ${words}` : "";
+    };
+    const before = shown();
+    document.addEventListener("keydown", () => {
+        const began = performance.now();
+        const look = () => requestAnimationFrame(() => setTimeout(() => {
+            if (shown() && shown() !== before) resolve(performance.now() - began);
+            else look();
+        }));
+        look();
+    }, { once: true, capture: true });
+    window.armed = true;
+})"""
+
+
 def measured(page: Page, script: str, given: list[Any], key: str) -> Any:
     """Start a script that waits for a key, press the key, and give what the script finds."""
     page.evaluate("window.armed = false")
@@ -116,11 +141,11 @@ def measured(page: Page, script: str, given: list[Any], key: str) -> Any:
     return page.evaluate("window.result")
 
 
-def open_tuner(notebook: Notebook) -> float:
-    """Run the cell that shows the tuner; return the time until it is painted, in ms."""
+def open_widget(notebook: Notebook, name: str, is_opened: str) -> float:
+    """Run the cell that shows the widget; return the time until it is painted, in ms."""
     notebook.run(1)
-    notebook.select("VadTuner")
-    return float(measured(notebook.page, PRESSED, [OPENED, PATIENCE_MS], "Shift+Enter"))
+    notebook.select(name)
+    return float(measured(notebook.page, PRESSED, [is_opened, PATIENCE_MS], "Shift+Enter"))
 
 
 def pan(page: Page, minutes: int) -> dict[str, float]:
@@ -151,22 +176,47 @@ def move_slider(page: Page, span_s: float, minutes: int) -> dict[str, float]:
     return found
 
 
-def measure(lab: Lab, browser: Any, minutes: int, pictures: Path | None) -> dict[str, float]:
-    """Measure a recording of so many minutes."""
+def written(lab: Lab, name: str, *sources: str) -> str:
+    """Write a notebook of these cells; return its path."""
     book = {
         "cells": [
             {"cell_type": "code", "source": source, "metadata": {}, "outputs": [], "id": f"c{i}"}
             | {"execution_count": None}
-            for i, source in enumerate([LOADED.replace("MINUTES", str(minutes)), SHOWN])
+            for i, source in enumerate(sources)
         ],
         "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}},
         "nbformat": 4,
         "nbformat_minor": 5,
     }
-    path = f"notebooks/hour-{minutes}.ipynb"
+    path = f"notebooks/{name}.ipynb"
     (lab.folder / path).write_text(json.dumps(book), encoding="utf-8")
+    return path
+
+
+def measure_comparer(lab: Lab, browser: Any, minutes: int) -> dict[str, float]:
+    """Measure two runs of a recording of so many minutes, side by side."""
+    loaded = LOADED.replace("MINUTES", str(minutes)) + COMPARED
+    path = written(lab, f"comparison-{minutes}", loaded, COMPARISON)
+    is_opened = OPENED.replace(".sttlab-utterances", ".sttlab-comparer")
     with opened(lab, browser, path) as notebook:
-        found = {"open_ms": open_tuner(notebook)}
+        found = {"comparer open_ms": open_widget(notebook, "Comparer", is_opened)}
+        page = notebook.page
+        page.locator(".sttlab-timeline .sound").scroll_into_view_if_needed()
+        found |= {f"comparer {name}": value for name, value in pan(page, minutes).items()}
+        page.locator(".sttlab-comparer .list").focus()
+        steps = [float(measured(page, CHOSEN, [], "ArrowDown")) for _ in range(STEPS)]
+        found["comparer key to difference ms"] = statistics.median(steps)
+        found["comparer key to difference worst ms"] = max(steps)
+        found["comparer differences"] = float(notebook.value("len(comparison.differences)"))
+        notebook.expect_no_errors()
+    return found
+
+
+def measure(lab: Lab, browser: Any, minutes: int, pictures: Path | None) -> dict[str, float]:
+    """Measure a recording of so many minutes."""
+    path = written(lab, f"hour-{minutes}", LOADED.replace("MINUTES", str(minutes)), SHOWN)
+    with opened(lab, browser, path) as notebook:
+        found = {"open_ms": open_widget(notebook, "VadTuner", OPENED)}
         page = notebook.page
         page.locator(".sttlab-timeline .sound").scroll_into_view_if_needed()
         if pictures:
@@ -200,6 +250,7 @@ def main() -> None:
             about: dict[str, Any] = {"chromium": browser.version, "before": surroundings()}
             for minutes in options.minutes:
                 results[str(minutes)] = measure(lab, browser, minutes, options.pictures)
+                results[str(minutes)] |= measure_comparer(lab, browser, minutes)
                 for name, value in results[str(minutes)].items():
                     print(f"{minutes:3} min  {name:52} {value:8.1f}", flush=True)
         finally:

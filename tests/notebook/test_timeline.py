@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from sttlab.audio import SAMPLE_RATE, to_pcm16
+from sttlab.decoding import load
 from tests.fakes import wait_until
 from tests.notebook.lab_pages import PATIENCE_MS, opened
 
@@ -204,6 +208,57 @@ def test_all_of_it_works_by_keyboard(picture):
         page.keyboard.press(key)
     expect(picture.button("▶ Play")).to_be_visible()
     assert page.locator(".jp-Cell").count() == cells, "JupyterLab did not take the keys"
+
+
+def test_a_change_of_the_settings_is_undone_and_done_again_by_keyboard(picture):
+    picture.button("level, fixed").click()
+    picture.notebook.wait_until("tuner.config.threshold_dbfs is not None")
+    picture.sound.focus()
+    picture.page.keyboard.press("Control+z")
+    picture.notebook.wait_until("tuner.config.threshold_dbfs is None")
+    picture.page.keyboard.press("Control+Shift+z")
+    picture.notebook.wait_until("tuner.config.threshold_dbfs is not None")
+    picture.button("Undo").click()
+    picture.notebook.wait_until("tuner.config.threshold_dbfs is None")
+
+
+def test_what_is_chosen_is_saved_as_audio_and_what_is_seen_as_a_picture(picture, data, tmp_path):
+    picture.root.locator('[data-row="1"]').click(position={"x": 60, "y": 10})
+    start_s, end_s = picture.utterance(1)
+    with picture.page.expect_download() as waiting:
+        picture.button("WAV").click()
+    assert waiting.value.suggested_filename == f"demo-noisy {start_s:.2f}-{end_s:.2f} s.wav"
+    waiting.value.save_as(tmp_path / "utterance.wav")
+    samples = load(tmp_path / "utterance.wav").samples
+    whole = load(data / "demo-noisy.flac").samples
+    expected = whole[round(start_s * SAMPLE_RATE) : round(end_s * SAMPLE_RATE)]
+    assert np.array_equal(to_pcm16(samples), to_pcm16(expected))
+    with picture.page.expect_download() as waiting:
+        picture.button("PNG").click()
+    waiting.value.save_as(tmp_path / "picture.png")
+    image = Image.open(tmp_path / "picture.png").convert("RGB")
+    assert image.width == picture.sound.evaluate("canvas => canvas.width")
+    assert len(set(image.getdata())) > 20
+
+
+def test_the_waveform_is_made_larger_by_key(picture):
+    def seen():
+        picture.page.evaluate(PAINTED)
+        return picture.sound.evaluate("canvas => canvas.toDataURL()")
+
+    before = seen()
+    picture.page.keyboard.press("v")
+    assert seen() != before
+    picture.page.keyboard.press("Shift+v")
+    assert seen() == before
+
+
+def test_all_utterances_are_transcribed(picture):
+    from playwright.sync_api import expect
+
+    picture.button("Transcribe all").click()
+    expect(picture.root).to_contain_text("all 5 transcribed")
+    assert "amiable" in picture.notebook.value("' '.join(tuner._list.texts.values())")
 
 
 @pytest.mark.parametrize("width", [500, 1300, 2500])

@@ -15,7 +15,19 @@ from sttlab.config import Config, VadConfig
 from sttlab.errors import ConfigError, SttlabError
 from sttlab.evaluate.labels import Labels, Turn
 from sttlab.evaluate.sweep import METRICS, TRADE, sweep
-from tests.widgets import WAIT_S, display, find, noise, settled, shown, until, walk, words
+from tests.fakes import Counting, wait_until
+from tests.widgets import (
+    WAIT_S,
+    answer,
+    display,
+    find,
+    noise,
+    settled,
+    shown,
+    until,
+    walk,
+    words,
+)
 
 pytestmark = pytest.mark.needs("jupyter")
 
@@ -303,18 +315,10 @@ def test_sweeper_refuses_an_invalid_grid_at_once(make_sweeper):
 
 @pytest.mark.needs("whisper", "bench")
 def test_sweeper_counts_and_shows_word_errors(make_sweeper, monkeypatch):
-    from sttlab.evaluate import sweep as module
+    from sttlab.notebook import texts as module
 
-    class Engine:
-        name = "engine"
-
-        def transcribe(self, samples):
-            return SimpleNamespace(text="word " * round(len(samples) / 16_000))
-
-        def close(self):
-            pass
-
-    monkeypatch.setattr(module, "make_engine", lambda config: Engine())
+    engine = Counting(answer=answer("word"))
+    monkeypatch.setattr(module, "make_engine", lambda config: engine)
     sweeper = make_sweeper(texts=["word word word", None])
     sweeper.wait(WAIT_S)
     metric, pair = (find(sweeper.widget, "Dropdown", n) for n in ("Colours show", "Dots show"))
@@ -330,6 +334,9 @@ def test_sweeper_counts_and_shows_word_errors(make_sweeper, monkeypatch):
     assert {int(point[0]) for point in sweeper._trade.points} == chosen
     worst = sweeper.sweep.word_errors[sweeper._chosen].wer
     assert rows(sweeper)[METRICS["word_error_rate"]][0] == f"{worst:.1%}"
+    sweeper.tuner._list._handle_custom_msg({"ask": "transcribe", "row": 0}, [])
+    wait_until(lambda: "word" in sweeper.tuner._texts.get(sweeper.tuner.utterances[0]))
+    assert engine.loads == 1, "tuner and count have one model"
 
 
 @pytest.mark.needs("whisper", "bench")

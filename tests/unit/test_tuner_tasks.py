@@ -1,0 +1,154 @@
+"""What a tuner does beside its sliders: transcribe all, undo and redo."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from sttlab.config import VadConfig
+from sttlab.live.worker import AsrWorker
+from tests.fakes import Counting, wait_until
+from tests.widgets import answer, find, noise, settled, until, words
+
+pytestmark = pytest.mark.needs("jupyter")
+
+QUIET, LOUD = -70, -20
+
+
+@pytest.fixture
+def talk():
+    """Four utterances, a second apart."""
+    return SimpleNamespace(samples=noise((3, QUIET), *[(0.5, LOUD), (1, QUIET)] * 4))
+
+
+@pytest.fixture
+def make_tuner(talk, tmp_path):
+    from sttlab.notebook.tuner import VadTuner
+
+    made = []
+
+    def make(**options):
+        made.append(VadTuner(talk, path=tmp_path / "vad.toml", **options))
+        return made[-1]
+
+    yield make
+    for tuner in made:
+        tuner.close()
+
+
+def texts(tuner):
+    return [tuner._texts.get(u) for u in tuner.utterances]
+
+
+def test_transcribe_all_gives_each_utterance_a_text_once_and_says_how_far_it_is(make_tuner):
+    engine = Counting(answer=answer("Here."))
+    with AsrWorker(engine) as worker:
+        tuner = make_tuner(model=worker)
+        tuner._list._handle_custom_msg({"ask": "transcribe", "row": 2}, [])
+        wait_until(lambda: texts(tuner)[2] == "Here.")
+        engine.go.clear()
+        find(tuner.widget, "Button", "Transcribe all").click()
+        until(tuner, "0 of 3 transcribed")
+        assert find(tuner.widget, "Button", "Cancel")
+        engine.go.set()
+        until(tuner, "all 4 transcribed")
+        settled(tuner)
+        assert texts(tuner) == ["Here."] * 4
+        assert len(engine.lengths) == 4
+        assert len(tuner._picture.texts) == 4
+
+
+def test_transcribe_all_is_cancelled_after_the_utterance_that_the_engine_is_at(make_tuner):
+    engine = Counting(answer=answer("Here."))
+    with AsrWorker(engine) as worker:
+        tuner = make_tuner(model=worker)
+        engine.go.clear()
+        find(tuner.widget, "Button", "Transcribe all").click()
+        assert engine.taken.acquire(timeout=10)
+        until(tuner, "0 of 4 transcribed")
+        find(tuner.widget, "Button", "Cancel").click()
+        engine.go.set()
+        wait_until(lambda: texts(tuner)[0] == "Here.")
+        settled(tuner)
+        assert texts(tuner) == ["Here.", "", "", ""]
+        find(tuner.widget, "Button", "Transcribe all").click()
+        until(tuner, "all 4 transcribed")
+
+
+def test_transcribe_all_goes_on_with_what_other_settings_find(make_tuner):
+    engine = Counting(answer=answer("Here."))
+    with AsrWorker(engine) as worker:
+        tuner = make_tuner(model=worker)
+        engine.go.clear()
+        find(tuner.widget, "Button", "Transcribe all").click()
+        assert engine.taken.acquire(timeout=10)
+        tuner.config = VadConfig(silence_timeout_s=1.2)
+        settled(tuner)
+        assert len(tuner.utterances) == 1
+        engine.go.set()
+        until(tuner, "all 1 transcribed")
+        assert len(engine.lengths) == 2
+
+
+def test_transcribe_all_says_why_it_ends(make_tuner):
+    tuner = make_tuner(model="no/such/model.pt")
+    find(tuner.widget, "Button", "Transcribe all").click()
+    until(tuner, "no/such/model.pt")
+    assert texts(tuner)[1:] == [""] * 3
+    assert find(tuner.widget, "Button", "Transcribe all")
+
+
+def test_undo_and_redo_of_settings_say_what_changes(make_tuner):
+    tuner = make_tuner()
+    undo, redo = (find(tuner.widget, "Button", name) for name in ("Undo", "Redo"))
+    settled(tuner)
+    assert undo.disabled
+    assert redo.disabled
+    tuner._sliders.sliders["silence_timeout_s"].value = 0.9
+    settled(tuner)
+    tuner._sliders.sliders["margin_db"].value = 12.0
+    settled(tuner)
+    assert not undo.disabled
+    undo.click()
+    assert "undone: above the noise 12 → 6 dB" in words(tuner.widget)
+    tuner._picture._handle_custom_msg({"ask": "undo"}, [])
+    assert tuner.config == VadConfig()
+    tuner._picture._handle_custom_msg({"ask": "undo"}, [])
+    assert tuner.config == VadConfig()
+    redo.click()
+    assert tuner.config == VadConfig(silence_timeout_s=0.9)
+    tuner._sliders.sliders["pre_roll_s"].value = 0.5
+    settled(tuner)
+    assert redo.disabled
+
+
+def test_a_drag_is_undone_as_one_change():
+    from sttlab.notebook.undo import JOIN_S, SettingsHistory
+
+    now = [0.0]
+    history = SettingsHistory(VadConfig(), lambda: now[0])
+    for timeout_s in (0.7, 0.8, 0.9):
+        now[0] += JOIN_S / 2
+        history.take(VadConfig(silence_timeout_s=timeout_s))
+    now[0] += 2 * JOIN_S
+    last = VadConfig(silence_timeout_s=1.0)
+    assert history.undo(last) == VadConfig(silence_timeout_s=0.9)
+    assert history.undo(VadConfig(silence_timeout_s=0.9)) == VadConfig()
+    assert history.can == (False, True)
+    assert history.redo(VadConfig()) == VadConfig(silence_timeout_s=0.9)
+
+
+def test_undo_may_be_asked_for_by_any_thread(make_tuner):
+    tuner = make_tuner()
+    for timeout_s in (0.7, 1.4):
+        tuner.config = VadConfig(silence_timeout_s=timeout_s, margin_db=5 + timeout_s)
+        settled(tuner)
+    asking = [threading.Thread(target=tuner._undo) for _ in range(4)]
+    for thread in asking:
+        thread.start()
+    for thread in asking:
+        thread.join()
+    settled(tuner)
+    assert tuner.config == VadConfig()
