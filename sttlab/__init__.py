@@ -44,6 +44,7 @@ Files
     sweep                           every combination of settings, scored against labelled truth
     sweep_speakers                  the same of the settings by which speakers are told apart
     Corpus                          a folder or a table of recordings, with labels and texts
+    save_results, repeat_results    a sweep in a folder, with all that it follows from
     add_to_corpus                   recordings with labels and texts beside them, in a folder
 
 Errors
@@ -88,6 +89,8 @@ if TYPE_CHECKING:
     from sttlab.evaluate.corpus_writing import add_to_corpus as add_to_corpus
     from sttlab.evaluate.labels import load_labels as load_labels
     from sttlab.evaluate.live_speaker_score import score_live_speakers as score_live_speakers
+    from sttlab.evaluate.results import repeat_results as repeat_results
+    from sttlab.evaluate.results import save_results as save_results
     from sttlab.evaluate.score import score as score
     from sttlab.evaluate.speaker_score import score_speakers as score_speakers
     from sttlab.evaluate.speaker_sweep import sweep_speakers as sweep_speakers
@@ -150,7 +153,9 @@ _HOME = {
     "plot_trace": "sttlab.notebook.plots",
     "plot_utterances": "sttlab.notebook.plots",
     "record": "sttlab.capture.record",
+    "repeat_results": "sttlab.evaluate.results",
     "replay": "sttlab.kept.replay",
+    "save_results": "sttlab.evaluate.results",
     "score": "sttlab.evaluate.score",
     "score_live_speakers": "sttlab.evaluate.live_speaker_score",
     "score_speakers": "sttlab.evaluate.speaker_score",

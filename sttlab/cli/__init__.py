@@ -43,7 +43,7 @@ app = typer.Typer(
     sttlab serve                               your microphone, as text, in the browser and at /ws
     sttlab transcribe talk.m4a --format srt    a recording, as subtitles
     sttlab replay kept --set silence_timeout_s=0.4   a kept session under another setting
-    sttlab sweep talks --output scores.csv     settings, scored on labelled recordings
+    sttlab sweep talks --output results        settings, scored on labelled recordings
     sttlab lab                                 the notebooks
     """,
     epilog="Exit codes: 0 done, 1 failed, 2 wrong call, 130 stopped with Ctrl-C.",
