@@ -38,13 +38,26 @@ import {
 /** Distance from a threshold within which it is dragged, in pixels; a finger is less exact. */
 const REACH_PX = { mouse: 5, pen: 8, touch: 14 };
 
+/** The least that is in view around what is wrong, in seconds. */
+const FAULT_S = 20;
+
 /** What is in view around the moment at which the tuner opens, in seconds. */
 const OPENED_S = 20;
+
+const FAULTS = `
+<span class="group" role="group" aria-label="what is wrong by the labels">
+  <button type="button" data-do="faultBefore" title="to what is wrong before this (Shift N)"
+    aria-label="to what is wrong before this">◀</button>
+  <span data-is="fault" role="status"></span>
+  <button type="button" data-do="faultAfter" title="to what is wrong next (N)"
+    aria-label="to what is wrong next">▶</button>
+</span>`;
 
 const TUNER_KEYS = [
   ["drag", "select; on a threshold, move it"],
   ["click", "on an utterance: hear it, see its row and its text"],
   ["↑ ↓", "choose the utterance before, after"],
+  ["N, Shift N", "with labels, go to what is wrong next, before"],
   ["Shift ↑ ↓", "move the level at which speech begins; with Alt, that at which it ends"],
   ["T", "transcribe the chosen utterance"],
   ["Ctrl Z, Ctrl Y", "undo, redo a change of the settings"],
@@ -101,6 +114,8 @@ class Picture {
     this.texts = [];
     /** @type {Segment[]} */
     this.pauses = [];
+    /** @type {Segment[]} */
+    this.faults = [];
     /** @type {Record<string, Thresholds>} */
     this.thresholds = {};
     /** @type {Record<string, {times: Float32Array, values: Float32Array}>} */
@@ -115,6 +130,7 @@ class Picture {
       model,
       name: `${name}: waveform, level, thresholds and utterances. Keys stand below.`,
       ask,
+      tools: model.get("labels").length ? FAULTS : "",
       press: (point) => this.press(point),
       pointer: (point) => (this.handleAt(point) ? "ns-resize" : "text"),
       pick: (time) => this.pick(time),
@@ -122,7 +138,11 @@ class Picture {
       under: (view) => this.paintUnder(view),
       overview: (view, lane) => this.paintOverview(view, lane),
       keys: (event) => this.keys(event),
+      moved: () => this.showFault(),
     });
+    for (const [name, way] of /** @type {const} */ ([["faultBefore", -1], ["faultAfter", 1]])) {
+      el.querySelector(`[data-do="${name}"]`)?.addEventListener("click", () => this.goToFault(way));
+    }
     el.insertAdjacentHTML("beforeend", keyList(TUNER_KEYS));
     /** @type {[name: string, call: () => void][]} */
     this.events = [
@@ -134,6 +154,7 @@ class Picture {
       ["change:thresholds", () => this.read()],
       ["change:texts", () => this.read()],
       ["change:pauses", () => this.read()],
+      ["change:faults", () => this.read()],
       ["change:handles", () => this.settle()],
       ["change:floors", () => this.read()],
       ["change:chosen", () => this.timeline.draw()],
@@ -159,6 +180,8 @@ class Picture {
     this.found = numbered(model.get("found"));
     this.beside = numbered(model.get("beside"));
     this.texts = segmentsFrom(model.get("texts"));
+    this.faults = segmentsFrom(model.get("faults"));
+    this.showFault();
     this.pauses = numbered(model.get("pauses")).map(({ start, end }) => {
       return { start, end, label: `${(end - start).toFixed(2)} s` };
     });
@@ -202,7 +225,10 @@ class Picture {
     if (labels.length) {
       const rows = model.get("speakers");
       const color = rows.length > 1 ? ROW_COLORS : "speech";
-      tracks.push(segmentsTrack("labels", () => labels, { color, rows }));
+      tracks.push(
+        segmentsTrack("labels", () => labels, { color, rows }),
+        segmentsTrack("wrong", () => this.faults, { color: "fault", flows: true }),
+      );
     }
     timeline.setTracks(tracks);
   }
@@ -248,6 +274,39 @@ class Picture {
     this.timeline.reveal(chosen.start, chosen.end);
   }
 
+  /** The number of the fault that is selected, or -1. */
+  get fault() {
+    const { selection } = this.timeline;
+    if (!selection) return -1;
+    return this.faults.findIndex(({ start, end }) => start === selection[0] && end === selection[1]);
+  }
+
+  showFault() {
+    const { fault } = this;
+    const count = this.faults.length;
+    const words = fault < 0 ? `${count} wrong` : `${fault + 1} of ${count}: ${this.faults[fault].label}`;
+    this.timeline.show("fault", words);
+  }
+
+  /**
+   * Select the next stretch in which something is wrong, and show it and the utterance there.
+   *
+   * @param {1 | -1} way
+   */
+  goToFault(way) {
+    const { faults, timeline } = this;
+    if (!faults.length) return;
+    const near = faults.findIndex(({ start }) => start > timeline.cursor);
+    const next = near < 0 ? faults.length : near;
+    const i = this.fault >= 0 ? this.fault + way : way > 0 ? next : next - 1;
+    const { start, end } = faults[(i + faults.length) % faults.length];
+    const found = firstVisible(this.found, start);
+    this.choose(this.found[found]?.start < end ? found : -1);
+    const beside = Math.max(FAULT_S - (end - start), 4) / 2;
+    timeline.setView(start - beside, end + beside);
+    timeline.select([start, end]);
+  }
+
   play() {
     const { chosen } = this;
     if (chosen) this.timeline.player.play(chosen.start, chosen.end);
@@ -268,6 +327,7 @@ class Picture {
       ArrowUp: () => (which ? this.nudge(which, 1) : this.go(-1)),
       ArrowDown: () => (which ? this.nudge(which, -1) : this.go(1)),
       t: () => this.transcribe(),
+      n: () => this.goToFault(shiftKey ? -1 : 1),
       "Control+z": () => this.model.send({ ask: shiftKey ? "redo" : "undo" }),
       "Control+y": () => this.model.send({ ask: "redo" }),
     };
@@ -422,6 +482,8 @@ class Picture {
     const height = lane.height - 6;
     waveTrack(wave, () => peakOf(wave), height).paint(view, { top: 0, height });
     paintShade(view, { top: height, height: 6 }, this.found, "found");
+    view.pen.fillStyle = view.color("fault");
+    for (const { start } of this.faults) view.pen.fillRect(view.x(start) - 1, 0, 2, lane.height);
   }
 }
 

@@ -84,7 +84,7 @@ def score_pairs(a: KeptRun, b: KeptRun, labels: Labels) -> tuple[ScorePair, ...]
     each = [outcomes(within(detections(r.utterances), truth), truth) for r in (a, b)]
     pairs = [_pair(name, of, each) for name, of in _RATES.items()]
     pairs.append(_pair("endpoint_delay_median_ms", _delays_ms, each, _median))
-    false = [float(one.false) for one in each]
+    false = [float(one.false.sum()) for one in each]
     unsure = Interval(estimate=false[1] - false[0], low=nan, high=nan)
     return (*pairs, ScorePair(metric="false", a=false[0], b=false[1], difference=unsure))
 

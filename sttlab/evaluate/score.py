@@ -327,8 +327,8 @@ class Outcomes:
     missed, fragmented, merged, cut_off : ndarray of bool
     onset_clipped_s, endpoint_delay_s : ndarray
         NaN where there is none; see `Scores`.
-    false : int
-        Found utterances in which nothing is spoken.
+    false : ndarray of bool, shape (m,)
+        Of the found utterances, those in which nothing is spoken.
     """
 
     missed: NDArray[np.bool_]
@@ -337,7 +337,7 @@ class Outcomes:
     cut_off: NDArray[np.bool_]
     onset_clipped_s: NDArray[np.float64]
     endpoint_delay_s: NDArray[np.float64]
-    false: int
+    false: NDArray[np.bool_]
 
 
 def judge(found: Detections, truth: LabelledTruth) -> Scores:
@@ -349,7 +349,7 @@ def judge(found: Detections, truth: LabelledTruth) -> Scores:
         utterances=len(each.missed),
         found=len(found.start_s),
         missed=int(each.missed.sum()),
-        false=each.false,
+        false=int(each.false.sum()),
         fragmented=int(each.fragmented.sum()),
         merged=int(each.merged.sum()),
         cut_off=int(each.cut_off.sum()),
@@ -386,7 +386,7 @@ def outcomes(found: Detections, truth: LabelledTruth) -> Outcomes:
         cut_off=np.bincount(spoken[early], minlength=count) > 0,
         onset_clipped_s=clipped_s,
         endpoint_delay_s=delay_s,
-        false=int((holds == 0).sum()),
+        false=holds == 0,
     )
 
 

@@ -20,6 +20,7 @@ from sttlab.core import Audio
 from sttlab.engines.base import Cancelled
 from sttlab.errors import SttlabError
 from sttlab.evaluate.doubt import doubt
+from sttlab.evaluate.faults import faults
 from sttlab.evaluate.labels import AnyLabels, as_labels
 from sttlab.evaluate.score import Scores, score
 from sttlab.events import Utterance
@@ -474,6 +475,9 @@ class VadTuner(Displayed):
         with self._picture.hold_sync():
             self._picture.found = edges_of(found)
             self._picture.beside = edges_of(beside)
+            if self._labels is not None:
+                wrong = faults(found, self._labels, self.trace.duration_s)
+                self._picture.faults = [segment(fault, fault.words) for fault in wrong]
         texts = {str(i): text for i, u in enumerate(found) if (text := self._texts.get(u))}
         self._list.texts = texts
         self._picture.texts = [segment(found[int(i)], text) for i, text in texts.items()]

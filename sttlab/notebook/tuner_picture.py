@@ -41,6 +41,7 @@ class TunerPicture(Timeline):
     labels: traitlets.List[list[Any]] = traitlets.List().tag(sync=True)  # segments
     speakers = traitlets.List([""]).tag(sync=True)  # of the rows of labels
     texts: traitlets.List[list[Any]] = traitlets.List().tag(sync=True)  # segments
+    faults: traitlets.List[list[Any]] = traitlets.List().tag(sync=True)  # segments, by the labels
     pauses = traitlets.Bytes().tag(sync=True)  # start and end of each, in seconds
     # By the name of a curve: times, onset and offset thresholds; times and noise floor.
     thresholds: traitlets.Dict[str, bytes] = traitlets.Dict().tag(sync=True)

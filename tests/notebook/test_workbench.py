@@ -34,6 +34,19 @@ THRESHOLD = """() => {
     return NaN;
 }"""
 
+# Whether the picture scrolls more often than levels come, which is ten times a second.
+GLIDES = """() => new Promise((resolve) => {
+    const view = document.querySelector(".sttlab-monitor [data-is=view]");
+    const seen = new Set();
+    const began = performance.now();
+    const look = () => {
+        seen.add(view.textContent);
+        if (performance.now() - began < 2000) requestAnimationFrame(look);
+        else resolve(seen.size > 30);
+    };
+    look();
+})"""
+
 LISTENING = "[t for t in __import__('threading').enumerate() if t.name == 'sttlab-dsp']"
 
 
@@ -197,6 +210,10 @@ def test_03_a_recording_is_read_in_both_tabs_and_a_slider_moves_the_live_thresho
         assert broken_rules(page, ".sttlab-monitor") == []
 
         page.bring_to_front()
+        for _ in range(3):
+            monitor.get_by_role("button", name="zoom in").click()
+        page.wait_for_function(GLIDES)
+        monitor.get_by_role("button", name="All", exact=True).click()
         before = page.evaluate(THRESHOLD)
         slider(monitor, "Above the noise (dB)").focus()
         page.keyboard.press("End")

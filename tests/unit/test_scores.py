@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sttlab.errors import ConfigError, LabelError
+from sttlab.evaluate.faults import faults
 from sttlab.evaluate.labels import Labels, Turn, load_labels
 from sttlab.evaluate.score import Scores, pool, score
 from sttlab.events import EndReason, Utterance
@@ -291,3 +292,19 @@ def test_labels_of_a_meeting_score_perfectly_against_themselves(data):
     assert scores.recall == scores.precision == 1
     assert scores.missed == scores.false == 0
     assert scores.found == len(truth)
+
+
+def test_faults_are_what_the_scores_count_and_where_it_is():
+    labels = Labels([Turn(start_s=s, end_s=s + 2) for s in (1, 5, 9, 13, 17)])
+    found = [(1.1, 1.9), (2.3, 3), (5, 7), (9, 15), (20, 21)]
+    assert faults(found, labels, 30) == [
+        (1, 3, "torn, cut off"),
+        (9, 11, "merged"),
+        (13, 15, "merged"),
+        (17, 19, "missed"),
+        (20, 21, "false"),
+    ]
+    scores = score(found, labels, duration_s=30)
+    counts = (scores.fragmented, scores.cut_off, scores.merged, scores.missed, scores.false)
+    assert counts == (1, 1, 2, 1, 1)
+    assert faults([(s, s + 2) for s in (1, 5, 9, 13, 17)], labels, 30) == []

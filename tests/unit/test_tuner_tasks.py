@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from sttlab.config import VadConfig
+from sttlab.evaluate.labels import Labels, Turn
 from sttlab.live.worker import AsrWorker
 from tests.fakes import Counting, wait_until
 from tests.widgets import answer, find, noise, settled, until, words
@@ -152,3 +153,12 @@ def test_undo_may_be_asked_for_by_any_thread(make_tuner):
         thread.join()
     settled(tuner)
     assert tuner.config == VadConfig()
+
+
+def test_what_is_wrong_by_the_labels_is_shown_where_it_is(make_tuner):
+    turns = [Turn(start_s=3.0, end_s=5.0), Turn(start_s=6.0, end_s=6.5), Turn(start_s=7.5, end_s=8)]
+    tuner = make_tuner(labels=Labels(turns), config=VadConfig(silence_timeout_s=0.3))
+    assert tuner._picture.faults == [[3.0, 5.0, "torn, cut off", 0]]
+    tuner.config = VadConfig(silence_timeout_s=1.2)
+    settled(tuner)
+    assert [words for _, _, words, _ in tuner._picture.faults] == ["merged"] * 3
