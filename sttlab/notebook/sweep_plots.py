@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from sttlab.evaluate.grid import GridScores
+from sttlab.evaluate.grid_table import scores_of_table
 from sttlab.notebook.look import INK, LEVEL, ONSET, field_words, lower, setting_words, value_words
 from sttlab.notebook.plots import ShownAxes, add_legend, style_axes
 
@@ -22,7 +23,7 @@ READABLE_CELLS = 15  # most rows or columns of a heat map whose cells have figur
 
 
 def plot_sweep(
-    sweep: GridScores,
+    sweep: GridScores | Any,
     metric: str | None = None,
     against: str | None = None,
     *,
@@ -33,7 +34,8 @@ def plot_sweep(
 
     Parameters
     ----------
-    sweep : Sweep or SpeakerSweep
+    sweep : Sweep, SpeakerSweep or DataFrame
+        A table has a row for each setting, as `to_frame` makes it, also after CSV.
     metric : str, optional
         One of the sweep's METRICS, by default the first; less is better.
     against : str, optional
@@ -52,13 +54,16 @@ def plot_sweep(
     Raises
     ------
     ConfigError
-        If the metric is unknown, or has no value for any setting.
+        If the metric is unknown, or has no value for any setting, or a table lacks settings.
 
     Examples
     --------
     >>> plot_sweep(found, "cut_off_rate")  # doctest: +SKIP
     >>> plot_sweep(found, "endpoint_delay_median_ms", "lost_rate")  # doctest: +SKIP
+    >>> plot_sweep(pandas.read_csv("results/settings.csv"))  # doctest: +SKIP
     """
+    if not isinstance(sweep, GridScores):
+        sweep = scores_of_table(sweep)
     ax = ax or _small_axes()
     metric = metric or next(iter(sweep.METRICS))
     if against is not None:

@@ -261,6 +261,19 @@ def test_07_latency_and_accuracy(run, data):
     assert 'src="data:audio/wav;base64,' in ledger
 
 
+@pytest.mark.needs("evaluate")
+def test_10_corpora(run):
+    shown = run("10_corpora.ipynb")
+    corpus = without_tags(shown.of("measure()")["text/html"])
+    assert "recordings 11" in corpus
+    assert re.search(r"noise floor -\d+ dBFS \(-\d+ to -\d+\)", corpus)
+    assert "24 settings on 5 recordings" in shown.of("stt.sweep")["text/html"]
+    assert picture(shown.of("stt.plot_sweep")).size == (1120, 760)
+    table = without_tags(shown.of("table.pivot")["text/html"])
+    assert all(name in table for name in ("cough", "monologue", "pause", "0.6"))
+    assert shown.of("repeat_results")["text/plain"] == "True"
+
+
 def test_09_keep_and_compare(run):
     shown = run("09_keep_and_compare.ipynb")
     face = shown.of('open_session("kept")')["text/html"]

@@ -10,7 +10,7 @@ import pytest
 
 import sttlab as stt
 from sttlab.engines.base import Transcription
-from sttlab.errors import MissingExtra
+from sttlab.errors import ConfigError, MissingExtra
 from sttlab.evaluate.labels import Labels, Turn
 from sttlab.evaluate.speaker_score import OneSpeakerScore, SpeakerScores
 from sttlab.evaluate.wer import wer
@@ -125,6 +125,25 @@ def test_a_comparison_has_a_row_for_each_utterance_and_for_each_score(tmp_path: 
     scores = made.to_frame(by="metric").set_index("metric")
     assert scores["a"].to_dict() == {p.metric: pytest.approx(p.a, nan_ok=True) for p in made.scores}
     assert {"difference", "low", "high"} < set(scores)
+
+
+def test_a_sweep_is_drawn_from_its_table_as_from_itself(data: Path) -> None:
+    plots = pytest.importorskip("sttlab.notebook.sweep_plots")
+    names = ("austen-1", "pause")
+    recordings = [stt.load(data / f"{name}.flac") for name in names]
+    labels = [stt.load_labels(data / f"{name}.rttm") for name in names]
+    grid: dict[str, list[Any]] = {
+        "threshold_dbfs": [None, -40.0],
+        "silence_timeout_s": [0.3, 0.6, 0.9],
+    }
+    found = stt.sweep(recordings, labels, grid)
+    table = by_csv(found.to_frame())
+    for metrics in (("detection_error_rate",), ("endpoint_delay_median_ms", "lost_rate")):
+        drawn, again = (plots.plot_sweep(what, *metrics) for what in (found, table))
+        assert drawn._repr_png_() == again._repr_png_()
+    for wrong in (found.to_frame(by="recording"), table[1:], table[["false"]]):
+        with pytest.raises(ConfigError, match=r"settings\.csv"):
+            plots.plot_sweep(wrong)
 
 
 def test_a_table_without_rows_has_its_columns() -> None:
