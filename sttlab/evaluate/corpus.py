@@ -387,7 +387,9 @@ def _levels(measured: Sequence[AudioLevels | None]) -> dict[str, str]:
     }
     some = f", of {len(known)} recordings" if len(known) < len(measured) else ""
     return {
-        name: f"{np.median(each):.0f} dBFS ({each.min():.0f} to {each.max():.0f}){some}"
+        name: f"{np.median(each):.0f} dBFS ({each.min():.0f} to {each.max():.0f}){some}".replace(
+            "-", "−"
+        )
         for name, values in found.items()
         if len(each := values[~np.isnan(values)])
     }

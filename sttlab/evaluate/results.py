@@ -17,7 +17,6 @@ from sttlab import __version__
 from sttlab.config import VadConfig, from_dict
 from sttlab.errors import ConfigError
 from sttlab.evaluate.corpus import Corpus
-from sttlab.evaluate.corpus_reading import CorpusItem
 from sttlab.evaluate.sweep import Sweep, sweep
 from sttlab.machine import processor, versions
 
@@ -95,11 +94,11 @@ def save_results(folder: str | Path, found: Sweep, corpus: Corpus) -> Path:
     about = json.loads(json.dumps(asked | _surroundings()))
     if (target / ABOUT).exists() and any(_read(target)[name] != about[name] for name in asked):
         raise ConfigError(f"{target} holds the results of another sweep: give another folder")
-    checksums = {name: _checksums(corpus[name]) for name in names}
+    items = _choose(corpus, names)
     target.mkdir(parents=True, exist_ok=True)
     table.to_csv(target / TABLES["recording"], index=False)
     found.to_frame().to_csv(target / TABLES["setting"], index=False)
-    about |= {"checksums": checksums, "left_out": list(found.left_out)}
+    about |= {"checksums": _checksums(items), "left_out": list(found.left_out)}
     text = json.dumps(about, ensure_ascii=False, indent=1)
     (target / ABOUT).write_text(text + "\n", encoding="utf-8")
     return target
@@ -162,22 +161,31 @@ def _read(folder: Path) -> dict[str, Any]:
 def _choose(corpus: Corpus, names: list[str]) -> Corpus:
     """Return the recordings of a corpus, or channels of them, that have these names."""
     wanted = set(names)
-    for given in (corpus, corpus.split_channels()):
-        there = {item.name for item in given}
-        if wanted <= there:
-            return given.filter(lambda item: item.name in wanted)
+    for given in (lambda: corpus, corpus.split_channels):
+        if wanted <= {item.name for item in given()}:
+            return given().filter(lambda item: item.name in wanted)
     missing = ", ".join(sorted(wanted - {item.name for item in corpus})[:5])
-    raise ConfigError(f"{corpus.path} holds no longer all of the recordings: {missing} is missing")
+    raise ConfigError(f"{corpus.path} does not hold all of the recordings: {missing} is missing")
 
 
-def _checksums(item: CorpusItem) -> dict[str, str]:
-    """Return what tells whether audio and labels are the same."""
-    audio = hashlib.sha256()
-    with item.audio.open("rb") as file:
+def _checksums(corpus: Corpus) -> dict[str, dict[str, str]]:
+    """Return what tells whether audio and labels are the same, by recording."""
+    audio = {path: _digest_of(path) for path in {item.audio for item in corpus}}
+    return {
+        item.name: {
+            "audio_sha256": audio[item.audio],
+            "labels_sha256": hashlib.sha256(repr(item.labels).encode(errors="replace")).hexdigest(),
+        }
+        for item in corpus
+    }
+
+
+def _digest_of(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
         while block := file.read(BLOCK_BYTES):
-            audio.update(block)
-    labels = hashlib.sha256(repr(item.labels).encode(errors="surrogatepass"))
-    return {"audio_sha256": audio.hexdigest(), "labels_sha256": labels.hexdigest()}
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _surroundings() -> dict[str, Any]:
@@ -193,11 +201,10 @@ def _surroundings() -> dict[str, Any]:
 
 
 def _inputs_that_differ(about: dict[str, Any], corpus: Corpus) -> Iterator[str]:
-    for item in corpus:
-        now, then = _checksums(item), about["checksums"][item.name]
+    for name, now in _checksums(corpus).items():
         for what in ("audio", "labels"):
-            if now[f"{what}_sha256"] != then[f"{what}_sha256"]:
-                yield f"the {what} of {item.name} changed"
+            if now[f"{what}_sha256"] != about["checksums"][name][f"{what}_sha256"]:
+                yield f"the {what} of {name} changed"
 
 
 def _surroundings_that_differ(about: dict[str, Any]) -> Iterator[str]:

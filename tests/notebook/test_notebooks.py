@@ -266,7 +266,7 @@ def test_10_corpora(run):
     shown = run("10_corpora.ipynb")
     corpus = without_tags(shown.of("measure()")["text/html"])
     assert "recordings 11" in corpus
-    assert re.search(r"noise floor -\d+ dBFS \(-\d+ to -\d+\)", corpus)
+    assert re.search(r"noise floor −\d+ dBFS \(−\d+ to −\d+\)", corpus)
     assert "24 settings on 5 recordings" in shown.of("stt.sweep")["text/html"]
     assert picture(shown.of("stt.plot_sweep")).size == (1120, 760)
     table = without_tags(shown.of("table.pivot")["text/html"])

@@ -347,7 +347,7 @@ def test_levels_are_measured_when_they_are_asked_for(folder: Path) -> None:
     frame = corpus.to_frame()
     assert frame.loc["read/austen-1", "speech_dbfs"] == loud.speech_dbfs
     assert frame["noise_floor_dbfs"].notna().all()
-    assert f"{frame['noise_floor_dbfs'].median():.0f} dBFS (" in corpus._repr_html_()
+    assert f"−{-frame['noise_floor_dbfs'].median():.0f} dBFS (−" in corpus._repr_html_()
 
 
 def test_a_recording_that_cannot_be_decoded_has_no_levels_and_is_named(folder: Path) -> None:

@@ -13,6 +13,7 @@ from sttlab.engines.base import Transcription
 from sttlab.errors import ConfigError, MissingExtra
 from sttlab.evaluate.labels import Labels, Turn
 from sttlab.evaluate.speaker_score import OneSpeakerScore, SpeakerScores
+from sttlab.evaluate.speaker_sweep import SpeakerSweep
 from sttlab.evaluate.wer import wer
 from sttlab.events import Segment
 from sttlab.live.session import Session
@@ -144,6 +145,14 @@ def test_a_sweep_is_drawn_from_its_table_as_from_itself(data: Path) -> None:
     for wrong in (found.to_frame(by="recording"), table[1:], table[["false"]]):
         with pytest.raises(ConfigError, match=r"settings\.csv"):
             plots.plot_sweep(wrong)
+
+
+def test_a_sweep_of_speakers_is_drawn_from_its_table() -> None:
+    pandas = pytest.importorskip("pandas")
+    plots = pytest.importorskip("sttlab.notebook.sweep_plots")
+    rates = {name: [0.3, 0.1, 0.2] for name in SpeakerSweep.METRICS}
+    ax = plots.plot_sweep(pandas.DataFrame({"same": [0.4, 0.5, 0.6], **rates}))
+    assert [text.get_text() for text in ax.texts] == ["30", "10", "20"]
 
 
 def test_a_table_without_rows_has_its_columns() -> None:
