@@ -93,7 +93,7 @@ class Corpus:
     @property
     def speakers(self) -> tuple[str, ...]:
         """The speakers of all recordings, sorted."""
-        return tuple(sorted({speaker for item in self for speaker in item.speakers}))
+        return tuple(sorted({speaker for item in self for speaker in _speakers(item)}))
 
     def filter(
         self,
@@ -104,7 +104,7 @@ class Corpus:
         labelled: bool | None = None,
         **tags: str,
     ) -> Corpus:
-        """Choose recordings.
+        """Choose recordings. What can't be read, of what is asked for, is left out and named.
 
         Parameters
         ----------
@@ -133,7 +133,14 @@ class Corpus:
                 and (wanted is None or wanted(item))
             )
 
-        return self._of([item for item in self if chosen(item)], "filter")
+        items, problems = [], []
+        for item in self:
+            try:
+                if chosen(item):
+                    items.append(item)
+            except SttlabError as error:
+                problems.append(f"{item.name}: {error}")
+        return self._of(items, "filter", problems)
 
     def split_channels(self) -> Corpus:
         """Take each channel as a recording, such as the two sides of a telephone call.
@@ -143,7 +150,7 @@ class Corpus:
         labels, and `problems` says so.
         """
         items: list[CorpusItem] = []
-        problems = list(self.problems)
+        problems: list[str] = []
         for item in self:
             try:
                 channels = item.by_channel()
@@ -155,10 +162,7 @@ class Corpus:
                 problems.append(
                     f"the labels of {item.name}: they don't say of which channel they are"
                 )
-                log.warning("left out of %s: %s", self.path, problems[-1])
-        made = self._of(items, "split_channels")
-        made.problems = tuple(problems)
-        return made
+        return self._of(items, "split_channels", problems)
 
     def split(
         self,
@@ -212,11 +216,14 @@ class Corpus:
             groups[top(_keys(item, by)[0])].append(item)
         return list(groups.values())
 
-    def _of(self, items: Iterable[CorpusItem], what: str) -> Corpus:
+    def _of(self, items: Iterable[CorpusItem], what: str, problems: Sequence[str] = ()) -> Corpus:
         part = object.__new__(Corpus)
-        part.path, part._items, part.problems = self.path, tuple(items), ()
+        part.path, part._items, part.problems = self.path, tuple(items), tuple(problems)
+        for problem in problems:
+            log.warning("left out of %s: %s", self.path, problem)
         if not part._items:
-            raise ConfigError(f"{what} leaves no recording of {self.path}")
+            because = f": {problems[0]}" if problems else ""
+            raise ConfigError(f"{what} leaves no recording of {self.path}{because}")
         return part
 
     def measure(self, *, progress: Callable[[int, int], None] | None = None) -> Corpus:
@@ -290,6 +297,9 @@ class Corpus:
             csv.writer(file).writerows([("file_name", "text", "speaker", "language"), *rows])
         return Corpus(target)
 
+    def __repr__(self) -> str:
+        return f"<Corpus {self.path}: {len(self)} recordings>"
+
     def _repr_html_(self) -> str:
         rows = [_row(item) for item in self]
         hours = sum(row["duration_s"] or 0 for row in rows) / 3600
@@ -336,8 +346,16 @@ def labelled(corpus: Corpus) -> tuple[list[tuple[Audio | CorpusItem, Labels]], l
 
 def _keys(item: CorpusItem, by: str) -> tuple[str, ...]:
     """Return what a recording shares with others of its group; by default nothing."""
-    keys = {"speaker": item.speakers, "session": (item.session,)}.get(by, ())
+    keys = {"speaker": _speakers(item), "session": (item.session,)}.get(by, ())
     return tuple(filter(None, keys)) or (f"\0{item.name}",)
+
+
+def _speakers(item: CorpusItem) -> tuple[str, ...]:
+    """Return who speaks; nobody if the labels can't be read, which is said where they are used."""
+    try:
+        return item.speakers
+    except LabelError:
+        return ()
 
 
 def _row(item: CorpusItem) -> dict[str, Any]:

@@ -21,7 +21,8 @@ class AudioLevels:
     Attributes
     ----------
     speech_dbfs : float
-        RMS of the labelled speech; without labels, of the speech that the default settings find.
+        RMS of the labelled speech; without labels that can be read, of the speech that the default
+        settings find.
     noise_floor_dbfs : float
         Median of the noise floor, as the detector "energy" follows it.
     """

@@ -165,10 +165,12 @@ class CorpusItem:
         ------
         DecodeError
             If the audio can't be decoded.
-        LabelError
-            If the labels can't be read.
         """
-        return measure(self.load(), self.labels)
+        try:
+            labels = self.labels
+        except LabelError:
+            labels = None
+        return measure(self.load(), labels)
 
     @property
     def known_levels(self) -> AudioLevels | None:

@@ -161,10 +161,11 @@ def _read(folder: Path) -> dict[str, Any]:
 def _choose(corpus: Corpus, names: list[str]) -> Corpus:
     """Return the recordings of a corpus, or channels of them, that have these names."""
     wanted = set(names)
-    for given in (lambda: corpus, corpus.split_channels):
-        if wanted <= {item.name for item in given()}:
-            return given().filter(lambda item: item.name in wanted)
-    missing = ", ".join(sorted(wanted - {item.name for item in corpus})[:5])
+    there = {item.name for item in corpus}
+    given = corpus if wanted <= there else corpus.split_channels()
+    if wanted <= {item.name for item in given}:
+        return given.filter(lambda item: item.name in wanted)
+    missing = ", ".join(sorted(wanted - there)[:5])
     raise ConfigError(f"{corpus.path} does not hold all of the recordings: {missing} is missing")
 
 

@@ -329,6 +329,19 @@ def test_a_corpus_shows_what_it_holds_and_lacks(folder: Path) -> None:
     assert "fields are needed" in frame.loc["talk/cough", "problem"]
 
 
+def test_labels_that_cannot_be_read_keep_nothing_else_from_going_on(folder: Path) -> None:
+    (folder / "talk/cough.rttm").write_text("SPEAKER\n")
+    corpus = Corpus(folder)
+    chosen = corpus.filter(labelled=True)
+    assert [item.name for item in chosen] == ["read/austen-1", "read/austen-2"]
+    (problem,) = chosen.problems
+    assert problem.startswith("talk/cough: labels")
+    assert sum(map(len, corpus.split(0.5))) == 4
+    assert corpus.speakers == chosen.speakers
+    assert repr(corpus) == f"<Corpus {folder}: 4 recordings>"
+    assert corpus["talk/cough"].levels.speech_dbfs > -60
+
+
 @pytest.mark.needs("evaluate")
 def test_levels_are_measured_when_they_are_asked_for(folder: Path) -> None:
     corpus = Corpus(folder)
