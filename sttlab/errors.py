@@ -12,6 +12,7 @@ SttlabError
 │   └── TranscribeError              the engine failed on one utterance
 ├── SessionError                     a session in the wrong state, a subscriber that fell behind
 ├── KeptError                        a kept session can't be read, or nothing can be kept there
+├── WorkersFailed                    processes or machines that share the work are gone
 └── ServerError                      a port in use, a server that did not start
 
 Every message says what happened, with which value, and what to do.
@@ -51,6 +52,11 @@ class MissingExtra(SttlabError, ImportError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed: pip install 'sttlab[{extra}]'")
+        self._about = package, extra
+
+    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str]]:
+        """Let it come back from another process as it was."""
+        return type(self), self._about
 
     @classmethod
     def behind(cls, error: ModuleNotFoundError) -> MissingExtra | None:
@@ -89,6 +95,10 @@ class SessionError(SttlabError):
 
 class KeptError(SttlabError):
     """A kept session can't be read, or nothing can be kept in a folder."""
+
+
+class WorkersFailed(SttlabError):
+    """The processes or machines that shared the work are gone, or don't answer."""
 
 
 class ServerError(SttlabError):

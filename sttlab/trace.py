@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
@@ -19,6 +20,30 @@ from sttlab.vad.base import Activity, Heard, VoiceDetector
 from sttlab.vad.energy import EnergyVad
 
 PART_FRAMES = 1500  # that a detector hears between two words of progress: half a minute
+
+
+@dataclass(frozen=True, eq=False)
+class HeardRecording:
+    """What detectors hear in a recording, without its audio: all that settings need.
+
+    Attributes
+    ----------
+    length_samples : int
+        Length of the recording.
+    by_detector : mapping of str to Heard
+    """
+
+    length_samples: int
+    by_detector: Mapping[str, Heard]
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the recording."""
+        return self.length_samples / SAMPLE_RATE
+
+    def activity(self, config: VadConfig) -> Activity:
+        """Return the decision of the detector of `config`, frame by frame."""
+        return DETECTORS[config.detector].judge(self.by_detector[config.detector], config)
 
 
 class Trace:
@@ -87,9 +112,13 @@ class Trace:
                     self._heard[detector] = _hear(hearing, self.samples, progress)
         return self._heard[detector]
 
+    def heard_by(self, names: Iterable[str]) -> HeardRecording:
+        """Return the scores of several detectors, without the audio."""
+        return HeardRecording(len(self.samples), {name: self.heard(name) for name in names})
+
     def activity(self, config: VadConfig) -> Activity:
         """Return the decision of the detector of `config`, frame by frame."""
-        return DETECTORS[config.detector].judge(self.heard(config.detector), config)
+        return self.heard_by([config.detector]).activity(config)
 
     def utterances(self, config: VadConfig) -> list[Utterance]:
         """Find the utterances: the same as `core.segment` finds, sooner."""

@@ -17,6 +17,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from sttlab.evaluate import sweep_parts
+from sttlab.evaluate.sweep_cache import SweepCache
+
 ROOT = Path(__file__).parents[1]
 NO_SKIP = bool(os.environ.get("STTLAB_NO_SKIP"))  # set where everything is installed
 JOIN_S = 5.0
@@ -84,6 +87,7 @@ NEEDS: dict[str, Callable[[], str | None]] = {
     "webkit": lambda: _missing_programs("WebKitWebDriver", "Xvfb") or _missing_modules("selenium"),
     "schemathesis": lambda: _missing_modules("schemathesis"),
     "node": lambda: _missing_programs("node"),
+    "cluster": lambda: _missing_modules("dask", "distributed"),
     "bench": lambda: _missing_modules("psutil", "jiwer", "matplotlib", "websockets"),
     "jupyter-proxy": lambda: _missing_modules("jupyter_server_proxy"),
     "jupyter": lambda: _missing_modules("jupyterlab", "nbclient", "ipywidgets", "matplotlib"),
@@ -151,6 +155,14 @@ def no_thread_left() -> Iterator[None]:
             f"{t.name}:\n{''.join(traceback.format_stack(frames.get(t.ident or 0)))}" for t in alive
         ]
         pytest.fail("threads left behind: " + "\n".join(stacks))
+
+
+@pytest.fixture(autouse=True)
+def own_sweep_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SweepCache:
+    """Give each test a cache of its own, so that it finds nothing that another one has kept."""
+    cache = SweepCache(tmp_path / "sweep-cache")
+    monkeypatch.setattr(sweep_parts, "shared_cache", lambda: cache)
+    return cache
 
 
 @pytest.fixture(scope="session")

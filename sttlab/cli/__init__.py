@@ -18,6 +18,7 @@ import typer
 
 from sttlab import __version__
 from sttlab.bench.commands import app as bench
+from sttlab.cli.cluster import cache
 from sttlab.cli.demo import demo
 from sttlab.cli.kept import compare, replay
 from sttlab.cli.listing import devices, lab, models
@@ -48,7 +49,7 @@ app = typer.Typer(
     """,
     epilog="Exit codes: 0 done, 1 failed, 2 wrong call, 130 stopped with Ctrl-C.",
 )
-for command in (serve, transcribe, replay, compare, sweep, devices, models):
+for command in (serve, transcribe, replay, compare, sweep, cache, devices, models):
     app.command()(command)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(lab)
 app.command()(demo)

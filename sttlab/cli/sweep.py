@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sttlab.cli.cluster import Scheduler, connected
 from sttlab.cli.options import Settings
 from sttlab.cli.terminal import FAILED, say, side_thread, with_bar
 from sttlab.config import Config, VadConfig, read_toml
@@ -87,20 +88,22 @@ def sweep(
     config: Settings = None,
     output: Output = None,
     again: Again = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Score every combination of settings on labelled recordings.
 
     Prints the best setting by each metric; the table has a row for each recording and setting. What
     is left out, because it has no labels or can't be read, is named on stderr. The exit code of
-    --again is 1 if a figure differs.
+    --again is 1 if a figure differs. After Ctrl-C, the same command goes on where it was.
     """
-    _refuse_wrong_call(output, again, bool(values or grid or config))
+    _refuse_wrong_call(output, again, bool(values or grid or config or scheduler))
     if again:
         repeated = _repeat(again, corpus)
         found, read = repeated.found, repeated.corpus
     elif corpus:
         tried = (_read(grid) if grid else {}) | dict(map(_parse, values or ())) or GRID
-        found, read = _sweep(corpus, tried, Config.load(config).vad if config else None)
+        vad = Config.load(config).vad if config else None
+        found, read = _sweep(corpus, tried, vad, scheduler)
     else:
         raise typer.BadParameter("give a corpus, or the folder of results to make --again")
     _print(found)
@@ -116,7 +119,8 @@ def _refuse_wrong_call(output: Path | None, again: Path | None, has_settings: bo
     """Find what is not valid before a sweep that may take hours."""
     if again and has_settings:
         raise typer.BadParameter(
-            "--again has its own settings: take --set, --grid or --config away"
+            "--again has its own settings and works on this machine: take --set, --grid, --config "
+            "or --scheduler away"
         )
     if not output:
         return
@@ -133,18 +137,20 @@ def _refuse_wrong_call(output: Path | None, again: Path | None, has_settings: bo
 
 
 def _sweep(
-    folder: Path, tried: dict[str, list[Any]], vad: VadConfig | None
+    folder: Path, tried: dict[str, list[Any]], vad: VadConfig | None, scheduler: str | None
 ) -> tuple[Sweep, Corpus]:
     from sttlab.evaluate import sweep as module
     from sttlab.evaluate.corpus import Corpus
 
     module.settings(tried, vad or Config().vad)  # before anything is shown
     read = Corpus(folder)
-    with side_thread() as thread:
+    with connected(scheduler) as executor, side_thread() as thread:
         found = with_bar(
             thread,
             str(read.path),
-            lambda progress: module.sweep(read, tried, config=vad, progress=progress),
+            lambda progress: module.sweep(
+                read, tried, config=vad, executor=executor, progress=progress
+            ),
         )
     return found, read
 

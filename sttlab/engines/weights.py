@@ -72,14 +72,19 @@ class ModelInfo:
     ready: bool
 
 
-def cache_folder() -> Path:
-    """Where converted weights are kept; a temporary folder where there is no home."""
+def cache_root() -> Path | None:
+    """Where sttlab keeps what it can make anew; None where there is no home."""
     import platformdirs
 
     folder = Path()
     with contextlib.suppress(RuntimeError):  # there is no home, as its newer versions say
         folder = Path(platformdirs.user_cache_dir("sttlab", appauthor=False))
-    return (folder if folder.is_absolute() else temporary_folder(HOMELESS)) / "models"
+    return folder if folder.is_absolute() else None
+
+
+def cache_folder() -> Path:
+    """Where converted weights are kept; a temporary folder where there is no home."""
+    return (cache_root() or temporary_folder(HOMELESS)) / "models"
 
 
 def whisper_folder() -> Path:

@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sttlab.core import Audio
 from sttlab.errors import ConfigError, LabelError, SttlabError
 from sttlab.evaluate.corpus_levels import AudioLevels
 from sttlab.evaluate.corpus_reading import CorpusItem, read_items
@@ -327,9 +326,9 @@ class Corpus:
         )
 
 
-def labelled(corpus: Corpus) -> tuple[list[tuple[Audio | CorpusItem, Labels]], list[str]]:
+def labelled(corpus: Corpus) -> tuple[list[tuple[CorpusItem, Labels]], list[str]]:
     """Return the recordings that have labels; and of the others, why not."""
-    given: list[tuple[Audio | CorpusItem, Labels]] = []
+    given: list[tuple[CorpusItem, Labels]] = []
     left_out = list(corpus.problems)
     for item in corpus:
         try:

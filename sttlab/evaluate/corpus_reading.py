@@ -86,7 +86,10 @@ class CorpusItem:
         DecodeError
             If there is no such file, or it isn't audio.
         """
-        whole = load(self.audio, channel=self.channel)
+        return self.cut(load(self.audio, channel=self.channel))
+
+    def cut(self, whole: Recording) -> Recording:
+        """Return the part of the file's audio that is meant."""
         if not self.start_s and self.length_s is None:
             return whole
         start = round(self.start_s * SAMPLE_RATE)

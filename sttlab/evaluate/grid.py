@@ -87,8 +87,11 @@ class GridScores(ABC):
         """Return the value of each field of the grid in a setting."""
         return {name: getattr(self.configs[setting], name) for name in self.grid}
 
-    def _rows(self) -> list[dict[str, Any]]:
-        metrics = {name: self.metric(name) for name in self.METRICS}
+    def _rows(
+        self, metrics: Mapping[str, NDArray[np.float64]] | None = None
+    ) -> list[dict[str, Any]]:
+        """Make a row for each setting, with all METRICS or with others."""
+        metrics = metrics or {name: self.metric(name) for name in self.METRICS}
         return [
             self.values(i) | {name: values[i] for name, values in metrics.items()}
             for i in range(len(self))

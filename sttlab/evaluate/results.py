@@ -137,6 +137,7 @@ def repeat_results(
         config=from_dict(VadConfig, about["vad"]),
         gap_s=about["gap_s"],
         collar_s=about["collar_s"],
+        cached=False,
         progress=progress,
     )
     told = list(_figures_that_differ(target, found))

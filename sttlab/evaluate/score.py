@@ -28,6 +28,7 @@ Found: TypeAlias = Utterance | KeptUtterance | Turn | tuple[float, float]
 GAP_S = 0.5
 COLLAR_S = 0.2
 SHARED_S = 0.15  # overlap that makes a match; half of the shorter one is enough
+QUANTUM_S = 2.0**-31  # half a nanosecond: sums of multiples of it are exact up to 24 days
 ROUNDING_S = 1e-9
 COLLAR = np.array([-0.5, 0.5])  # bounds of a collar around an edge, in lengths of the collar
 
@@ -270,7 +271,7 @@ def detections(utterances: Iterable[Found]) -> Detections:
             item = Turn(start_s=start_s, end_s=end_s)
         rows.append((item.start_s, item.start_s, item.end_s, item.end_s, False))
     rows.sort(key=lambda row: row[1:3])
-    audio_s, start_s, end_s, decided_s, timed = np.array(rows, np.float64).reshape(-1, 5).T
+    audio_s, start_s, end_s, decided_s, timed = exact(np.array(rows, np.float64).reshape(-1, 5)).T
     return Detections(audio_s, start_s, end_s, decided_s, timed.astype(bool))
 
 
@@ -287,15 +288,17 @@ class LabelledTruth:
     """
 
     def __init__(self, labels: Labels, gap_s: float, collar_s: float, end_s: float) -> None:
-        scored = union([(0.0, end_s)] if labels.scored is None and end_s else labels.scored or [])
-        edges = labels.speech.reshape(-1, 1)
-        collars = union(edges + COLLAR * collar_s) if collar_s else np.empty((0, 2))
+        speech = exact(labels.speech)
+        whole = [(0.0, end_s)] if labels.scored is None and end_s else labels.scored or []
+        scored = exact(union(whole))
+        edges = speech.reshape(-1, 1)
+        collars = union(edges + exact(COLLAR * collar_s)) if collar_s else np.empty((0, 2))
         compared = intersect(scored, _gaps(collars))
         self.tolerance_s = collar_s / 2 + ROUNDING_S
-        self.utterances = union(intersect(labels.speech, scored), gap_s)
+        self.utterances = union(intersect(speech, scored), gap_s - ROUNDING_S)
         self.scored = Cover(scored)
         self.compared = Cover(compared)
-        self.speech = Cover(intersect(labels.speech, compared))
+        self.speech = Cover(intersect(speech, compared))
 
 
 class Cover:
@@ -340,11 +343,21 @@ class Outcomes:
     false: NDArray[np.bool_]
 
 
+def exact(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Round to multiples of QUANTUM_S.
+
+    Times are then added and subtracted without rounding, so that scores don't depend on where a
+    recording lies on an axis of time that several share, nor on the order in which they are added.
+    """
+    rounded: NDArray[np.float64] = np.rint(seconds / QUANTUM_S) * QUANTUM_S
+    return rounded
+
+
 def judge(found: Detections, truth: LabelledTruth) -> Scores:
     """Score the found utterances against the truth, as `score` describes."""
     found = within(found, truth)
     each = outcomes(found, truth)
-    hit_s, found_s = _durations(found, truth)
+    _, hit_s, found_s = durations(found, truth)
     return Scores(
         utterances=len(each.missed),
         found=len(found.start_s),
@@ -353,12 +366,12 @@ def judge(found: Detections, truth: LabelledTruth) -> Scores:
         fragmented=int(each.fragmented.sum()),
         merged=int(each.merged.sum()),
         cut_off=int(each.cut_off.sum()),
-        onset_clipped_ms=_ms(each.onset_clipped_s),
-        endpoint_delay_ms=_ms(each.endpoint_delay_s),
+        onset_clipped_ms=to_ms(known_us(each.onset_clipped_s)),
+        endpoint_delay_ms=to_ms(known_us(each.endpoint_delay_s)),
         scored_s=truth.compared.whole_s,
         speech_s=truth.speech.whole_s,
-        hit_s=hit_s,
-        false_alarm_s=max(0.0, found_s - hit_s),
+        hit_s=float(hit_s.sum()),
+        false_alarm_s=float((found_s - hit_s).sum()),
     )
 
 
@@ -440,15 +453,24 @@ def _last_spoken(spoken: NDArray[np.intp], match: NDArray[np.intp], count: int) 
     return last
 
 
-def _durations(found: Detections, truth: LabelledTruth) -> tuple[float, float]:
-    """Return the seconds of found speech, and of all found time, in what is compared."""
+def durations(
+    found: Detections, truth: LabelledTruth
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return disjoint spans of found time: their starts, the speech in each, and their lengths.
+
+    Only what is compared counts.
+    """
     start_s, end_s = found.start_s, found.end_s
     if (start_s[1:] < end_s[:-1]).any():
         start_s, end_s = union(np.column_stack([start_s, end_s])).T
-    hit_s = truth.speech(start_s, end_s).sum()
-    return float(hit_s), float(truth.compared(start_s, end_s).sum())
+    return start_s, truth.speech(start_s, end_s), truth.compared(start_s, end_s)
 
 
-def _ms(seconds: NDArray[np.float64]) -> tuple[float, ...]:
-    """Return what is known, in milliseconds."""
-    return tuple(np.round(1000 * seconds[~np.isnan(seconds)], 3).tolist())
+def known_us(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return what is not NaN, in whole microseconds."""
+    return np.rint(1e6 * seconds[~np.isnan(seconds)]).astype(np.int64)
+
+
+def to_ms(us: NDArray[np.integer[Any]]) -> tuple[float, ...]:
+    """Return microseconds as milliseconds."""
+    return tuple((us / 1000).tolist())

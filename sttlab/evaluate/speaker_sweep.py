@@ -181,6 +181,7 @@ def sweep_speakers(
     >>> found = sweep_speakers(tuning, {"same": [0.3, 0.4, 0.5]})  # doctest: +SKIP
     >>> chosen = found.configs[found.best()]  # doctest: +SKIP
     """
+    given: Sequence[tuple[Audio | CorpusItem, Labels]]
     if isinstance(recordings, Corpus):
         grid = labels if isinstance(labels, Mapping) else grid
         given, left_out = labelled(recordings)

@@ -7,12 +7,13 @@ Detectors score each recording once; each setting then needs only the decisions 
 from __future__ import annotations
 
 import io
-import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from functools import cached_property, partial
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -22,20 +23,18 @@ from sttlab.config import TranscribeConfig, VadConfig
 from sttlab.core import Audio
 from sttlab.engines import make_engine
 from sttlab.engines.base import Engine
-from sttlab.errors import ConfigError, SourceError
-from sttlab.evaluate.corpus import Corpus, labelled
-from sttlab.evaluate.corpus_reading import CorpusItem
-from sttlab.evaluate.grid import GridScores, combinations, nothing_scored, plain_value
+from sttlab.errors import ConfigError
+from sttlab.evaluate.corpus import Corpus
+from sttlab.evaluate.grid import GridScores, combinations, plain_value
 from sttlab.evaluate.labels import AnyLabels, Labels, as_labels
 from sttlab.evaluate.score import COLLAR_S, GAP_S, Scores
-from sttlab.evaluate.sweep_material import Material, chunks
+from sttlab.evaluate.score_table import PooledScores, ScoreTable
+from sttlab.evaluate.sweep_material import Material
+from sttlab.evaluate.sweep_parts import score_corpus
 from sttlab.evaluate.wer import WordErrors, wer
-from sttlab.events import Utterance
 from sttlab.tables import frame
 from sttlab.trace import Trace
 from sttlab.vad import deciding_fields
-
-log = logging.getLogger(__name__)
 
 METRICS = {
     "detection_error_rate": "error rate (of speech)",
@@ -68,10 +67,16 @@ class Sweep(GridScores):
         Fields of `VadConfig`, each with the values that were tried.
     configs : tuple of VadConfig
         Every combination; the last field of the grid changes fastest.
-    scores : tuple of Scores
+    recordings : tuple of str
+        Names of the recordings.
+    duration_s : float
+        Length of all recordings.
+    scores : sequence of Scores
         Scores of each setting, pooled over all recordings.
-    traces : tuple of Trace
-        The recordings.
+    table : ScoreTable
+        Scores of each setting and recording.
+    traces : sequence of Trace
+        The recordings; those of a corpus are decoded whenever they are asked for.
     labels : tuple of Labels
     gap_s, collar_s : float, seconds
         See `sttlab.evaluate.score.score`.
@@ -86,14 +91,21 @@ class Sweep(GridScores):
 
     grid: dict[str, tuple[Any, ...]]
     configs: tuple[VadConfig, ...] = field(repr=False)
-    scores: tuple[Scores, ...] = field(repr=False)
-    traces: tuple[Trace, ...] = field(repr=False)
+    recordings: tuple[str, ...] = field(repr=False)
+    duration_s: float
+    table: ScoreTable = field(repr=False)
+    traces: Sequence[Trace] = field(repr=False)
     labels: tuple[Labels, ...] = field(repr=False)
     gap_s: float = GAP_S
     collar_s: float = COLLAR_S
     left_out: tuple[str, ...] = ()
     word_errors: dict[int, WordErrors] = field(repr=False, default_factory=dict)
     _texts: dict[tuple[Any, ...], str] = field(repr=False, default_factory=dict)
+
+    @property
+    def scores(self) -> Sequence[Scores]:
+        """Scores of each setting, pooled over all recordings; made when they are asked for."""
+        return PooledScores(self.table)
 
     def metric(self, name: str) -> NDArray[np.float64]:
         """Return one of METRICS for each setting; NaN where it can't be measured.
@@ -117,7 +129,10 @@ class Sweep(GridScores):
 
     @cached_property
     def _metrics(self) -> dict[str, NDArray[np.float64]]:
-        figures = [scores.figures() for scores in self.scores]
+        return self._metrics_of(self.scores)
+
+    def _metrics_of(self, each: Sequence[Scores]) -> dict[str, NDArray[np.float64]]:
+        figures = [scores.figures() for scores in each]
         found = {name: np.array([f.get(name, np.nan) for f in figures]) for name in METRICS}
         spoken = np.array([f["utterances"] or np.nan for f in figures])
         for name in ("cut_off", "missed", "fragmented", "merged"):
@@ -169,9 +184,9 @@ class Sweep(GridScores):
         """
         said = [texts] if isinstance(texts, str) else list(texts)
         kept = [r for r, text in enumerate(said) if text is not None]
-        if len(said) != len(self.traces) or not kept:
+        if len(said) != len(self.recordings) or not kept:
             raise ConfigError(
-                f"{len(self.traces)} recordings need as many texts, not {len(said)}; "
+                f"{len(self.recordings)} recordings need as many texts, not {len(said)}; "
                 "None stands for a recording without text, and at least one must have a text"
             )
         references = [str(said[r]) for r in kept]
@@ -180,31 +195,49 @@ class Sweep(GridScores):
         engine = model
         if isinstance(engine, str):
             engine = make_engine(TranscribeConfig(model=engine, language=language))
-        found = {
-            i: [(r, utterance) for r in kept for utterance in self.traces[r].utterances(config)]
-            for i, config in ((i, self.configs[i]) for i in chosen)
-        }
-
-        def key(r: int, utterance: Utterance) -> tuple[Any, ...]:
-            return engine.name, language, r, utterance.start_sample, utterance.end_sample
-
-        missing = {key(r, u): u.samples for pairs in found.values() for r, u in pairs}
-        missing = {k: samples for k, samples in missing.items() if k not in self._texts}
         try:
-            for done, (k, samples) in enumerate(missing.items(), 1):
-                self._texts[k] = engine.transcribe(samples).text
-                if progress:
-                    progress(done, len(missing))
+            found = self._transcribe(engine, language, kept, chosen, progress)
         finally:
             if engine is not model:
                 engine.close()
-        for i, pairs in found.items():
-            written = [
-                " ".join(self._texts[key(r, u)] for r, u in pairs if r == recording)
-                for recording in kept
-            ]
+        for i, written in found.items():
             self.word_errors[i] = wer(references, written, language=language)
         return self.word_errors
+
+    def _transcribe(
+        self,
+        engine: Engine,
+        language: str,
+        kept: Sequence[int],
+        chosen: Sequence[int],
+        progress: Callable[[int, int], None] | None,
+    ) -> dict[int, list[str]]:
+        """Return the texts of some recordings under some settings; holds one at a time."""
+        spans = {
+            r: [[(u.start_sample, u.end_sample) for u in trace.utterances(c)] for c in configs]
+            for configs in [[self.configs[i] for i in chosen]]
+            for r, trace in ((r, self.traces[r]) for r in kept)
+        }
+
+        def key(r: int, span: tuple[int, int]) -> tuple[Any, ...]:
+            return engine.name, language, r, *span
+
+        missing = {
+            r: [span for span in dict.fromkeys(chain(*each)) if key(r, span) not in self._texts]
+            for r, each in spans.items()
+        }
+        done, total = 0, sum(map(len, missing.values()))
+        for r, wanted in missing.items():
+            samples = self.traces[r].samples if wanted else np.empty(0, np.float32)
+            for start, stop in wanted:
+                self._texts[key(r, (start, stop))] = engine.transcribe(samples[start:stop]).text
+                done += 1
+                if progress:
+                    progress(done, total)
+        return {
+            i: [" ".join(self._texts[key(r, span)] for span in spans[r][n]) for r in kept]
+            for n, i in enumerate(chosen)
+        }
 
     def to_frame(self, *, by: Literal["setting", "recording"] = "setting") -> Any:
         """Return a pandas.DataFrame with a row for each setting, or for each recording and setting.
@@ -221,28 +254,16 @@ class Sweep(GridScores):
             return frame(self._rows())
         return frame(
             [
-                {"recording": trace.origin or str(number)} | row
-                for number, (trace, labels) in enumerate(
-                    zip(self.traces, self.labels, strict=True), 1
+                {"recording": name} | row
+                for number, name in enumerate(self.recordings)
+                for row in self._rows(
+                    self._metrics_of(PooledScores(self.table, slice(number, number + 1)))
                 )
-                for row in self._of([trace], (labels,))._rows()
             ]
         )
 
-    def _of(self, traces: list[Trace], labels: tuple[Labels, ...]) -> Sweep:
-        """Score the same settings on some of the recordings."""
-        return sweep(
-            traces,
-            labels,
-            self.grid,
-            config=self.configs[0],
-            gap_s=self.gap_s,
-            collar_s=self.collar_s,
-        )
-
     def _caption(self) -> str:
-        seconds = sum(trace.duration_s for trace in self.traces)
-        return f"{len(self)} settings on {len(self.traces)} recordings, {seconds:.0f} s"
+        return f"{len(self)} settings on {len(self.recordings)} recordings, {self.duration_s:.0f} s"
 
 
 def sweep(
@@ -253,6 +274,8 @@ def sweep(
     config: VadConfig | None = None,
     gap_s: float = GAP_S,
     collar_s: float = COLLAR_S,
+    executor: Executor | None = None,
+    cached: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> Sweep:
     """Score every combination of settings on labelled recordings.
@@ -260,6 +283,10 @@ def sweep(
     Utterances are as `segment` finds them, and scores as `score` computes them, pooled over all
     recordings. Blocks; uses all cores. With numba (extra `evaluate`), a thousand settings on an
     hour of audio take about a second.
+
+    Of a corpus, a recording is decoded, scored and dropped before the next one. Its levels and
+    scores are kept on disk (`sttlab cache`), so that a sweep that was interrupted goes on where it
+    was, and another grid decodes nothing.
 
     Parameters
     ----------
@@ -272,9 +299,16 @@ def sweep(
         Values of the fields that the grid doesn't name.
     gap_s, collar_s : float, seconds
         See `score`.
+    executor : concurrent.futures.Executor, optional
+        Where a corpus is scored, by default in threads of this process: processes, or a cluster of
+        Dask by ``Client(...).get_executor()`` (extra `cluster`). Paths and settings travel, not
+        audio, so all workers must see the files under the same paths. The figures are the same bit
+        for bit. The caller shuts it down.
+    cached : bool
+        Whether levels and scores of a corpus are kept on disk, and those of earlier sweeps used.
     progress : callable, optional
-        Called on this thread with the amount done and the amount in all, both in recordings plus
-        settings. An exception from it ends the sweep.
+        Called on this thread with the amount done and the amount in all: in recordings plus
+        settings, of a corpus in recordings. An exception from it ends the sweep.
 
     Returns
     -------
@@ -284,9 +318,12 @@ def sweep(
     ------
     ConfigError
         If a value is not valid, a field has no effect, the grid is empty, or there are not as many
-        labels as recordings, or no recording of a corpus can be scored.
+        labels as recordings, or no recording of a corpus can be scored; or recordings that are not
+        of a corpus come with an executor.
     MissingExtra
         If the packages of a detector are not installed.
+    WorkersFailed
+        If the processes or the cluster of the executor are gone. What is done is kept.
 
     Examples
     --------
@@ -294,50 +331,68 @@ def sweep(
     ...     "margin_db": range(4, 16), "silence_timeout_s": [0.3, 0.6, 0.9]})
     >>> found.configs[found.best()]  # doctest: +SKIP
     """
-    if isinstance(recordings, Corpus):
-        grid = labels if isinstance(labels, Mapping) else grid
-        given, left_out = labelled(recordings)
-    else:
-        given, left_out = list(zip(*pairs(recordings, labels), strict=True)), []
+    about: dict[str, Any] = {"gap_s": gap_s, "collar_s": collar_s}
+    corpus = recordings if isinstance(recordings, Corpus) else None
+    if corpus and isinstance(labels, Mapping):
+        grid = labels
     tried, configs = settings(grid or {}, config or VadConfig())
-    total, done = len(given) + len(configs), 0
-    detectors = list({c.detector: c for c in configs}.values())
-    threads = ThreadPoolExecutor(os.cpu_count(), "sttlab-sweep")
-    try:
-        traces: list[Trace] = []
-        truths: list[Labels] = []
-        found = threads.map(partial(_trace, detectors), (audio for audio, _ in given))
-        for (_, truth), trace in zip(given, found, strict=True):
-            if isinstance(trace, str):
-                left_out.append(trace)
-            else:
-                traces.append(trace)
-                truths.append(truth)
-            done += 1
-            if progress:
-                progress(done, total)
-        if not traces:
-            raise nothing_scored(left_out)
-        material = Material(traces, truths, detectors, gap_s, collar_s)
-        scores: dict[int, Scores] = {}
-        for part in threads.map(partial(material.scores, configs), chunks(configs)):
-            scores |= part
-            done += len(part)
-            if progress:
-                progress(done, total)
-    finally:
-        threads.shutdown(cancel_futures=True)
-    for why in left_out:
-        log.warning("left out of the sweep: %s", why)
+    about |= {"grid": tried, "configs": configs}
+    with ExitStack() as stack:
+        if executor is None or not corpus:
+            threads = ThreadPoolExecutor(os.cpu_count(), "sttlab-sweep")
+            stack.callback(threads.shutdown, cancel_futures=True)
+        if corpus:
+            found = score_corpus(
+                corpus,
+                executor or threads,
+                progress,
+                grid=tuple(tried.items()),
+                config=config or VadConfig(),
+                gap_s=gap_s,
+                collar_s=collar_s,
+                cached=cached,
+            )
+            return Sweep(**about, **found)
+        if executor is not None:
+            raise ConfigError(
+                "an executor needs a Corpus, since paths travel to it and not audio: put the "
+                "recordings and labels into a folder (add_to_corpus), and sweep Corpus(folder)"
+            )
+        given: Any = recordings
+        return _sweep_here(pairs(given, labels), about, threads, progress)
+
+
+def _sweep_here(
+    given: tuple[list[Audio], tuple[Labels, ...]],
+    about: dict[str, Any],
+    threads: ThreadPoolExecutor,
+    progress: Callable[[int, int], None] | None,
+) -> Sweep:
+    """Score settings on recordings that are in memory, where settings are shared by the threads."""
+    audios, truths = given
+    configs = about["configs"]
+    done, total = 0, len(audios) + len(configs)
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress:
+            progress(done, total)
+
+    detectors = list(dict.fromkeys(c.detector for c in configs))
+    traces = []
+    for trace in threads.map(partial(_trace, detectors), audios):
+        traces.append(trace)
+        advance(1)
+    heard = [trace.heard_by(detectors) for trace in traces]
+    material = Material(heard, truths, about["gap_s"], about["collar_s"])
     return Sweep(
-        grid=tried,
-        configs=configs,
-        scores=tuple(scores[i] for i in range(len(configs))),
+        **about,
+        recordings=tuple(trace.origin or str(i) for i, trace in enumerate(traces, 1)),
+        duration_s=sum(trace.duration_s for trace in traces),
+        table=material.table(configs, threads.map, advance),
         traces=tuple(traces),
-        labels=tuple(truths),
-        gap_s=gap_s,
-        collar_s=collar_s,
-        left_out=tuple(left_out),
+        labels=truths,
     )
 
 
@@ -360,18 +415,10 @@ def settings(
     return tried, configs
 
 
-def _trace(detectors: Sequence[VadConfig], audio: Audio | CorpusItem) -> Trace | str:
-    """Score a recording by each detector; of one of a corpus that can't be read, say why."""
-    if isinstance(audio, CorpusItem):
-        try:
-            trace = Trace(audio.load())
-            trace.origin = audio.name
-        except SourceError as error:
-            return f"{audio.name}: {error}"
-    else:
-        trace = audio if isinstance(audio, Trace) else Trace(audio)
-    for config in detectors:
-        trace.heard(config.detector)
+def _trace(detectors: Sequence[str], audio: Audio) -> Trace:
+    """Score a recording by each detector."""
+    trace = audio if isinstance(audio, Trace) else Trace(audio)
+    trace.heard_by(detectors)
     return trace
 
 

@@ -14,7 +14,8 @@ from sttlab.cli.options import Format
 from sttlab.cli.transcribe import _targets
 
 DEMO = str(Path(__file__).parents[2] / "data" / "demo.flac")
-SUBCOMMANDS = ["serve", "demo", "transcribe", "replay", "compare", "devices", "models", "lab"]
+SUBCOMMANDS = ["serve", "demo", "transcribe", "replay", "compare", "sweep", "cache", "devices"]
+SUBCOMMANDS += ["models", "lab"]
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in SUBCOMMANDS)])
