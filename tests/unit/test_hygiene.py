@@ -185,6 +185,13 @@ def test_importing_stays_light(statement: str) -> None:
     assert loaded & HEAVY == set()
 
 
+@pytest.mark.parametrize("name", ["VadTuner", "Labeler", "LiveMonitor", "Comparer"])
+def test_a_widget_is_there_before_matplotlib(name: str) -> None:
+    pytest.importorskip("anywidget")
+    code = f"import sttlab, sys; sttlab.{name}; print('matplotlib' in sys.modules)"
+    assert run_python(code).strip() == "False"
+
+
 def test_import_of_the_package_loads_no_submodules() -> None:
     code = (
         "import sys, importlib, logging, typing; before = len(sys.modules); "
