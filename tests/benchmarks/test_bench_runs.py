@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,10 +56,15 @@ def test_live_measures_sttlab_and_a_weekend_project(tmp_path: Path) -> None:
 
 
 @needs_all
-def test_file_measures_engines_on_the_same_audio(tmp_path: Path) -> None:
+def test_file_measures_engines_on_the_same_audio(data: Path, tmp_path: Path) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    for path in (*data.glob("austen-[1-3].*"), *data.glob("monologue.*")):
+        shutil.copy(path, few)
     result = bench(
         tmp_path,
         *("file", "--engine", "sttlab", "--engine", "faster-whisper int8", "--joined-s", "30"),
+        *("--recordings", str(few)),
     )
     kinds = {(f["engine"], f["material"]): f for f in result["engines"]}
     assert len(kinds) == 4

@@ -128,7 +128,7 @@ def test_empty_or_silent_audio_gives_empty_text(engine: Engine, samples: Any) ->
 @pytest.fixture
 def repeated(data: Path) -> np.ndarray:
     """Two seconds of speech, again and again: greedy decoding repeats itself, and falls back."""
-    return np.tile(load(data / "demo.flac").samples[: 2 * SAMPLE_RATE], 6)
+    return np.tile(load(data / "demo.flac").samples[: 2 * SAMPLE_RATE], 4)
 
 
 @by_all_engines
@@ -319,7 +319,7 @@ def test_int8_logits_give_the_text_of_exact_logits(data: Path) -> None:
     import torch
 
     exact, quantised = (kind(TranscribeConfig(device="cpu")) for kind in (Exact, WhisperEngine))
-    sounds = [load(data / f"{name}.flac").samples for name in READ[:4]]
+    sounds = [load(data / f"{name}.flac").samples for name in READ[:2]]
     texts = [[e.transcribe(s).text for s in sounds] for e in (exact, quantised)]
     assert wer(*texts).wer < 0.05
     with torch.inference_mode():
@@ -541,7 +541,7 @@ def multilingual(request: pytest.FixtureRequest, device: Any) -> Iterator[Engine
 @pytest.mark.parametrize("multilingual", with_weights, indirect=True, scope="module")
 def test_the_language_is_detected(multilingual: Engine, data: Path) -> None:
     for name, language in (("spanish.opus", "es"), ("swedish.flac", "sv"), ("austen-2.flac", "en")):
-        said = multilingual.transcribe(load(data / name).samples)
+        said = multilingual.transcribe(load(data / name).samples[: 4 * SAMPLE_RATE])
         assert said.language == language
         assert said.language_probability > 0.5
 
@@ -550,7 +550,7 @@ def test_the_language_is_detected(multilingual: Engine, data: Path) -> None:
 def test_a_translation_is_english(name: str, device: Any, data: Path) -> None:
     config = TranscribeConfig(engine=name, model="base", device=device, task="translate")
     engine = make_engine(config)
-    text = engine.transcribe(load(data / "spanish.opus").samples).text.lower()
+    text = engine.transcribe(load(data / "spanish.opus").samples[: 6 * SAMPLE_RATE]).text.lower()
     assert " the " in text
     engine.close()
 
