@@ -1,5 +1,6 @@
 // VadTuner's picture: waveform, scores, thresholds that can be dragged, utterances and labels.
 
+import { Handles, movedValue } from "./handles.js";
 import { widgetOf, copied } from "./kernel.js";
 import { TIMELINE_KEYS, keyList } from "./keys.js";
 import { peakOf } from "./pieces.js";
@@ -25,14 +26,6 @@ import {
  * @typedef {import("./segments.js").Segment} Segment
  * @typedef {import("./pieces.js").Curve & import("./tracks.js").Scale & {label: string}} Scores
  * @typedef {{times: Float32Array, onset: Float32Array, offset: Float32Array}} Thresholds
- *
- * @typedef {object} Handle a setting that moves with a threshold on the picture
- * @property {string} field
- * @property {number} value
- * @property {number} min
- * @property {number} max
- * @property {number} step
- * @property {number} slope how far the threshold moves with the setting
  */
 
 /** Distance from a threshold within which it is dragged, in pixels; a finger is less exact. */
@@ -86,17 +79,6 @@ function arraysFrom(view, count) {
   return Array.from({ length: count }, (_, i) => all.subarray(i * length, (i + 1) * length));
 }
 
-/**
- * The value of a setting after a threshold was dragged.
- *
- * @param {Handle} handle
- * @param {number} by how far the threshold was dragged, on its scale
- */
-export function movedValue({ value, min, max, step, slope }, by) {
-  const rounded = Math.round((value + by / slope) / step) * step;
-  return Math.min(Math.max(Number(rounded.toFixed(6)), min), max);
-}
-
 class Picture {
   /**
    * @param {any} model
@@ -120,11 +102,6 @@ class Picture {
     this.thresholds = {};
     /** @type {Record<string, {times: Float32Array, values: Float32Array}>} */
     this.floors = {};
-    /** @type {?{which: string, value: number}} a drag, and where it is */
-    this.preview = null;
-    /** @type {?{field: string, value: number}} what is to be set next */
-    this.next = null;
-    this.setting = false;
     const name = model.get("name") || "recording";
     this.timeline = new Timeline(el, model.get("duration_s"), {
       model,
@@ -143,6 +120,7 @@ class Picture {
     for (const [name, way] of /** @type {const} */ ([["faultBefore", -1], ["faultAfter", 1]])) {
       el.querySelector(`[data-do="${name}"]`)?.addEventListener("click", () => this.goToFault(way));
     }
+    this.handles = new Handles(model, ask, () => this.timeline.draw());
     el.insertAdjacentHTML("beforeend", keyList(TUNER_KEYS));
     /** @type {[name: string, call: () => void][]} */
     this.events = [
@@ -155,7 +133,6 @@ class Picture {
       ["change:texts", () => this.read()],
       ["change:pauses", () => this.read()],
       ["change:faults", () => this.read()],
-      ["change:handles", () => this.settle()],
       ["change:floors", () => this.read()],
       ["change:chosen", () => this.timeline.draw()],
       ["change:shown", () => this.reveal()],
@@ -172,6 +149,7 @@ class Picture {
 
   close() {
     for (const [event, call] of this.events) this.model.off(event, call);
+    this.handles.close();
     this.timeline.close();
   }
 
@@ -324,8 +302,8 @@ class Picture {
   keys({ shiftKey, altKey }) {
     const which = shiftKey ? "onset" : altKey ? "offset" : null;
     return {
-      ArrowUp: () => (which ? this.nudge(which, 1) : this.go(-1)),
-      ArrowDown: () => (which ? this.nudge(which, -1) : this.go(1)),
+      ArrowUp: () => (which ? this.handles.nudge(which, 1) : this.go(-1)),
+      ArrowDown: () => (which ? this.handles.nudge(which, -1) : this.go(1)),
       t: () => this.transcribe(),
       n: () => this.goToFault(shiftKey ? -1 : 1),
       "Control+z": () => this.model.send({ ask: shiftKey ? "redo" : "undo" }),
@@ -344,14 +322,14 @@ class Picture {
     return curve && found && thresholds ? { curve, lane: found.lane, thresholds } : null;
   }
 
-  /** @param {Point} point @returns {?{which: string, handle: Handle, at: (y: number) => number}} */
+  /** @param {Point} point @returns {?{which: string, handle: import("./handles.js").Handle, at: (y: number) => number}} */
   handleAt(point) {
     const { deciding } = this;
     if (!deciding) return null;
     const { curve, lane, thresholds } = deciding;
     const time = this.timeline.timeAt(point.x);
     const reach = REACH_PX[/** @type {"mouse"} */ (point.type)] ?? REACH_PX.mouse;
-    const handles = this.model.get("handles");
+    const handles = this.handles.all;
     const near = ["onset", "offset"]
       .filter((which) => handles[which])
       .map((which) => {
@@ -371,66 +349,16 @@ class Picture {
     if (!held) return null;
     const { which, handle, at } = held;
     const begin = at(point.y);
-    const end = () => {
-      this.preview = null;
-      this.timeline.draw();
-    };
     return {
       move: ({ y }) => {
-        const value = movedValue(handle, at(y) - begin);
-        this.preview = { which, value };
-        this.set(handle.field, value);
-        this.timeline.draw();
+        this.handles.move(which, handle.field, movedValue(handle, at(y) - begin));
       },
       drop: (_, moved) => {
         if (!moved) this.timeline.pick(point);
-        end();
+        this.handles.release();
       },
-      cancel: end,
+      cancel: () => this.handles.release(),
     };
-  }
-
-  /**
-   * Move a threshold by a step of its setting.
-   *
-   * @param {string} which
-   * @param {1 | -1} way up or down
-   */
-  nudge(which, way) {
-    const handle = this.model.get("handles")[which];
-    if (!handle) return;
-    const now = this.preview?.which === which ? this.preview.value : handle.value;
-    const value = movedValue({ ...handle, value: now }, way * Math.abs(handle.step * handle.slope));
-    if (value === now) return;
-    this.preview = { which, value };
-    this.set(handle.field, value);
-    this.timeline.draw();
-  }
-
-  /** Let go of what a key has moved, once the kernel has moved it too. */
-  settle() {
-    const { preview } = this;
-    const handle = preview && this.model.get("handles")[preview.which];
-    if (!handle || handle.value === preview?.value) this.preview = null;
-    this.timeline.draw();
-  }
-
-  /**
-   * Set a field. The kernel has one such request at a time, the newest.
-   *
-   * @param {string} field
-   * @param {number} value
-   */
-  async set(field, value) {
-    this.next = { field, value };
-    if (this.setting) return;
-    this.setting = true;
-    while (this.next) {
-      const asked = this.next;
-      this.next = null;
-      await this.ask({ ask: "set", ...asked });
-    }
-    this.setting = false;
   }
 
   // -- painting -------------------------------------------------------------------------------------
@@ -454,25 +382,13 @@ class Picture {
     const dotted = { color: view.color("floor"), width: 1.2, dash: [1.5, 3] };
     if (floor) paintSteps(view, lane, curve, floor, dotted);
     const { times } = thresholds;
-    const by = this.shifts(curve.name);
+    const isDeciding = curve.name === this.model.get("detector");
+    const by = isDeciding ? this.handles.shifts : { onset: 0, offset: 0 };
     const color = view.color("onset");
     const onset = thresholds.onset.map((value) => value + by.onset);
     const offset = thresholds.offset.map((value) => value + by.offset);
     paintSteps(view, lane, curve, { times, values: onset }, { color, width: 2 });
     paintSteps(view, lane, curve, { times, values: offset }, { color, dash: [5, 3] });
-  }
-
-  /**
-   * How far a drag is ahead of what the kernel knows.
-   *
-   * @param {string} curve
-   */
-  shifts(curve) {
-    const handles = this.model.get("handles");
-    if (!this.preview || curve !== this.model.get("detector")) return { onset: 0, offset: 0 };
-    const { which, value } = this.preview;
-    const by = (value - handles[which].value) * handles[which].slope;
-    return { onset: which === "onset" ? by : 0, offset: by };
   }
 
   /** @param {View} view @param {Lane} lane */

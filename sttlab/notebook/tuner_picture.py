@@ -86,6 +86,7 @@ def handles_of(
         if name and slope:
             handles[which] = {
                 "field": name,
+                "slider": sliders[name].model_id,
                 "value": getattr(config, name),
                 "slope": slope,
                 "step": sliders[name].step,

@@ -15,7 +15,7 @@ import {
   written,
   yOf,
 } from "../../frontend/notebook/tracks.js";
-import { movedValue } from "../../frontend/notebook/tuner.js";
+import { Handles, isSettled, movedValue } from "../../frontend/notebook/handles.js";
 import { visibleRows } from "../../frontend/notebook/rows.js";
 
 const HOUR = { name: "energy", count: 180_000, step_s: 0.02 };
@@ -185,6 +185,51 @@ test("a dragged threshold moves its setting in steps, within bounds, the right w
   assert.equal(movedValue(hysteresis, -2), 6, "a lower offset threshold is more hysteresis");
   const share = { field: "probability", value: 0.5, min: 0, max: 1, step: 0.01, slope: 100 };
   assert.equal(movedValue(share, 10), 0.6, "a score in points, a setting in shares");
+});
+
+/** A model of a widget, as much of it as is needed. */
+function widget(values) {
+  const calls = new Map();
+  return {
+    get: (name) => values[name],
+    on: (event, call) => calls.set(event, call),
+    off: (event) => calls.delete(event),
+    change(name, value) {
+      values[name] = value;
+      calls.get(`change:${name}`)?.();
+    },
+    calls,
+  };
+}
+
+test("a threshold moves with its slider before the kernel answers, and then is where it is", async () => {
+  const slider = widget({ value: 6 });
+  const onset = { field: "margin_db", slider: "s1", value: 6.1, min: 1, max: 40, step: 0.5, slope: 1 };
+  const picture = widget({ handles: { onset } });
+  picture.widget_manager = { get_model: async () => slider };
+  let drawn = 0;
+  const handles = new Handles(picture, async () => {}, () => (drawn += 1));
+  await Promise.resolve();
+  slider.change("value", 8);
+  assert.ok(Math.abs(handles.shifts.onset - 1.9) < 1e-9);
+  assert.equal(handles.shifts.offset, handles.shifts.onset, "it follows, as it does in the kernel");
+  assert.equal(drawn, 1);
+  picture.change("handles", { onset: { ...onset, value: 7 } });
+  assert.equal(handles.shifts.onset, 1, "the kernel is behind");
+  picture.change("handles", { onset: { ...onset, value: 8.1 } });
+  assert.deepEqual(handles.shifts, { onset: 0, offset: 0 });
+  slider.change("value", 9);
+  picture.change("handles", { onset: { ...onset, field: "threshold_dbfs", value: -40 } });
+  assert.deepEqual(handles.shifts, { onset: 0, offset: 0 }, "another setting decides");
+  handles.close();
+  assert.equal(slider.calls.size + picture.calls.size, 0);
+});
+
+test("a slider of whole steps is where the kernel's value between them is", () => {
+  const handle = { field: "margin_db", value: 6.2, step: 0.5 };
+  assert.ok(isSettled(handle, { field: "margin_db", value: 6 }));
+  assert.ok(!isSettled(handle, { field: "margin_db", value: 6.5 }));
+  assert.ok(isSettled(handle, { field: "probability", value: 0.5 }));
 });
 
 test("only rows in view are in the document, and some around them", () => {
