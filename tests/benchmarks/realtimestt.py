@@ -1,13 +1,12 @@
 """`sttlab bench live` with RealtimeSTT among the systems.
 
     python -m venv rival
-    rival/bin/python -m pip install RealtimeSTT
+    rival/bin/python -m pip install RealtimeSTT faster-whisper silero-vad onnxruntime
     python -m tests.benchmarks.realtimestt --python rival/bin/python \
         --system sttlab --system realtimestt
 
 RealtimeSTT pins packages that sttlab has in other versions, so it has an environment of its own.
-All
-other options are those of `sttlab bench live`.
+It needs PortAudio's headers (portaudio19-dev). All other options are those of `sttlab bench live`.
 """
 
 from __future__ import annotations
