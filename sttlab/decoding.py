@@ -6,10 +6,9 @@ import contextlib
 import logging
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +25,7 @@ from sttlab.opening import (
     unreadable,
     why_of,
 )
+from sttlab.track_reader import Notice, TrackReader, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +33,6 @@ LONGEST_LOAD_S = 6 * 3600  # a small file can hold days of audio; in memory, an 
 LEAST_BITS_PER_S = 100  # of audio in any format: a file that claims to be longer does not tell
 PROBE_S = 600.0  # of a track, before it counts as silent
 AUDIBLE = 1e-4  # of full scale, -80 dBFS
-GAP_S = 0.1  # time stamps that differ by less are rounded
-DRIFT_S = 0.25  # by which many small gaps may add up
-LONGEST_GAP_S = 3600.0  # where the file does not say how long it is
-SHORT_S = 1.0  # by which the lengths that headers claim may err
 DEFAULT = 1  # FFmpeg's AV_DISPOSITION_DEFAULT
 
 # What is decoded: containers that hold audio, and none that names other files to open (playlists).
@@ -45,13 +41,6 @@ FORMATS = (
     "amrnb,amrwb,asf,avi,mpegts,mpeg,g722,gsm,nistsphere,tta,wv,ape,dsf,loas,flv,live_flv,voc,mpc,"
     "mpc8,rm,oma,qcp,tak,shn,dts,dtshd,truehd,mlp,iff,sox,ircam,avr,nut,mxf,adx,xwma,wtv,dss,pvf"
 )
-MP4, WEBM = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"  # as FFmpeg calls what it finds
-# Those with time stamps of their own; with others FFmpeg makes them up.
-TIMED = {MP4, WEBM, "ogg", "asf", "avi", "flv", "live_flv", "mpegts", "mpeg", "nut", "mxf", "wtv"}
-# With these the length in the header is exact, and not guessed from the bit rate.
-EXACT_LENGTHS = {MP4, WEBM, "flac", "aiff", "caf", "w64", "asf", "avi"}
-
-Notice: TypeAlias = Callable[[str], None]
 
 
 @contextmanager
@@ -93,7 +82,7 @@ def open_audio(
         claims to be too long, or nothing of it can be decoded; later, if it is too long.
     """
     name = str(file) if isinstance(file, str | Path) else "this file"
-    wanted = _Wanted(track, channel, longest_s, notice, name)
+    wanted = Wanted(track, channel, longest_s, notice, name)
     with (
         open_input(file, name) as (opened, path),
         contextlib.closing(_bounded(_all(opened, path, wanted), wanted)) as pieces,
@@ -212,33 +201,8 @@ def as_recording(audio: Any) -> Recording:
     return load(audio)
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """What the caller of `open_audio` asked for; `name` is the file's, for messages."""
-
-    track: int | None
-    channel: int | None
-    longest_s: float | None
-    notice: Notice
-    name: str
-
-    @property
-    def too_long(self) -> DecodeError:
-        hours = (self.longest_s or 0) / 3600
-        return DecodeError(
-            f"{self.name} is longer than {hours:.0f} hours: cut it, or use FileSource"
-        )
-
-    def say_if_short(self, claimed_s: float, there_s: float) -> None:
-        if 0 < there_s < claimed_s - SHORT_S / 2:
-            self.notice(
-                f"{self.name} ends early: its header claims {claimed_s:.1f} s, and "
-                f"{there_s:.1f} s are there"
-            )
-
-
 def _bounded(
-    pieces: Iterator[NDArray[np.float32]], wanted: _Wanted
+    pieces: Iterator[NDArray[np.float32]], wanted: Wanted
 ) -> Generator[NDArray[np.float32], None, None]:
     length = 0
     for piece in pieces:
@@ -248,7 +212,7 @@ def _bounded(
         yield piece
 
 
-def _all(file: OpenFile, path: Path | None, wanted: _Wanted) -> Iterator[NDArray[np.float32]]:
+def _all(file: OpenFile, path: Path | None, wanted: Wanted) -> Iterator[NDArray[np.float32]]:
     """Decode a file, and those that were joined to its end."""
     parts = find_parts(file)
     for start, end in parts:
@@ -286,7 +250,7 @@ def _opener(
 
 
 def _decode(
-    target: Callable[[], Any], head: bytes, size: int, wanted: _Wanted
+    target: Callable[[], Any], head: bytes, size: int, wanted: Wanted
 ) -> Iterator[NDArray[np.float32]]:
     """Decode one file, which `target` opens anew, to mono pieces in -1..1 at SAMPLE_RATE."""
     wav = WavHeader.read(head)
@@ -302,12 +266,12 @@ def _decode(
         _refuse_if_too_long(container, size, wanted)
         codec = stream.codec_context.name if stream.codec_context else ""
         if codec.startswith(("pcm_f32", "pcm_f64")):
-            quiet = _Wanted(wanted.track, wanted.channel, None, lambda _: None, wanted.name)
-            pieces = _TrackReader(container, stream, quiet).pieces()
+            quiet = Wanted(wanted.track, wanted.channel, None, lambda _: None, wanted.name)
+            pieces = TrackReader(container, stream, quiet).pieces()
             peak = max((float(np.abs(piece).max(initial=0.0)) for piece in pieces), default=0.0)
             scale = 1 / max(peak, 1.0)
     with _container(target(), wanted.name) as container:
-        reader = _TrackReader(container, container.streams.audio[index], wanted)
+        reader = TrackReader(container, container.streams.audio[index], wanted)
         for piece in reader.pieces():
             yield np.clip(piece * np.float32(scale), -1, 1)
 
@@ -333,7 +297,7 @@ def _container(target: Any, name: str) -> Iterator[Any]:
         yield container
 
 
-def _refuse_if_too_long(container: Any, size: int, wanted: _Wanted) -> None:
+def _refuse_if_too_long(container: Any, size: int, wanted: Wanted) -> None:
     """Refuse what claims to be too long, if a file of its size can hold so much."""
     if wanted.longest_s is None or not container.duration:
         return
@@ -345,7 +309,7 @@ def _refuse_if_too_long(container: Any, size: int, wanted: _Wanted) -> None:
 # -- tracks -------------------------------------------------------------------------------------
 
 
-def _choose_track(target: Callable[[], Any], wanted: _Wanted) -> int:
+def _choose_track(target: Callable[[], Any], wanted: Wanted) -> int:
     """Choose the audio track to decode, as its index."""
     with _container(target(), wanted.name) as container:
         streams = container.streams.audio
@@ -383,13 +347,13 @@ def _describe(number: int, stream: Any) -> str:
     return f"track {number} ({', '.join(words)})"
 
 
-def _probe(target: Callable[[], Any], index: int, wanted: _Wanted) -> str:
+def _probe(target: Callable[[], Any], index: int, wanted: Wanted) -> str:
     """Say whether a track is audible, silent or undecodable."""
-    quiet = _Wanted(None, None, None, lambda _: None, wanted.name)
+    quiet = Wanted(None, None, None, lambda _: None, wanted.name)
     length = 0
     try:
         with _container(target(), wanted.name) as container:
-            for piece in _TrackReader(container, container.streams.audio[index], quiet).pieces():
+            for piece in TrackReader(container, container.streams.audio[index], quiet).pieces():
                 length += len(piece)
                 if np.abs(piece).max(initial=0.0) > AUDIBLE:
                     return "audible"
@@ -400,132 +364,10 @@ def _probe(target: Callable[[], Any], index: int, wanted: _Wanted) -> str:
     return "silent" if length else "undecodable"
 
 
-# -- packets to samples -------------------------------------------------------------------------
-
-
-class _TrackReader:
-    """One audio track, decoded in step with its time stamps.
-
-    Parameters
-    ----------
-    container, stream
-        Of PyAV; read from the beginning.
-    wanted : _Wanted
-    """
-
-    def __init__(self, container: Any, stream: Any, wanted: _Wanted) -> None:
-        self._container = container
-        self._stream = stream
-        self._wanted = wanted
-        self._origin_s = (container.start_time or 0) / 1e6
-        self._said_s = container.duration / 1e6 if container.duration else None
-        self._produced = 0  # samples at SAMPLE_RATE
-        self._end_s = 0.0  # of the last frame, by its time stamp
-        self._shift_s = 0.0  # by which time stamps that jump are put right
-        self._resampler: Any = None
-        self._kind: Any = None
-        self._mixer: Downmix | None = None
-
-    def pieces(self) -> Iterator[NDArray[np.float32]]:
-        """Yield the audio, mono at SAMPLE_RATE; floats may exceed 1."""
-        import av
-
-        name, broken = self._wanted.name, 0
-        if self._stream.codec_context is None:
-            raise DecodeError(f"{name} holds audio that can't be decoded: its codec is unknown")
-        try:
-            for packet in self._container.demux(self._stream):
-                try:
-                    frames = packet.decode()
-                except av.InvalidDataError:
-                    broken += 1
-                    continue
-                for frame in frames:
-                    yield from self._take(frame)
-            yield from self._flush()
-        except (av.FFmpegError, ValueError) as error:
-            self._wanted.notice(f"{name} is broken and ends early: {why_of(error)}")
-        if broken:
-            self._wanted.notice(f"{name} is broken; pieces that were left out: {broken}")
-        self._wanted.say_if_short(self._claimed_s(), self._produced / SAMPLE_RATE)
-        if self._mixer:
-            for notice in self._mixer.notices():
-                self._wanted.notice(f"{name}: {notice}")
-
-    def _take(self, frame: Any) -> Iterator[NDArray[np.float32]]:
-        kind = frame.format.name, frame.layout.name, frame.sample_rate
-        if kind != self._kind:
-            yield from self._flush()
-            self._kind = kind
-            self._begin(frame)
-        if silence := self._missing_before(frame):
-            yield from self._flush()
-            self._begin(frame)
-            self._produced += silence
-            for start in range(0, silence, BLOCK_SAMPLES):
-                yield np.zeros(min(BLOCK_SAMPLES, silence - start), np.float32)
-        frame.pts = None  # broken times must not make the resampler fill or drop
-        yield from self._mono(self._resampler.resample(frame))
-
-    def _begin(self, frame: Any) -> None:
-        import av
-
-        try:
-            check_rate(frame.sample_rate)
-            count = frame.layout.nb_channels
-            if self._mixer is None or self._mixer.channels != count:
-                self._mixer = Downmix(count, SAMPLE_RATE, self._wanted.channel)
-        except SourceError as error:
-            raise DecodeError(f"{self._wanted.name} can't be decoded: {error}") from error
-        # Planes crash PyAV if there are 8.
-        self._resampler = av.AudioResampler(format="flt", rate=SAMPLE_RATE)
-
-    def _flush(self) -> Iterator[NDArray[np.float32]]:
-        if self._resampler is not None:
-            yield from self._mono(self._resampler.resample(None))
-
-    def _mono(self, frames: list[Any]) -> Iterator[NDArray[np.float32]]:
-        assert self._mixer is not None
-        for frame in frames:
-            samples = np.nan_to_num(frame.to_ndarray(), posinf=0.0, neginf=0.0)
-            self._produced += samples.size // self._mixer.channels
-            yield self._mixer.mix(samples.reshape(-1, self._mixer.channels))
-
-    def _missing_before(self, frame: Any) -> int:
-        """Count the samples of silence that the time stamps leave before this frame."""
-        at_s = self._end_s
-        if frame.pts is not None and self._container.format.name in TIMED:
-            at_s = float(frame.pts * frame.time_base) - self._origin_s + self._shift_s
-        gap_s = at_s - self._end_s
-        late_s = at_s - self._produced / SAMPLE_RATE
-        if gap_s < -GAP_S or (gap_s > GAP_S and not self._is_plausible(gap_s, at_s)):
-            if gap_s > 0:
-                self._wanted.notice(
-                    f"{self._wanted.name}: its time stamps jump by {gap_s:.0f} s at "
-                    f"{self._end_s:.1f} s, which is left out"
-                )
-            self._shift_s -= gap_s
-            at_s, late_s = self._end_s, 0.0
-        self._end_s = at_s + frame.samples / frame.sample_rate
-        is_gap = gap_s > GAP_S or (late_s > DRIFT_S and gap_s > 0)
-        return max(0, round(late_s * SAMPLE_RATE)) if is_gap else 0
-
-    def _is_plausible(self, gap_s: float, at_s: float) -> bool:
-        return at_s <= self._said_s + SHORT_S if self._said_s else gap_s <= LONGEST_GAP_S
-
-    def _claimed_s(self) -> float:
-        """Return the track's length by its header; 0 if it has none, or one that may be wrong."""
-        if self._container.format.name not in EXACT_LENGTHS:
-            return 0.0
-        if self._stream.duration:
-            return float(self._stream.duration * self._stream.time_base)
-        return self._said_s or 0.0 if len(self._container.streams) == 1 else 0.0
-
-
 # -- WAV files that FFmpeg reads wrong -------------------------------------------------------------
 
 
-def _by_libsndfile(target: Callable[[], Any], wanted: _Wanted) -> Iterator[NDArray[np.float32]]:
+def _by_libsndfile(target: Callable[[], Any], wanted: Wanted) -> Iterator[NDArray[np.float32]]:
     import soundfile
     import soxr
 

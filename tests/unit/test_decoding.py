@@ -337,7 +337,7 @@ def test_file_that_declares_too_great_a_length_is_refused_before_decoding(tmp_pa
     def never(*_: object) -> None:
         raise AssertionError("it was decoded")
 
-    monkeypatch.setattr("sttlab.decoding._TrackReader", never)
+    monkeypatch.setattr("sttlab.decoding.TrackReader", never)
     with pytest.raises(DecodeError, match="longer than"):
         load(path)
 

@@ -42,6 +42,7 @@ TIERS = (
         "audio",
         "containers",
         "opening",
+        "track_reader",
         "decoding",
         "shipped",
         "machine",
