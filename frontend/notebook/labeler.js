@@ -307,7 +307,6 @@ class View {
   giveTo(name, all) {
     const { chosen, turns } = this;
     if (!chosen || chosen[2] === name) return;
-    if (all) this.rows.rename(chosen[2], name);
     this.selected = [chosen[0], chosen[1], name, chosen[3]];
     this.model.set("turns", renamed(turns, chosen, name, all));
     this.model.save_changes();

@@ -12,16 +12,19 @@ import { same } from "./turns.js";
 const SPEAKERS = "speakers";
 
 /**
- * The speakers of turns, each once; that of turns whose speaker is not known, "", is the last.
- * Those that were there before keep their places, so that no row moves under the mouse.
+ * The speakers of turns, each once; that of turns whose speaker is not known, "", is the last. Those
+ * that were there before keep their places, and who is new takes that of one who is gone: then no
+ * row moves under the mouse, and somebody who is renamed keeps row and colour.
  *
  * @param {Turn[]} turns
  * @param {string[]} before
  */
 export function speakersOf(turns, before) {
-  const named = new Set(turns.map((turn) => turn[2]));
-  const order = [...new Set([...before.filter((name) => named.has(name)), ...named])];
-  return [...order.filter(Boolean), ...(named.has("") ? [""] : [])];
+  const named = new Set(turns.map((turn) => turn[2]).filter(Boolean));
+  const fresh = [...named].filter((name) => !before.includes(name));
+  const kept = before.map((name) => (named.has(name) ? name : name && fresh.shift()));
+  const isKnown = turns.every((turn) => turn[2]);
+  return [...kept.flatMap((name) => name || []), ...fresh, ...(isKnown ? [] : [""])];
 }
 
 /**
@@ -74,16 +77,6 @@ export class SpeakerRows {
     this._segments = turns.map(([start, end, name, text]) => {
       return { start, end, label: text, row: this.names.indexOf(name) };
     });
-  }
-
-  /**
-   * Keep the row of a speaker who gets another name.
-   *
-   * @param {string} name
-   * @param {string} other
-   */
-  rename(name, other) {
-    this.names = this.names.map((each) => (each === name ? other : each));
   }
 
   /** Whether there are speakers to tell apart, who have colours and a track. */

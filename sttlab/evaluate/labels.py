@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -113,6 +113,11 @@ class Labels:
     def utterances(self, gap_s: float) -> Spans:
         """Return the spans of speech, with pauses shorter than `gap_s` closed."""
         return union(self.speech, gap_s)
+
+    def renamed(self, names: Mapping[str, str]) -> Labels:
+        """Return the labels with other names of speakers, by the names that they have now."""
+        turns = (replace(turn, speaker=names.get(turn.speaker, turn.speaker)) for turn in self)
+        return Labels(turns, self.scored)
 
     def between(self, start_s: float, end_s: float) -> Labels:
         """Return what lies between two times, in seconds from the first; it is cut off there."""

@@ -8,7 +8,8 @@ const TURNS = [[0, 1, "Ben", "a"], [1, 2, "", ""], [2, 3, "Anna", ""], [3, 4, "B
 
 test("speakers have rows in order of appearance, and keep them", () => {
   assert.deepEqual(speakersOf(TURNS, []), ["Ben", "Anna", ""]);
-  assert.deepEqual(speakersOf(TURNS, ["Cleo", "Anna"]), ["Anna", "Ben", ""]);
+  assert.deepEqual(speakersOf(TURNS, ["", "Anna"]), ["Anna", "Ben", ""]);
+  assert.deepEqual(speakersOf(TURNS.slice(1, 3), ["Ben", "Anna", ""]), ["Anna", ""]);
   assert.deepEqual(speakersOf([], ["Anna"]), []);
 });
 
@@ -23,11 +24,12 @@ test("a renamed speaker keeps row and colour", () => {
   assert.equal(rows.take(TURNS), true);
   assert.equal(rows.take([...TURNS]), false);
   const color = rows.colorOf(TURNS[0]);
-  rows.rename("Ben", "Zoe");
   const turns = renamed(TURNS, TURNS[0], "Zoe", true);
   rows.take(turns);
   assert.deepEqual(rows.names, ["Zoe", "Anna", ""]);
   assert.equal(rows.colorOf(turns[0]), color);
+  rows.take(TURNS);
+  assert.deepEqual(rows.names, ["Ben", "Anna", ""], "after an undo too");
 });
 
 test("one speaker, or none that is known, has the colour of speech", () => {

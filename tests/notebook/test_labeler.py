@@ -76,6 +76,15 @@ class Canvas:
         self.page.mouse.move(*self.x(end_s, duration_s))
         self.page.mouse.up()
 
+    def drag_into_row(self, time_s, row, other, duration_s):
+        """Drag what is spoken at a time from the row of a speaker into that of another."""
+        x, y = self.x(time_s, duration_s)
+        first = y - 60 + 18 + 120 + 4 + 13 + 8
+        self.page.mouse.move(x, first + 16 * row)
+        self.page.mouse.down()
+        self.page.mouse.move(x + 1, first + 16 * other, steps=3)
+        self.page.mouse.up()
+
     def press(self, *keys):
         for key in keys:
             self.page.keyboard.press(key)
@@ -120,6 +129,19 @@ def test_labels_by_mouse_and_keyboard(notebook, canvas, lab, data):
     assert saved.turns[1].end_s == pytest.approx(end_s + 0.6, abs=0.05)
     assert [t for t in saved if t.speaker != "anna"] == [first.turns[i] for i in (0, 2, 3, 4)]
     assert notebook.value("labeler.labels.turns[1].speaker") == "'anna'"
+
+    middle_s = (first.turns[3].start_s + first.turns[3].end_s) / 2
+    canvas.drag_into_row(middle_s, 1, 0, length_s)
+    notebook.wait_until("labeler.labels.turns[3].speaker == 'anna'")
+    assert notebook.value("labeler.labels.turns[3].start_s") == str(first.turns[3].start_s)
+    canvas.press("2")
+    notebook.wait_until("labeler.labels.turns[3].speaker == ''")
+    canvas.press("Control+z")
+    notebook.wait_until("labeler.labels.turns[3].speaker == 'anna'")
+    canvas.root.get_by_label("all of theirs").check()
+    canvas.field("speaker").fill("Ben")
+    canvas.field("speaker").press("Enter")
+    notebook.wait_until("[t.speaker for t in labeler.labels] == ['', 'Ben', '', 'Ben', '']")
 
 
 @pytest.mark.needs("chromium")

@@ -274,6 +274,29 @@ def test_10_corpora(run):
     assert shown.of("repeat_results")["text/plain"] == "True"
 
 
+@pytest.mark.needs("speakers", "whisper")
+def test_08_who_spoke(run):
+    shown = run(
+        "08_who_spoke.ipynb",
+        "[turn.speaker for turn in stt.load_labels('../data/my-speakers.rttm')][0]",
+    )
+    assert "2 speakers" in shown.of("found = stt.diarize")["text/html"]
+    assert picture(shown.of("plot_trace(recording, labels=found)")).size[0] == 1920
+    assert shown.of("load_labels('../data/my")["text/plain"] == "'Anna'"
+    scores = shown.of("stt.score_speakers(found, truth)")["text/html"]
+    assert re.search(r"speakers</th><td>3, found 2<", scores)
+    assert picture(shown.of("plot_sweep(swept)")).size == (1120, 760)
+    chosen, best = map(float, re.findall(r"([0-9.]+)% wrong", shown.text_of("judged =")))
+    assert chosen >= best
+    texts = ast.literal_eval(shown.of("session.wait()")["text/plain"])
+    assert {"Speaker 1", "Speaker 2"} <= {speaker for speaker, _ in texts}
+    assert "in the end" in shown.of("score_live_speakers")["text/html"]
+    assert shown.of('rename("Speaker 1"')["text/plain"] == "{'Speaker 1': 'Anna'}"
+    names = ast.literal_eval(shown.of("again.wait()")["text/plain"])
+    assert len(names) >= 3
+    assert {"Anna"} < set(names), "one is known by voice, and the other not"
+
+
 def test_09_keep_and_compare(run):
     shown = run("09_keep_and_compare.ipynb")
     face = shown.of('open_session("kept")')["text/html"]

@@ -273,3 +273,12 @@ def test_labels_of_another_recording_are_questioned(data: Path) -> None:
     gaps = zip(labels.speech[:-1, 1], labels.speech[1:, 0], strict=True)
     silence = Labels(Turn(start_s=start_s, end_s=end_s) for start_s, end_s in gaps)
     assert "no louder than elsewhere" in doubt(silence, trace)
+
+
+def test_speakers_are_renamed_and_those_without_another_name_stay():
+    labels = Labels(
+        [Turn(start_s=0, end_s=1, speaker="a"), Turn(start_s=1, end_s=2, speaker="b")], [(0, 2)]
+    )
+    renamed = labels.renamed({"a": "Anna", "c": "Cleo"})
+    assert [turn.speaker for turn in renamed] == ["Anna", "b"]
+    assert renamed.scored == labels.scored
