@@ -19,6 +19,7 @@ import { createTabs } from "./tabs.js";
 import { createThreshold } from "./threshold.js";
 import { createToast } from "./toast.js";
 import { Transcript } from "./transcript.js";
+import { createWho } from "./who.js";
 import { createWhy } from "./why.js";
 
 /**
@@ -37,10 +38,11 @@ const live = { name: "Live", transcript: new Transcript(store, keptAs, () => she
 const files = new Files(store, `${keptAs}files`, "files", onFile);
 const toast = createToast(byId("toast"));
 const why = createWhy(byId("why"), copy);
+const who = createWho(byId("who"));
 const sheet = createSheet(live, toast, {
   copy,
   why,
-  who: nameSpeaker,
+  who: askWho,
   play: (time_s) => player.play(time_s),
 });
 const tabs = createTabs(byId("tabs"), byId("tab"), show, closeFile);
@@ -165,14 +167,21 @@ function callSpeakers(names, merged) {
  * Ask who a speaker is, and tell the server.
  *
  * @param {string} speaker
+ * @param {import("./transcript.js").Entry} entry in which a person clicked on the speaker
  */
-function nameSpeaker(speaker) {
-  const turns = live.transcript.entries.flatMap((entry) => entry.turns ?? []);
-  const before = turns.find((turn) => turn.speaker === speaker)?.name ?? speaker;
-  const question = `Who is ${before}? The name of another speaker makes the two one.`;
-  const name = prompt(question, before)?.trim();
-  if (!name || name === before) return;
-  socket.send({ speaker: live.transcript.speakers.request(speaker, name, turns) });
+function askWho(speaker, { key, stream, turns = [] }) {
+  const { transcript } = live;
+  const name = turns.find((turn) => turn.speaker === speaker)?.name ?? speaker;
+  who({
+    name,
+    canSplit: sheet.shown() === live && stream === transcript.stream,
+    rename: (to) => {
+      const all = transcript.entries.flatMap((entry) => entry.turns ?? []);
+      socket.send({ speaker: transcript.speakers.request(speaker, to, all) });
+    },
+    only: () => sheet.showOnly(name),
+    split: () => socket.send({ speaker: { split: Number(key.slice(stream.length + 1)) } }),
+  });
 }
 
 /** @param {Message} message */

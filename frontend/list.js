@@ -2,7 +2,7 @@
 
 import { editLine, finalLine, mark, noteLine, partialLine, setPartial, setReach } from "./line.js";
 import { matcher } from "./search.js";
-import { speakersIn } from "./speakers.js";
+import { isSaidBy, speakersIn } from "./speakers.js";
 import { copySelection, selectedItems } from "./selection.js";
 import { createVirtual } from "./virtual.js";
 
@@ -27,7 +27,7 @@ import { createVirtual } from "./virtual.js";
  * @param {HTMLOListElement} root
  * @param {{edit: (key: string, text: ?string) => void, remove: (key: string) => void,
  *   copy: (key: string) => void, play: (key: string) => void, why: (key: string) => void,
- *   who: (speaker: string) => void}} actions of a person; an edit to null leaves the text unchanged
+ *   who: (speaker: string, key: string) => void}} actions of a person; an edit to null leaves the text unchanged
  * @param {(by: number) => void} onShift see virtual.js
  */
 export function createList(root, actions, onShift) {
@@ -41,6 +41,7 @@ export function createList(root, actions, onShift) {
   /** @type {Line | undefined} */
   let current; // in the tab order
   let query = "";
+  let only = ""; // name of the speaker whose lines are shown
   /** @type {"clock" | "stream" | "none"} */
   let times = "clock";
   let playable = false;
@@ -90,9 +91,11 @@ export function createList(root, actions, onShift) {
    */
   function refresh(atEnd = false) {
     const matches = matcher(query);
-    shown = query
-      ? lines.filter((line) => line.kind === "partial" || line.isEdited || matches(line.text) || matches(line.who))
-      : lines.slice();
+    const isWanted = (/** @type {Line} */ line) =>
+      line.kind === "partial" ||
+      line.isEdited ||
+      ((!only || isSaidBy(line.entry?.turns, only)) && (matches(line.text) || matches(line.who)));
+    shown = query || only ? lines.filter(isWanted) : lines.slice();
     if (!current || !shown.includes(current)) setCurrent(shown.filter(isFinal).at(-1));
     list.show(shown, atEnd);
   }
@@ -247,13 +250,15 @@ export function createList(root, actions, onShift) {
   }
 
   /**
-   * Show only lines that contain a text, or all.
+   * Show only lines that contain a text, and that a speaker says.
    *
-   * @param {string} text
+   * @param {string} text "" for any
+   * @param {string} name "" for any
    */
-  function filter(text) {
-    if (text === query) return;
+  function filter(text, name) {
+    if (text === query && name === only) return;
     query = text;
+    only = name;
     for (const { item, kind, entry } of list.present()) {
       if (item && kind !== "partial") mark(item, query, entry);
     }
@@ -286,7 +291,7 @@ export function createList(root, actions, onShift) {
 
   /** @param {Line} line @param {DOMStringMap} data of the button */
   function act(line, { act: what, speaker }) {
-    if (what === "who") actions.who(speaker ?? "");
+    if (what === "who") actions.who(speaker ?? "", line.key);
     else if (what === "edit") startEdit(line);
     else if (what === "remove" || what === "copy" || what === "play" || what === "why") {
       actions[what](line.key);

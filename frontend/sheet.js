@@ -3,6 +3,7 @@
 import { byId, setText } from "./dom.js";
 import { createFollow } from "./follow.js";
 import { createList } from "./list.js";
+import { isSaidBy } from "./speakers.js";
 
 /** Newest finals that the log of screen readers keeps. */
 const SAID_LINES = 5;
@@ -23,7 +24,7 @@ const NOT_SAVED =
  * @param {Shown} live
  * @param {import("./toast.js").Toast} toast
  * @param {{copy: (text: string) => void, play: (time_s: number) => void,
- *   why: (entry: import("./transcript.js").Entry) => void, who: (speaker: string) => void}} actions
+ *   why: (entry: import("./transcript.js").Entry) => void, who: (speaker: string, entry: import("./transcript.js").Entry) => void}} actions
  */
 export function createSheet(live, toast, actions) {
   const list = createList(byId("transcript"), {
@@ -32,13 +33,14 @@ export function createSheet(live, toast, actions) {
     copy: (key) => actions.copy(find(key).text),
     play: (key) => actions.play(find(key).start_s),
     why: (key) => actions.why(find(key)),
-    who: actions.who,
+    who: (speaker, key) => actions.who(speaker, find(key)),
   }, (by) => follow.shifted(by));
   const follow = createFollow(byId("newest"));
   /** @type {Shown} */
   let shown = live;
   let hears = false;
   let own = false;
+  let only = ""; // name of the speaker whose lines are shown
 
   /** @param {string} key of an entry that is shown */
   function find(key) {
@@ -175,9 +177,19 @@ export function createSheet(live, toast, actions) {
 
   function search() {
     const query = byId("search").value.trim();
-    follow.pause(query !== "");
-    list.filter(query);
-    setText(byId("found"), query ? `${list.found()} of ${shown.transcript.entries.length}` : "");
+    const { entries } = shown.transcript;
+    if (only && !entries.some((entry) => isSaidBy(entry.turns, only))) only = ""; // the name is gone
+    follow.pause(query !== "" || only !== "");
+    list.filter(query, only);
+    byId("only").hidden = !only;
+    setText(byId("only").querySelector("span"), only && `Only ${only}`);
+    setText(byId("found"), query || only ? `${list.found()} of ${entries.length}` : "");
+  }
+
+  /** @param {string} name of the speaker whose lines are shown; "" for all */
+  function showOnly(name) {
+    only = name;
+    search();
   }
 
   /**
@@ -194,6 +206,10 @@ export function createSheet(live, toast, actions) {
 
   byId("clear").addEventListener("click", clear);
   byId("search").addEventListener("input", search);
+  byId("only").addEventListener("click", () => {
+    showOnly("");
+    byId("search").focus();
+  });
   byId("search").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     if (event.key !== "Escape") return;
     byId("search").value = "";
@@ -208,6 +224,7 @@ export function createSheet(live, toast, actions) {
     showEmpty,
     setHearing,
     startSearch,
+    showOnly,
     sync,
     partial,
     dropPartial,

@@ -49,6 +49,16 @@ export function speakersIn(turns = []) {
 }
 
 /**
+ * Whether somebody of a name speaks in turns.
+ *
+ * @param {NamedTurn[] | undefined} turns
+ * @param {string} name
+ */
+export function isSaidBy(turns, name) {
+  return Boolean(turns?.some((turn) => turn.name === name));
+}
+
+/**
  * The name of who speaks most between two times, or "" if nobody is known to.
  *
  * @param {NamedTurn[] | undefined} turns

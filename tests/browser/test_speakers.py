@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,16 +37,36 @@ def test_lines_show_who_speaks_and_a_person_names_them(
     expect(finals(page).nth(1).locator(".who button")).to_have_text(["Speaker 2", "Speaker 1"])
     assert barriers(page) == []
 
-    page.on("dialog", lambda dialog: dialog.accept("Anna <b>"))
     finals(page).nth(1).get_by_role("button", name="Speaker 1").click()
+    asked = page.get_by_role("dialog", name="Who is Speaker 1?")
+    assert barriers(page) == []
+    page.screenshot(path=tmp_path / "who.png")
+    asked.get_by_label("Name").fill("Anna <b>")
+    asked.get_by_label("Name").press("Enter")
     request: dict[str, object] = {"speaker": {"rename": "Speaker 1", "to": "Anna <b>"}}
     stage.wait_heard(request)
     stage.say(SpeakerNames(names={"Speaker 1": "Anna <b>"}, merged={}))
     expect(who.first).to_have_text("Anna <b>")
     page.screenshot(path=tmp_path / "speakers.png")
     finals(page).nth(1).get_by_role("button", name="Speaker 2").click()
+    asked = page.get_by_role("dialog", name="Who is Speaker 2?")
+    asked.get_by_label("Name").fill("Anna <b>")
+    asked.get_by_role("button", name="Save").click()
     request = {"speaker": {"merge": "Speaker 2", "into": "Speaker 1"}}
     stage.wait_heard(request)
+
+    finals(page).nth(1).get_by_role("button", name="Speaker 2").click()
+    asked.get_by_role("button", name="Somebody else says this line").click()
+    stage.wait_heard({"speaker": {"split": 1}})
+
+    finals(page).nth(1).get_by_role("button", name="Speaker 2").click()
+    asked.get_by_role("button", name="Show only their lines").click()
+    expect(page.locator("#found")).to_have_text("1 of 2")
+    expect(finals(page)).to_have_text([re.compile("Yes. Let us begin")])
+    assert barriers(page) == []
+    page.screenshot(path=tmp_path / "only.png")
+    page.get_by_role("button", name="Only Speaker 2").click()
+    expect(finals(page)).to_have_count(2)
 
     page.get_by_label("Search the transcript").fill("Speaker 2")
     expect(page.locator("#found")).to_have_text("1 of 2")
