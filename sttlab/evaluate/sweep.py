@@ -137,7 +137,7 @@ class Sweep(GridScores):
         spoken = np.array([f["utterances"] or np.nan for f in figures])
         for name in ("cut_off", "missed", "fragmented", "merged"):
             found[f"{name}_rate"] = np.array([f[name] for f in figures]) / spoken
-        found["lost_rate"] = found["cut_off_rate"] + found["missed_rate"]
+        found["lost_rate"] = np.array([f["cut_off"] + f["missed"] for f in figures]) / spoken
         return found
 
     def transcribe(
@@ -242,8 +242,9 @@ class Sweep(GridScores):
     def to_frame(self, *, by: Literal["setting", "recording"] = "setting") -> Any:
         """Return a pandas.DataFrame with a row for each setting, or for each recording and setting.
 
-        Its columns are the fields of the grid, with their units, and METRICS. Of single recordings
-        the word error rate is not known.
+        Its columns are the fields of the grid, with their units, and METRICS. Those of a recording
+        also have its number of utterances and the length of its speech, by which rates can be
+        weighted; of single recordings the word error rate is not known.
 
         Raises
         ------
@@ -252,15 +253,16 @@ class Sweep(GridScores):
         """
         if by == "setting":
             return frame(self._rows())
-        return frame(
-            [
-                {"recording": name} | row
-                for number, name in enumerate(self.recordings)
-                for row in self._rows(
-                    self._metrics_of(PooledScores(self.table, slice(number, number + 1)))
-                )
-            ]
-        )
+        rows: list[dict[str, Any]] = []
+        for number, name in enumerate(self.recordings):
+            alone = PooledScores(self.table, slice(number, number + 1))
+            about = {
+                "recording": name,
+                "utterances": alone[0].utterances,
+                "speech_s": alone[0].speech_s,
+            }
+            rows += [about | row for row in self._rows(self._metrics_of(alone))]
+        return frame(rows)
 
     def _caption(self) -> str:
         return f"{len(self)} settings on {len(self.recordings)} recordings, {self.duration_s:.0f} s"

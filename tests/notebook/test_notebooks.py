@@ -58,9 +58,9 @@ class Shown:
         self.widgets = widgets.get("application/vnd.jupyter.widget-state+json", {"state": {}})
 
     def all_of(self, source: str) -> list[dict[str, Any]]:
-        """The outputs of the first cell whose source contains this, by MIME type."""
+        """The outputs but text of the first cell whose source contains this, by MIME type."""
         cell = next(cell for cell in self.cells if source in cell.source)
-        return [output.data for output in cell.outputs]
+        return [output.data for output in cell.outputs if "data" in output]
 
     def of(self, source: str) -> dict[str, Any]:
         """The last of them."""
@@ -261,7 +261,7 @@ def test_07_latency_and_accuracy(run, data):
     assert 'src="data:audio/wav;base64,' in ledger
 
 
-@pytest.mark.needs("evaluate")
+@pytest.mark.needs("evaluate", "cluster")
 def test_10_corpora(run):
     shown = run("10_corpora.ipynb")
     corpus = without_tags(shown.of("measure()")["text/html"])
@@ -272,6 +272,7 @@ def test_10_corpora(run):
     table = without_tags(shown.of("table.pivot")["text/html"])
     assert all(name in table for name in ("cough", "monologue", "pause", "0.6"))
     assert shown.of("repeat_results")["text/plain"] == "True"
+    assert shown.of("Client(n_workers")["text/plain"] == "True"
 
 
 @pytest.mark.needs("speakers", "whisper")

@@ -133,8 +133,10 @@ def test_two_commands_make_tables_and_figures_and_make_them_again(
     assert f"every figure is as in {first}" in capsys.readouterr().err
     for name in ("recordings.csv", "settings.csv", "error_rate.png"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
-    table = first / "recordings.csv"
-    table.write_text(table.read_text().replace("austen-1,4", "austen-1,5", 1))
+    pandas = pytest.importorskip("pandas")
+    table = pandas.read_csv(first / "recordings.csv")
+    table.loc[0, "margin_db"] = 5.0
+    table.to_csv(first / "recordings.csv", index=False)
     assert main(["sweep", "--again", str(first)]) == 1
     assert "margin_db differs in 1 of 8 rows" in capsys.readouterr().err
 
