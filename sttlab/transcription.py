@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from sttlab.config import SpeakerConfig, TranscribeConfig, VadConfig
 from sttlab.core import find_utterances
 from sttlab.decoding import as_recording
 from sttlab.engines import make_engine
-from sttlab.engines.base import Engine, Transcription
+from sttlab.engines.base import Engine, Transcription, transcribe_each
 from sttlab.engines.foreign import EnglishOnly
 from sttlab.engines.suppression import Suppression
 from sttlab.errors import ConfigError
@@ -249,7 +249,7 @@ def _transcribe(
     for first in range(0, len(parts), TOGETHER):
         together = parts[first : first + TOGETHER]
         found = {}
-        for number, answer in _each(engine, together):
+        for number, answer in transcribe_each(engine, [part.samples for part in together]):
             found[number] = answer
             done_s += together[number].duration_s
             if progress:
@@ -276,14 +276,6 @@ def _transcribe(
         notices=tuple(notices),
         turns=turns,
     )
-
-
-def _each(engine: Engine, parts: list[SpokenPart]) -> Iterator[tuple[int, Transcription]]:
-    batch = [part.samples for part in parts]
-    if transcribe_batch := getattr(engine, "transcribe_batch", None):
-        yield from transcribe_batch(batch)
-    else:
-        yield from enumerate(map(engine.transcribe, batch))
 
 
 def _language(answers: list[tuple[SpokenPart, Transcription]]) -> tuple[str | None, float]:

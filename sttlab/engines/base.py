@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -116,6 +116,22 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free the model's memory. `load` loads it again."""
+
+
+def transcribe_each(
+    engine: Engine, batch: Sequence[NDArray[np.float32]]
+) -> Iterator[tuple[int, Transcription]]:
+    """Transcribe utterances, together if the engine can; yield each answer with its number.
+
+    Raises
+    ------
+    TranscribeError
+        If the engine fails.
+    """
+    if transcribe_batch := getattr(engine, "transcribe_batch", None):
+        yield from transcribe_batch(batch)
+    else:
+        yield from enumerate(map(engine.transcribe, batch))
 
 
 def checked(answer: object) -> Transcription:

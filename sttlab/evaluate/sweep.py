@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from sttlab.config import TranscribeConfig, VadConfig
 from sttlab.core import Audio
 from sttlab.engines import make_engine
-from sttlab.engines.base import Engine
+from sttlab.engines.base import Engine, transcribe_each
 from sttlab.errors import ConfigError
 from sttlab.evaluate.corpus import Corpus
 from sttlab.evaluate.grid import GridScores, combinations, plain_value
@@ -34,6 +34,7 @@ from sttlab.evaluate.sweep_parts import score_corpus
 from sttlab.evaluate.wer import WordErrors, wer
 from sttlab.tables import frame
 from sttlab.trace import Trace
+from sttlab.transcription import TOGETHER
 from sttlab.vad import deciding_fields
 
 METRICS = {
@@ -229,11 +230,14 @@ class Sweep(GridScores):
         done, total = 0, sum(map(len, missing.values()))
         for r, wanted in missing.items():
             samples = self.traces[r].samples if wanted else np.empty(0, np.float32)
-            for start, stop in wanted:
-                self._texts[key(r, (start, stop))] = engine.transcribe(samples[start:stop]).text
-                done += 1
-                if progress:
-                    progress(done, total)
+            for first in range(0, len(wanted), TOGETHER):
+                together = wanted[first : first + TOGETHER]
+                batch = [samples[slice(*span)] for span in together]
+                for number, answer in transcribe_each(engine, batch):
+                    self._texts[key(r, together[number])] = answer.text
+                    done += 1
+                    if progress:
+                        progress(done, total)
         return {
             i: [" ".join(self._texts[key(r, span)] for span in spans[r][n]) for r in kept]
             for n, i in enumerate(chosen)

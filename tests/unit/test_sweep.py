@@ -423,6 +423,25 @@ def test_each_utterance_is_transcribed_once_for_all_chosen_settings(talks):
     assert set(found.front(*TRADE)) <= set(found.word_errors)
 
 
+class Together(Engine):
+    """The same, of several utterances together, whose answers come in another order."""
+
+    def transcribe_batch(self, batch):
+        for number in reversed(range(len(batch))):
+            yield number, self.transcribe(batch[number])
+
+
+@pytest.mark.needs("whisper", "bench")
+def test_utterances_that_are_transcribed_together_have_the_same_texts(talks):
+    found, again = (sweep(talks[0], talks[1], {"silence_timeout_s": [0.2, 0.8]}) for _ in range(2))
+    texts = ["word " * 20, None, "word " * 10, "word " * 5]
+    alone, together = Engine(), Together()
+    one = found.transcribe(texts, model=alone, settings=[0, 1])
+    assert again.transcribe(texts, model=together, settings=[0, 1]) == one
+    assert sorted(together.asked) == sorted(alone.asked)
+    assert together.asked != alone.asked
+
+
 @pytest.mark.parametrize("texts", ["one text", ["one", "two"], [None] * 4])
 def test_transcribe_refuses_another_number_of_texts(talks, texts):
     found = sweep(talks[0], talks[1], {"margin_db": [8]})
