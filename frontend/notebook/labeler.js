@@ -426,6 +426,10 @@ class View {
     return this.ask("find");
   }
 
+  transcribe() {
+    return this.ask("transcribe");
+  }
+
   save() {
     return this.ask("save");
   }

@@ -21,6 +21,8 @@ export const TOOLS = `
   <button data-do="redo" title="redo (Ctrl Y)">Redo</button>
 </span>
 <button data-do="find" title="replace all by what voice activity detection finds">From VAD</button>
+<button data-do="transcribe" title="write what is said where a text is missing; again: cancel"
+  >Transcribe</button>
 <span class="group">
   <input data-is="path" aria-label="file of labels" size="24" spellcheck="false"
     title="its name ends in .rttm, .txt (Audacity) or .json">

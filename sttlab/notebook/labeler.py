@@ -6,20 +6,25 @@ import weakref
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import traitlets
+from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE
-from sttlab.config import VadConfig
+from sttlab.config import TranscribeConfig, VadConfig
 from sttlab.core import Audio
 from sttlab.errors import SttlabError
 from sttlab.evaluate.doubt import doubt
 from sttlab.evaluate.labels import AnyLabels, Labels, Turn, as_labels, load_labels
+from sttlab.live.worker import AsrWorker
 from sttlab.notebook.esm import read_module, read_style
+from sttlab.notebook.estimate import Estimate
 from sttlab.notebook.look import TRUTH, Span
 from sttlab.notebook.painter import Displayed, on_change
 from sttlab.notebook.still import STILL_ROWS, image_html, table_html
+from sttlab.notebook.texts import Texts
 from sttlab.notebook.timeline import Timeline
 from sttlab.trace import Trace
 from sttlab.vad.energy import EnergyVad
@@ -54,6 +59,8 @@ class Labeler(Displayed):
         speech that they find.
     path : str or Path
         File that "Save" writes. Its suffix decides the format; see `Labels.save`.
+    model : str, TranscribeConfig or AsrWorker
+        Model with which "Transcribe" writes a draft of the texts, and which it loads on first use.
 
     Raises
     ------
@@ -77,7 +84,12 @@ class Labeler(Displayed):
         labels: AnyLabels | None = None,
         config: VadConfig | None = None,
         path: str | Path = "labels.rttm",
+        model: str | TranscribeConfig | AsrWorker = "tiny.en",
     ) -> None:
+        self._texts = Texts(model)
+        self._texts.on_text(self._text_came)
+        self._asked: list[_Stretch] = []  # what is to have a text
+        self._estimate = Estimate()
         self.config = config or VadConfig()
         self._trace = Trace(recording)
         if labels is None:
@@ -170,6 +182,11 @@ class Labeler(Displayed):
         self.widget.path = str(source)
         return self.labels
 
+    def close(self) -> None:
+        """Take the widget off the page, and give the model back."""
+        self._texts.close()
+        super().close()
+
     def _still(self) -> Iterator[str]:
         from sttlab.notebook import plots  # imports matplotlib, see look.py
 
@@ -193,7 +210,7 @@ class Labeler(Displayed):
     # -- requests of the browser, on the thread on which ipykernel delivers them ---------------
 
     def _answer(self, content: dict[str, Any]) -> None:
-        if content["ask"] in ("find", "save", "load"):
+        if content["ask"] in ("find", "save", "load", "transcribe"):
             try:
                 self.widget.status = self._act(content)
             except SttlabError as error:
@@ -205,11 +222,60 @@ class Labeler(Displayed):
             before, found = len(self.widget.turns), len(self.find())
             words = f"{found} stretches of speech found by the {self.config.detector} VAD"
             return f"{words}{_instead(before)}"
+        if content["ask"] == "transcribe":
+            return self._transcribe()
         if content["ask"] == "save":
             return f"saved to {self.save(content['path'])}"
         before = len(self.widget.turns)
         labels = self.load(content["path"])
         return f"opened {content['path']}{_instead(before)}. {doubt(labels, self._trace)}".strip()
+
+    def _transcribe(self) -> str:
+        """Ask for the texts of all turns that have none; asked again, for no more of them."""
+        if self._texts.progress:
+            self._texts.cancel_all()
+            return "cancelled: what was transcribed comes with the last text"
+        missing = [(start_s, end_s) for start_s, end_s, _, text in self.widget.turns if not text]
+        self._asked = [_Stretch.of(self._trace.samples, *span) for span in missing]
+        self._estimate = Estimate()
+        self._texts.request_all(self._asked)
+        return self._said()
+
+    def _said(self) -> str:
+        """Say how far the texts are; once there are no more to come, put them to their turns."""
+        if progress := self._texts.progress:
+            done, total = progress
+            far = self._estimate.words(done / total)
+            return f"{done} of {total} transcribed: {far}; Transcribe again cancels"
+        said = {stretch.span_s: self._texts.said(stretch) for stretch in self._asked}
+        turns = [
+            [*turn[:3], turn[3] or said.get((turn[0], turn[1]), "")] for turn in self.widget.turns
+        ]
+        added = sum(turn != before for turn, before in zip(turns, self.widget.turns, strict=True))
+        words = "no text came" if self._asked else "no speech without a text"
+        if added:
+            self.widget.turns = turns
+            words = f"{added} texts written: Undo takes them away"
+        return f"{words}. {self._texts.problem}".strip(". ")
+
+    # -- on sttlab-asr ------------------------------------------------------------------------
+
+    def _text_came(self) -> None:
+        self.widget.status = self._said()
+
+
+class _Stretch(NamedTuple):
+    """The audio of a turn."""
+
+    span_s: tuple[float, float]
+    start_sample: int
+    end_sample: int
+    samples: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, samples: NDArray[np.float32], start_s: float, end_s: float) -> _Stretch:
+        start, end = round(start_s * SAMPLE_RATE), round(end_s * SAMPLE_RATE)
+        return cls((start_s, end_s), start, end, samples[start:end])
 
 
 class _Labelled:

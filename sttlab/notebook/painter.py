@@ -16,7 +16,7 @@ import ipywidgets as widgets
 from IPython import display as ipython
 from IPython import get_ipython
 
-from sttlab.notebook.still import shown_html, still
+from sttlab.notebook.still import Presence, shown_html, still
 
 QUIET_S = 3.0  # without a change before what is saved is drawn anew
 STILLS = 4  # displays of a widget whose saved picture is kept up to date
@@ -106,7 +106,8 @@ class Displayed:
 
     A cell has two outputs: the widget, and what a saved notebook shows in its place. JupyterLab
     shows a widget's output as "model not found" where its kernel is gone, whatever else is in it;
-    so the second one is an output of its own, which is hidden while the widget is there.
+    so the second one is an output of its own, which is hidden while the widget is there: by CSS in
+    JupyterLab, and elsewhere by `Presence`.
     """
 
     widget: widgets.Box
@@ -116,23 +117,24 @@ class Displayed:
 
     def _show(self, widget: widgets.Box) -> None:
         self.widget = widget
-        handle_messages_during_cells(widget)
-        # ipywidgets gives it to boxes, but to no widget of anywidget; `HIDING` looks for it.
-        widget.add_class("jupyter-widgets")
+        presence = Presence(of=uuid4().hex)
+        self._of = presence.of
+        self._whole = widgets.VBox([widget, presence])
+        handle_messages_during_cells(self._whole)
         widget._view_count = 0  # a number, not None, makes the front end count views
         widget.observe(partial(_count_views, weakref.ref(self)), "_view_count")
-        self._finalizer = weakref.finalize(self, close_widgets, widget)
+        self._finalizer = weakref.finalize(self, close_widgets, self._whole)
         self._finalizer.atexit = False
         self._stills: deque[str] = deque(maxlen=STILLS)  # ids of displays
         self._still_painter = Painter(self._keep_still, quiet_s=QUIET_S)
 
     def _ipython_display_(self) -> None:
         self.widget.keeps_alive = self
-        view = self.widget._repr_mimebundle_()
-        view = view[0] if isinstance(view, tuple) else view  # anywidget adds metadata
-        publish_display_data({**view, "text/plain": type(self).__name__})
+        publish_display_data({**self._whole._repr_mimebundle_(), "text/plain": type(self).__name__})
         self._stills.append(uuid4().hex)
-        publish_display_data(still(self._still()), transient={"display_id": self._stills[-1]})
+        publish_display_data(
+            still(self._still(), self._of), transient={"display_id": self._stills[-1]}
+        )
 
     def _changed(self) -> None:
         """Bring what is saved up to date, once nothing changes for a while. Never blocks."""
@@ -141,7 +143,7 @@ class Displayed:
 
     def _keep_still(self) -> None:
         """Run on `sttlab-ui`."""
-        bundle = still(self._still())
+        bundle = still(self._still(), self._of)
         for display_id in self._stills:
             publish_display_data(bundle, transient={"display_id": display_id}, update=True)
 

@@ -8,6 +8,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import anywidget
+import traitlets
+
 STILL_ROWS = 40  # most rows of a table
 # In JupyterLab, the output of a widget that is there has an element of the class jupyter-widgets
 # within it; one whose model isn't found has it itself, or not yet.
@@ -22,16 +25,40 @@ _PNG = re.compile(r'src="data:image/png;base64,([^"]+)"')
 _ENDS = re.compile(r"</(?:tr|div|p|li|b|table)>|<br>")
 
 
-def still(parts: Iterable[str]) -> dict[str, str]:
+class Presence(anywidget.AnyWidget):
+    """Hides what is saved of a widget while it is beside it on a page, by the attribute `of`.
+
+    VS Code and Colab have no such elements as `HIDING` looks for. They put the outputs of a cell
+    into one document, in which this adds a style.
+    """
+
+    of = traitlets.Unicode().tag(sync=True)
+
+    _esm = """
+export default {
+  render({ model, el }) {
+    const style = document.createElement("style");
+    style.textContent = `[data-of="${model.get("of")}"] { display: none }`;
+    el.style.display = "none";
+    document.head.append(style);
+    return () => style.remove();
+  },
+};
+"""
+
+
+def still(parts: Iterable[str], of: str = "") -> dict[str, str]:
     """Make the part of a mime bundle that needs no kernel: HTML, its first picture, and text.
 
     Parameters
     ----------
     parts : iterable of str
         HTML, from above.
+    of : str
+        Of the `Presence` that hides it.
     """
     page = "".join(parts)
-    shown = f'{HIDING}<div class="sttlab-still">{page}</div>'
+    shown = f'{HIDING}<div class="sttlab-still" data-of="{of}">{page}</div>'
     bundle = {"text/html": shown, "text/plain": _plain(page)}
     if found := _PNG.search(page):
         bundle["image/png"] = found[1]

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,6 @@ from sttlab.config import TranscribeConfig
 from sttlab.engines import make_engine
 from sttlab.engines.base import Cancelled, Transcription, never
 from sttlab.errors import SttlabError, TranscribeError
-from sttlab.events import Utterance
 from sttlab.live.worker import STOPPED, Answer, AsrWorker, Job, Priority
 
 LOOK_S = 0.2  # between looks at whether one who waits for a text has given up
@@ -136,14 +135,31 @@ class Borrowed:
             self._return()
 
 
+class Spoken(Protocol):
+    """A stretch of a recording, such as an `Utterance`."""
+
+    @property
+    def start_sample(self) -> int:
+        """Its first sample in the recording."""
+
+    @property
+    def end_sample(self) -> int:
+        """The sample after its last one."""
+
+    @property
+    def samples(self) -> NDArray[np.float32]:
+        """Mono samples at SAMPLE_RATE."""
+
+
 class Texts:
     """The transcripts of utterances, kept while the sliders move."""
 
     def __init__(self, model: str | TranscribeConfig | AsrWorker) -> None:
         self._borrowed = Borrowed(model)
         self._texts: dict[tuple[int, int], str] = {}
+        self._said: dict[tuple[int, int], str] = {}
         self._lock = threading.Lock()  # guards what follows
-        self._rest: deque[Utterance] = deque()  # those of `request_all` that wait
+        self._rest: deque[Spoken] = deque()  # those of `request_all` that wait
         self._going = False  # whether one of them is in the engine's hands
         self._done = 0  # of them
         self.problem = ""  # why no more of them are transcribed
@@ -152,20 +168,24 @@ class Texts:
         """Call `callback`, held weakly, on the engine's thread when a text has arrived."""
         self._callback = weakref.WeakMethod(callback)
 
-    def get(self, utterance: Utterance) -> str:
+    def get(self, utterance: Spoken) -> str:
         """Return the text, the state of its request, or "" if it was not requested."""
         return self._texts.get(_key(utterance), "")
+
+    def said(self, utterance: Spoken) -> str:
+        """Return the transcript; "" if there is none."""
+        return self._said.get(_key(utterance), "")
 
     def know(self, start_sample: int, end_sample: int, text: str) -> None:
         """Take the text of an utterance that is transcribed already."""
         self._texts[start_sample, end_sample] = text
 
-    def request(self, utterance: Utterance) -> None:
+    def request(self, utterance: Spoken) -> None:
         """Queue an utterance for the engine. Never blocks."""
         if problem := self._submit(utterance, Priority.FINAL, self.answer):
             self._texts[_key(utterance)] = problem
 
-    def request_all(self, utterances: Iterable[Utterance]) -> None:
+    def request_all(self, utterances: Iterable[Spoken]) -> None:
         """Transcribe those that have no text yet, one by one; they replace those that wait."""
         with self._lock:
             self._rest = deque(u for u in utterances if _key(u) not in self._texts)
@@ -195,7 +215,7 @@ class Texts:
             self._rest.clear()
 
     def _submit(
-        self, utterance: Utterance, priority: Priority, done: Callable[[Any, Answer], None]
+        self, utterance: Spoken, priority: Priority, done: Callable[[Any, Answer], None]
     ) -> str:
         """Have the engine transcribe an utterance; return why it can't, or ""."""
         key = _key(utterance)
@@ -214,6 +234,7 @@ class Texts:
         if isinstance(answer, TranscribeError):
             self._texts[key] = str(answer)
         else:
+            self._said[key] = answer.text
             held = ", ".join(f"[{s.text} – held back: {s.reason}]" for s in answer.suppressed)
             self._texts[key] = " ".join(filter(None, [answer.text, held])) or "(nothing)"
         if (callback := self._callback()) is not None:
@@ -237,7 +258,7 @@ class Texts:
         self._borrowed.close()
 
 
-def _key(utterance: Utterance) -> tuple[int, int]:
+def _key(utterance: Spoken) -> tuple[int, int]:
     return utterance.start_sample, utterance.end_sample
 
 

@@ -168,7 +168,7 @@ def test_labels_by_keyboard_alone(notebook, canvas):
     assert cells.count() == count, "JupyterLab did not take the keys for its own"
 
 
-@pytest.mark.needs("chromium")
+@pytest.mark.needs("chromium", "whisper")
 def test_the_kernels_labels_are_shown_in_every_view(notebook, canvas):
     from playwright.sync_api import expect
 
@@ -183,6 +183,11 @@ def test_the_kernels_labels_are_shown_in_every_view(notebook, canvas):
     expect(canvas.status).to_have_text(
         "5 stretches of speech found by the silero VAD, in place of 5: Undo brings them back"
     )
+    canvas.button("Transcribe").click()
+    expect(canvas.status).to_have_text("5 texts written: Undo takes them away")
+    notebook.wait_until("'amiable' in labeler.labels.turns[-1].text")
+    canvas.button("Undo").click()
+    notebook.wait_until("not any(turn.text for turn in labeler.labels)")
 
 
 @pytest.mark.needs("chromium")

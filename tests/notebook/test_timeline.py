@@ -222,6 +222,26 @@ def test_a_change_of_the_settings_is_undone_and_done_again_by_keyboard(picture):
     picture.notebook.wait_until("tuner.config.threshold_dbfs is None")
 
 
+def test_n_goes_to_what_is_wrong_by_the_labels(picture):
+    from playwright.sync_api import expect
+
+    fault = picture.root.locator('[data-is="fault"]')
+    expect(fault).to_have_text("0 wrong")
+    picture.root.get_by_role("slider", name="Silence timeout (s)", exact=True).focus()
+    picture.page.keyboard.press("Home")
+    picture.notebook.wait_until("tuner.config.silence_timeout_s == 0.1")
+    expect(fault).to_have_text(re.compile("[1-9] wrong"))
+    picture.sound.focus()
+    picture.page.keyboard.press("Home")
+    picture.page.keyboard.press("n")
+    expect(fault).to_have_text(re.compile("1 of [1-9]: torn"))
+    start_s = float(picture.notebook.value("tuner._picture.faults[0][0]"))
+    expect(picture.time).to_contain_text(f"0:{start_s:05.2f}")
+    expect(picture.chosen).to_have_count(1)
+    picture.button("Reset").click()
+    expect(fault).to_have_text("0 wrong")
+
+
 def test_what_is_chosen_is_saved_as_audio_and_what_is_seen_as_a_picture(picture, data, tmp_path):
     picture.root.locator('[data-row="1"]').click(position={"x": 60, "y": 10})
     start_s, end_s = picture.utterance(1)

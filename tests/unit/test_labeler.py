@@ -16,9 +16,11 @@ import sttlab as stt
 from sttlab.audio import SAMPLE_RATE, from_pcm16
 from sttlab.errors import LabelError
 from sttlab.evaluate.labels import Labels, Turn
+from sttlab.live.worker import AsrWorker
 from sttlab.notebook import labeler as module
 from sttlab.notebook.pyramid import PIECE_BINS
 from sttlab.notebook.timeline import AUDIO_S
+from tests.fakes import WAIT_S, Counting, wait_until
 
 ANNA = Turn(start_s=1.25, end_s=2.5, speaker="anna", text="so, it is")
 
@@ -189,3 +191,45 @@ def test_labeler_is_freed_when_no_name_refers_to_it(recording):
     gc.collect()
     assert gone() is None
     assert canvas.comm is None
+
+
+def test_transcribe_writes_the_texts_that_are_missing_in_one_change(recording, page):
+    turns = [ANNA, Turn(start_s=3, end_s=4.5), Turn(start_s=9, end_s=11, speaker="ben")]
+    engine = Counting()
+    with AsrWorker(engine) as worker:
+        labeler = stt.Labeler(recording, Labels(turns), model=worker)
+        changes: list[Any] = []
+        labeler.widget.observe(lambda change: changes.append(change["new"]), "turns")
+        page.ask(labeler, "transcribe")
+        wait_until(lambda: "2 texts written: Undo takes them away" in labeler.widget.status)
+        assert [turn.text for turn in labeler.labels] == [ANNA.text, "24000", "32000"]
+        assert len(changes) == 1
+        page.ask(labeler, "transcribe")
+        assert labeler.widget.status == "no speech without a text"
+    assert sorted(engine.lengths) == [24_000, 32_000]
+    labeler.close()
+
+
+def test_transcribe_again_cancels_and_keeps_what_came(recording, page):
+    turns = [Turn(start_s=s, end_s=s + 1) for s in (1, 4, 9)]
+    engine = Counting()
+    engine.go.clear()
+    with AsrWorker(engine) as worker:
+        labeler = stt.Labeler(recording, Labels(turns), model=worker)
+        page.ask(labeler, "transcribe")
+        assert "0 of 3 transcribed" in labeler.widget.status
+        assert engine.taken.acquire(timeout=WAIT_S)
+        page.ask(labeler, "transcribe")
+        assert "cancelled" in labeler.widget.status
+        engine.go.set()
+        wait_until(lambda: "1 texts written" in labeler.widget.status)
+        assert [turn.text for turn in labeler.labels] == ["16000", "", ""]
+    labeler.close()
+
+
+def test_transcribe_says_why_no_text_comes(recording, page):
+    labeler = stt.Labeler(recording, Labels([ANNA, Turn(start_s=3, end_s=4)]), model="no/such.pt")
+    page.ask(labeler, "transcribe")
+    wait_until(lambda: "no/such.pt" in labeler.widget.status)
+    assert [turn.text for turn in labeler.labels] == [ANNA.text, ""]
+    labeler.close()
