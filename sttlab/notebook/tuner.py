@@ -19,10 +19,7 @@ from sttlab.config import TranscribeConfig, VadConfig, save_vad
 from sttlab.core import Audio
 from sttlab.engines.base import Cancelled
 from sttlab.errors import SttlabError
-from sttlab.evaluate.doubt import doubt
-from sttlab.evaluate.faults import faults
 from sttlab.evaluate.labels import AnyLabels, as_labels
-from sttlab.evaluate.score import Scores, score
 from sttlab.events import Utterance
 from sttlab.kept.run import Original
 from sttlab.live.session import Session
@@ -32,7 +29,6 @@ from sttlab.notebook.look import score_panels
 from sttlab.notebook.painter import Displayed, Painter, make_button, on_change
 from sttlab.notebook.picture import STYLE, legend
 from sttlab.notebook.saving import SAVED_SCORES, about_now, replaced_words, saved_words
-from sttlab.notebook.score_table import OVER, advice, score_table
 from sttlab.notebook.sliders import VadSliders
 from sttlab.notebook.still import STILL_ROWS, image_html, table_html
 from sttlab.notebook.texts import Texts
@@ -48,12 +44,11 @@ from sttlab.notebook.tuner_picture import (
     row_at,
     same_place,
 )
+from sttlab.notebook.tuner_scores import TunerScores
 from sttlab.notebook.undo import SettingsHistory
-from sttlab.trace import Trace, frame_length, frame_times
+from sttlab.trace import Trace, frame_times
 from sttlab.vad import DETECTORS, require_detector
 from sttlab.vad.energy import calibrate
-
-GAP_S = 0.2  # margin around labels, whose edges are not exact, that counts as neither
 
 
 class VadTuner(Displayed):
@@ -110,14 +105,13 @@ class VadTuner(Displayed):
         self._name = str(getattr(recording, "origin", ""))
         self.session = session
         self.path = Path(path)
-        self._doubt = doubt(self._labels, self.trace) if self._labels is not None else ""
+        self._scores = None if self._labels is None else TunerScores(self.trace, self._labels)
         self._first = config or VadConfig()
         self._history = SettingsHistory(self._first)
         self._transcribing = False  # whether all utterances are to have a text
         self._estimate = Estimate()
         self._painter = Painter(self._paint)
         self._texts.on_text(self._painter.request)
-        self._first_scores: Scores | None = None
         self._others: dict[str, VadConfig] = {}
         self._others_shown: dict[str, VadConfig] = {}
         self._found: list[Utterance] = []  # the utterances that the browser has
@@ -126,7 +120,6 @@ class VadTuner(Displayed):
         self._by_level = VadConfig().detector
         self._by_score: str | None = None
         self._utterances = lru_cache(maxsize=8)(self.trace.utterances)
-        self._silence = lru_cache(maxsize=2)(partial(VadTuner._find_silence, weakref.proxy(self)))
         self._build()
         self._paint()
         if self._at_s is not None:
@@ -182,7 +175,7 @@ class VadTuner(Displayed):
             If the file exists and is not a valid settings file.
         """
         found = self._utterances(self.config)
-        scores = {} if self._labels is None else self._score(found).figures()
+        scores = self._scores.score(found).figures() if self._scores else {}
         scores = {key: scores[key] for key in SAVED_SCORES if key in scores}
         about = about_now(name or self.name, [self._name], scores)
         return save_vad(self.config, path or self.path, about)
@@ -402,9 +395,12 @@ class VadTuner(Displayed):
             return
         except Cancelled:
             return
-        self._summary.value = counts_html(found, self.trace.duration_s) + self._scores(
-            config, found
-        )
+        said = counts_html(found, self.trace.duration_s)
+        if self._scores:
+            label = f"by {DETECTORS[beside.detector].label}" if beside else ""
+            others = {label: self._utterances(beside)} if beside else {}
+            said += self._scores.html(config, found, others)
+        self._summary.value = said
         self._changed()
 
     def _hear(self, config: VadConfig) -> None:
@@ -475,9 +471,8 @@ class VadTuner(Displayed):
         with self._picture.hold_sync():
             self._picture.found = edges_of(found)
             self._picture.beside = edges_of(beside)
-            if self._labels is not None:
-                wrong = faults(found, self._labels, self.trace.duration_s)
-                self._picture.faults = [segment(fault, fault.words) for fault in wrong]
+            if self._scores:
+                self._picture.faults = self._scores.faults(found)
         texts = {str(i): text for i, u in enumerate(found) if (text := self._texts.get(u))}
         self._list.texts = texts
         self._picture.texts = [segment(found[int(i)], text) for i, text in texts.items()]
@@ -521,42 +516,6 @@ class VadTuner(Displayed):
     def _power(self) -> NDArray[np.float64]:
         """The sum of the power in the speech band up to each frame."""
         return np.concatenate([[0.0], np.cumsum(10 ** (self.trace.levels / 10))])
-
-    def _scores(self, config: VadConfig, found: list[Utterance]) -> str:
-        """Compare the current settings with the first ones, and with the other detector."""
-        if self._labels is None:
-            return ""
-        now = self._score(found)
-        if self._first_scores is None:
-            self._first_scores = now
-        rows = {"now": now, "at first": self._first_scores}
-        beside = self._beside(config)
-        if beside is not None:
-            rows[f"by {DETECTORS[beside.detector].label}"] = self._score(self._utterances(beside))
-        words = self._doubt or advice(now, self._noise(config), config)
-        if now.detection_error_rate > 1:
-            words += f" {OVER}"
-        return f'<div class="sttlab-advice" role="status">{words}</div>' + score_table(
-            rows, self._first_scores
-        )
-
-    def _score(self, found: list[Utterance]) -> Scores:
-        assert self._labels is not None
-        return score(found, self._labels, duration_s=self.trace.duration_s)
-
-    def _noise(self, config: VadConfig) -> float:
-        """Return the share of the time without speech in which scores exceed the threshold."""
-        activity = self.trace.activity(config)
-        silent = self._silence(frame_length(config), len(activity.score))
-        return float((activity.score > activity.offset)[silent].mean()) if silent.any() else 0.0
-
-    def _find_silence(self, frame_samples: int, frames: int) -> NDArray[np.bool_]:
-        times_s = np.arange(frames) * frame_samples / SAMPLE_RATE
-        silent = np.ones(frames, bool)
-        for span in self._labels or ():
-            first, last = np.searchsorted(times_s, [span.start_s - GAP_S, span.end_s + GAP_S])
-            silent[first:last] = False
-        return silent
 
 
 def _close_all(links: list[Any]) -> None:

@@ -1,0 +1,80 @@
+"""The scores of a tuner's settings, and what is wrong, by labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sttlab.audio import SAMPLE_RATE
+from sttlab.config import VadConfig
+from sttlab.evaluate.doubt import doubt
+from sttlab.evaluate.faults import faults
+from sttlab.evaluate.labels import Labels
+from sttlab.evaluate.score import Scores, score
+from sttlab.events import Utterance
+from sttlab.notebook.score_table import OVER, advice, score_table
+from sttlab.notebook.timeline import segment
+from sttlab.trace import Trace, frame_length
+
+GAP_S = 0.2  # margin around labels, whose edges are not exact, that counts as neither
+
+
+class TunerScores:
+    """Compares what settings find in a recording with its labels, and with the first settings.
+
+    Parameters
+    ----------
+    trace : Trace
+    labels : Labels
+    """
+
+    def __init__(self, trace: Trace, labels: Labels) -> None:
+        self._trace = trace
+        self._labels = labels
+        self._doubt = doubt(labels, trace)
+        self._first: Scores | None = None
+        # Where nobody speaks, frame by frame, by the length and number of the frames.
+        self._silence: dict[tuple[int, int], NDArray[np.bool_]] = {}
+
+    def score(self, found: list[Utterance]) -> Scores:
+        """Score utterances."""
+        return score(found, self._labels, duration_s=self._trace.duration_s)
+
+    def faults(self, found: list[Utterance]) -> list[list[Any]]:
+        """Find what is wrong, as segments of a track."""
+        wrong = faults(found, self._labels, self._trace.duration_s)
+        return [segment(fault, fault.words) for fault in wrong]
+
+    def html(
+        self, config: VadConfig, found: list[Utterance], others: dict[str, list[Utterance]]
+    ) -> str:
+        """Say what is worst and what to move, and write scores, also of what others find."""
+        now = self.score(found)
+        self._first = self._first or now
+        rows = {"now": now, "at first": self._first}
+        rows |= {name: self.score(each) for name, each in others.items()}
+        words = self._doubt or advice(now, self._noise(config), config)
+        if now.detection_error_rate > 1:
+            words += f" {OVER}"
+        return f'<div class="sttlab-advice" role="status">{words}</div>' + score_table(
+            rows, self._first
+        )
+
+    def _noise(self, config: VadConfig) -> float:
+        """Return the share of the time without speech in which scores exceed the threshold."""
+        activity = self._trace.activity(config)
+        frames = frame_length(config), len(activity.score)
+        if frames not in self._silence:
+            self._silence[frames] = self._find_silence(*frames)
+        silent = self._silence[frames]
+        return float((activity.score > activity.offset)[silent].mean()) if silent.any() else 0.0
+
+    def _find_silence(self, frame_samples: int, frames: int) -> NDArray[np.bool_]:
+        times_s = np.arange(frames) * frame_samples / SAMPLE_RATE
+        silent = np.ones(frames, bool)
+        for span in self._labels:
+            first, last = np.searchsorted(times_s, [span.start_s - GAP_S, span.end_s + GAP_S])
+            silent[first:last] = False
+        return silent
