@@ -108,8 +108,18 @@ class View {
       const name = button.dataset.do ?? "";
       if (name in this) button.addEventListener("click", () => /** @type {any} */ (this)[name]());
     }
+    // A field that loses the focus to a button may give the picture one row more. The button would
+    // move away before the mouse is up, and get no click.
+    let released = Promise.resolve();
+    const press = (/** @type {MouseEvent} */ { target }) => {
+      if (!(/** @type {HTMLElement} */ (target).closest("button"))) return;
+      released = new Promise((done) => {
+        addEventListener("mouseup", () => done(), { once: true, capture: true });
+      });
+    };
+    el.addEventListener("mousedown", press, { capture: true });
     for (const name of ["0", "1", "2", "3"]) {
-      this.is(name).addEventListener("change", () => this.onField());
+      this.is(name).addEventListener("change", () => released.then(() => this.onField()));
     }
     this.is("path").addEventListener("change", () => {
       model.set("path", this.is("path").value);
