@@ -135,7 +135,7 @@ class Borrowed:
             self._return()
 
 
-class Spoken(Protocol):
+class HasAudio(Protocol):
     """A stretch of a recording, such as an `Utterance`."""
 
     @property
@@ -159,7 +159,7 @@ class Texts:
         self._texts: dict[tuple[int, int], str] = {}
         self._said: dict[tuple[int, int], str] = {}
         self._lock = threading.Lock()  # guards what follows
-        self._rest: deque[Spoken] = deque()  # those of `request_all` that wait
+        self._rest: deque[HasAudio] = deque()  # those of `request_all` that wait
         self._going = False  # whether one of them is in the engine's hands
         self._done = 0  # of them
         self.problem = ""  # why no more of them are transcribed
@@ -168,11 +168,11 @@ class Texts:
         """Call `callback`, held weakly, on the engine's thread when a text has arrived."""
         self._callback = weakref.WeakMethod(callback)
 
-    def get(self, utterance: Spoken) -> str:
+    def get(self, utterance: HasAudio) -> str:
         """Return the text, the state of its request, or "" if it was not requested."""
         return self._texts.get(_key(utterance), "")
 
-    def said(self, utterance: Spoken) -> str:
+    def said(self, utterance: HasAudio) -> str:
         """Return the transcript; "" if there is none."""
         return self._said.get(_key(utterance), "")
 
@@ -180,12 +180,12 @@ class Texts:
         """Take the text of an utterance that is transcribed already."""
         self._texts[start_sample, end_sample] = text
 
-    def request(self, utterance: Spoken) -> None:
+    def request(self, utterance: HasAudio) -> None:
         """Queue an utterance for the engine. Never blocks."""
         if problem := self._submit(utterance, Priority.FINAL, self.answer):
             self._texts[_key(utterance)] = problem
 
-    def request_all(self, utterances: Iterable[Spoken]) -> None:
+    def request_all(self, utterances: Iterable[HasAudio]) -> None:
         """Transcribe those that have no text yet, one by one; they replace those that wait."""
         with self._lock:
             self._rest = deque(u for u in utterances if _key(u) not in self._texts)
@@ -215,7 +215,7 @@ class Texts:
             self._rest.clear()
 
     def _submit(
-        self, utterance: Spoken, priority: Priority, done: Callable[[Any, Answer], None]
+        self, utterance: HasAudio, priority: Priority, done: Callable[[Any, Answer], None]
     ) -> str:
         """Have the engine transcribe an utterance; return why it can't, or ""."""
         key = _key(utterance)
@@ -258,7 +258,7 @@ class Texts:
         self._borrowed.close()
 
 
-def _key(utterance: Spoken) -> tuple[int, int]:
+def _key(utterance: HasAudio) -> tuple[int, int]:
     return utterance.start_sample, utterance.end_sample
 
 
