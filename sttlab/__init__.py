@@ -36,7 +36,7 @@ Settings
 
 Files
     segment         utterances, cut exactly as the live path cuts them
-    transcribe      a recording to text
+    transcribe      a recording to text, or all of a corpus
     diarize         who speaks when in a recording
     score, load_labels              utterances against labelled truth
     score_speakers  who speaks when, against labelled truth

@@ -6,10 +6,11 @@ import html
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from sttlab import export
 from sttlab.audio import Recording
@@ -27,6 +28,9 @@ from sttlab.speakers.offline import speaker_turns
 from sttlab.speakers.parts import SpokenPart, split_by_speaker
 from sttlab.tables import frame, scalars
 from sttlab.unheard import without_words
+
+if TYPE_CHECKING:
+    from sttlab.corpus_transcription import CorpusTranscripts, TranscribableCorpus
 
 log = logging.getLogger(__name__)
 
@@ -134,6 +138,7 @@ class FileTranscript:
         )
 
 
+@overload
 def transcribe(
     audio: str | Path | Recording,
     *,
@@ -146,12 +151,45 @@ def transcribe(
     speakers: bool | Iterable[Spoken] | SpeakerConfig = False,
     num_speakers: int | None = None,
     progress: Callable[[float, float], None] | None = None,
-) -> FileTranscript:
-    """Turn a recording into text. Blocks until all is transcribed.
+) -> FileTranscript: ...
+@overload
+def transcribe(
+    audio: TranscribableCorpus,
+    *,
+    model: str | Engine = "tiny.en",
+    language: str | None = None,
+    task: Literal["transcribe", "translate"] = "transcribe",
+    initial_prompt: str | None = None,
+    words: bool = False,
+    vad: VadConfig | None = None,
+    speakers: bool | SpeakerConfig = False,
+    num_speakers: int | None = None,
+    executor: Executor | None = None,
+    results: str | Path | None = None,
+    progress: Callable[[float, float], None] | None = None,
+) -> CorpusTranscripts: ...
+def transcribe(
+    audio: str | Path | Recording | TranscribableCorpus,
+    *,
+    model: str | Engine = "tiny.en",
+    language: str | None = None,
+    task: Literal["transcribe", "translate"] = "transcribe",
+    initial_prompt: str | None = None,
+    words: bool = False,
+    vad: VadConfig | None = None,
+    speakers: bool | Iterable[Spoken] | SpeakerConfig = False,
+    num_speakers: int | None = None,
+    executor: Executor | None = None,
+    results: str | Path | None = None,
+    progress: Callable[[float, float], None] | None = None,
+) -> FileTranscript | CorpusTranscripts:
+    """Turn a recording, or all of a corpus, into text. Blocks until all is transcribed.
+
+    Of a corpus, what can't be read is named with its reason, and the others go on.
 
     Parameters
     ----------
-    audio : path or Recording
+    audio : path, Recording or Corpus
     model : str or Engine
         Name or path of a model, which is loaded for this call only. Or an engine, which serves any
         number of calls; its `TranscribeConfig` then sets language, task, initial prompt and words.
@@ -164,40 +202,62 @@ def transcribe(
         Utterances are then split where the speaker changes, and each segment has its speaker.
     num_speakers : int, optional
         How many people speak, if it is known.
+    executor : concurrent.futures.Executor, optional
+        Where a corpus is transcribed, by default one recording after the other on this thread:
+        processes, or a cluster of Dask by ``Client(...).get_executor()`` (extra `cluster`). Paths
+        and settings travel, not audio, so all workers must see the files under the same paths. Each
+        process loads the model once. A word may differ where it computes with another
+        number of threads: Dask gives each process one. The caller shuts it down.
+    results : str or Path, optional
+        File of JSON lines to which each recording of a corpus is added once it is done. What is
+        in it already, with the same audio and settings, is not done again.
     progress : callable, optional
         Called after each utterance with the seconds transcribed and the seconds in all. Of every
-        `TOGETHER` utterances, those are done together that are about as long.
+        `TOGETHER` utterances, those are done together that are about as long. Of a corpus, called
+        after each recording with the recordings done and those in all.
 
     Raises
     ------
     ConfigError
-        If a setting is not valid.
+        If a setting is not valid, or the file of results can't be read or written.
     SourceError
         If the file can't be decoded.
     ModelError
         If the model is not found, doesn't load, or fails.
+    WorkersFailed
+        If the processes or the cluster of the executor are gone.
 
     Examples
     --------
     >>> transcribe("talk.m4a", model="base", language="de").to_srt("talk.srt")  # doctest: +SKIP
     """
+    from sttlab.corpus_transcription import TranscribableCorpus, transcribe_corpus
+
     who = _Who(speakers, num_speakers)
-    if isinstance(model, str):
-        config = TranscribeConfig(
-            model=model,
-            language=language,
-            task=task,
-            initial_prompt=initial_prompt,
-            words=words,
+    config: TranscribeConfig | Engine = (
+        model
+        if not isinstance(model, str)
+        else TranscribeConfig(
+            model=model, language=language, task=task, initial_prompt=initial_prompt, words=words
         )
-        with closing(make_engine(config)) as engine:
-            return _transcribe(audio, engine, vad, who, progress)
-    if (language, task, initial_prompt, words) != (None, "transcribe", None, False):
+    )
+    if config is model and (language, task, initial_prompt, words) != (None, "transcribe", None, 0):
         raise ConfigError(
             "language, task, initial_prompt and words can't be given with an engine: "
             "set them in its TranscribeConfig"
         )
-    return _transcribe(audio, model, vad, who, progress)
+    if isinstance(audio, TranscribableCorpus):
+        if not isinstance(speakers, bool | SpeakerConfig):
+            raise ConfigError("the turns of speakers are those of one recording, not of a corpus")
+        about: dict[str, Any] = {"vad": vad, "speakers": speakers, "num_speakers": num_speakers}
+        about |= {"executor": executor, "results": results, "progress": progress}
+        return transcribe_corpus(audio, config, **about)
+    if executor or results:
+        raise ConfigError("an executor or a file of results needs a Corpus, not one recording")
+    if isinstance(config, TranscribeConfig):
+        with closing(make_engine(config)) as engine:
+            return _transcribe(audio, engine, vad, who, progress)
+    return _transcribe(audio, config, vad, who, progress)
 
 
 class _Who:

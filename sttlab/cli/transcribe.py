@@ -6,10 +6,11 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sttlab.cli.cluster import Scheduler, connected
 from sttlab.cli.options import (
     Channel,
     Format,
@@ -25,6 +26,9 @@ from sttlab.cli.terminal import FAILED, say, say_of, side_thread, wait_for, with
 from sttlab.config import Config
 from sttlab.errors import ConfigError, SttlabError
 
+MANIFESTS = (".jsonl", ".csv")
+RESULTS = "transcripts.jsonl"  # of a corpus, in --output
+
 if TYPE_CHECKING:
     from sttlab.audio import Recording
     from sttlab.engines.base import Engine
@@ -36,7 +40,8 @@ def transcribe(
         list[Path],
         typer.Argument(
             metavar="FILE",
-            help="Audio or video, in any common format; - is stdin.",
+            help="Audio or video, in any common format; - is stdin. Or one corpus: a folder, or a "
+            "manifest (.jsonl, .csv).",
             show_default=False,
         ),
     ],
@@ -63,15 +68,41 @@ def transcribe(
     track: Track = None,
     channel: Channel = None,
     config: Settings = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Turn recordings into text or subtitles.
 
     They are cut into utterances exactly as `sttlab serve` would cut them. A file that fails is
-    named on stderr, the others are still done, and the exit code is 1.
+    named on stderr, the others are still done, and the exit code is 1. Of a corpus, --output holds
+    what is done, and the same command goes on from there after Ctrl-C.
     """
     settings = read_settings(config, model, language)
     _refuse_without(speakers, num_speakers, format)
-    targets = _targets(files, output, format.value) if output else [None] * len(files)
+    about = {"speakers": speakers, "num_speakers": num_speakers}
+    if scheduler or any(file.is_dir() or file.suffix in MANIFESTS for file in files):
+        if len(files) > 1 or track or channel or not files[0].exists():
+            raise typer.BadParameter(
+                "a corpus is one folder or manifest, without --track and --channel; --scheduler "
+                "needs a corpus"
+            )
+        failures = _transcribe_corpus(files[0], settings, about, format, output, scheduler)
+    else:
+        choice = {"track": track, "channel": channel}
+        failures = _transcribe_files(files, settings, about, format, output, choice)
+    if failures:
+        raise typer.Exit(FAILED)
+
+
+def _transcribe_files(
+    files: list[Path],
+    settings: Config,
+    about: dict[str, Any],
+    wanted: Format,
+    output: Path | None,
+    choice: dict[str, int | None],
+) -> int:
+    """Transcribe files one by one, and return how many failed."""
+    targets = _targets(files, output, wanted.value) if output else [None] * len(files)
     if output:
         output.mkdir(parents=True, exist_ok=True)
     from sttlab.decoding import load
@@ -84,17 +115,55 @@ def transcribe(
         wait_for(thread.submit(engine.load))
         for file, target in zip(files, targets, strict=True):
             try:
-                recording = wait_for(thread.submit(load, file, track=track, channel=channel))
-                result = _transcribe(recording, engine, settings, thread, speakers, num_speakers)
-                text = getattr(result, f"to_{format.value}")(target)
+                recording = wait_for(thread.submit(load, file, **choice))
+                result = _transcribe(recording, engine, settings, thread, about)
+                text = getattr(result, f"to_{wanted.value}")(target)
             except (SttlabError, OSError) as error:
                 failures += 1
                 say_of(file, error)
                 continue
             if target is None:
                 print(text, end="", flush=True)
-    if failures:
-        raise typer.Exit(FAILED)
+    return failures
+
+
+def _transcribe_corpus(
+    path: Path,
+    settings: Config,
+    about: dict[str, Any],
+    wanted: Format,
+    output: Path | None,
+    scheduler: str | None,
+) -> int:
+    """Transcribe a corpus, and return how many recordings of it failed."""
+    from sttlab.corpus_transcription import transcribe_corpus
+    from sttlab.evaluate.corpus import Corpus
+
+    corpus = Corpus(path)
+    targets: list[Path | None] = [None] * len(corpus)
+    if output:
+        output.mkdir(parents=True, exist_ok=True)
+        about["results"] = output / RESULTS
+        targets = [*_targets([item.audio for item in corpus], output, wanted.value)]
+    with connected(scheduler) as executor, side_thread() as thread:
+        found = with_bar(
+            thread,
+            str(path),
+            lambda progress: transcribe_corpus(
+                corpus,
+                settings.transcribe,
+                vad=settings.vad,
+                executor=executor,
+                progress=progress,
+                **about,
+            ),
+        )
+    for item, target in zip(corpus, targets, strict=True):
+        if item.name in found:
+            text = getattr(found[item.name], f"to_{wanted.value}")(target)
+            if target is None:
+                print(text, end="", flush=True)
+    return len(found.left_out)
 
 
 def _refuse_without(speakers: bool, num_speakers: int | None, wanted: Format) -> None:
@@ -109,8 +178,7 @@ def _transcribe(
     engine: Engine,
     settings: Config,
     thread: ThreadPoolExecutor,
-    speakers: bool,
-    num_speakers: int | None,
+    about: dict[str, Any],
 ) -> FileTranscript:
     """Transcribe one recording on the engine's thread, with a progress bar on stderr."""
     from sttlab import transcription
@@ -123,9 +191,8 @@ def _transcribe(
             recording,
             model=engine,
             vad=settings.vad,
-            speakers=speakers,
-            num_speakers=num_speakers,
             progress=progress,
+            **about,
         ),
     )
     for held in result.suppressed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import io
 import json
 import math
@@ -95,6 +96,17 @@ class CorpusItem:
         start = round(self.start_s * SAMPLE_RATE)
         stop = None if self.length_s is None else start + round(self.length_s * SAMPLE_RATE)
         return Recording(whole.samples[start:stop], origin=self.name, notices=whole.notices)
+
+    def alone(self) -> CorpusItem:
+        """Return what is needed to decode it from any folder, and nothing else."""
+        audio = self.audio.absolute()
+        return replace(self, audio=audio, tags={}, _text=None, _turns=None)
+
+    def content(self) -> str | None:
+        """Return a hash of the audio; None if it can't be read."""
+        content = content_of(self.audio)
+        part = self.channel, self.start_s, self.length_s
+        return None if content is None else f"{content} {part}"
 
     @cached_property
     def labels(self) -> Labels | None:
@@ -217,6 +229,18 @@ class CorpusItem:
                 return read(file)
         except OSError as error:
             raise LabelError(f"cannot read {self.audio}: {error.strerror}") from error
+
+
+def content_of(path: Path) -> str | None:
+    """Return a hash of a file; None if it can't be read."""
+    made = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                made.update(block)
+    except OSError:
+        return None
+    return made.hexdigest()
 
 
 def read_items(path: Path) -> tuple[list[CorpusItem], list[str]]:

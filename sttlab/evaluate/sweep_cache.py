@@ -151,18 +151,6 @@ def key_of(*parts: object) -> str:
     return hashlib.sha256(repr((code_version(), *parts)).encode(errors="replace")).hexdigest()[:32]
 
 
-def content_of(path: Path) -> str | None:
-    """Return a hash of a file; None if it can't be read."""
-    made = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                made.update(block)
-    except OSError:
-        return None
-    return made.hexdigest()
-
-
 def _write(path: Path, data: bytes) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
     try:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, chain
 from typing import Any, TypeAlias, overload
@@ -18,13 +18,12 @@ from sttlab.config import VadConfig
 from sttlab.decoding import load
 from sttlab.errors import ConfigError, SourceError
 from sttlab.evaluate.corpus import Corpus, labelled
-from sttlab.evaluate.corpus_reading import CorpusItem
+from sttlab.evaluate.corpus_reading import CorpusItem, content_of
 from sttlab.evaluate.grid import combinations, nothing_scored
 from sttlab.evaluate.labels import Labels
 from sttlab.evaluate.score_table import ScoreTable, arrays, join
 from sttlab.evaluate.sweep_cache import (
     code_version,
-    content_of,
     keep_what_is_heard_by,
     key_of,
     shared_cache,
@@ -190,7 +189,7 @@ def split_in_parts(given: Sequence[tuple[CorpusItem, Labels]], **about: Any) -> 
         if not parts or len(parts[-1]) == PART_ITEMS or size > PART_BYTES:
             parts.append([])
             size = _size(item)
-        parts[-1].append((_as_path(item), labels))
+        parts[-1].append((item.alone(), labels))
     made = [tuple(zip(*part, strict=True)) for part in parts]
     return [
         SweepPart(items=items, labels=labels, code=code_version(), **about)
@@ -310,11 +309,6 @@ class _Listener:
             return {}
         about = content, item.channel, item.start_s, item.length_s
         return {name: key_of(*about, name) for name in self._detectors}
-
-
-def _as_path(item: CorpusItem) -> CorpusItem:
-    """Leave of a recording only what is needed to decode it, from any folder."""
-    return replace(item, audio=item.audio.absolute(), tags={}, _text=None, _turns=None)
 
 
 def _size(item: CorpusItem) -> int:

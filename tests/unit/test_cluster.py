@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,12 @@ import psutil
 import pytest
 
 from sttlab.cli import cluster, main
+from sttlab.decoding import load
 from sttlab.evaluate import sweep_parts
 from sttlab.evaluate.corpus import Corpus
 from sttlab.evaluate.score_table import ScoreTable
 from sttlab.evaluate.sweep import sweep
+from sttlab.transcription import transcribe
 
 pytestmark = pytest.mark.needs("cluster", "evaluate")
 GRID: dict[str, list[Any]] = {"margin_db": [4, 9], "silence_timeout_s": [0.2, 0.55, 0.8]}
@@ -99,3 +103,33 @@ def test_a_scheduler_that_does_not_answer_is_said_in_words(
     (said,) = [line for line in capsys.readouterr().err.splitlines() if "sttlab" in line]
     assert "no scheduler answers at tcp://127.0.0.1:9" in said
     assert "dask scheduler" in said
+
+
+@pytest.mark.needs("faster-whisper")
+def test_transcripts_survive_a_worker_that_is_killed(
+    client: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, name in enumerate(("austen-1", "pause")):
+        load(data / f"{name}.flac")[:4].save(tmp_path / f"{number}.flac")
+    (tmp_path / "broken.flac").write_bytes(b"no audio")
+    steps: list[tuple[float, float]] = []
+    workers = list(client.run(os.getpid).values())
+
+    def kill(done: float, total: float) -> None:
+        steps.append((done, total))
+        if done == 1:
+            psutil.Process(workers[0]).kill()
+
+    corpus = Corpus(tmp_path)
+    there = transcribe(corpus, executor=client.get_executor(pure=False), progress=kill)
+    assert steps == [(i + 1, 3) for i in range(3)]
+    (why,) = there.left_out
+    assert why.startswith("broken: ")
+    # By a last digit, texts depend on the number of threads, and Dask gives each process one.
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as process:
+        here = transcribe(corpus, executor=process)
+    assert dict(there) == dict(here)
+    assert list(there) == ["0", "1"]
+    assert all(one.text for one in there.values())

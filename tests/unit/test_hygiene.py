@@ -53,7 +53,7 @@ TIERS = (
     {"vad", "endpoint", "capture", "engines", "speakers"},
     {"core", "trace", "unheard"},
     {"live"},
-    {"kept", "export", "transcription"},
+    {"kept", "export", "transcription", "corpus_transcription"},
     {"evaluate", "diarization"},
     {"server", "notebook"},
     {"bench"},
