@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Iterator
 from functools import partial
@@ -28,6 +29,8 @@ from sttlab.notebook.texts import Texts
 from sttlab.notebook.timeline import Timeline
 from sttlab.trace import Trace
 from sttlab.vad.energy import EnergyVad
+
+log = logging.getLogger(__name__)
 
 
 class Canvas(Timeline):
@@ -292,6 +295,8 @@ def _instead(count: int) -> str:
 
 
 def _turns(labels: Labels) -> list[list[Any]]:
+    if any(turn.channel for turn in labels):
+        log.warning("the labeler doesn't keep the channels of turns: label each channel by itself")
     return [[turn.start_s, turn.end_s, turn.speaker, turn.text] for turn in labels]
 
 

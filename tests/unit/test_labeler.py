@@ -71,6 +71,13 @@ def test_labeler_starts_empty_from_labels_or_from_vad(recording, data):
         assert turn.end_s == round(utterance.speech_end_sample / SAMPLE_RATE, 3)
 
 
+def test_labels_whose_channels_it_does_not_keep_are_said(recording, caplog):
+    stt.Labeler(recording, Labels([ANNA]))
+    assert not caplog.messages
+    stt.Labeler(recording, Labels([Turn(start_s=1, end_s=2, channel=2)]))
+    assert "doesn't keep the channels" in caplog.text
+
+
 def test_turns_of_the_browser_are_the_labels(recording):
     labeler = stt.Labeler(recording)
     labeler.widget.set_state({"turns": [[1.25, 2.5, "anna", "so, it is"], [3, 4.5, "", ""]]})
