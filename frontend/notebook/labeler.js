@@ -120,6 +120,9 @@ class View {
     el.addEventListener("mousedown", press, { capture: true });
     for (const name of ["0", "1", "2", "3"]) {
       this.is(name).addEventListener("change", () => released.then(() => this.onField()));
+      this.is(name).addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+        if (event.key === "Enter" && !event.isComposing) this.onField(); // JupyterLab takes its own
+      });
     }
     this.is("path").addEventListener("change", () => {
       model.set("path", this.is("path").value);
