@@ -1,6 +1,7 @@
 """How well speakers are told apart: on recordings and live, beside other ways.
 
-    python -m tests.benchmarks.bench_speakers FOLDER [--sessions 10] [--output bench-results]
+    python -m tests.benchmarks.bench_speakers FOLDER [--sessions 10] [--seed 200]
+        [--output bench-results]
 
 FOLDER has a `manifest.jsonl` with clips of single speakers, of which conversations of four to six
 are made, and a folder `labelled` with meetings (`.rttm` and `.uem`). The speakers by whom
@@ -26,9 +27,10 @@ from sttlab.bench.report import surroundings, table
 from sttlab.config import SpeakerConfig
 from sttlab.core import segment
 from sttlab.decoding import load
-from sttlab.evaluate.labels import load_labels
+from sttlab.evaluate.labels import Labels, Turn, load_labels
+from sttlab.evaluate.live_speaker_score import score_live_speakers
 from sttlab.evaluate.speaker_score import SpeakerScores, pool_speaker_scores, score_speakers
-from sttlab.events import SpeakerTurn, Utterance
+from sttlab.events import SpeakersFound, SpeakerTurn, Utterance
 from sttlab.speakers.base import Vectors, VoiceEmbedder, frame_count
 from sttlab.speakers.campplus import CamPlusPlus
 from sttlab.speakers.offline import turns_of
@@ -100,9 +102,10 @@ class ResemblyzerEmbedder(VoiceEmbedder):
 
 @dataclass(frozen=True, eq=False)
 class Heard:
-    """The pieces of each utterance of a recording, and what finding them took."""
+    """The pieces of each utterance of a recording, when it was over, and what finding them took."""
 
     utterances: tuple[tuple[Piece, ...], ...]
+    decided_s: tuple[float, ...]
     took_s: tuple[float, ...]
 
     @property
@@ -113,7 +116,7 @@ class Heard:
 
 def hear(talk: Conversation, finder: VoiceFinder, *, oracle: bool) -> Heard:
     """Find the pieces of a recording, by our VAD or by its labels."""
-    found, took = [], []
+    found, decided, took = [], [], []
     for utterance in _spoken(talk) if oracle else segment(talk.recording):
         began = time.process_time()
         if oracle:
@@ -123,8 +126,9 @@ def hear(talk: Conversation, finder: VoiceFinder, *, oracle: bool) -> Heard:
         else:
             pieces = finder.find(utterance)
         found.append(tuple(pieces))
+        decided.append(utterance.decided_sample / SAMPLE_RATE)
         took.append(time.process_time() - began)
-    return Heard(tuple(found), tuple(took))
+    return Heard(tuple(found), tuple(decided), tuple(took))
 
 
 def _spoken(talk: Conversation) -> Iterator[Utterance]:
@@ -142,35 +146,44 @@ def _spoken(talk: Conversation) -> Iterator[Utterance]:
         )
 
 
-def live(heard: Heard, config: SpeakerConfig) -> tuple[list[SpeakerTurn], list[SpeakerTurn]]:
-    """Return what is said of each utterance at first, and what stands in the end."""
+def live(heard: Heard, config: SpeakerConfig) -> list[SpeakersFound]:
+    """Return what a session says, if each text comes when its utterance is over.
+
+    Then a speaker is as late as finding it takes, and a correction as the utterance that brings it.
+    """
     online = OnlineSpeakers(config)
-    first: dict[int, tuple[SpeakerTurn, ...]] = {}
-    last: dict[int, tuple[SpeakerTurn, ...]] = {}
+    events: list[SpeakersFound] = []
+    free_s = 0.0
     for number, pieces in enumerate(heard.utterances):
-        changed = online.add(number, pieces)
-        last |= changed
-        if number in changed:
-            first[number] = changed[number]
-    return [t for turns in first.values() for t in turns], [t for ts in last.values() for t in ts]
+        free_s = max(free_s, heard.decided_s[number]) + heard.took_s[number]
+        known = {event.utterance_id for event in events}
+        events += [
+            SpeakersFound(
+                utterance_id=i, turns=turns, revised=i in known, late_s=free_s - heard.decided_s[i]
+            )
+            for i, turns in online.add(number, pieces).items()
+        ]
+    return events
 
 
-def right_turns(
-    first: Sequence[SpeakerTurn], last: Sequence[SpeakerTurn], talk: Conversation
-) -> tuple[int, int]:
-    """Count the turns of the truth, and those whose speaker is right in what is said at first."""
-    scores = score_speakers(last, talk.labels, collar_s=0)
-    called = {one.speaker: one.found_as for one in scores.each}
-    right = 0
-    for turn in talk.labels:
-        shared: dict[str, float] = {}
-        for found in first:
-            overlap_s = min(turn.end_s, found.end_s) - max(turn.start_s, found.start_s)
-            if overlap_s > 0:
-                shared[found.speaker] = shared.get(found.speaker, 0.0) + overlap_s
-        most = max(shared, key=lambda name: shared[name]) if shared else None
-        right += most is not None and most == called[turn.speaker]
-    return right, len(talk.labels)
+def whole_turns(labels: Labels) -> Labels:
+    """Join what one person says until another begins."""
+    joined: list[Turn] = []
+    for turn in labels:
+        if joined and joined[-1].speaker == turn.speaker:
+            joined[-1] = replace(joined[-1], end_s=max(joined[-1].end_s, turn.end_s))
+        else:
+            joined.append(turn)
+    return Labels(joined)
+
+
+def turns_told(events: Sequence[SpeakersFound], *, last: bool) -> list[SpeakerTurn]:
+    """Return what is said of each utterance at first, or what stands in the end."""
+    told: dict[int, tuple[SpeakerTurn, ...]] = {}
+    for event in events:
+        if last or event.utterance_id not in told:
+            told[event.utterance_id] = event.turns
+    return [turn for turns in told.values() for turn in turns]
 
 
 def meetings(folder: Path) -> list[Conversation]:
@@ -223,16 +236,25 @@ def find_turns(
     heard = [hear(talk, finder, oracle=oracle) for talk in talks]
     told = [live(h, way.config) for h in heard]
     label = way.embedder.label
-    counts = [right_turns(*pair, talk) for pair, talk in zip(told, talks, strict=True)]
-    right = sum(r for r, _ in counts) / sum(n for _, n in counts)
+    scores = [
+        score_live_speakers(events, whole_turns(talk.labels))
+        for events, talk in zip(told, talks, strict=True)
+    ]
+    after_s = [s for one in scores for s in one.after_s]
+    right = [
+        sum(s is not None and s <= limit_s for s in after_s) / len(after_s)
+        for limit_s in (0.5, 1.0, 2.0, float("inf"))
+    ]
     cpu = sum(sum(h.took_s) for h in heard) / sum(talk.recording.duration_s for talk in talks)
     longest_s = max(took_s for h in heard for took_s in h.took_s)
-    print(f"{label}: {right:.1%} of turns right at once, {cpu:.3f} core, {longest_s:.2f} s at most")
+    shares = ", ".join(f"{share:.1%}" for share in right)
+    print(f"{label}: {len(after_s)} turns, right within 0.5, 1, 2 s and in the end: {shares}")
+    print(f"{label}: {cpu:.3f} core, {longest_s:.2f} s at most")
     whole = [turns_of(h.pieces, way.config) for h in heard]
     return {
         f"{label}, recording": whole,
-        f"{label}, live, at first": [first for first, _ in told],
-        f"{label}, live, in the end": [last for _, last in told],
+        f"{label}, live, at first": [turns_told(events, last=False) for events in told],
+        f"{label}, live, in the end": [turns_told(events, last=True) for events in told],
         "one speaker": [[replace(turn, speaker="one") for turn in turns] for turns in whole],
     }
 
@@ -259,12 +281,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Who speaks: sttlab beside other ways.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sessions", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=200)
     parser.add_argument("--output", type=Path, default=Path("bench-results"))
     options = parser.parse_args()
     before = surroundings()
     voices = read_speakers(options.folder)
     chosen_by = [conversation(voices, CHOICE, seed) for seed in range(5)]
-    judged = [conversation(voices, JUDGED, 200 + seed) for seed in range(options.sessions)]
+    judged = [conversation(voices, JUDGED, options.seed + seed) for seed in range(options.sessions)]
     usual = choose(CamPlusPlus(), SpeakerConfig().change, chosen_by)
     ways = [replace(usual, same=CamPlusPlus.same)]
     try:
