@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from threading import Lock
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sttlab.audio import FLOOR_DBFS, SAMPLE_RATE, in_frames
+from sttlab.audio import FLOOR_DBFS, SAMPLE_RATE, in_frames, to_dbfs
 from sttlab.config import VadConfig
 from sttlab.core import Audio
 from sttlab.decoding import as_recording
@@ -145,6 +146,18 @@ class Trace:
 
     def _between(self, start: int, stop: int) -> NDArray[np.float32]:
         return self.samples[start:stop]
+
+    def levels_of(self, found: Sequence[Utterance]) -> NDArray[np.float64]:
+        """Return the levels of utterances to the frame, sooner than `Utterance.level_dbfs`."""
+        edges = np.array([(u.start_sample, u.end_sample) for u in found], np.int64).reshape(-1, 2)
+        frames = -(-edges // self.step_samples)
+        sums = np.diff(self._power[frames], axis=1)[:, 0]
+        return to_dbfs(sums / np.maximum(1, np.diff(frames, axis=1)[:, 0]))
+
+    @cached_property
+    def _power(self) -> NDArray[np.float64]:
+        """The sum of the power in the speech band up to each frame."""
+        return np.concatenate([[0.0], np.cumsum(10 ** (self.levels / 10))])
 
     def quietest(self, seconds: float = 2.0) -> NDArray[np.float32]:
         """Return the quietest stretch that holds no digital silence, for `calibrate`."""

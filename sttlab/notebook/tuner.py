@@ -6,15 +6,14 @@ import html
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
-from numpy.typing import NDArray
 
-from sttlab.audio import SAMPLE_RATE, Recording, to_dbfs
+from sttlab.audio import SAMPLE_RATE, Recording
 from sttlab.config import TranscribeConfig, VadConfig, save_vad
 from sttlab.core import Audio
 from sttlab.engines.base import Cancelled
@@ -39,6 +38,7 @@ from sttlab.notebook.tuner_picture import (
     UtteranceList,
     counts_html,
     edges_of,
+    facts_of,
     handles_of,
     pauses,
     row_at,
@@ -458,14 +458,8 @@ class VadTuner(Displayed):
         chosen = self._picture.chosen
         if found is not self._found:
             chosen = same_place(self._found, chosen, found)
-            ends = list(ENDS)
-            levels = self._levels(found)
-            facts = [
-                (u.start_s, u.duration_s, level, ends.index(u.reason))
-                for u, level in zip(found, levels, strict=True)
-            ]
             self._found = found
-            self._list.found = np.array(facts, "<f8").tobytes()
+            self._list.found = facts_of(self.trace, found)
         for part in (self._picture, self._list):
             part.chosen = chosen
         with self._picture.hold_sync():
@@ -503,19 +497,6 @@ class VadTuner(Displayed):
                 for name, config in self._others_shown.items()
             }
             self._picture.show_segments("other settings", rows)
-
-    def _levels(self, found: list[Utterance]) -> list[float]:
-        """Return the levels of utterances to the frame, sooner than `Utterance.level_dbfs`."""
-        edges = np.array([(u.start_sample, u.end_sample) for u in found], np.int64).reshape(-1, 2)
-        frames = -(-edges // self.trace.step_samples)
-        sums = np.diff(self._power[frames], axis=1)[:, 0]
-        levels: list[float] = to_dbfs(sums / np.maximum(1, np.diff(frames, axis=1)[:, 0])).tolist()
-        return levels
-
-    @cached_property
-    def _power(self) -> NDArray[np.float64]:
-        """The sum of the power in the speech band up to each frame."""
-        return np.concatenate([[0.0], np.cumsum(10 ** (self.trace.levels / 10))])
 
 
 def _close_all(links: list[Any]) -> None:

@@ -110,6 +110,16 @@ def edges_of(found: Sequence[Utterance]) -> bytes:
     return np.array([(u.start_s, u.end_s) for u in found], "<f8").tobytes()
 
 
+def facts_of(trace: Trace, found: Sequence[Utterance]) -> bytes:
+    """Return start and length in seconds, level in dBFS and reason of each, as float64."""
+    levels, ends = trace.levels_of(found), list(ENDS)
+    facts = [
+        (u.start_s, u.duration_s, level, ends.index(u.reason))
+        for u, level in zip(found, levels, strict=True)
+    ]
+    return np.array(facts, "<f8").tobytes()
+
+
 def pauses(trace: Trace, config: VadConfig) -> bytes:
     """Find where scores stay below the offset threshold; return start and end in seconds, float64.
 
