@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import io
+import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -145,7 +146,9 @@ def _convert() -> bytes:
     network.load_state_dict(torch.load(io.BytesIO(data), map_location="cpu", weights_only=True))
     network.eval()
     buffer: Any = io.BytesIO()  # which is taken, though it is not said
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        # The exporter that is not deprecated needs one package more, onnxscript.
+        warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             _without_pooling(network),
             (torch.zeros(1, 300, MELS),),
