@@ -89,6 +89,7 @@ export class Handles {
   slide(slider, value) {
     const found = Object.entries(this.all).find(([, handle]) => handle.slider === slider);
     if (!found) return;
+    if (this.setting) return; // the slider follows what a key or a drag has set, and is behind it
     const [which, { field }] = found;
     this.preview = { which, field, value };
     this.settle();

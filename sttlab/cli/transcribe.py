@@ -79,7 +79,8 @@ def transcribe(
     settings = read_settings(config, model, language)
     _refuse_without(speakers, num_speakers, format)
     about = {"speakers": speakers, "num_speakers": num_speakers}
-    if scheduler or any(file.is_dir() or file.suffix in MANIFESTS for file in files):
+    is_corpus = len(files) == 1 and (files[0].is_dir() or files[0].suffix in MANIFESTS)
+    if scheduler or is_corpus:
         if len(files) > 1 or track or channel or not files[0].exists():
             raise typer.BadParameter(
                 "a corpus is one folder or manifest, without --track and --channel; --scheduler "

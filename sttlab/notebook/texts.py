@@ -222,11 +222,13 @@ class Texts:
         self._texts[key] = "…"
         try:
             worker = self._borrowed.worker
+            deliver = partial(_deliver, weakref.WeakMethod(done), key)
+            if worker.submit(self, Job(utterance.samples, priority, deliver), lambda: True):
+                return ""
+            if worker.settles(0):
+                worker.wait_ready()
         except SttlabError as error:
             return str(error)
-        deliver = partial(_deliver, weakref.WeakMethod(done), key)
-        if worker.submit(self, Job(utterance.samples, priority, deliver), lambda: True):
-            return ""
         return "the engine is busy; try again"
 
     def answer(self, key: tuple[int, int], answer: Answer) -> None:

@@ -101,10 +101,11 @@ class Feed:
     def _recall(self) -> None:
         """Take over the texts that the session has from before the first client came."""
         for text in self._session.history[-MISSED_MESSAGES:]:
-            self._keep(text, self.stream_id(text.run), protocol.full(text))
+            plain = protocol.plain(text) or ""
+            self._keep(text, self.stream_id(text.run), _Text(protocol.full(text), plain))
 
-    def _keep(self, text: Transcript, stream: str, full: str) -> None:
-        self._missed[stream, text.utterance_id] = _Text(full, protocol.plain(text) or "")
+    def _keep(self, text: Transcript, stream: str, written: _Text) -> None:
+        self._missed[stream, text.utterance_id] = written
         if len(self._missed) > MISSED_MESSAGES:
             del self._missed[next(iter(self._missed))]
 
@@ -187,7 +188,7 @@ class Feed:
         plain = protocol.plain(event)
         if isinstance(event, Transcript):
             full = protocol.full(event)
-            self._keep(event, self.stream_id(start), full)
+            self._keep(event, self.stream_id(start), _Text(full, plain or ""))
         elif any(connection.wants_all for connection in self.connections):
             full = protocol.full(event)
         if isinstance(event, SpeakersFound):

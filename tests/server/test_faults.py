@@ -200,7 +200,7 @@ def test_connections_leave_no_objects_in_memory(server: ServerHandle, source: To
 
 
 # They date what they keep on a disk.
-DATING = ("best.py", "keeper.py", "save.py", "saving.py")
+DATING = ("best.py", "keeper.py", "results.py", "save.py", "saving.py")
 
 
 def test_only_what_is_kept_on_a_disk_has_the_time_of_day(root: Path) -> None:

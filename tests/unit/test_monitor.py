@@ -88,7 +88,7 @@ def test_monitor_shows_the_sessions_history(watch, talk):
 
     session, monitor = watch(talk)
     with session:
-        until(monitor, "What is <this>?")
+        until(monitor, "What is <this>?", "2 held back")
     later = LiveMonitor(session)
     assert words(later._table) == words(monitor._table)
     later.close()
