@@ -190,6 +190,9 @@ class Labeler(Displayed):
         self._texts.close()
         super().close()
 
+    def _begin(self) -> None:
+        self.widget.let_begin()
+
     def _still(self) -> Iterator[str]:
         from sttlab.notebook import plots  # imports matplotlib, see look.py
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -24,6 +26,7 @@ from sttlab.vad.energy import EnergyVad
 AUDIO_S = 30.0  # most audio that is sent at once
 WAVE = "wave"
 SPECTROGRAM = "spectrogram"
+ASKING_S, BEGIN_S = 0.2, 1.0  # after which a browser asks for no more, and no more is waited
 STEPS = 8192  # most steps of a threshold; the noise floor of an hour has 7200
 
 
@@ -90,6 +93,7 @@ class Timeline(Tracks):
     def __init__(self, trace: Trace, **traits: Any) -> None:
         super().__init__(duration_s=trace.duration_s, **traits)
         self._trace = trace
+        self._asked = threading.Event()
         self._pyramids: dict[str, Pyramid] = {}
         self._spectrogram = Spectrogram(trace.samples)
         self._add(WAVE, Pyramid(trace.samples, is_wave=True), len(trace.samples), 1)
@@ -120,8 +124,19 @@ class Timeline(Tracks):
         curve = {"name": name, "count": count, "step_s": samples / SAMPLE_RATE, **about}
         self.curves = [*self.curves, curve]
 
+    def let_begin(self) -> None:
+        """Wait until the browser has what it shows first, if there is one that asks.
+
+        Other work of the kernel, such as the picture that a notebook saves, would hold up the
+        answers.
+        """
+        ends = time.monotonic() + BEGIN_S
+        while self._asked.wait(ASKING_S) and time.monotonic() < ends:
+            self._asked.clear()
+
     def answer(self, content: dict[str, Any]) -> bool:
         """Answer a request for a piece of a curve or of the audio; say whether it was one."""
+        self._asked.set()
         if content["ask"] == "piece":
             place = int(content["level"]), int(content["index"])
             if content["curve"] == SPECTROGRAM:

@@ -214,6 +214,9 @@ class VadTuner(Displayed):
         self._texts.close()
         super().close()
 
+    def _begin(self) -> None:
+        self._picture.let_begin()
+
     def _still(self) -> Iterator[str]:
         from sttlab.notebook.plots import plot_trace  # imports matplotlib, see look.py
 
