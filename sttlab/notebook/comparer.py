@@ -188,7 +188,7 @@ class Comparer(Displayed):
             "texts": [" | ".join(map(said, side)) for side in (row.a, row.b)],
         }
 
-    def _begin(self) -> None:
+    def _let_begin(self) -> None:
         self._picture.let_begin()
 
     def _still(self) -> Iterator[str]:

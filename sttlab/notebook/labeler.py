@@ -190,7 +190,7 @@ class Labeler(Displayed):
         self._texts.close()
         super().close()
 
-    def _begin(self) -> None:
+    def _let_begin(self) -> None:
         self.widget.let_begin()
 
     def _still(self) -> Iterator[str]:

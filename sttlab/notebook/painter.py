@@ -131,13 +131,13 @@ class Displayed:
     def _ipython_display_(self) -> None:
         self.widget.keeps_alive = self
         publish_display_data({**self._whole._repr_mimebundle_(), "text/plain": type(self).__name__})
-        self._begin()
+        self._let_begin()
         self._stills.append(uuid4().hex)
         publish_display_data(
             still(self._still(), self._of), transient={"display_id": self._stills[-1]}
         )
 
-    def _begin(self) -> None:
+    def _let_begin(self) -> None:
         """Let the browser show it before what is saved is drawn."""
 
     def _changed(self) -> None:

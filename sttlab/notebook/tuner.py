@@ -214,7 +214,7 @@ class VadTuner(Displayed):
         self._texts.close()
         super().close()
 
-    def _begin(self) -> None:
+    def _let_begin(self) -> None:
         self._picture.let_begin()
 
     def _still(self) -> Iterator[str]:
