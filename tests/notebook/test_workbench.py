@@ -228,6 +228,12 @@ def test_03_a_recording_is_read_in_both_tabs_and_a_slider_moves_the_live_thresho
         notebook.expect_no_errors()
 
 
+def threads(notebook):
+    """Return the names of sttlab's threads once nothing is left to draw."""
+    notebook.wait_until(f"'sttlab-ui' not in {THREADS}")
+    return notebook.value(THREADS)
+
+
 def test_03_twice_and_again_after_a_restart_on_the_same_port(lab, browser, saved, port):
     def health():
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=30) as answer:
@@ -239,13 +245,13 @@ def test_03_twice_and_again_after_a_restart_on_the_same_port(lab, browser, saved
     with opened(lab, browser, path) as notebook:
         notebook.run_all()
         assert health() == "ready"
-        once = notebook.value(THREADS)
+        once = threads(notebook)
         notebook.run_all()
         assert health() == "ready"
-        assert notebook.value(THREADS) == once
+        assert threads(notebook) == once
         notebook.expect_no_errors()
         notebook.restart()
         notebook.run_all()
         assert health() == "ready"
-        assert notebook.value(THREADS) == once
+        assert threads(notebook) == once
         notebook.expect_no_errors()
