@@ -6,7 +6,6 @@ import re
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from sttlab.audio import SAMPLE_RATE, to_pcm16
 from sttlab.decoding import load
@@ -243,6 +242,8 @@ def test_n_goes_to_what_is_wrong_by_the_labels(picture):
 
 
 def test_what_is_chosen_is_saved_as_audio_and_what_is_seen_as_a_picture(picture, data, tmp_path):
+    from PIL import Image
+
     picture.root.locator('[data-row="1"]').click(position={"x": 60, "y": 10})
     start_s, end_s = picture.utterance(1)
     with picture.page.expect_download() as waiting:
