@@ -1,12 +1,15 @@
-"""The machine at hand, on which speed and, by a last digit, texts depend."""
+"""What results follow from: the machine at hand, versions of packages, and files by checksum."""
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+
+BLOCK_BYTES = 1 << 20  # that are hashed at a time
 
 
 @cache
@@ -29,3 +32,12 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file. Raises OSError if it can't be read."""
+    made = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            made.update(block)
+    return made.hexdigest()

@@ -274,14 +274,14 @@ def cached(path: Path, make: Callable[[], bytes], is_whole: Callable[[Path], boo
         log.warning("%s is damaged, and is made anew", path)
     data = make()
     try:
-        return _write(path, data)
+        return write_whole(path, data)
     except OSError as error:
         if os.path.exists(path) and os.access(path, os.R_OK):
             return path  # another process was first, and Windows won't replace what it reads
         why = f"cannot write {path} ({error.strerror})"
     instead = temporary_folder(why) / path.parent.name / path.name
     try:
-        return _write(instead, data)
+        return write_whole(instead, data)
     except OSError as error:
         needs = f"{len(data) / 1e6:.0f} MB"
         if error.errno == errno.ENOSPC:
@@ -293,7 +293,8 @@ def cached(path: Path, make: Callable[[], bytes], is_whole: Callable[[Path], boo
         ) from error
 
 
-def _write(path: Path, data: bytes) -> Path:
+def write_whole(path: Path, data: bytes) -> Path:
+    """Write a file, which appears whole or not at all, and its folder; return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
     try:

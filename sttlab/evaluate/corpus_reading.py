@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import hashlib
 import io
 import json
 import math
@@ -20,6 +19,7 @@ from sttlab.decoding import load, said_channels, said_duration_s
 from sttlab.errors import ConfigError, LabelError
 from sttlab.evaluate.corpus_levels import AudioLevels, measure
 from sttlab.evaluate.labels import Labels, Turn, load_labels, named_channels
+from sttlab.machine import sha256_of
 
 T = TypeVar("T")
 
@@ -232,15 +232,11 @@ class CorpusItem:
 
 
 def content_of(path: Path) -> str | None:
-    """Return a hash of a file; None if it can't be read."""
-    made = hashlib.sha256()
+    """Return the SHA-256 of a file; None if it can't be read."""
     try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                made.update(block)
+        return sha256_of(path)
     except OSError:
         return None
-    return made.hexdigest()
 
 
 def read_items(path: Path) -> tuple[list[CorpusItem], list[str]]:

@@ -47,9 +47,26 @@ class GridScores(ABC):
         """Number of values of each field of the grid."""
         return tuple(map(len, self.grid.values()))
 
-    @abstractmethod
     def metric(self, name: str) -> NDArray[np.float64]:
-        """Return one of METRICS for each setting; NaN where it can't be measured."""
+        """Return one of METRICS for each setting; NaN where it can't be measured.
+
+        Returns
+        -------
+        ndarray, shape (settings,)
+            Reshaped to `shape`, it has an axis for each field of the grid.
+
+        Raises
+        ------
+        ConfigError
+            If the metric is unknown.
+        """
+        if name not in self.METRICS:
+            raise ConfigError(f"unknown metric {name!r}; known are {', '.join(self.METRICS)}")
+        return self._metric(name)
+
+    @abstractmethod
+    def _metric(self, name: str) -> NDArray[np.float64]:
+        """Return a metric that is one of METRICS."""
 
     @abstractmethod
     def _caption(self) -> str:

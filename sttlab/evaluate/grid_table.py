@@ -34,10 +34,7 @@ class _TabledScores(GridScores):
             raise ConfigError(WANTED)
         self._table = table
 
-    def metric(self, name: str) -> NDArray[np.float64]:
-        """Return one of METRICS for each setting; NaN where it can't be measured."""
-        if name not in self.METRICS:
-            raise ConfigError(f"unknown metric {name!r}; known are {', '.join(self.METRICS)}")
+    def _metric(self, name: str) -> NDArray[np.float64]:
         return np.asarray(self._table[name], np.float64)
 
     def values(self, setting: int) -> dict[str, Any]:

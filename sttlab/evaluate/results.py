@@ -18,7 +18,7 @@ from sttlab.config import VadConfig, from_dict
 from sttlab.errors import ConfigError
 from sttlab.evaluate.corpus import Corpus
 from sttlab.evaluate.sweep import Sweep, sweep
-from sttlab.machine import processor, versions
+from sttlab.machine import processor, sha256_of, versions
 
 ABOUT = "results.json"
 TABLES: dict[Literal["setting", "recording"], str] = {
@@ -27,7 +27,6 @@ TABLES: dict[Literal["setting", "recording"], str] = {
 }
 WORDS = "word_error_rate"  # which needs a model, so that a sweep alone doesn't count it
 PACKAGES = ("numpy", "numba", "av", "soxr", "silero-vad", "onnxruntime", "pandas")
-BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +171,7 @@ def _choose(corpus: Corpus, names: list[str]) -> Corpus:
 
 def _checksums(corpus: Corpus) -> dict[str, dict[str, str]]:
     """Return what tells whether audio and labels are the same, by recording."""
-    audio = {path: _digest_of(path) for path in {item.audio for item in corpus}}
+    audio = {path: sha256_of(path) for path in {item.audio for item in corpus}}
     return {
         item.name: {
             "audio_sha256": audio[item.audio],
@@ -180,14 +179,6 @@ def _checksums(corpus: Corpus) -> dict[str, dict[str, str]]:
         }
         for item in corpus
     }
-
-
-def _digest_of(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _surroundings() -> dict[str, Any]:

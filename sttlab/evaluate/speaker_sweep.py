@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sttlab.config import SpeakerConfig, VadConfig
 from sttlab.core import Audio, segment
-from sttlab.errors import ConfigError, SourceError
+from sttlab.errors import SourceError
 from sttlab.evaluate.corpus import Corpus, labelled
 from sttlab.evaluate.corpus_reading import CorpusItem
 from sttlab.evaluate.grid import GridScores, combinations, nothing_scored
@@ -75,21 +75,7 @@ class SpeakerSweep(GridScores):
     recordings: tuple[str, ...]
     left_out: tuple[str, ...] = ()
 
-    def metric(self, name: str) -> NDArray[np.float64]:
-        """Return one of METRICS for each setting, pooled over the recordings.
-
-        Returns
-        -------
-        ndarray, shape (settings,)
-            Reshaped to `shape`, it has an axis for each field of the grid.
-
-        Raises
-        ------
-        ConfigError
-            If the metric is unknown.
-        """
-        if name not in self.METRICS:
-            raise ConfigError(f"unknown metric {name!r}; known are {', '.join(self.METRICS)}")
+    def _metric(self, name: str) -> NDArray[np.float64]:
         return self._metrics[name]
 
     @cached_property

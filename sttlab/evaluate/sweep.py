@@ -108,21 +108,7 @@ class Sweep(GridScores):
         """Scores of each setting, pooled over all recordings; made when they are asked for."""
         return PooledScores(self.table)
 
-    def metric(self, name: str) -> NDArray[np.float64]:
-        """Return one of METRICS for each setting; NaN where it can't be measured.
-
-        Returns
-        -------
-        ndarray, shape (settings,)
-            Reshaped to `shape`, it has an axis for each field of the grid.
-
-        Raises
-        ------
-        ConfigError
-            If the metric is unknown.
-        """
-        if name not in METRICS:
-            raise ConfigError(f"unknown metric {name!r}; known are {', '.join(METRICS)}")
+    def _metric(self, name: str) -> NDArray[np.float64]:
         if name == "word_error_rate":
             known = self.word_errors
             return np.array([known[i].wer if i in known else np.nan for i in range(len(self))])
@@ -214,11 +200,12 @@ class Sweep(GridScores):
         progress: Callable[[int, int], None] | None,
     ) -> dict[int, list[str]]:
         """Return the texts of some recordings under some settings; holds one at a time."""
-        spans = {
-            r: [[(u.start_sample, u.end_sample) for u in trace.utterances(c)] for c in configs]
-            for configs in [[self.configs[i] for i in chosen]]
-            for r, trace in ((r, self.traces[r]) for r in kept)
-        }
+        configs = [self.configs[i] for i in chosen]
+
+        def spans_of(trace: Trace) -> list[list[tuple[int, int]]]:
+            return [[(u.start_sample, u.end_sample) for u in trace.utterances(c)] for c in configs]
+
+        spans = {r: spans_of(self.traces[r]) for r in kept}
 
         def key(r: int, span: tuple[int, int]) -> tuple[Any, ...]:
             return engine.name, language, r, *span

@@ -13,7 +13,6 @@ import hashlib
 import io
 import logging
 import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -24,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sttlab
-from sttlab.engines.weights import cache_root
+from sttlab.engines.weights import cache_root, write_whole
 from sttlab.machine import versions
 from sttlab.vad import DETECTORS
 
@@ -84,8 +83,7 @@ class SweepCache:
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **arrays)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            _write(self.folder / f"{kind}-{key}.npz", buffer.getvalue())
+            write_whole(self.folder / f"{kind}-{key}.npz", buffer.getvalue())
         except OSError as error:
             log.warning("levels and scores are not kept for the next sweep: %s", error)
             self.folder = None
@@ -149,13 +147,3 @@ def keep_what_is_heard_by(detectors: Iterable[str]) -> bool:
 def key_of(*parts: object) -> str:
     """Make a key of everything that an entry follows from; `repr` must tell it apart."""
     return hashlib.sha256(repr((code_version(), *parts)).encode(errors="replace")).hexdigest()[:32]
-
-
-def _write(path: Path, data: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)

@@ -7,7 +7,6 @@ an exact beginning of the session.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import logging
@@ -34,7 +33,7 @@ from sttlab.engines.base import Engine
 from sttlab.errors import ConfigError, KeptError
 from sttlab.events import Event, Level, Utterance
 from sttlab.kept_files import EVENTS, INPUTS, MANIFEST, PieceWriter
-from sttlab.machine import processor, versions
+from sttlab.machine import processor, sha256_of, versions
 
 log = logging.getLogger(__name__)
 
@@ -450,11 +449,7 @@ def _sha256(path: Path) -> str | None:
         stat = path.stat()
         key = path, stat.st_size, stat.st_mtime_ns
         if key not in _checksums:
-            digest = hashlib.sha256()
-            with path.open("rb") as file:
-                while data := file.read(1 << 20):
-                    digest.update(data)
-            _checksums[key] = digest.hexdigest()
+            _checksums[key] = sha256_of(path)
         return _checksums[key]
     except OSError:
         return None
