@@ -10,6 +10,7 @@ import json
 import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -189,7 +190,11 @@ def count_pieces(folder: Path) -> tuple[int, int]:
     if not count:
         return 0, 0
     last = closed_piece(folder, count - 1)
-    if last.name in names:
+    size = None
+    if last.name not in names:
+        with suppress(FileNotFoundError):  # closed since the folder was listed
+            size = open_piece(folder, count - 1).stat().st_size
+    if size is None:
         import soundfile
 
         try:
@@ -197,7 +202,6 @@ def count_pieces(folder: Path) -> tuple[int, int]:
         except soundfile.LibsndfileError as error:
             raise KeptError(f"{last} can't be read: {error}") from error
     else:
-        size = open_piece(folder, count - 1).stat().st_size
         length = max(0, size - WAV_HEAD_BYTES) // SAMPLE_BYTES
     return count, (count - 1) * PIECE_SAMPLES + length
 
@@ -213,7 +217,8 @@ def read_piece(folder: Path, number: int, start: int = 0, stop: int = PIECE_SAMP
     closed = closed_piece(folder, number)
     try:
         if not closed.exists():
-            return to_floats(_read_wav(open_piece(folder, number), start, stop))
+            with suppress(FileNotFoundError):  # closed since
+                return to_floats(_read_wav(open_piece(folder, number), start, stop))
         import soundfile
 
         with soundfile.SoundFile(str(closed)) as file:

@@ -304,6 +304,26 @@ def test_session_killed_in_mid_utterance_opens_and_replays(tmp_path, root):
     assert again[: len(happened)] == happened
 
 
+@pytest.mark.parametrize(
+    "read", [kept_files.count_pieces, lambda folder: len(kept_files.read_piece(folder, 0))]
+)
+def test_piece_that_is_closed_as_it_is_looked_for_is_read(tmp_path, monkeypatch, read):
+    (tmp_path / kept_files.AUDIO).mkdir()
+    writer = kept_files.PieceWriter(tmp_path)
+    writer.write(np.ones(SAMPLE_RATE, np.int32))
+    path = kept_files.open_piece(tmp_path, 0)
+    before = read(tmp_path)
+
+    def look(folder, number):
+        monkeypatch.undo()
+        writer.close()
+        return path
+
+    monkeypatch.setattr(kept_files, "open_piece", look)
+    assert read(tmp_path) == before == read(tmp_path)
+    assert not path.exists()
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
 def test_full_disk_is_said_and_live_text_goes_on(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(kept_files, "open_piece", lambda *_: Path("/dev/full"))
