@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 BEHIND = 8  # utterances that wait for their speakers; the oldest then gets none
 REMEMBERED = 1000  # utterances whose speakers may be asked for
 NICENESS = 10  # on Linux: text goes first
+TEXT_FIRST_S = 1.0  # for which a voice waits, while the engine needs the cores for the text
 
 
 class LiveSpeakers:
@@ -138,6 +139,7 @@ class LiveSpeakers:
             self._told_at[transcript.utterance_id] = self._clock()
             _forget_oldest(self._told)
             _forget_oldest(self._told_at)
+            self._changed.notify_all()
         return said_by(transcript, turns) if turns else transcript
 
     def told(self, transcript: Transcript) -> SpeakersFound | None:
@@ -211,8 +213,13 @@ class LiveSpeakers:
     def _next(self) -> Utterance | None:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._stopping)
+            if not self._patient:
+                self._changed.wait_for(self._text_is_out, TEXT_FIRST_S)
             self._changed.notify_all()
             return self._waiting.popleft() if self._waiting else None
+
+    def _text_is_out(self) -> bool:
+        return self._stopping or self._waiting[0].utterance_id in self._told
 
     def _find(self, utterance: Utterance) -> None:
         pieces = self._finder.find(utterance)

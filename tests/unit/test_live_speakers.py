@@ -93,6 +93,22 @@ def test_a_speaker_that_is_known_in_time_comes_with_the_text():
     assert not [e for e in heard.events if isinstance(e, SpeakersFound)]
 
 
+def test_a_voice_leaves_the_cores_to_the_engine_until_the_text_is_out(monkeypatch):
+    monkeypatch.setattr(who, "TEXT_FIRST_S", WAIT_S)
+    engine = Counting()
+    engine.go.clear()
+    session = Session(Blocks(speech(1), then_wait=True), vad=VAD, model=engine, speakers=True)
+    finder = OneVoiceFinder([1])
+    use_finder(session, finder)
+    heard = Heard(session)
+    with session:
+        wait_until(lambda: speakers(session)._waiting)
+        assert not finder.begun.acquire(blocking=False)
+        engine.go.set()
+        heard.of(SpeakersFound)
+    assert [text.speakers for text in heard.of(Transcript)] == [()]
+
+
 def test_later_speech_sends_a_correction():
     finder = OneVoiceFinder([1, 2, 2], lengths_s=[2.0, 0.5, 2.0])
     session = session_of(finder)
