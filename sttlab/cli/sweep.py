@@ -96,9 +96,9 @@ def sweep(
     is left out, because it has no labels or can't be read, is named on stderr. The exit code of
     --again is 1 if a figure differs. After Ctrl-C, the same command goes on where it was.
     """
-    _refuse_wrong_call(output, again, bool(values or grid or config or scheduler))
+    _refuse_wrong_call(output, again, bool(values or grid or config))
     if again:
-        repeated = _repeat(again, corpus)
+        repeated = _repeat(again, corpus, scheduler)
         found, read = repeated.found, repeated.corpus
     elif corpus:
         tried = (_read(grid) if grid else {}) | dict(map(_parse, values or ())) or GRID
@@ -119,8 +119,7 @@ def _refuse_wrong_call(output: Path | None, again: Path | None, has_settings: bo
     """Find what is not valid before a sweep that may take hours."""
     if again and has_settings:
         raise typer.BadParameter(
-            "--again has its own settings and works on this machine: take --set, --grid, --config "
-            "or --scheduler away"
+            "--again has its own settings: take --set, --grid or --config away"
         )
     if not output:
         return
@@ -155,14 +154,16 @@ def _sweep(
     return found, read
 
 
-def _repeat(folder: Path, corpus: Path | None) -> RepeatedSweep:
+def _repeat(folder: Path, corpus: Path | None, scheduler: str | None) -> RepeatedSweep:
     from sttlab.evaluate.results import repeat_results
 
-    with side_thread() as thread:
+    with connected(scheduler) as executor, side_thread() as thread:
         return with_bar(
             thread,
             str(folder),
-            lambda progress: repeat_results(folder, corpus=corpus, progress=progress),
+            lambda progress: repeat_results(
+                folder, corpus=corpus, executor=executor, progress=progress
+            ),
         )
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from io import StringIO
@@ -107,6 +108,7 @@ def repeat_results(
     folder: str | Path,
     *,
     corpus: str | Path | None = None,
+    executor: Executor | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> RepeatedSweep:
     """Make the sweep of a results folder again, and say what is not as it was. Blocks.
@@ -117,7 +119,7 @@ def repeat_results(
         As `save_results` wrote it; nothing in it changes.
     corpus : str or Path, optional
         Where the corpus is now, if it is elsewhere.
-    progress : callable, optional
+    executor, progress : optional
         See `sweep`.
 
     Raises
@@ -126,6 +128,8 @@ def repeat_results(
         If it is not a results folder, or a recording is missing.
     MissingExtra
         If pandas is not installed.
+    WorkersFailed
+        If the processes or the cluster of the executor are gone.
     """
     target = Path(folder).expanduser()
     about = _read(target)
@@ -137,6 +141,7 @@ def repeat_results(
         gap_s=about["gap_s"],
         collar_s=about["collar_s"],
         cached=False,
+        executor=executor,
         progress=progress,
     )
     told = list(_figures_that_differ(target, found))

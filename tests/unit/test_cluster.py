@@ -85,14 +85,16 @@ def test_sttlab_sweep_works_on_a_cluster(
     client: Any, corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     args = ["sweep", str(corpus.path), "--set", "margin_db=4,9", "--output"]
-    tables = [tmp_path / "there.csv", tmp_path / "here.csv"]
-    address = client.cluster.scheduler_address
-    assert main([*args, str(tables[0]), "--scheduler", address]) == 0
+    table, results = tmp_path / "there.csv", tmp_path / "here"
+    on_cluster = ["--scheduler", client.cluster.scheduler_address]
+    assert main([*args, str(table), *on_cluster]) == 0
     there = capsys.readouterr().out
-    assert main([*args, str(tables[1])]) == 0
+    assert main([*args, str(results)]) == 0
     assert capsys.readouterr().out == there
-    assert tables[0].read_text() == tables[1].read_text()
-    assert len(tables[0].read_text().splitlines()) == 1 + 2 * 2 * COPIES
+    assert table.read_text() == (results / "recordings.csv").read_text()
+    assert len(table.read_text().splitlines()) == 1 + 2 * 2 * COPIES
+    assert main(["sweep", "--again", str(results), *on_cluster]) == 0
+    assert capsys.readouterr().out == there
 
 
 def test_a_scheduler_that_does_not_answer_is_said_in_words(
