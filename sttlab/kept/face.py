@@ -11,6 +11,7 @@ from sttlab.kept.run import KeptRun, KeptUtterance
 TRACED_S = 600.0  # of the beginning, whose level is drawn: it has to be decoded
 LISTED = 200  # utterances
 WIDTH = 600
+WHOLE = 'style="white-space:nowrap"'  # of a cell
 COLOURS = ("#2f8fd0", "#e69f00")  # of neighbours
 
 
@@ -72,8 +73,8 @@ def _table(run: KeptRun) -> str:
     rest = f"<p>and {more} more: to_frame() has all</p>" if more > 0 else ""
     delay = "delay, simulated" if run.simulated else "delay"
     return (
-        f"<table><thead><tr><th>time</th><th>text</th><th>ended by</th><th>{delay}</th></tr>"
-        f"</thead><tbody>{rows}</tbody></table>{rest}"
+        '<table><thead><tr><th>time</th><th style="text-align:left">text</th>'
+        f"<th>ended by</th><th>{delay}</th></tr></thead><tbody>{rows}</tbody></table>{rest}"
     )
 
 
@@ -89,6 +90,6 @@ def _row(u: KeptUtterance) -> str:
         text += f"<br><small>{html.escape(u.failed)}</small>"
     delay = "" if u.delay_s is None else f"{u.delay_s:.2f} s"
     return (
-        f"<tr><td>{u.start_s:.1f}–{u.end_s:.1f} s</td>"
-        f'<td style="text-align:left">{text}</td><td>{u.reason}</td><td>{delay}</td></tr>'
+        f"<tr><td {WHOLE}>{u.start_s:.1f}–{u.end_s:.1f} s</td>"
+        f'<td style="text-align:left">{text}</td><td>{u.reason}</td><td {WHOLE}>{delay}</td></tr>'
     )
