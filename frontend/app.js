@@ -101,6 +101,7 @@ function onMessage(message) {
       break;
     case "utterance":
       if (message.reason === "longest") meter.cut(message.end_s);
+      live.transcript.setReason(/** @type {any} */ (message));
       break;
     case "partial":
       sheet.partial(message);

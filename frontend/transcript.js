@@ -19,6 +19,7 @@ import { SpeakerNames, nameBetween } from "./speakers.js";
  * @property {import("./doubt.js").Range[]} [doubts] words that the engine is not sure of
  * @property {import("./speakers.js").NamedTurn[]} [turns] who speaks when, if that is known
  * @property {string} [keptIn] the server's folder in which its audio is kept
+ * @property {{reason: string, pause_s: number}} [cut] why it ended, if it is kept and that is known
  * @property {number} order place among the others: wall time at which it came, in ms, or later
  *
  * @typedef {import("./storage.js").Change} Change
@@ -42,6 +43,8 @@ export class Transcript {
     this.speakers = new SpeakerNames();
     /** @type {Map<string, import("./speakers.js").Turn[]>} */
     this._early = new Map(); // turns of texts that are on their way, by key
+    /** @type {Map<string, string>} */
+    this._reasons = new Map(); // why utterances ended whose texts are on their way, by key
     this._store = store;
     this._name = name;
     this._onSaved = onSaved;
@@ -147,6 +150,7 @@ export class Transcript {
     if (stream === this.stream) return;
     this.stream = stream;
     this.last = -1;
+    this._reasons.clear();
   }
 
   /**
@@ -169,6 +173,9 @@ export class Transcript {
     entry.order = Math.max(now, this._order + 1);
     if (language) entry.language = language;
     if (this._keptIn) entry.keptIn = this._keptIn;
+    const reason = this._reasons.get(key);
+    if (this._keptIn && reason) entry.cut = { reason, pause_s: message.pause_s };
+    this._reasons.delete(key);
     const turns = message.speakers?.length ? message.speakers : this._early.get(key);
     if (turns) entry.turns = turns.map((/** @type {any} */ turn) => this.speakers.named(turn));
     this._early.clear();
@@ -178,6 +185,15 @@ export class Transcript {
     this._insert([entry]);
     this._write({ added: [entry] });
     return entry;
+  }
+
+  /**
+   * Take why an utterance ended, whose text may follow.
+   *
+   * @param {{utterance_id: number, reason: string}} message
+   */
+  setReason({ utterance_id, reason }) {
+    this._reasons.set(`${this.stream}:${utterance_id}`, reason);
   }
 
   /**

@@ -57,6 +57,21 @@ test("an utterance gets the time of day at which it began", () => {
   assert.equal(live.at, 2_000_000 - 500 - 2000);
 });
 
+test("a line that is kept has why it ended, after a reload too", async () => {
+  const store = new Store();
+  const transcript = new Transcript(store, "t");
+  transcript.setStream("s1", 0, 10_000);
+  transcript.setReason({ utterance_id: 0, reason: "silence" });
+  assert.equal(transcript.add({ ...message(0, "not kept"), pause_s: 0.4 }, 0).cut, undefined);
+  transcript.setStream("s2", 0, 10_000, "/kept/a");
+  transcript.setReason({ utterance_id: 0, reason: "silence" });
+  transcript.add({ ...message(0, "kept"), pause_s: 0.4 }, 0);
+  transcript.add({ ...message(1, "said before the page connected"), pause_s: 0.4 }, 0);
+  const again = await reloaded(store);
+  assert.deepEqual(again.find("s2:0").cut, { reason: "silence", pause_s: 0.4 });
+  assert.equal(again.find("s2:1").cut, undefined);
+});
+
 test("an edited text stays, and loses its segments", async () => {
   const { transcript, store } = filled();
   const segments = [{ start_s: 6, end_s: 8, text: "cut", confidence: 0.8 }];
