@@ -299,7 +299,9 @@ def test_08_who_spoke(run):
 
 
 def test_09_keep_and_compare(run):
-    shown = run("09_keep_and_compare.ipynb")
+    kept_before = "del session\nfor cell in (In[1], In[6], In[8]): exec(cell)\nsession is None"
+    shown = run("09_keep_and_compare.ipynb", kept_before)
+    assert shown.of("del session")["text/plain"] == "True", "without the cell that keeps one"
     face = shown.of('open_session("kept")')["text/html"]
     assert "pause.flac" in face
     assert "<svg" in face
