@@ -19,6 +19,8 @@ SYSTEM_PACKAGES = libasound2-plugins libportaudio2 node-typescript nodejs pulsea
 # Chromium has one name in Debian and another in Ubuntu; Chrome does as well.
 CHROMIUM = command -v google-chrome >/dev/null || \
 	apt-cache search --names-only '^chromium(-browser)?$$' | head -n 1 | cut -d ' ' -f 1
+# Debian has its headless shell too: pages start quicker in it, where no microphone is needed.
+HEADLESS = apt-cache search --names-only '^chromium-headless-shell$$' | cut -d ' ' -f 1
 # Ubuntu's Firefox is a snap, which tests can't drive; Mozilla's own they can.
 FIREFOX = apt-cache search --names-only '^firefox-esr$$' | cut -d ' ' -f 1
 
@@ -66,7 +68,7 @@ package: $(VENV)/.package  ## sdist and wheel into dist/; the wheel, installed a
 system:  ## what tests and the microphone need from Debian or Ubuntu
 	$(SUDO) apt-get update
 	$(SUDO) apt-get install --yes --no-install-recommends $(SYSTEM_PACKAGES) \
-		$$($(CHROMIUM)) $$($(FIREFOX))
+		$$($(CHROMIUM)) $$($(HEADLESS)) $$($(FIREFOX))
 
 clean:  ## remove what was installed
 	rm -rf $(VENV)

@@ -33,8 +33,8 @@ def playwright() -> Iterator[Playwright]:
 
 
 @pytest.fixture(scope="module")
-def browser(playwright: Playwright, chromium: str) -> Iterator[Browser]:
-    browser = playwright.chromium.launch(executable_path=chromium, args=[LAB_TEST])
+def browser(playwright: Playwright, headless: str) -> Iterator[Browser]:
+    browser = playwright.chromium.launch(executable_path=headless, args=[LAB_TEST])
     yield browser
     browser.close()
 

@@ -102,12 +102,12 @@ def lab(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="module")  # no longer: while it lasts, no other test can run a loop
-def browser(chromium: str) -> Iterator[Any]:
+def browser(headless: str) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=chromium,
+            executable_path=headless,
             args=["--no-sandbox", "--disable-gpu", f"--host-resolver-rules=MAP {NAME} 127.0.0.1"],
         )
         yield browser
