@@ -38,8 +38,9 @@ serve: $(VENV)/.live  ## the live server, on the microphone
 lab: $(VENV)/.lab  ## the notebooks, in JupyterLab
 	$(BIN)/sttlab lab $(ARGS)
 
+# Tests start hundreds of Pythons, each of which would compile sttlab again if none may keep bytecode.
 test: $(VENV)/.test  ## the whole test suite
-	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.test  ## style and types
 	$(BIN)/ruff check
