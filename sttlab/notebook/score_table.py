@@ -108,17 +108,17 @@ def advice(scores: Scores, noise: float, config: VadConfig) -> str:
         ),
         (
             scores.false,
-            f"{scores.false} utterances hold no speech",
+            f"{_count(scores.false, 'holds', 'hold')} no speech",
             f"<b>{field_label('min_speech_s')}</b> up, or <b>{name}</b>",
         ),
         (
             scores.merged,
-            f"{scores.merged} utterances run together",
+            f"{_count(scores.merged, 'runs', 'run')} together",
             f"<b>{field_label('silence_timeout_s')}</b> down",
         ),
         (
             scores.fragmented or scores.cut_off,
-            f"{max(scores.fragmented, scores.cut_off)} utterances are torn or cut off",
+            f"{_count(max(scores.fragmented, scores.cut_off), 'is', 'are')} torn or cut off",
             f"<b>{field_label('silence_timeout_s')}</b> up",
         ),
         (
@@ -135,3 +135,8 @@ def advice(scores: Scores, noise: float, config: VadConfig) -> str:
         f"By the labels, nothing is wrong{wait}: <b>{field_label('silence_timeout_s')}</b> down is "
         "quicker, until utterances are torn."
     )
+
+
+def _count(number: int, one: str, many: str) -> str:
+    """Write a number of utterances with its verb."""
+    return f"{number} utterance {one}" if number == 1 else f"{number} utterances {many}"

@@ -21,6 +21,7 @@ from sttlab.evaluate.score import score
 from sttlab.kept.session import open_session
 from sttlab.live.session import Session
 from sttlab.live.worker import AsrWorker
+from sttlab.notebook.score_table import advice
 from tests.fakes import Blocks, Counting, wait_until
 from tests.widgets import WAIT_S, answer, display, find, noise, settled, shown, walk, words
 
@@ -409,6 +410,13 @@ def test_tuner_with_labels_advises_which_slider_to_move(talk, make_tuner, config
     tuner = make_tuner(talk, config=config, labels=SPOKEN)
     assert symptom in words(tuner.widget)
     assert remedy in words(tuner.widget)
+
+
+def test_advice_on_a_single_utterance_is_in_the_singular(talk, make_tuner):
+    config = VadConfig(silence_timeout_s=0.4)
+    scores = score(make_tuner(talk, config=config).utterances, SPOKEN, duration_s=9.5)
+    said = advice(replace(scores, fragmented=1), 0.0, config)
+    assert said == "1 utterance is torn or cut off: move <b>Silence timeout</b> up."
 
 
 def test_tuner_with_labels_compares_scores_with_the_first_settings(talk, make_tuner):
