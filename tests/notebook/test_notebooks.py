@@ -134,16 +134,20 @@ def test_02_tune_vad(run):
         "stt.Config.load('../data/vad.toml').vad == tuner.config",
         "tuner  # once more",
         "import gc, weakref",
-        "gone, widget = weakref.ref(tuner), tuner.widget\n"
-        "widget._view_count = 2\ndel tuner\ngc.collect()\nshown = gone() is not None\n"
-        "widget._view_count = 0\ngc.collect()\nshown, gone() is None, Out[4].margin_db",
+        "gone, widgets = weakref.ref(tuner), (tuner.widget, comparer.widget)\n"
+        "for widget in widgets: widget._view_count = 2\n"
+        "del tuner, comparer\ngc.collect()\nshown = gone() is not None\n"
+        "for widget in widgets: widget._view_count = 0\n"
+        "gc.collect()\nshown, gone() is None, Out[5].margin_db",
     )
     assert shown.of("gone() is None")["text/plain"] == f"(True, True, {VadConfig().margin_db})"
     assert (
         "VadConfig(detector='energy', threshold_dbfs=None"
-        in shown.cells[3].outputs[0].data["text/plain"]
+        in shown.cells[4].outputs[0].data["text/plain"]
     )
     assert picture(shown.of("plot_utterances")).size[0] == 1920
+    longer = shown.of("comparer = stt.Comparer")["text/html"]
+    assert "silence_timeout_s 1 instead of 0.6: " in longer
     before, after = json.loads(shown.of("both =")["text/plain"])
     assert after <= before < 0.02, "the defaults are as good as one click on Calibrate"
     assert shown.of("Config.load")["text/plain"] == "True"
