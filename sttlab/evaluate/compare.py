@@ -188,18 +188,23 @@ class Comparison:
             told.append(
                 f"text {abs(later_s):.2f} s {'later' if later_s > 0 else 'sooner'}{simulated}"
             )
-        words = sum(row.changed_words for row in self.rows)
-        told.append(f"{words} word{'' if words == 1 else 's'} differ{'s' if words == 1 else ''}")
+        told += self._about_words()
         for which, texts in zip(("first", "second"), self.held_back, strict=True):
             if texts:
                 told.append(f"{len(texts)} held back in the {which} only")
-        if unknown := sum(row.words is None for row in self.rows):
-            told.append(f"the texts of {unknown} are not known")
         told += [str(pair) for pair in self.scores if pair.is_sure]
         if self.scores and not any(pair.is_sure for pair in self.scores):
             told.append("no score differs by more than chance")
         what = self.changed
         return f"{what}: {', '.join(told)}" if what else ", ".join(told)
+
+    def _about_words(self) -> list[str]:
+        unknown = sum(row.words is None for row in self.rows)
+        if self.rows and unknown == len(self.rows):
+            return ["no text is known"]
+        words = sum(row.changed_words for row in self.rows)
+        told = [f"{words} word{'' if words == 1 else 's'} differ{'s' if words == 1 else ''}"]
+        return [*told, f"the texts of {unknown} are not known"] if unknown else told
 
     @property
     def changed(self) -> str:

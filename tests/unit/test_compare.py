@@ -269,6 +269,16 @@ def test_word_errors_of_texts_that_are_not_known_are_not_counted(kept):
 # -- other pairs ----------------------------------------------------------------------------------
 
 
+def test_summary_of_two_runs_without_a_text_counts_no_words(data):
+    path = data / "pause.flac"
+    quick, slow = (stt.replay(path, silence_timeout_s=timeout_s) for timeout_s in (0.4, 1.0))
+    assert re.fullmatch(
+        r"silence_timeout_s 1 instead of 0.4: \d+ of \d+ utterances merged.*, "
+        r"text 0\.\d\d s later \(simulated\), no text is known",
+        compare(quick, slow).summary,
+    )
+
+
 @pytest.mark.needs("evaluate")
 def test_two_settings_and_two_engines_on_a_recording_compare(data):
     path = data / "pause.flac"
