@@ -127,19 +127,16 @@ class Picture {
       ["change:curves", () => this.setTracks()],
       ["change:detector", () => this.setTracks()],
       ["change:beside_label", () => this.setTracks()],
-      ["change:found", () => this.read()],
-      ["change:beside", () => this.read()],
-      ["change:thresholds", () => this.read()],
-      ["change:texts", () => this.read()],
-      ["change:pauses", () => this.read()],
-      ["change:faults", () => this.read()],
-      ["change:floors", () => this.read()],
       ["change:chosen", () => this.timeline.draw()],
       ["change:shown", () => this.reveal()],
       ["change:plays", () => this.play()],
     ];
+    // One message changes many of these: each is read alone.
+    for (const [name, read] of Object.entries(this.readers)) {
+      read();
+      this.events.push([`change:${name}`, read]);
+    }
     for (const [event, call] of this.events) model.on(event, call);
-    this.read();
     this.setTracks();
     const at = model.get("at_s");
     if (at === null) return;
@@ -153,25 +150,50 @@ class Picture {
     this.timeline.close();
   }
 
-  read() {
-    const { model } = this;
-    this.found = numbered(model.get("found"));
-    this.beside = numbered(model.get("beside"));
-    this.texts = segmentsFrom(model.get("texts"));
-    this.faults = segmentsFrom(model.get("faults"));
-    this.showFault();
-    this.pauses = numbered(model.get("pauses")).map(({ start, end }) => {
-      return { start, end, label: `${(end - start).toFixed(2)} s` };
-    });
-    for (const [name, data] of Object.entries(model.get("thresholds"))) {
-      const [times, onset, offset] = arraysFrom(/** @type {DataView} */ (data), 3);
-      this.thresholds[name] = { times, onset, offset };
-    }
-    for (const [name, data] of Object.entries(model.get("floors"))) {
-      const [times, values] = arraysFrom(/** @type {DataView} */ (data), 2);
-      this.floors[name] = { times, values };
-    }
-    this.timeline.redraw();
+  /** What takes in what the kernel has sent, by its name. @returns {Record<string, () => void>} */
+  get readers() {
+    const { model, timeline } = this;
+    const curves = (/** @type {string} */ name, /** @type {number} */ count) =>
+      Object.entries(model.get(name)).map(([curve, data]) => {
+        return /** @type {const} */ ([curve, arraysFrom(/** @type {DataView} */ (data), count)]);
+      });
+    return {
+      found: () => {
+        this.found = numbered(model.get("found"));
+        timeline.redraw();
+      },
+      beside: () => {
+        this.beside = numbered(model.get("beside"));
+        timeline.draw();
+      },
+      texts: () => {
+        this.texts = segmentsFrom(model.get("texts"));
+        timeline.draw();
+      },
+      faults: () => {
+        this.faults = segmentsFrom(model.get("faults"));
+        this.showFault();
+        timeline.redraw();
+      },
+      pauses: () => {
+        this.pauses = numbered(model.get("pauses")).map(({ start, end }) => {
+          return { start, end, label: `${(end - start).toFixed(2)} s` };
+        });
+        timeline.draw();
+      },
+      thresholds: () => {
+        for (const [name, [times, onset, offset]] of curves("thresholds", 3)) {
+          this.thresholds[name] = { times, onset, offset };
+        }
+        timeline.draw();
+      },
+      floors: () => {
+        for (const [name, [times, values]] of curves("floors", 2)) {
+          this.floors[name] = { times, values };
+        }
+        timeline.draw();
+      },
+    };
   }
 
   /** @returns {Scores[]} the curves of detectors */

@@ -386,9 +386,9 @@ class VadTuner(Displayed):
             require_detector(config)
             self._hear(config)
             beside = self._beside(config)
-            self._show_thresholds(config, beside)
             found = self._utterances(config)
-            self._show_found(found, self._utterances(beside) if beside else [])
+            self._show_decision(config, found, beside)
+            self._show_found(found)
             self._show_progress(found)
             self._show_others()
             if self._picture.is_shown("pauses"):
@@ -440,8 +440,14 @@ class VadTuner(Displayed):
         chosen = config.detector == self._by_score
         return replace(config, detector=self._by_level if chosen else self._by_score)
 
-    def _show_thresholds(self, config: VadConfig, beside: VadConfig | None) -> None:
-        """Send thresholds, and noise floors where a detector follows them. Quick at any length."""
+    def _show_decision(
+        self, config: VadConfig, found: list[Utterance], beside: VadConfig | None
+    ) -> None:
+        """Send thresholds, noise floors and utterances to the picture, in one message.
+
+        It comes before all else that the settings change, since a person who moves a slider looks
+        there, and each message takes the browser's time.
+        """
         thresholds, floors = {}, {}
         for each in filter(None, (config, beside)):
             heard, activity = self.trace.heard(each.detector), self.trace.activity(each)
@@ -449,30 +455,31 @@ class VadTuner(Displayed):
             thresholds[each.detector] = steps(times_s, activity.onset, activity.offset)
             if heard.floor is not None:
                 floors[each.detector] = steps(times_s, heard.floor)
-        with self._picture.hold_sync():
-            self._picture.detector = config.detector
-            self._picture.beside_label = DETECTORS[beside.detector].label if beside else ""
-            self._picture.floors = floors
-            self._picture.handles = handles_of(self.trace, config, self._sliders.sliders)
-            self._picture.thresholds = thresholds
+        picture = self._picture
+        with picture.hold_sync():
+            if found is not self._found:
+                picture.chosen = same_place(self._found, picture.chosen, found)
+            picture.found = edges_of(found)
+            picture.beside = edges_of(self._utterances(beside) if beside else [])
+            picture.detector = config.detector
+            picture.beside_label = DETECTORS[beside.detector].label if beside else ""
+            picture.floors = floors
+            picture.handles = handles_of(self.trace, config, self._sliders.sliders)
+            picture.thresholds = thresholds
 
-    def _show_found(self, found: list[Utterance], beside: list[Utterance]) -> None:
-        """Send the utterances, to the picture and to the list."""
-        chosen = self._picture.chosen
-        if found is not self._found:
-            chosen = same_place(self._found, chosen, found)
-            self._found = found
-            self._list.found = facts_of(self.trace, found)
-        for part in (self._picture, self._list):
-            part.chosen = chosen
+    def _show_found(self, found: list[Utterance]) -> None:
+        """Send the utterances to the list, their texts, and what is wrong."""
+        texts = {str(i): text for i, u in enumerate(found) if (text := self._texts.get(u))}
+        with self._list.hold_sync():
+            self._list.chosen = self._picture.chosen
+            if found is not self._found:
+                self._found = found
+                self._list.found = facts_of(self.trace, found)
+            self._list.texts = texts
         with self._picture.hold_sync():
-            self._picture.found = edges_of(found)
-            self._picture.beside = edges_of(beside)
+            self._picture.texts = [segment(found[int(i)], text) for i, text in texts.items()]
             if self._scores:
                 self._picture.faults = self._scores.faults(found)
-        texts = {str(i): text for i, u in enumerate(found) if (text := self._texts.get(u))}
-        self._list.texts = texts
-        self._picture.texts = [segment(found[int(i)], text) for i, text in texts.items()]
 
     def _show_progress(self, found: list[Utterance]) -> None:
         """Say how far the transcription of all is; it goes on with what other settings find."""
