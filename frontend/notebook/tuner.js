@@ -37,20 +37,25 @@ const FAULT_S = 20;
 /** What is in view around the moment at which the tuner opens, in seconds. */
 const OPENED_S = 20;
 
-const FAULTS = `
-<span class="group" role="group" aria-label="what is wrong by the labels">
-  <button type="button" data-do="faultBefore" title="to what is wrong before this (Shift N)"
-    aria-label="to what is wrong before this">◀</button>
+/** By labels it is known what is wrong; without them, where speech may be cut. */
+const WRONG = { track: "wrong", count: "wrong", words: "what is wrong" };
+const CUT = { track: "cut?", count: "perhaps cut", words: "where speech may be cut" };
+
+/** @param {string} words */
+const faultTools = (words) => `
+<span class="group" role="group" aria-label="${words}">
+  <button type="button" data-do="faultBefore" title="to ${words}, before this (Shift N)"
+    aria-label="to ${words}, before this">◀</button>
   <span data-is="fault" role="status"></span>
-  <button type="button" data-do="faultAfter" title="to what is wrong next (N)"
-    aria-label="to what is wrong next">▶</button>
+  <button type="button" data-do="faultAfter" title="to ${words}, next (N)"
+    aria-label="to ${words}, next">▶</button>
 </span>`;
 
 const TUNER_KEYS = [
   ["drag", "select; on a threshold, move it"],
   ["click", "on an utterance: hear it, see its row and its text"],
   ["↑ ↓", "choose the utterance before, after"],
-  ["N, Shift N", "with labels, go to what is wrong next, before"],
+  ["N, Shift N", "go to what is wrong by the labels, or to where speech may be cut: next, before"],
   ["Shift ↑ ↓", "move the level at which speech begins; with Alt, that at which it ends"],
   ["T", "transcribe the chosen utterance"],
   ["Ctrl Z, Ctrl Y", "undo, redo a change of the settings"],
@@ -107,7 +112,7 @@ class Picture {
       model,
       name: `${name}: waveform, level, thresholds and utterances. Keys stand below.`,
       ask,
-      tools: model.get("labels").length ? FAULTS : "",
+      tools: faultTools(this.doubt.words),
       press: (point) => this.press(point),
       pointer: (point) => (this.handleAt(point) ? "ns-resize" : "text"),
       pick: (time) => this.pick(time),
@@ -225,11 +230,11 @@ class Picture {
     if (labels.length) {
       const rows = model.get("speakers");
       const color = rows.length > 1 ? ROW_COLORS : "speech";
-      tracks.push(
-        segmentsTrack("labels", () => labels, { color, rows }),
-        segmentsTrack("wrong", () => this.faults, { color: "fault", flows: true }),
-      );
+      tracks.push(segmentsTrack("labels", () => labels, { color, rows }));
     }
+    const isHidden = !labels.length;
+    const looks = { color: "fault", flows: true, isHidden };
+    tracks.push(segmentsTrack(this.doubt.track, () => this.faults, looks));
     timeline.setTracks(tracks);
   }
 
@@ -274,6 +279,11 @@ class Picture {
     this.timeline.reveal(chosen.start, chosen.end);
   }
 
+  /** What the faults are called. */
+  get doubt() {
+    return this.model.get("labels").length ? WRONG : CUT;
+  }
+
   /** The number of the fault that is selected, or -1. */
   get fault() {
     const { selection } = this.timeline;
@@ -284,7 +294,7 @@ class Picture {
   showFault() {
     const { fault } = this;
     const count = this.faults.length;
-    const words = fault < 0 ? `${count} wrong` : `${fault + 1} of ${count}: ${this.faults[fault].label}`;
+    const words = fault < 0 ? `${count} ${this.doubt.count}` : `${fault + 1} of ${count}: ${this.faults[fault].label}`;
     this.timeline.show("fault", words);
   }
 

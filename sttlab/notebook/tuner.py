@@ -37,6 +37,7 @@ from sttlab.notebook.tuner_picture import (
     TunerPicture,
     UtteranceList,
     counts_html,
+    doubtful_cuts,
     edges_of,
     facts_of,
     handles_of,
@@ -388,7 +389,7 @@ class VadTuner(Displayed):
             beside = self._beside(config)
             found = self._utterances(config)
             self._show_decision(config, found, beside)
-            self._show_found(found)
+            self._show_found(config, found)
             self._show_progress(found)
             self._show_others()
             if self._picture.is_shown("pauses"):
@@ -467,8 +468,8 @@ class VadTuner(Displayed):
             picture.handles = handles_of(self.trace, config, self._sliders.sliders)
             picture.thresholds = thresholds
 
-    def _show_found(self, found: list[Utterance]) -> None:
-        """Send the utterances to the list, their texts, and what is wrong."""
+    def _show_found(self, config: VadConfig, found: list[Utterance]) -> None:
+        """Send the utterances to the list, their texts, and what is wrong or may be."""
         texts = {str(i): text for i, u in enumerate(found) if (text := self._texts.get(u))}
         with self._list.hold_sync():
             self._list.chosen = self._picture.chosen
@@ -480,6 +481,8 @@ class VadTuner(Displayed):
             self._picture.texts = [segment(found[int(i)], text) for i, text in texts.items()]
             if self._scores:
                 self._picture.faults = self._scores.faults(found)
+            else:
+                self._picture.faults = doubtful_cuts(found, config)
 
     def _show_progress(self, found: list[Utterance]) -> None:
         """Say how far the transcription of all is; it goes on with what other settings find."""

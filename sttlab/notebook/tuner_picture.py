@@ -5,12 +5,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from itertools import pairwise
 from typing import Any
 
 import anywidget
 import numpy as np
 import traitlets
 
+from sttlab.audio import SAMPLE_RATE
 from sttlab.config import VadConfig
 from sttlab.events import EndReason, Utterance
 from sttlab.notebook.esm import read_module, read_style
@@ -26,6 +28,8 @@ ENDS: dict[EndReason, str] = {
     "end": "end of recording",
 }
 PAUSE_S = 0.1  # the shortest pause that is shown
+CUT_S = 0.5  # length of the mark of a cut in speech
+NEAR = 1.5  # by which a pause that ended an utterance may be longer than the timeout, to be doubted
 
 
 class TunerPicture(Timeline):
@@ -41,7 +45,8 @@ class TunerPicture(Timeline):
     labels: traitlets.List[list[Any]] = traitlets.List().tag(sync=True)  # segments
     speakers = traitlets.List([""]).tag(sync=True)  # of the rows of labels
     texts: traitlets.List[list[Any]] = traitlets.List().tag(sync=True)  # segments
-    faults: traitlets.List[list[Any]] = traitlets.List().tag(sync=True)  # segments, by the labels
+    # Segments: what is wrong by the labels; without labels, where speech may be cut.
+    faults: traitlets.List[list[Any]] = traitlets.List().tag(sync=True)
     pauses = traitlets.Bytes().tag(sync=True)  # start and end of each, in seconds
     # By the name of a curve: times, onset and offset thresholds; times and noise floor.
     thresholds: traitlets.Dict[str, bytes] = traitlets.Dict().tag(sync=True)
@@ -130,6 +135,25 @@ def pauses(trace: Trace, config: VadConfig) -> bytes:
     edges = frame_times(config, np.flatnonzero(np.diff(silent.astype(np.int8)))).reshape(-1, 2)
     kept: bytes = edges[edges[:, 1] - edges[:, 0] >= PAUSE_S - 1e-9].astype("<f8").tobytes()
     return kept
+
+
+def doubtful_cuts(found: Sequence[Utterance], config: VadConfig) -> list[list[Any]]:
+    """Find where speech may be cut: the pauses, as segments of a track that say why.
+
+    These are utterances that were cut as too long, and those that the silence timeout ended though
+    speech went on soon after it, within `NEAR` times the timeout.
+    """
+    cuts, timeout_s = [], config.silence_timeout_s
+    for before, after in pairwise(found):
+        start_s, end_s = before.speech_end_sample / SAMPLE_RATE, after.onset_sample / SAMPLE_RATE
+        if before.reason == "longest":
+            longest = f"longest utterance {config.max_utterance_s:g} s"
+            words = f"cut after {before.duration_s:.1f} s: {longest}"
+            cuts.append([before.end_s - CUT_S / 2, before.end_s + CUT_S / 2, words, 0])
+        elif before.reason == "silence" and end_s - start_s < NEAR * timeout_s:
+            words = f"pause {end_s - start_s:.2f} s, timeout {timeout_s:.2f} s"
+            cuts.append([start_s, end_s, words, 0])
+    return cuts
 
 
 def counts_html(found: Sequence[Utterance], duration_s: float) -> str:

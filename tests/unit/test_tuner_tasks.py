@@ -162,3 +162,18 @@ def test_what_is_wrong_by_the_labels_is_shown_where_it_is(make_tuner):
     tuner.config = VadConfig(silence_timeout_s=1.2)
     settled(tuner)
     assert [words for _, _, words, _ in tuner._picture.faults] == ["merged"] * 3
+
+
+def test_without_labels_it_is_shown_where_speech_may_be_cut(make_tuner):
+    tuner = make_tuner(config=VadConfig(silence_timeout_s=0.7))
+    words = "pause 0.96 s, timeout 0.70 s"
+    assert tuner._picture.faults == [[s, s + 0.96, words, 0] for s in (3.5, 5.0, 6.5)]
+    tuner.config = VadConfig(silence_timeout_s=0.3)
+    settled(tuner)
+    assert tuner._picture.faults == []
+    tuner.config = VadConfig(silence_timeout_s=1.2, max_utterance_s=3)
+    settled(tuner)
+    first = tuner.utterances[0]
+    words = f"cut after {first.duration_s:.1f} s: longest utterance 3 s"
+    place = [first.end_s - 0.25, first.end_s + 0.25]
+    assert tuner._picture.faults[0] == [*place, words, 0]
