@@ -53,6 +53,7 @@ class FasterWhisperEngine(WindowedEngine):
     """
 
     engine = "faster-whisper"
+    short_windows_s: ClassVar = {"tiny.en": (8.0, 6.0), "base": (12.0, 6.0)}
     tries = 1 + len(RETRIES)
     batch = 8  # more gain nothing on two cores
     compute_type = "int8_float32"  # on a CPU

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,7 @@ class WhisperEngine(WindowedEngine):
     """
 
     engine = "whisper"
+    short_windows_s: ClassVar = {"tiny.en": (8.0, 6.0), "base": (12.0, 8.0)}
     tries = len(TEMPERATURES)
     requires = ("openai-whisper", "whisper")
     weights_format = "a Whisper checkpoint"

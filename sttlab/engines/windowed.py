@@ -22,7 +22,6 @@ from sttlab.events import Segment, Word
 WINDOW_S = 30.0  # what Whisper was trained on
 # Shorter windows that were found to cost no words: the shortest, and how much silence has to follow
 # the utterance in it (tests/benchmarks/bench_window.py, docs/measurements.md).
-SHORT_WINDOWS_S = {"tiny.en": (8.0, 6.0), "base": (12.0, 8.0)}
 LOOP_COMPRESSION = 2.0  # compression ratio of a text that repeats itself and is decoded again
 POOR_LOG_PROB = -1.0
 TOKENS_PER_S, TOKENS_MORE, MOST_TOKENS = 12, 24, 224  # nobody speaks faster
@@ -93,13 +92,17 @@ class TimedWord:
 class WindowedEngine(LocalEngine):
     """An engine whose encoder's window is as long as the utterance and some seconds of silence.
 
-    That goes for the models in `SHORT_WINDOWS_S`; if the text is poor, the engine tries again with
+    That goes for the models in `short_windows_s`; if the text is poor, the engine tries again with
     Whisper's own 30 s. A subclass says how to encode, decode and align.
 
     Parameters
     ----------
     config : TranscribeConfig
     """
+
+    short_windows_s: ClassVar[dict[str, tuple[float, float]]]
+    """By model: the shortest window, and how much longer it is than the audio; docs/measurements.md
+    has how they were found."""
 
     tries: ClassVar[int]
     """How many ways of decoding `_decode` has; a text that loops is decoded in the next."""
@@ -184,7 +187,7 @@ class WindowedEngine(LocalEngine):
         return Decoded(spans=spans, language=language, language_probability=probability)
 
     def _window_s(self, audio_s: float) -> float:
-        shortest_s, after_s = SHORT_WINDOWS_S.get(self.config.model, (WINDOW_S, 0.0))
+        shortest_s, after_s = self.short_windows_s.get(self.config.model, (WINDOW_S, 0.0))
         return min(WINDOW_S, max(shortest_s, math.ceil(audio_s + after_s)))
 
     def _first_pass(

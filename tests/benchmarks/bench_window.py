@@ -21,7 +21,7 @@ from sttlab.bench.report import surroundings, table
 from sttlab.config import TranscribeConfig
 from sttlab.engines.faster import FasterWhisperEngine
 from sttlab.engines.whisper import WhisperEngine
-from sttlab.engines.windowed import SHORT_WINDOWS_S, WINDOW_S, WindowedEngine
+from sttlab.engines.windowed import WINDOW_S, WindowedEngine
 from sttlab.evaluate.wer import WordErrors, wer
 from tests.benchmarks import study
 
@@ -56,14 +56,14 @@ class Tried:
 FULL = Window(WINDOW_S)
 
 
-def used(model: str) -> Window:
+def used(engine: WindowedEngine) -> Window:
     """Return the window in use; for a model without one, that of tiny.en."""
-    return Window(*SHORT_WINDOWS_S.get(model, SHORT_WINDOWS_S["tiny.en"]))
+    known = engine.short_windows_s
+    return Window(*known.get(engine.config.model, known["tiny.en"]))
 
 
-def windows(model: str) -> list[Window]:
+def windows(usual: Window) -> list[Window]:
     """Return the full window, and those that differ from the one in use in one length."""
-    usual = used(model)
     shortest = [Window(shortest_s, usual.after_s) for shortest_s in SHORTEST_TRIED_S]
     after = [Window(usual.shortest_s, after_s) for after_s in AFTER_TRIED_S]
     return list(dict.fromkeys([FULL, *shortest, *after]))
@@ -104,7 +104,7 @@ ENGINES: dict[str, type[AnyWindow]] = {
 def try_all(clips: list[Clip], engine: AnyWindow) -> dict[Window, Tried]:
     """Transcribe every recording in every window."""
     engine.load()
-    tried = {window: Tried() for window in windows(engine.config.model)}
+    tried = {window: Tried() for window in windows(used(engine))}
     for number, clip in enumerate(clips, 1):
         for window, result in tried.items():
             engine.window = window
@@ -200,13 +200,14 @@ def main() -> None:
     before = surroundings()
     clips, _ = read_clips(options.folder, "en", *study.LENGTHS_S)
     config = TranscribeConfig(model=options.model, language="en", device="cpu")
-    rows = figures(clips, try_all(clips, ENGINES[options.engine](config)))
+    engine = ENGINES[options.engine](config)
+    rows = figures(clips, try_all(clips, engine))
     seconds = sum(clip.duration_s for clip in clips)
     what = f"{options.engine} {options.model}"
     title = f"{what}: {len(clips)} recordings, {seconds:.0f} s, {rows[0]['words']} words"
     result = {"title": title, "before": before, "windows": rows}
     stem = options.output / f"window-{options.engine}-{options.model}"
-    study.write(stem, result, as_table(rows), chart(rows, used(options.model), title))
+    study.write(stem, result, as_table(rows), chart(rows, used(engine), title))
 
 
 if __name__ == "__main__":
