@@ -30,6 +30,7 @@ from sttlab.events import Utterance
 from sttlab.speakers import EMBEDDERS
 from sttlab.speakers.base import VoiceEmbedder
 from sttlab.speakers.offline import turns_of
+from sttlab.speakers.overlap import Together, hear_together
 from sttlab.speakers.pieces import Piece, VoiceFinder
 from sttlab.tables import frame
 
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 
 PARTS = {"confusion": "confusion_s", "missed": "missed_s", "false_alarm": "false_alarm_s"}
 
-Heard = dict[tuple[str, float], list[Piece]]
+Heard = dict[tuple[str, float], tuple[list[Piece], Together]]
 """The pieces of a recording by the embedder and by the threshold of a change."""
 
 
@@ -196,7 +197,7 @@ def sweep_speakers(
     scores = []
     for one in configs:
         key = one.embedder, one.change
-        turns = [turns_of(pieces[key], one) for pieces, _ in heard]
+        turns = [turns_of(pieces[key][0], one, None, pieces[key][1]) for pieces, _ in heard]
         scores.append(
             tuple(
                 score_speakers(found, truth, collar_s=collar_s, overlap=overlap)
@@ -229,8 +230,8 @@ class _Finders:
             if config.change not in self._changes[config.embedder]:
                 self._changes[config.embedder].append(config.change)
 
-    def find(self, utterances: Sequence[Utterance]) -> Heard:
-        """Find the pieces of a recording."""
+    def find(self, samples: NDArray[np.float32], utterances: Sequence[Utterance]) -> Heard:
+        """Find the pieces of a recording, and the voices of its windows."""
         found: Heard = {}
         for name, changes in self._changes.items():
             free = self._free[name]
@@ -239,9 +240,11 @@ class _Finders:
             except IndexError:
                 embedder = EMBEDDERS[name]()
             finder = VoiceFinder(embedder, changes[0])
-            each = [finder.find_each(utterance, changes) for utterance in utterances]
+            by_utterance = [finder.find_each(utterance, changes) for utterance in utterances]
+            together = hear_together(samples, embedder)
             for i, change in enumerate(changes):
-                found[name, change] = [piece for pieces in each for piece in pieces[i]]
+                pieces = [piece for parts in by_utterance for piece in parts[i]]
+                found[name, change] = pieces, together
             free.append(embedder)
         return found
 
@@ -257,7 +260,7 @@ def _hear(
         recording = audio.load() if isinstance(audio, CorpusItem) else audio
     except SourceError as error:
         return f"{_name(audio)}: {error}"
-    return finders.find(segment(recording, vad))
+    return finders.find(recording.samples, segment(recording, vad))
 
 
 def _name(audio: Audio | CorpusItem) -> str:

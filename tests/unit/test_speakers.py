@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from sttlab.audio import Recording
-from sttlab.config import SpeakerConfig
+from sttlab.config import SpeakerConfig, VadConfig
+from sttlab.core import segment
 from sttlab.decoding import load
 from sttlab.diarization import diarize
 from sttlab.errors import ConfigError
@@ -55,6 +56,27 @@ def test_as_many_speakers_are_found_as_are_asked_for(voices):
     talk = recording(one, np.zeros(16000, np.float32), other)
     assert len(diarize(talk, num_speakers=1).speakers) == 1
     assert len(diarize(talk, 2).speakers) == 2
+
+
+def test_two_people_who_speak_at_once_are_both_found(voices):
+    one, other = (samples[:96000] for samples in voices)
+    together = np.concatenate([one[:64000], one[64000:] + other[:32000], other[32000:]])
+    labels = diarize(recording(together))
+    said = {
+        name: [turn for turn in labels.turns if turn.speaker == name] for name in labels.speakers
+    }
+    assert len(said) == 2
+    first, second = said.values()
+    assert first[-1].end_s == pytest.approx(8, abs=0.5)
+    assert second[0].start_s == pytest.approx(6, abs=0.5)
+
+
+def test_speech_that_the_vad_misses_has_a_speaker(data):
+    truth = load_labels(data / "meeting-1.rttm")
+    deaf = VadConfig(threshold_dbfs=-10)
+    assert not list(segment(load(data / "meeting-1.flac"), deaf))
+    scores = score_speakers(diarize(data / "meeting-1.flac", vad=deaf), truth)
+    assert scores.missed_s < 0.5 * scores.speech_s
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, True])
