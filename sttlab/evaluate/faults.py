@@ -9,6 +9,7 @@ from sttlab.evaluate.labels import Labels
 from sttlab.evaluate.score import (
     COLLAR_S,
     GAP_S,
+    Detections,
     Found,
     LabelledTruth,
     detections,
@@ -34,8 +35,12 @@ def faults(utterances: Iterable[Found], labels: Labels, duration_s: float) -> li
     utterances, labels, duration_s
         As for `score`.
     """
-    truth = LabelledTruth(labels, GAP_S, COLLAR_S, duration_s)
-    found = within(detections(utterances), truth)
+    return find_faults(detections(utterances), LabelledTruth(labels, GAP_S, COLLAR_S, duration_s))
+
+
+def find_faults(found: Detections, truth: LabelledTruth) -> list[Fault]:
+    """Find what `judge` counts, as `faults` does."""
+    found = within(found, truth)
     each = outcomes(found, truth)
     wrong = {
         "torn": each.fragmented,

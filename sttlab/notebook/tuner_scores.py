@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from sttlab.audio import SAMPLE_RATE
 from sttlab.config import VadConfig
 from sttlab.evaluate.doubt import doubt
-from sttlab.evaluate.faults import faults
+from sttlab.evaluate.faults import find_faults
 from sttlab.evaluate.labels import Labels
-from sttlab.evaluate.score import Scores, score
+from sttlab.evaluate.score import COLLAR_S, GAP_S, LabelledTruth, Scores, detections, judge
 from sttlab.events import Utterance
 from sttlab.notebook.score_table import OVER, advice, score_table
 from sttlab.notebook.timeline import segment
 from sttlab.trace import Trace, frame_length
 
-GAP_S = 0.2  # margin around labels, whose edges are not exact, that counts as neither
+MARGIN_S = 0.2  # margin around labels, whose edges are not exact, that counts as neither
 
 
 class TunerScores:
@@ -33,6 +33,7 @@ class TunerScores:
     def __init__(self, trace: Trace, labels: Labels) -> None:
         self._trace = trace
         self._labels = labels
+        self._truth = LabelledTruth(labels, GAP_S, COLLAR_S, trace.duration_s)
         self._doubt = doubt(labels, trace)
         self._first: Scores | None = None
         # Where nobody speaks, frame by frame, by the length and number of the frames.
@@ -40,11 +41,11 @@ class TunerScores:
 
     def score(self, found: list[Utterance]) -> Scores:
         """Score utterances."""
-        return score(found, self._labels, duration_s=self._trace.duration_s)
+        return judge(detections(found), self._truth)
 
     def faults(self, found: list[Utterance]) -> list[list[Any]]:
         """Find what is wrong, as segments of a track."""
-        wrong = faults(found, self._labels, self._trace.duration_s)
+        wrong = find_faults(detections(found), self._truth)
         return [segment(fault, fault.words) for fault in wrong]
 
     def html(
@@ -75,6 +76,6 @@ class TunerScores:
         times_s = np.arange(frames) * frame_samples / SAMPLE_RATE
         silent = np.ones(frames, bool)
         for span in self._labels:
-            first, last = np.searchsorted(times_s, [span.start_s - GAP_S, span.end_s + GAP_S])
+            first, last = np.searchsorted(times_s, [span.start_s - MARGIN_S, span.end_s + MARGIN_S])
             silent[first:last] = False
         return silent
