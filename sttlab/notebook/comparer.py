@@ -188,9 +188,6 @@ class Comparer(Displayed):
             "texts": [" | ".join(map(said, side)) for side in (row.a, row.b)],
         }
 
-    def _let_begin(self) -> None:
-        self._picture.let_begin()
-
     def _still(self) -> Iterator[str]:
         from sttlab.notebook.plots import plot_utterances  # imports matplotlib, see look.py
 

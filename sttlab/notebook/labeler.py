@@ -190,9 +190,6 @@ class Labeler(Displayed):
         self._texts.close()
         super().close()
 
-    def _let_begin(self) -> None:
-        self.widget.let_begin()
-
     def _still(self) -> Iterator[str]:
         from sttlab.notebook import plots  # imports matplotlib, see look.py
 

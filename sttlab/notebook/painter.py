@@ -17,6 +17,7 @@ from IPython import display as ipython
 from IPython import get_ipython
 
 from sttlab.notebook.still import Presence, shown_html, still
+from sttlab.notebook.timeline import Timeline
 
 QUIET_S = 3.0  # without a change before what is saved is drawn anew
 STILLS = 4  # displays of a widget whose saved picture is kept up to date
@@ -131,14 +132,11 @@ class Displayed:
     def _ipython_display_(self) -> None:
         self.widget.keeps_alive = self
         publish_display_data({**self._whole._repr_mimebundle_(), "text/plain": type(self).__name__})
-        self._let_begin()
+        _let_begin(self._whole)
         self._stills.append(uuid4().hex)
         publish_display_data(
             still(self._still(), self._of), transient={"display_id": self._stills[-1]}
         )
-
-    def _let_begin(self) -> None:
-        """Let the browser show it before what is saved is drawn."""
 
     def _changed(self) -> None:
         """Bring what is saved up to date, once nothing changes for a while. Never blocks."""
@@ -195,6 +193,14 @@ def handle_messages_during_cells(widget: Any) -> None:
     for child in getattr(widget, "children", ()):
         handle_messages_during_cells(child)
     widget.comm._reply_subshell_for = lambda data, subshell_id: subshell_id
+
+
+def _let_begin(widget: Any) -> None:
+    """Let the browser show the timelines in a widget before what is saved is drawn."""
+    if isinstance(widget, Timeline):
+        widget.let_begin()
+    for child in getattr(widget, "children", ()):
+        _let_begin(child)
 
 
 def close_widgets(widget: Any) -> None:

@@ -215,9 +215,6 @@ class VadTuner(Displayed):
         self._texts.close()
         super().close()
 
-    def _let_begin(self) -> None:
-        self._picture.let_begin()
-
     def _still(self) -> Iterator[str]:
         from sttlab.notebook.plots import plot_trace  # imports matplotlib, see look.py
 
