@@ -20,8 +20,6 @@ from sttlab.engines.words import confidence, whole_words, word_confidence
 from sttlab.events import Segment, Word
 
 WINDOW_S = 30.0  # what Whisper was trained on
-# Shorter windows that were found to cost no words: the shortest, and how much silence has to follow
-# the utterance in it (tests/benchmarks/bench_window.py, docs/measurements.md).
 LOOP_COMPRESSION = 2.0  # compression ratio of a text that repeats itself and is decoded again
 POOR_LOG_PROB = -1.0
 TOKENS_PER_S, TOKENS_MORE, MOST_TOKENS = 12, 24, 224  # nobody speaks faster
@@ -101,8 +99,8 @@ class WindowedEngine(LocalEngine):
     """
 
     short_windows_s: ClassVar[dict[str, tuple[float, float]]]
-    """By model: the shortest window, and how much longer it is than the audio; docs/measurements.md
-    has how they were found."""
+    """By model, in seconds: the shortest window that was found to cost no words, and the silence
+    that follows the utterance in it (tests/benchmarks/bench_window.py, docs/measurements.md)."""
 
     tries: ClassVar[int]
     """How many ways of decoding `_decode` has; a text that loops is decoded in the next."""

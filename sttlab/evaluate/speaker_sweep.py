@@ -39,7 +39,8 @@ log = logging.getLogger(__name__)
 PARTS = {"confusion": "confusion_s", "missed": "missed_s", "false_alarm": "false_alarm_s"}
 
 Heard = dict[tuple[str, float], tuple[list[Piece], Together]]
-"""The pieces of a recording by the embedder and by the threshold of a change."""
+"""What is heard in a recording, by the embedder and by the threshold of a change: its pieces, and
+the voices of its windows."""
 
 
 @dataclass(frozen=True, eq=False)
