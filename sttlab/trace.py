@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +15,7 @@ from sttlab.audio import FLOOR_DBFS, SAMPLE_RATE, in_frames, to_dbfs
 from sttlab.config import VadConfig
 from sttlab.core import Audio
 from sttlab.decoding import as_recording
-from sttlab.endpoint import REASONS, Endpointer, limits_of, utterance_from
+from sttlab.endpoint import REASONS, Endpointer, compiled_advance, limits_of, utterance_from
 from sttlab.events import Utterance
 from sttlab.vad import DETECTORS
 from sttlab.vad.base import Activity, Heard, VoiceDetector
@@ -78,6 +79,7 @@ class Trace:
         self._lock = Lock()
         self._heard: dict[type[VoiceDetector], Heard] = {}
         self._last_found: tuple[VadConfig | None, list[Utterance]] = (None, [])
+        self._step: Callable[..., Any] | None = None
         self.heard(EnergyVad.name)
 
     @property
@@ -129,9 +131,13 @@ class Trace:
             self._last_found = config, found
         return list(found)
 
+    def compile(self) -> None:
+        """Have `utterances` find them sooner from now on, if numba is installed. Takes seconds."""
+        self._step = compiled_advance()
+
     def _find(self, config: VadConfig) -> list[Utterance]:
         frame_samples = frame_length(config)
-        endpointer = Endpointer(limits_of(config))
+        endpointer = Endpointer(limits_of(config), self._step)
         decisions, _ = endpointer.push(self.activity(config))
         last = endpointer.flush()
         ended = [d for d in decisions if d.what in REASONS] + ([last] if last else [])

@@ -20,6 +20,7 @@ from sttlab.endpoint import (
     EndpointState,
     Limits,
     advance,
+    compiled_advance,
     limits_of,
     mark,
     moment_peaks,
@@ -201,12 +202,12 @@ def _cuts(run: Callable[..., Any], marks: Any, peaks: Any, bounds: Limits) -> ND
 @cache
 def _compiled() -> tuple[Callable[..., Any], Callable[[NDArray[Any]], Any]]:
     """Return a function that runs `advance` on a recording, and one that converts its arguments."""
-    try:
-        from numba import njit
-    except ImportError:
+    step = compiled_advance()
+    if step is None:
         return partial(_run, advance), np.ndarray.tolist
-    compiled = njit(nogil=True)
-    return partial(compiled(_run), compiled(advance)), np.asarray
+    from numba import njit
+
+    return partial(njit(nogil=True)(_run), step), np.asarray
 
 
 def _run(

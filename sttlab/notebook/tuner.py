@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -50,6 +51,8 @@ from sttlab.notebook.undo import SettingsHistory
 from sttlab.trace import Trace, frame_times
 from sttlab.vad import DETECTORS, require_detector
 from sttlab.vad.energy import calibrate
+
+COMPILED_FROM_S = 120.0  # of a recording: less is decided at once
 
 
 class VadTuner(Displayed):
@@ -214,6 +217,11 @@ class VadTuner(Displayed):
         self._painter.close()
         self._texts.close()
         super().close()
+
+    def _ipython_display_(self) -> None:
+        super()._ipython_display_()
+        if self.trace.duration_s > COMPILED_FROM_S:
+            threading.Thread(target=self.trace.compile, name="sttlab-compile", daemon=True).start()
 
     def _still(self) -> Iterator[str]:
         from sttlab.notebook.plots import plot_trace  # imports matplotlib, see look.py

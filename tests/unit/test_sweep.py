@@ -17,6 +17,7 @@ from sttlab.audio import FRAME_SAMPLES, SAMPLE_RATE, frame_levels
 from sttlab.config import VadConfig
 from sttlab.core import segment
 from sttlab.decoding import load
+from sttlab.endpoint import compiled_advance
 from sttlab.errors import ConfigError
 from sttlab.evaluate import sweep_material as module
 from sttlab.evaluate.labels import Labels, Turn, load_labels
@@ -82,10 +83,12 @@ def test_sweep_without_numba_gives_the_same_scores(talks, monkeypatch):
     found = sweep(talks[0], talks[1], grid)
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "numba", None)
-        module._compiled.cache_clear()
+        for each in (module._compiled, compiled_advance):
+            each.cache_clear()
         slow = sweep(talks[0], talks[1], grid)
         assert module._compiled()[1](np.zeros(1)) == [0.0], "plain Python wants lists"
-    module._compiled.cache_clear()
+    for each in (module._compiled, compiled_advance):
+        each.cache_clear()
     assert slow.scores == found.scores
 
 
