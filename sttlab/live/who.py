@@ -75,8 +75,8 @@ class LiveSpeakers:
         self._online = OnlineSpeakers(config, voices.items())
         self._waiting: deque[Utterance] = deque(maxlen=BEHIND)
         self._turns: dict[int, tuple[SpeakerTurn, ...]] = {}  # bounded by REMEMBERED, as the next
-        self._told: dict[int, tuple[SpeakerTurn, ...]] = {}  # what clients were told of a text
-        self._told_at: dict[int, float] = {}  # when they got the text
+        # What clients were told of a text, and when they got it:
+        self._told: dict[int, tuple[tuple[SpeakerTurn, ...], float]] = {}
         self._missed = 0
         self._stopping = False
         self._patient = False
@@ -95,7 +95,6 @@ class LiveSpeakers:
             self._waiting.clear()
             self._turns.clear()
             self._told.clear()
-            self._told_at.clear()
             self._online.begin()
         self._thread = threading.Thread(target=self._run, name="sttlab-speakers", daemon=True)
         self._thread.start()
@@ -135,10 +134,8 @@ class LiveSpeakers:
         """Add who speaks to a text, if that is known by now."""
         with self._changed:
             turns = self._turns.get(transcript.utterance_id, ())
-            self._told[transcript.utterance_id] = turns
-            self._told_at[transcript.utterance_id] = self._clock()
+            self._told[transcript.utterance_id] = turns, self._clock()
             _forget_oldest(self._told)
-            _forget_oldest(self._told_at)
             self._changed.notify_all()
         return said_by(transcript, turns) if turns else transcript
 
@@ -149,10 +146,13 @@ class LiveSpeakers:
 
     def _news(self, utterance_id: int, *, revised: bool) -> SpeakersFound | None:
         turns = self._turns.get(utterance_id, ())
-        if utterance_id not in self._told or self._told[utterance_id] == turns:
+        if utterance_id not in self._told:
             return None
-        self._told[utterance_id] = turns
-        late_s = self._clock() - self._told_at[utterance_id]
+        before, told_s = self._told[utterance_id]
+        if before == turns:
+            return None
+        self._told[utterance_id] = turns, told_s
+        late_s = self._clock() - told_s
         return SpeakersFound(utterance_id=utterance_id, turns=turns, revised=revised, late_s=late_s)
 
     # -- what a person says -------------------------------------------------------------------
