@@ -74,12 +74,18 @@ def save_results(folder: str | Path, found: Sweep, corpus: Corpus) -> Path:
     Raises
     ------
     ConfigError
-        If the folder holds the results of another sweep, or a recording is not in the corpus.
+        If it is not a sweep of the VAD, the folder holds the results of another sweep, or a
+        recording is not in the corpus.
     MissingExtra
         If pandas is not installed.
     OSError
         If a file can't be written.
     """
+    if not isinstance(found, Sweep):
+        raise ConfigError(
+            f"a results folder holds what `sweep` returns, not a {type(found).__name__}; what has"
+            ' `to_frame` can write its table: found.to_frame(by="recording").to_csv("speakers.csv")'
+        )
     target = Path(folder).expanduser()
     table = found.to_frame(by="recording")
     names = list(dict.fromkeys(table["recording"]))

@@ -14,6 +14,7 @@ from sttlab.cli import main
 from sttlab.errors import ConfigError
 from sttlab.evaluate.corpus import Corpus
 from sttlab.evaluate.labels import Labels
+from sttlab.evaluate.speaker_sweep import SpeakerSweep
 
 pytestmark = pytest.mark.needs("evaluate")
 
@@ -103,6 +104,13 @@ def test_results_of_another_sweep_are_not_replaced(results: Path, folder: Path) 
     other = stt.sweep(corpus, {"margin_db": [5]})
     with pytest.raises(ConfigError, match="another sweep"):
         stt.save_results(results, other, corpus)
+
+
+def test_a_sweep_over_speakers_is_refused_with_the_remedy(folder: Path, tmp_path: Path) -> None:
+    found = SpeakerSweep(grid={}, configs=(), scores=(), recordings=())
+    with pytest.raises(ConfigError, match=r"not a SpeakerSweep.*to_frame\(by=\"recording\"\)"):
+        stt.save_results(tmp_path / "results", found, Corpus(folder))  # type: ignore[arg-type]
+    assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize("content", [None, "{}", "[1]", "not JSON", '{"vad": {"x": 1}}'])
