@@ -40,6 +40,7 @@ from sttlab.speakers.pieces import Piece, VoiceFinder
 from tests.benchmarks import study
 from tests.benchmarks.speaker_sessions import (
     CHOICE,
+    INTERRUPTING_S,
     JUDGED,
     Conversation,
     conversation,
@@ -294,7 +295,9 @@ def main() -> None:
     before = surroundings()
     voices = read_speakers(options.folder)
     chosen_by = [conversation(voices, CHOICE, seed) for seed in range(5)]
-    judged = [conversation(voices, JUDGED, options.seed + seed) for seed in range(options.sessions)]
+    seeds = range(options.seed, options.seed + options.sessions)
+    judged = [conversation(voices, JUDGED, seed) for seed in seeds]
+    at_once = [conversation(voices, JUDGED, seed, INTERRUPTING_S) for seed in seeds]
     usual = choose(CamPlusPlus(), SpeakerConfig().change, chosen_by)
     ways = [replace(usual, same=CamPlusPlus.same)]
     try:
@@ -306,6 +309,7 @@ def main() -> None:
     result: dict[str, Any] = {"before": before}
     for name, talks, collars in (
         ("sessions", judged, (0.25, 0.5)),
+        ("sessions of people who interrupt", at_once, (0.25, 0.5)),
         ("meetings", meetings(options.folder / "labelled"), (0.0, 0.25)),
     ):
         for oracle in (False, True):

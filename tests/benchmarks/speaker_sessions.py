@@ -20,6 +20,7 @@ CLEAN = ("english_read", "longform")
 TURNS = 24
 TURN_S = (1.0, 10.0)
 GAPS_S = (0.1, 1.5)  # the shorter ones are within an utterance
+INTERRUPTING_S = (-2.0, 0.5)  # gaps of people who don't let each other finish
 LEVEL_DBFS, LEVEL_SPREAD_DB = -26.0, 3.0
 ROOM_DBFS = -62.0
 FADE = 160  # samples
@@ -48,15 +49,22 @@ def read_speakers(folder: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def conversation(
-    voices: dict[str, NDArray[np.float32]], speakers: tuple[str, ...], seed: int
+    voices: dict[str, NDArray[np.float32]],
+    speakers: tuple[str, ...],
+    seed: int,
+    gaps_s: tuple[float, float] = GAPS_S,
 ) -> Conversation:
-    """Have four to six of the speakers talk in turn; the same seed gives the same samples."""
+    """Have four to six of the speakers talk in turn; the same seed gives the same samples.
+
+    Gaps below zero have the next one begin before the last one is done.
+    """
     rng = np.random.default_rng(seed)
     count = int(rng.integers(4, min(6, len(speakers)) + 1))
     cast = [str(name) for name in rng.choice(speakers, count, replace=False)]
     at = {name: int(rng.integers(0, len(voices[name]))) for name in cast}
     gain = {name: _gain(voices[name], rng) for name in cast}
-    parts, turns, position, before = [np.zeros(SAMPLE_RATE, np.float32)], [], SAMPLE_RATE, ""
+    parts: list[tuple[int, NDArray[np.float32]]] = []
+    turns, position, before = [], SAMPLE_RATE, ""
     for number in range(TURNS):
         others = [name for name in cast if name != before]
         # Everybody speaks twice before the choice is free.
@@ -77,11 +85,13 @@ def conversation(
                     speaker=name,
                 )
             )
-        gap = np.zeros(round(rng.uniform(*GAPS_S) * SAMPLE_RATE), np.float32)
-        parts += [clip, gap]
-        position += len(clip) + len(gap)
+        parts.append((position, clip))
+        position += max(FADE, len(clip) + round(rng.uniform(*gaps_s) * SAMPLE_RATE))
         before = name
-    samples = np.concatenate([*parts, np.zeros(SAMPLE_RATE, np.float32)])
+    length = max(position, *(start + len(clip) for start, clip in parts)) + SAMPLE_RATE
+    samples = np.zeros(length, np.float32)
+    for start, clip in parts:
+        samples[start : start + len(clip)] += clip
     samples = samples + _room(len(samples), rng)
     return Conversation(f"session {seed}", Recording(samples, SAMPLE_RATE), Labels(turns))
 
