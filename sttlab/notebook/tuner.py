@@ -53,6 +53,7 @@ from sttlab.vad import DETECTORS, require_detector
 from sttlab.vad.energy import calibrate
 
 COMPILED_FROM_S = 120.0  # of a recording: less is decided at once
+COMPILED_AFTER_S = 3.0  # so that the browser shows all first
 
 
 class VadTuner(Displayed):
@@ -221,7 +222,9 @@ class VadTuner(Displayed):
     def _ipython_display_(self) -> None:
         super()._ipython_display_()
         if self.trace.duration_s > COMPILED_FROM_S:
-            threading.Thread(target=self.trace.compile, name="sttlab-compile", daemon=True).start()
+            timer = threading.Timer(COMPILED_AFTER_S, self.trace.compile)
+            timer.daemon = True
+            timer.start()
 
     def _still(self) -> Iterator[str]:
         from sttlab.notebook.plots import plot_trace  # imports matplotlib, see look.py
