@@ -33,7 +33,7 @@ def test_captions_show_the_last_lines_large_until_escape(
     assert barriers(page) == []
     page.keyboard.press("Escape")
     expect(captions).to_be_hidden()
-    assert page.evaluate("document.fullscreenElement") is None
+    page.wait_for_function("document.fullscreenElement === null")  # which takes a moment
     stage.final(20, "And it goes on.")
     expect(page.locator("#transcript .final").last).to_contain_text("And it goes on.")
 
