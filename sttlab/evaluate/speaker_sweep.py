@@ -197,8 +197,8 @@ def sweep_speakers(
         raise nothing_scored(left_out)
     scores = []
     for one in configs:
-        key = one.embedder, one.change
-        turns = [turns_of(pieces[key][0], one, None, pieces[key][1]) for pieces, _ in heard]
+        each = [found[one.embedder, one.change] for found, _ in heard]
+        turns = [turns_of(pieces, one, together=together) for pieces, together in each]
         scores.append(
             tuple(
                 score_speakers(found, truth, collar_s=collar_s, overlap=overlap)

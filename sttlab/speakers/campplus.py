@@ -103,7 +103,6 @@ def _convert() -> bytes:
     weights = read_weights(INSIDE, SHA256)
     network = _definition(wheel_folder() / "camplusplus.py").CAMPPlus(embedding_size=SIZE)
     network.load_state_dict(weights)
-    network.eval()
     import torch
 
     return to_onnx(

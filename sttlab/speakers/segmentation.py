@@ -22,12 +22,11 @@ SHA256 = "640c3975c5b38aa0e927f52f92d66912fe684d0697ffd532163769b78b564bdd"
 WINDOW_SAMPLES = 10 * SAMPLE_RATE
 STEP_SAMPLES = WINDOW_SAMPLES // 4  # from window to window: each frame is judged four times
 FRAME_SAMPLES = 270  # 16.9 ms
-FRAMES = 589  # of a window
-VOICES = 3  # told apart within a window, of which two at most speak at once
 SETS = np.array(
     [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1]], np.bool_
 )
-"""Who speaks, by the class that the network finds."""
+"""Who of three voices speaks, two at most at once, by the class that the network finds."""
+FILTER_BANK = "sincnet.conv1d.0.filterbank"  # of the weights
 FILTERS, TAPS, STRIDE = 40, 251, 10
 LEAST_HZ = 50.0
 
@@ -53,7 +52,7 @@ class Segmentation:
         ------
         start : int
             Sample of the recording.
-        active : ndarray, shape (FRAMES, VOICES)
+        active : ndarray of bool, shape (589, 3)
             Whether each voice of the window is heard. Voice 1 of a window and voice 1 of the next
             need not be the same person's.
         """
@@ -85,13 +84,12 @@ def _network(weights: dict[str, Any]) -> Any:
     class Network(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            filters = _sinc_filters(
-                *(weights[f"sincnet.conv1d.0.filterbank.{name}_hz_"] for name in ("low", "band"))
-            )
-            self.filters = nn.Parameter(filters)
+            low, band = (weights[f"{FILTER_BANK}.{name}_hz_"] for name in ("low", "band"))
+            self.filters = _sinc_filters(low, band)  # in place of the first convolution
             self.wav_norm1d = nn.InstanceNorm1d(1, affine=True)
             widths = (2 * FILTERS, 60, 60)
-            self.conv1d = nn.ModuleList([nn.Conv1d(n, 60, 5) for n in widths[:2]])
+            convolutions = [nn.Conv1d(n, 60, 5) for n in widths[:2]]
+            self.conv1d = nn.ModuleList([nn.Identity(), *convolutions])
             self.norm1d = nn.ModuleList([nn.InstanceNorm1d(n, affine=True) for n in widths])
             self.lstm = nn.LSTM(60, 128, 4, bidirectional=True, batch_first=True)
             self.linear = nn.ModuleList([nn.Linear(256, 128), nn.Linear(128, 128)])
@@ -100,7 +98,7 @@ def _network(weights: dict[str, Any]) -> Any:
         def forward(self, samples: Any) -> Any:
             x = conv1d(self.wav_norm1d(samples), self.filters, stride=STRIDE).abs()
             x = leaky_relu(self.norm1d[0](max_pool1d(x, 3)))
-            for conv, norm in zip(self.conv1d, self.norm1d[1:], strict=True):
+            for conv, norm in zip(self.conv1d[1:], self.norm1d[1:], strict=True):
                 x = leaky_relu(norm(max_pool1d(conv(x), 3)))
             x, _ = self.lstm(x.permute(0, 2, 1))
             for layer in self.linear:
@@ -108,16 +106,13 @@ def _network(weights: dict[str, Any]) -> Any:
             return self.classifier(x)
 
     network = Network()
-    named = {}
-    for name, value in weights.items():
-        plain = name.removeprefix("sincnet.")
-        if plain.startswith("conv1d."):
-            number, _, rest = plain.removeprefix("conv1d.").partition(".")
-            if number == "0":
-                continue
-            plain = f"conv1d.{int(number) - 1}.{rest}"
-        named[plain] = value
-    network.load_state_dict({"filters": network.filters, **named})
+    network.load_state_dict(
+        {
+            name.removeprefix("sincnet."): value
+            for name, value in weights.items()
+            if not name.startswith(FILTER_BANK)
+        }
+    )
     return network
 
 

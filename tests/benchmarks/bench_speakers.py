@@ -257,7 +257,7 @@ def find_turns(
     if isinstance(way.embedder, CamPlusPlus):
         together = [hear_together(talk.recording.samples, way.embedder) for talk in talks]
         found[f"{label}, recording, also at once"] = [
-            turns_of(h.pieces, way.config, None, t) for h, t in zip(heard, together, strict=True)
+            turns_of(h.pieces, way.config, together=t) for h, t in zip(heard, together, strict=True)
         ]
     return found | {
         f"{label}, recording": whole,
