@@ -44,16 +44,23 @@ class Heard:
             return [e for e in self.events if isinstance(e, kind)]
 
 
-def session_of(finder, utterances=3, **options):
+def session_of(finder, utterances=3, model=None, **options):
     session = Session(
         Blocks(speech(utterances), then_wait=True),
         vad=VAD,
-        model=Counting(),
+        model=model or Counting(),
         speakers=True,
         **options,
     )
     use_finder(session, finder)
     return session
+
+
+def session_whose_engine_waits():
+    """Make a session of one utterance; return its engine and finder as well."""
+    engine, finder = Counting(), OneVoiceFinder([1])
+    engine.go.clear()
+    return session_of(finder, utterances=1, model=engine), engine, finder
 
 
 def test_text_does_not_wait_for_its_speaker():
@@ -77,11 +84,7 @@ def test_text_does_not_wait_for_its_speaker():
 
 
 def test_a_speaker_that_is_known_in_time_comes_with_the_text():
-    engine = Counting()
-    engine.go.clear()
-    session = Session(Blocks(speech(1), then_wait=True), vad=VAD, model=engine, speakers=True)
-    finder = OneVoiceFinder([1])
-    use_finder(session, finder)
+    session, engine, finder = session_whose_engine_waits()
     heard = Heard(session)
     with session:
         assert finder.begun.acquire(timeout=WAIT_S)
@@ -95,11 +98,7 @@ def test_a_speaker_that_is_known_in_time_comes_with_the_text():
 
 def test_a_voice_leaves_the_cores_to_the_engine_until_the_text_is_out(monkeypatch):
     monkeypatch.setattr(who, "TEXT_FIRST_S", WAIT_S)
-    engine = Counting()
-    engine.go.clear()
-    session = Session(Blocks(speech(1), then_wait=True), vad=VAD, model=engine, speakers=True)
-    finder = OneVoiceFinder([1])
-    use_finder(session, finder)
+    session, engine, finder = session_whose_engine_waits()
     heard = Heard(session)
     with session:
         wait_until(lambda: speakers(session)._waiting)
