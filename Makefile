@@ -8,8 +8,9 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.10 python3 p
 TORCH ?= torch==2.13.0
 VENV ?= .venv
 ARGS ?=
-# Tests run in so many processes, a file in one of them. WORKERS=0 runs all in pytest's own.
-WORKERS ?= 2
+# Tests run in so many processes, a file in one of them. Many tests wait for audio or a browser, so
+# that on two cores three are quicker than two. WORKERS=0 runs all in pytest's own.
+WORKERS ?= 3
 
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check

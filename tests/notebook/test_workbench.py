@@ -214,7 +214,7 @@ def test_03_a_recording_is_read_in_both_tabs_and_a_slider_moves_the_live_thresho
             monitor.get_by_role("button", name="zoom in").click()
         page.wait_for_function(GLIDES)
         monitor.get_by_role("button", name="All", exact=True).click()
-        before = page.evaluate(THRESHOLD)
+        before = page.wait_for_function(THRESHOLD).json_value()  # NaN until it is painted
         slider(monitor, "Above the noise (dB)").focus()
         page.keyboard.press("End")
         page.wait_for_function(f"({THRESHOLD})() < {before} - 30")
