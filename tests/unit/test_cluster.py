@@ -33,20 +33,23 @@ CLUSTER_S = 60.0
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     from distributed import Client, LocalCluster
 
-    with pytest.MonkeyPatch.context() as patch:
-        # In the workers, which then compile nothing, and find nothing that was kept.
-        patch.setenv("NUMBA_DISABLE_JIT", "1")
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        cluster = LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            dashboard_address=None,
-            silence_logs="CRITICAL",
-            local_directory=str(tmp_path_factory.mktemp("dask")),
-        )
-        with cluster, Client(cluster, timeout=CLUSTER_S) as client:
-            client.wait_for_workers(2, timeout=CLUSTER_S)
-            yield client
+    # Workers compile nothing, and find nothing that was kept. In this process the variable would
+    # make numba fail while it compiles.
+    environment = {
+        "NUMBA_DISABLE_JIT": "1",
+        "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache")),
+    }
+    cluster = LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        dashboard_address=None,
+        silence_logs="CRITICAL",
+        local_directory=str(tmp_path_factory.mktemp("dask")),
+        env=environment,
+    )
+    with cluster, Client(cluster, timeout=CLUSTER_S) as client:
+        client.wait_for_workers(2, timeout=CLUSTER_S)
+        yield client
 
 
 @pytest.fixture

@@ -91,14 +91,14 @@ def test_other_processes_score_a_corpus_the_same_bit_for_bit(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(sweep_parts, "PART_BYTES", 1)
-    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")  # in the processes, which then compile nothing
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.flac").write_bytes(b"no audio")
     (tmp_path / "broken.rttm").write_bytes((tmp_path / "cough.rttm").read_bytes())
     steps: list[tuple[int, int]] = []
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(2, mp_context=spawn) as processes:
+    with monkeypatch.context() as patch, ProcessPoolExecutor(2, mp_context=spawn) as processes:
+        patch.setenv("NUMBA_DISABLE_JIT", "1")  # in the processes, which then compile nothing
         found = sweep(
             Corpus("."), GRID, executor=processes, progress=lambda *step: steps.append(step)
         )
