@@ -6,7 +6,7 @@ import pytest
 
 from sttlab.events import DeviceLost, Partial
 from sttlab.server.launch import ServerHandle
-from tests.browser.pages import Opened, Stage, barriers, expect, staged
+from tests.browser.pages import Opened, Stage, barriers, comes_true, expect, staged
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(240)]
 
@@ -33,7 +33,8 @@ def test_captions_show_the_last_lines_large_until_escape(
     assert barriers(page) == []
     page.keyboard.press("Escape")
     expect(captions).to_be_hidden()
-    page.wait_for_function("document.fullscreenElement === null")  # which takes a moment
+    # Full screen ends a moment later.
+    assert comes_true(page, lambda: page.evaluate("document.fullscreenElement === null"))
     stage.final(20, "And it goes on.")
     expect(page.locator("#transcript .final").last).to_contain_text("And it goes on.")
 

@@ -44,7 +44,7 @@ DRAG = """([name, type, data]) => {
 def drop(page: Page, name: str, data: bytes, kind: str = "audio/wav") -> None:
     """Drag a file over the page until it offers to take it, as a person does, and let go."""
     page.evaluate(DRAG, [name, kind, base64.b64encode(data).decode()])
-    page.wait_for_function("drag('dragover')")
+    assert comes_true(page, lambda: page.evaluate("drag('dragover')"))
     assert not page.evaluate("drag('drop')")
 
 
