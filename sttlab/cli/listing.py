@@ -10,6 +10,10 @@ from sttlab.cli.terminal import print_table
 from sttlab.errors import MissingExtra, ModelNotFound
 from sttlab.shipped import shipped
 
+# With this option for Jupyter's server, widgets follow their sliders sooner.
+CONNECTION = "sttlab.notebook.kernel_connection.KernelConnection"
+QUICK = f"--ServerApp.kernel_websocket_connection_class={CONNECTION}"
+
 
 def devices() -> None:
     """List the microphones.
@@ -59,4 +63,4 @@ def lab(context: typer.Context) -> None:
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     folder = shipped("notebooks")
     # With -y, Ctrl-C stops JupyterLab without a question.
-    LabApp.launch_instance([f"--ServerApp.root_dir={folder}", "-y", *context.args])
+    LabApp.launch_instance([f"--ServerApp.root_dir={folder}", "-y", QUICK, *context.args])

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import pytest
 
+from sttlab.cli.listing import QUICK
 from tests.ports import free_port
 
 READY_S = 60
@@ -39,7 +40,7 @@ class Lab:
         options += [f"--IdentityProvider.token={token}", "--ServerApp.disable_check_xsrf=True"]
         options += ["--ServerApp.base_url=/user/anna/"]
         options += ["--ServerApp.allow_remote_access=True"]  # by NAME
-        options += [f"--ServerApp.root_dir={folder}", "--allow-root"]
+        options += [f"--ServerApp.root_dir={folder}", "--allow-root", QUICK]
         self.log = folder / "lab.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -35,6 +36,24 @@ def wait_until_it_answers(process: subprocess.Popen[str], url: str) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             raise AssertionError(f"JupyterLab ended with {process.wait(0.1)}")
     raise AssertionError("JupyterLab does not answer")
+
+
+def test_messages_of_a_kernel_go_to_the_browser_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
+    from jupyter_server.services.kernels.websocket import KernelWebsocketHandler
+    from tornado.iostream import IOStream
+
+    from sttlab.notebook.kernel_connection import KernelConnection
+
+    monkeypatch.setattr(ZMQChannelsWebsocketConnection, "connect", lambda self: "connected")
+    handler: Any = KernelWebsocketHandler.__new__(KernelWebsocketHandler)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as browser,
+    ):
+        handler.ws_connection = IOStream(browser)
+        assert KernelConnection(websocket_handler=handler).connect() == "connected"
+        assert browser.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_the_kernel_imports_sttlab_and_ctrl_c_ends_it(tmp_path: Path, root: Path) -> None:
