@@ -55,6 +55,46 @@ export function viewOf(canvas, from, to, color) {
   return { pen, from, to, width, density: devicePixelRatio, x, color };
 }
 
+/** What changes only with the view, kept as a picture while the view stays. */
+export class Layer {
+  constructor() {
+    this.image = document.createElement("canvas");
+    this.key = "";
+    this.isKept = false;
+  }
+
+  /**
+   * Paint it, and keep it from the second time on: while a view moves, keeping it would only cost time.
+   *
+   * @param {import("./tracks.js").View} view
+   * @param {string} key another one once something has changed
+   * @param {(view: import("./tracks.js").View) => void} paint
+   */
+  paint(view, key, paint) {
+    const { pen, from, to, width, density } = view;
+    const { canvas } = pen;
+    const whole = [from, to, width, canvas.width, canvas.height, key].join();
+    if (whole !== this.key) {
+      this.key = whole;
+      this.isKept = false;
+      paint(view);
+      return;
+    }
+    if (!this.isKept) {
+      [this.image.width, this.image.height] = [canvas.width, canvas.height];
+      const own = /** @type {CanvasRenderingContext2D} */ (this.image.getContext("2d"));
+      own.setTransform(density, 0, 0, density, 0, 0);
+      own.font = pen.font;
+      paint({ ...view, pen: own });
+      this.isKept = true;
+    }
+    pen.save();
+    pen.setTransform(1, 0, 0, 1, 0, 0);
+    pen.drawImage(this.image, 0, 0);
+    pen.restore();
+  }
+}
+
 /**
  * The axis of time, and a line for each of its marks.
  *

@@ -2,6 +2,7 @@
 
 import { widgetOf } from "./kernel.js";
 import { TIMELINE_KEYS, keyList } from "./keys.js";
+import { aboveStrip, strip } from "./overview.js";
 import { peakOf } from "./pieces.js";
 import { segmentsFrom, segmentsTrack } from "./segments.js";
 import { Timeline } from "./timeline.js";
@@ -71,9 +72,8 @@ class Comparison {
       chosen: () => this.wholes[this.chosen] ?? null,
       under: (view) => this.paintChosen(view),
       overview: (view, lane) => {
-        const height = lane.height - 6;
-        waveTrack(wave, () => peakOf(wave), height).paint(view, { top: 0, height });
-        paintShade(view, { top: height, height: 6 }, shades, "found");
+        waveTrack(wave, () => peakOf(wave), lane.height).base?.(view, aboveStrip(lane));
+        paintShade(view, strip(lane), shades, "found");
       },
       keys,
     });
@@ -150,7 +150,7 @@ class Comparison {
   /** Show the chosen difference. */
   async show() {
     const { chosen, list } = this;
-    this.timeline.redraw();
+    this.timeline.draw();
     if (chosen >= 0) {
       const top = chosen * LINE_PX;
       if (top < list.scrollTop) list.scrollTop = top;

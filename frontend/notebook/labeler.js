@@ -68,7 +68,10 @@ class View {
       chosen: () => (this.chosen ? [this.chosen[0], this.chosen[1]] : null),
       under: (view, area) => this.paintTurns(view, area),
       over: (view, area) => this.paintOver(view, area),
-      overview: (view, lane) => this.paintOverview(view, lane),
+      overview: (view, { height }) => {
+        waveTrack(this.wave, () => peakOf(this.wave), height).base?.(view, { top: 0, height });
+      },
+      marks: (view, lane) => this.paintMarks(view, lane),
       keys: (event) => this.keys(event),
       moved: () => this.showChosen(),
     });
@@ -232,7 +235,7 @@ class View {
   setDrag(drag) {
     this.drag = drag;
     this.rows.preview(drag);
-    this.timeline.redraw();
+    this.timeline.draw();
   }
 
   /**
@@ -329,14 +332,14 @@ class View {
   pick(turn) {
     this.selected = turn;
     this.showChosen();
-    this.timeline.redraw();
+    this.timeline.draw();
   }
 
   showTurns() {
     if (this.rows.take(this.turns)) this.setTracks();
     this.show("count", summary(this.turns, this.timeline.viewport.duration));
     this.showChosen();
-    this.timeline.redraw();
+    this.timeline.draw();
   }
 
   showChosen() {
@@ -454,8 +457,7 @@ class View {
   // -- drawing --------------------------------------------------------------------------------------
 
   /** @param {PaintedView} view @param {Lane} lane */
-  paintOverview(view, { height }) {
-    waveTrack(this.wave, () => peakOf(this.wave), height).paint(view, { top: 0, height });
+  paintMarks(view, { height }) {
     const { pen, x, color } = view;
     const { chosen } = this;
     for (const turn of this.turns) {

@@ -3,6 +3,7 @@
 import { asking } from "./kernel.js";
 import { TIMELINE_KEYS, keyList } from "./keys.js";
 import { Levels } from "./levels.js";
+import { aboveStrip, strip } from "./overview.js";
 import { segmentsFrom, segmentsTrack } from "./segments.js";
 import { Timeline } from "./timeline.js";
 import { curveTrack, firstVisible, paintShade, paintSteps, stepsOf } from "./tracks.js";
@@ -59,6 +60,7 @@ class Picture {
       },
       under: (view) => this.paintUnder(view),
       overview: (view, lane) => this.paintOverview(view, lane),
+      marks: (view, lane) => paintShade(view, strip(lane), this.utterances, "found"),
     });
     el.insertAdjacentHTML("beforeend", keyList(MONITOR_KEYS));
     /** @type {[name: string, call: () => void][]} */
@@ -86,7 +88,7 @@ class Picture {
     this.utterances = segmentsFrom(this.model.get("utterances"));
     this.chosen = chosen ? this.utterances.findIndex(({ start }) => start === chosen.start) : -1;
     this.texts = segmentsFrom(this.model.get("texts"));
-    this.timeline.redraw();
+    this.timeline.draw();
   }
 
   /** Show what has come: the first view fills from the left, and then it scrolls. */
@@ -185,11 +187,9 @@ class Picture {
 
   /** @param {View} view @param {Lane} lane */
   paintOverview(view, lane) {
-    const height = lane.height - 6;
     const [scale] = this.model.get("scores");
     const curve = this.shared.levels.curve(this.model.get("scores").length > 1 ? "level" : "score");
-    curveTrack("", curve, { ...scale, isBare: true }, height).paint(view, { top: 0, height });
-    paintShade(view, { top: height, height: 6 }, this.utterances, "found");
+    curveTrack("", curve, { ...scale, isBare: true }, lane.height).base?.(view, aboveStrip(lane));
   }
 }
 

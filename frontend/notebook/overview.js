@@ -2,6 +2,15 @@
 
 import { upright, viewOf } from "./canvas.js";
 
+/** Height of the strip below the recording, which shows what is found in it, in pixels. */
+const STRIP_PX = 6;
+
+/** @typedef {import("./tracks.js").Lane} Lane */
+/** @param {Lane} lane of the overview @returns {Lane} */
+export const aboveStrip = ({ height }) => ({ top: 0, height: height - STRIP_PX });
+/** @param {Lane} lane of the overview @returns {Lane} */
+export const strip = ({ height }) => ({ top: height - STRIP_PX, height: STRIP_PX });
+
 /** Distance within which an edge of the window is dragged, in pixels. */
 const WINDOW_EDGE_PX = 6;
 
@@ -51,28 +60,16 @@ export function listenToOverview(canvas, viewport, setView) {
  * @param {HTMLCanvasElement} canvas
  * @param {import("./viewport.js").Viewport} viewport
  * @param {(name: string) => string} color
- * @param {(view: import("./tracks.js").View, lane: import("./tracks.js").Lane) => void} under
- *   paints the recording
+ * @param {(view: import("./tracks.js").View, lane: import("./tracks.js").Lane) => void} paint
+ *   the recording
  * @param {?number} played
- * @param {{image: HTMLCanvasElement, stale: boolean}} kept the recording as it was painted last
  */
-export function paintOverview(canvas, viewport, color, under, played, kept) {
+export function paintOverview(canvas, viewport, color, paint, played) {
   const { from, to, begin, duration } = viewport;
   const view = viewOf(canvas, begin, duration || 1, color);
   const { pen, x, width } = view;
   const height = canvas.clientHeight;
-  const { image } = kept;
-  if (kept.stale || image.width !== canvas.width || image.height !== canvas.height) {
-    under(view, { top: 0, height });
-    [image.width, image.height] = [canvas.width, canvas.height];
-    image.getContext("2d")?.drawImage(canvas, 0, 0);
-    kept.stale = false;
-  } else {
-    pen.save();
-    pen.setTransform(1, 0, 0, 1, 0, 0);
-    pen.drawImage(image, 0, 0);
-    pen.restore();
-  }
+  paint(view, { top: 0, height });
   pen.fillStyle = color("dim");
   pen.fillRect(0, 0, x(from), height);
   pen.fillRect(x(to), 0, width - x(to), height);

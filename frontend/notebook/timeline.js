@@ -1,7 +1,7 @@
 // A recording over time on a canvas: overview, zoom, pan, playback, and the tracks of its owner.
 
 import { arranged } from "./arrangement.js";
-import { paintRuler, upright, viewOf } from "./canvas.js";
+import { Layer, paintRuler, upright, viewOf } from "./canvas.js";
 import { CONTROLS, Player } from "./controls.js";
 import { WheelTurn, listenToPointers } from "./gestures.js";
 import { copied } from "./kernel.js";
@@ -36,7 +36,8 @@ import { Viewport, between, clock, extended } from "./viewport.js";
  * @property {() => ?Stretch} [chosen] what is played if nothing is selected
  * @property {(view: View, lane: Lane) => void} [under] paints below all tracks
  * @property {(view: View, lane: Lane) => void} [over] paints above all tracks
- * @property {(view: View, lane: Lane) => void} [overview] paints on the overview
+ * @property {(view: View, lane: Lane) => void} [overview] paints the recording on the overview
+ * @property {(view: View, lane: Lane) => void} [marks] paints above it, on the overview
  * @property {(event: KeyboardEvent) => Record<string, () => void>} [keys] more of them
  * @property {() => void} [moved] the cursor or the selection has changed
  */
@@ -102,7 +103,8 @@ export class Timeline {
     /** @type {Map<string, Pieces>} */
     this.curves = new Map();
     this.colors = new Map();
-    this.mapKept = { image: document.createElement("canvas"), stale: true };
+    this.version = 0; // of what the recording looks like
+    this.layers = { map: new Layer(), tracks: new Layer() };
     /** @type {number | undefined} */
     this.frame = undefined;
     this.closed = false;
@@ -132,7 +134,7 @@ export class Timeline {
     this.tracks = arranged(this.menu.arrangement, this.menu.tracks);
     const height = this.tracks.reduce((sum, track) => sum + track.height + GAP_PX, RULER_PX);
     this.canvas.style.height = `${height}px`;
-    this.draw();
+    this.redraw();
   }
 
   /**
@@ -465,9 +467,9 @@ export class Timeline {
 
   // -- drawing --------------------------------------------------------------------------------------
 
-  /** Draw all, since more has changed than what is in view. */
+  /** Draw all, since the recording, its colours or its tracks look otherwise than before. */
   redraw() {
-    this.mapKept.stale = true;
+    this.version += 1;
     this.draw();
   }
 
@@ -496,11 +498,13 @@ export class Timeline {
       this.viewport.show(time - this.viewport.span / 20, this.viewport.span);
     }
     const color = (/** @type {string} */ name) => this.color(name);
-    const under = (/** @type {View} */ view, /** @type {Lane} */ lane) =>
-      this.owner.overview?.(view, lane);
+    const paint = (/** @type {View} */ view, /** @type {Lane} */ lane) => {
+      this.layers.map.paint(view, `${this.version}`, (own) => this.owner.overview?.(own, lane));
+      this.owner.marks?.(view, lane);
+    };
     this.showView();
     this.showTime();
-    paintOverview(this.map, this.viewport, color, under, time, this.mapKept);
+    paintOverview(this.map, this.viewport, color, paint, time);
     this.paintTracks(color);
     if (time !== null) this.draw();
   }
@@ -512,7 +516,11 @@ export class Timeline {
     const { pen, x } = view;
     paintRuler(view, area);
     owner.under?.(view, area);
-    for (const { track, lane } of this.lanes) track.paint(view, lane);
+    const { lanes } = this;
+    this.layers.tracks.paint(view, `${this.version} ${this.gain}`, (own) => {
+      for (const { track, lane } of lanes) track.base?.(own, lane);
+    });
+    for (const { track, lane } of lanes) track.paint?.(view, lane);
     owner.over?.(view, area);
     if (this.selection) {
       const [start, end] = this.selection.map(x);

@@ -24,7 +24,8 @@ import { columnsOf } from "./pieces.js";
  * @property {string} name as people call it
  * @property {number} height in pixels
  * @property {boolean} [isHidden] until somebody wants to see it
- * @property {(view: View, lane: Lane) => void} paint
+ * @property {(view: View, lane: Lane) => void} [base] paints what only the view changes
+ * @property {(view: View, lane: Lane) => void} [paint] paints above it
  *
  * @typedef {object} Scale of a curve
  * @property {number} low
@@ -89,7 +90,7 @@ export function waveTrack(pieces, peak, height) {
   return {
     name: "waveform",
     height,
-    paint(view, lane) {
+    base(view, lane) {
       const { bins, at } = gridColumns(pieces, view);
       const { pen, gain = 1 } = view;
       const middle = lane.top + lane.height / 2;
@@ -173,17 +174,14 @@ export function written(value, unit) {
  * @returns {Track}
  */
 export function curveTrack(name, pieces, scale, height, over) {
+  const known = (/** @type {Lane} */ lane) => (scale.isBare ? [] : lines(scale, lane.height));
   return {
     name,
     height,
-    paint(view, lane) {
+    base(view, lane) {
       const { pen, width, color } = view;
-      const known = scale.isBare ? [] : lines(scale, lane.height);
-      for (const value of known) {
-        const y = Math.round(yOf(value, scale, lane));
-        pen.fillStyle = color("grid");
-        pen.fillRect(0, y, width, 1);
-      }
+      pen.fillStyle = color("grid");
+      for (const value of known(lane)) pen.fillRect(0, Math.round(yOf(value, scale, lane)), width, 1);
       const { bins, at } = gridColumns(pieces, view);
       const place = (/** @type {number} */ value) => yOf(value, scale, lane);
       pen.fillStyle = color("band");
@@ -191,10 +189,13 @@ export function curveTrack(name, pieces, scale, height, over) {
       pen.fillStyle = color("level");
       const middle = bins.mean.map((value) => place(value));
       fillBand(pen, ...thickened(middle), at);
+    },
+    paint(view, lane) {
+      const { pen, color } = view;
       over?.(view, lane);
       [pen.fillStyle, pen.strokeStyle, pen.lineWidth] = [color("faint"), color("paper"), 3];
-      known.forEach((value, i) => {
-        const words = i === known.length - 1 || !scale.unit ? written(value, scale.unit) : `${value}`;
+      known(lane).forEach((value, i, all) => {
+        const words = i === all.length - 1 || !scale.unit ? written(value, scale.unit) : `${value}`;
         /** @type {[string, number, number]} */
         const label = [words.replace("-", "−"), 3, yOf(value, scale, lane) - 2];
         pen.strokeText(...label); // so that it is read over the curve

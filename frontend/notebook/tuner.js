@@ -3,6 +3,7 @@
 import { Handles, movedValue } from "./handles.js";
 import { widgetOf, copied } from "./kernel.js";
 import { TIMELINE_KEYS, keyList } from "./keys.js";
+import { aboveStrip, strip } from "./overview.js";
 import { peakOf } from "./pieces.js";
 import { ROW_COLORS, segmentsFrom, segmentsTrack } from "./segments.js";
 import { spectrogramTrack } from "./spectrogram.js";
@@ -118,7 +119,11 @@ class Picture {
       pick: (time) => this.pick(time),
       chosen: () => this.chosen && [this.chosen.start, this.chosen.end],
       under: (view) => this.paintUnder(view),
-      overview: (view, lane) => this.paintOverview(view, lane),
+      overview: (view, lane) => {
+        const wave = this.timeline.pieces(model.get("curves")[0]);
+        waveTrack(wave, () => peakOf(wave), lane.height).base?.(view, aboveStrip(lane));
+      },
+      marks: (view, lane) => this.paintMarks(view, lane),
       keys: (event) => this.keys(event),
       moved: () => this.showFault(),
     });
@@ -165,7 +170,7 @@ class Picture {
     return {
       found: () => {
         this.found = numbered(model.get("found"));
-        timeline.redraw();
+        timeline.draw();
       },
       beside: () => {
         this.beside = numbered(model.get("beside"));
@@ -178,7 +183,7 @@ class Picture {
       faults: () => {
         this.faults = segmentsFrom(model.get("faults"));
         this.showFault();
-        timeline.redraw();
+        timeline.draw();
       },
       pauses: () => {
         this.pauses = numbered(model.get("pauses")).map(({ start, end }) => {
@@ -424,12 +429,8 @@ class Picture {
   }
 
   /** @param {View} view @param {Lane} lane */
-  paintOverview(view, lane) {
-    const curves = this.model.get("curves");
-    const wave = this.timeline.pieces(curves[0]);
-    const height = lane.height - 6;
-    waveTrack(wave, () => peakOf(wave), height).paint(view, { top: 0, height });
-    paintShade(view, { top: height, height: 6 }, this.found, "found");
+  paintMarks(view, lane) {
+    paintShade(view, strip(lane), this.found, "found");
     view.pen.fillStyle = view.color("fault");
     for (const { start } of this.faults) view.pen.fillRect(view.x(start) - 1, 0, 2, lane.height);
   }
