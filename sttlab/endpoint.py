@@ -325,6 +325,7 @@ def recent_levels(levels: NDArray[np.float64], delay: int) -> NDArray[np.float64
 
 def moment_peaks(levels: NDArray[np.float64], moment: int) -> NDArray[np.float64]:
     """Return the highest of the last `moment` levels at each frame."""
-    padded = np.concatenate([np.full(moment, -np.inf), levels])
-    peaks: NDArray[np.float64] = sliding_window_view(padded, moment)[1:].max(axis=1)
+    padded = np.concatenate([np.full(moment - 1, -np.inf), levels])
+    # One row for each level of the moment: numpy reduces a few long rows sooner than many short.
+    peaks: NDArray[np.float64] = sliding_window_view(padded, len(levels)).max(axis=0)
     return peaks
