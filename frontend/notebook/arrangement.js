@@ -1,12 +1,14 @@
-// Which tracks are shown, in which order and how high. No DOM.
+// Which tracks are shown, in which order, how high, and with which values. No DOM.
 
 /**
  * @typedef {import("./tracks.js").Track} Track
+ * @typedef {import("./tracks.js").Choice} Choice
  *
  * @typedef {object} Arrangement what a person has changed, by the names of tracks
  * @property {string[]} [order] from above
  * @property {Record<string, boolean>} [shown]
  * @property {Record<string, number>} [height] in pixels
+ * @property {Record<string, Record<string, number>>} [chosen] by the units of a track's choices
  */
 
 /** The least and the greatest height of a track, in pixels. */
@@ -84,4 +86,27 @@ export function resized(arrangement, track, way) {
   const now = arrangement.height?.[track.name] ?? track.height;
   const next = Math.round(Math.min(Math.max(now * STEP ** way, LEAST_PX), MOST_PX));
   return { ...arrangement, height: { ...arrangement.height, [track.name]: next } };
+}
+
+/**
+ * The value that is chosen.
+ *
+ * @param {Arrangement} arrangement
+ * @param {string} name of the track
+ * @param {Choice} choice
+ */
+export const chosenOf = ({ chosen = {} }, name, { unit, values }) =>
+  chosen[name]?.[unit] ?? values[0];
+
+/**
+ * @param {Arrangement} arrangement
+ * @param {string} name of the track
+ * @param {Choice} choice whose next value is chosen
+ * @returns {Arrangement}
+ */
+export function chosenNext(arrangement, name, choice) {
+  const { unit, values } = choice;
+  const at = values.indexOf(chosenOf(arrangement, name, choice));
+  const own = { ...arrangement.chosen?.[name], [unit]: values[(at + 1) % values.length] };
+  return { ...arrangement, chosen: { ...arrangement.chosen, [name]: own } };
 }

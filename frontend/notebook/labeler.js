@@ -81,7 +81,12 @@ class View {
     this.tracks = [
       waveTrack(this.wave, () => peakOf(this.wave), 120),
       curveTrack("level", this.timeline.pieces(level), level, 84),
-      spectrogramTrack(shared.ask, model.get("duration_s"), () => this.timeline.draw()),
+      spectrogramTrack(
+        shared.ask,
+        model.get("duration_s"),
+        () => this.timeline.draw(),
+        () => model.get("arrangement"),
+      ),
     ];
     this.setTracks();
     /** @type {[name: string, call: () => void][]} */

@@ -1,6 +1,14 @@
-// The menu of a timeline's tracks: on and off, order, height.
+// The menu of a timeline's tracks: on and off, order, height, and what else a track lets choose.
 
-import { isShown, moved, ordered, resized, toggled } from "./arrangement.js";
+import {
+  chosenNext,
+  chosenOf,
+  isShown,
+  moved,
+  ordered,
+  resized,
+  toggled,
+} from "./arrangement.js";
 
 /**
  * @typedef {import("./arrangement.js").Arrangement} Arrangement
@@ -67,7 +75,7 @@ export class TrackMenu {
 
   /** @param {Track} track */
   row(track) {
-    const { name } = track;
+    const { name, choices = [] } = track;
     const row = document.createElement("li");
     const label = document.createElement("label");
     const box = document.createElement("input");
@@ -76,15 +84,21 @@ export class TrackMenu {
     box.dataset.key = `show ${name}`;
     label.append(box, ` ${name}`);
     row.append(label);
-    for (const [act, text, labelled] of BUTTONS) {
+    const add = (/** @type {string} */ act, /** @type {string} */ text, /** @type {string} */ title) => {
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = text;
-      button.title = labelled(name);
-      button.setAttribute("aria-label", button.title);
+      button.title = title;
+      button.setAttribute("aria-label", title);
       button.dataset.key = `${act} ${name}`;
       row.append(button);
+    };
+    for (const choice of choices) {
+      const { words, unit, values } = choice;
+      const text = `${chosenOf(this.arrangement, name, choice)} ${unit}`;
+      add(unit, text, `${words}: ${text} of ${values.join(", ")}`);
     }
+    for (const [act, text, labelled] of BUTTONS) add(act, text, labelled(name));
     return row;
   }
 
@@ -103,6 +117,9 @@ export class TrackMenu {
       lower: () => resized(arrangement, track, -1),
       higher: () => resized(arrangement, track, 1),
     };
+    for (const choice of track.choices ?? []) {
+      acts[choice.unit] = () => chosenNext(arrangement, track.name, choice);
+    }
     this.model.set("arrangement", acts[act]());
     this.model.save_changes();
   }

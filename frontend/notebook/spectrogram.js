@@ -1,33 +1,40 @@
 // The track of a spectrogram: pieces of an image, louder parts darker.
 
-import { Pieces } from "./pieces.js";
+import { chosenOf } from "./arrangement.js";
 import { copied } from "./kernel.js";
+import { Pieces } from "./pieces.js";
+import { lines, yOf } from "./tracks.js";
 
-/** Frequency bands in a column, as in sttlab/notebook/spectrogram.py. */
+/** Frequency bands in a column, up to TOP_KHZ, as in sttlab/notebook/spectrogram.py. */
 export const BANDS = 128;
+const TOP_KHZ = 8;
+
+/** The range of the kernel's pieces below the loudest band, as there. */
+const RANGE_DB = 80;
 
 /** Seconds from one column to the next, at the finest level. */
 const COLUMN_S = 0.01;
 
-/** The highest frequency, and those at which there are lines, in kHz. */
-const TOP_KHZ = 8;
-const LINES_KHZ = [1, 2, 4, 6];
+const NAME = "spectrogram";
+const TOP = { words: "highest frequency", unit: "kHz", values: [TOP_KHZ, 4, 2] };
+const RANGE = { words: "range below the loudest", unit: "dB", values: [60, 40, RANGE_DB] };
 
 /** Pieces that are kept: each is an image of a megabyte. */
 const KEPT_IMAGES = 24;
 
 /**
- * @typedef {{mask: Uint8Array, columns: number, image?: HTMLCanvasElement, ink?: string}} Tile
+ * @typedef {{mask: Uint8Array, columns: number, image?: HTMLCanvasElement, look?: string}} Tile
  */
 
 /**
  * @param {(content: object) => Promise<import("./kernel.js").Answer>} ask
  * @param {number} duration in seconds
  * @param {() => void} onArrival
+ * @param {() => import("./arrangement.js").Arrangement} arrangement
  * @returns {import("./tracks.js").Track}
  */
-export function spectrogramTrack(ask, duration, onArrival) {
-  const curve = { name: "spectrogram", count: Math.ceil(duration / COLUMN_S), step_s: COLUMN_S };
+export function spectrogramTrack(ask, duration, onArrival, arrangement) {
+  const curve = { name: NAME, count: Math.ceil(duration / COLUMN_S), step_s: COLUMN_S };
   const fetch = async (/** @type {number} */ level, /** @type {number} */ index) => {
     const { buffers } = await ask({ ask: "piece", curve: curve.name, level, index });
     const mask = new Uint8Array(copied(buffers[0]));
@@ -35,29 +42,37 @@ export function spectrogramTrack(ask, duration, onArrival) {
   };
   const pieces = /** @type {Pieces<Tile>} */ (new Pieces(curve, fetch, onArrival, KEPT_IMAGES));
   return {
-    name: "spectrogram",
+    name: NAME,
     height: 110,
     isHidden: true,
+    choices: [TOP, RANGE],
     paint(view, lane) {
       const { pen, x, width, density, color } = view;
       const count = Math.max(1, Math.round(width * density));
-      const ink = color("ink");
+      const [top, range] = [TOP, RANGE].map((choice) => chosenOf(arrangement(), NAME, choice));
+      const bands = (BANDS * top) / TOP_KHZ;
       for (const { bins, start_s, bin_s, from_s, to_s } of pieces.cover(view.from, view.to, count)) {
-        const image = painted(bins, ink);
+        const image = painted(bins, color("ink"), range);
         const first = Math.max(0, (from_s - start_s) / bin_s);
         const past = Math.min(bins.columns, (to_s - start_s) / bin_s);
         if (past <= first) continue;
         const left = x(start_s + first * bin_s);
         const right = x(start_s + past * bin_s);
-        pen.drawImage(image, first, 0, past - first, BANDS, left, lane.top, right - left, lane.height);
+        /** @type {[number, number, number, number]} */
+        const part = [first, BANDS - bands, past - first, bands];
+        pen.drawImage(image, ...part, left, lane.top, right - left, lane.height);
       }
-      for (const khz of LINES_KHZ) {
-        const y = lane.top + lane.height * (1 - khz / TOP_KHZ);
+      const scale = { low: 0, high: top, unit: "kHz" };
+      lines(scale, lane.height).forEach((khz, i, { length }) => {
+        const y = yOf(khz, scale, lane);
         pen.fillStyle = color("grid");
         pen.fillRect(0, Math.round(y), width, 1);
-        pen.fillStyle = color("faint");
-        pen.fillText(khz === LINES_KHZ[LINES_KHZ.length - 1] ? `${khz} kHz` : `${khz}`, 3, y - 2);
-      }
+        [pen.fillStyle, pen.strokeStyle, pen.lineWidth] = [color("faint"), color("paper"), 3];
+        /** @type {[string, number, number]} */
+        const label = [i === length - 1 ? `${khz} kHz` : `${khz}`, 3, y - 2];
+        pen.strokeText(...label); // so that it is read over noise
+        pen.fillText(...label);
+      });
     },
   };
 }
@@ -67,9 +82,11 @@ export function spectrogramTrack(ask, duration, onArrival) {
  *
  * @param {Tile} tile
  * @param {string} ink
+ * @param {number} range below the loudest, in dB
  */
-function painted(tile, ink) {
-  if (tile.image && tile.ink === ink) return tile.image;
+function painted(tile, ink, range) {
+  const look = `${ink} ${range}`;
+  if (tile.image && tile.look === look) return tile.image;
   const image = document.createElement("canvas");
   [image.width, image.height] = [Math.max(1, tile.columns), BANDS];
   const pen = /** @type {CanvasRenderingContext2D} */ (image.getContext("2d"));
@@ -77,13 +94,14 @@ function painted(tile, ink) {
   for (let column = 0; column < tile.columns; column++) {
     for (let band = 0; band < BANDS; band++) {
       const row = BANDS - 1 - band;
-      data.data[4 * (row * image.width + column) + 3] = tile.mask[column * BANDS + band];
+      const below = (1 - tile.mask[column * BANDS + band] / 255) * RANGE_DB;
+      data.data[4 * (row * image.width + column) + 3] = 255 * (1 - below / range);
     }
   }
   pen.putImageData(data, 0, 0);
   pen.globalCompositeOperation = "source-in";
   pen.fillStyle = ink;
   pen.fillRect(0, 0, image.width, BANDS);
-  [tile.image, tile.ink] = [image, ink];
+  [tile.image, tile.look] = [image, look];
   return image;
 }

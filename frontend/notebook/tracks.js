@@ -24,8 +24,14 @@ import { columnsOf } from "./pieces.js";
  * @property {string} name as people call it
  * @property {number} height in pixels
  * @property {boolean} [isHidden] until somebody wants to see it
+ * @property {Choice[]} [choices]
  * @property {(view: View, lane: Lane) => void} [base] paints what only the view changes
  * @property {(view: View, lane: Lane) => void} [paint] paints above it
+ *
+ * @typedef {object} Choice of a value, which a button in the menu of tracks changes
+ * @property {string} words what is chosen
+ * @property {string} unit
+ * @property {number[]} values the first is chosen at first
  *
  * @typedef {object} Scale of a curve
  * @property {number} low

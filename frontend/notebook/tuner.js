@@ -226,7 +226,7 @@ class Picture {
     });
     const chosen = () => model.get("chosen");
     tracks.push(
-      spectrogramTrack(this.ask, duration, () => timeline.draw()),
+      spectrogramTrack(this.ask, duration, () => timeline.draw(), () => model.get("arrangement")),
       segmentsTrack("utterances", () => this.found, { color: "found", chosen }),
       segmentsTrack("texts", () => this.texts, { color: "textbar", flows: true, isHidden: true }),
       segmentsTrack("pauses", () => this.pauses, { color: "other", isHidden: true }),

@@ -15,7 +15,7 @@ STEP = SAMPLE_RATE // 100  # samples from one column to the next, at the finest 
 WINDOW = 400  # samples, 25 ms: wide-band enough to see syllables, narrow enough to see harmonics
 FFT = 512
 PLACES = 3  # most windows of which a column is the mean
-RANGE_DB = 60.0  # below the loudest band, which is as dark as can be
+RANGE_DB = 80.0  # below the loudest band; the browser shows a part of it, as somebody chooses
 
 
 class Spectrogram:
@@ -44,7 +44,7 @@ class Spectrogram:
         Returns
         -------
         ndarray, shape (columns, BANDS), uint8
-            From 0 for 60 dB below the loudest, or less, to 255.
+            From 0 for RANGE_DB below the loudest, or less, to 255.
         """
         level = min(max(0, level), self._top)
         width = STEP << level

@@ -36,7 +36,7 @@ class Tracks(anywidget.AnyWidget):
     Attributes
     ----------
     arrangement : dict
-        By names of tracks, what a person has changed: "order", "shown" and "height"; see
+        By names of tracks, what a person has changed: "order", "shown", "height" and "chosen"; see
         arrangement.js.
     """
 

@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { arranged, moved, ordered, resized, toggled } from "../../frontend/notebook/arrangement.js";
+import {
+  arranged,
+  chosenNext,
+  chosenOf,
+  moved,
+  ordered,
+  resized,
+  toggled,
+} from "../../frontend/notebook/arrangement.js";
 
 const TRACKS = ["waveform", "level", "utterances"].map((name) => ({ name, height: 100, paint() {} }));
 const hidden = { name: "spectrogram", height: 100, isHidden: true, paint() {} };
@@ -44,4 +52,19 @@ test("a track is made higher and lower within bounds", () => {
   assert.equal(arranged(arrangement, TRACKS)[0].height, 20);
   for (let i = 0; i < 30; i++) arrangement = resized(arrangement, TRACKS[0], 1);
   assert.equal(arranged(arrangement, TRACKS)[0].height, 600);
+});
+
+test("a choice goes through its values, apart from the others and from those of other tracks", () => {
+  const top = { words: "highest frequency", unit: "kHz", values: [8, 4, 2] };
+  const range = { words: "range", unit: "dB", values: [60, 40] };
+  assert.equal(chosenOf({}, "spectrogram", top), 8);
+  let arrangement = chosenNext({}, "spectrogram", range);
+  const seen = [];
+  for (let i = 0; i < 4; i++) {
+    arrangement = chosenNext(arrangement, "spectrogram", top);
+    seen.push(chosenOf(arrangement, "spectrogram", top));
+  }
+  assert.deepEqual(seen, [4, 2, 8, 4]);
+  assert.equal(chosenOf(arrangement, "spectrogram", range), 40);
+  assert.equal(chosenOf(arrangement, "another", top), 8);
 });

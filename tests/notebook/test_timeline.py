@@ -243,6 +243,25 @@ def test_n_goes_to_what_is_wrong_by_the_labels(picture):
     expect(fault).to_have_text("0 wrong")
 
 
+def test_the_highest_frequency_of_the_spectrogram_is_chosen_in_the_menu_of_tracks(picture):
+    from playwright.sync_api import expect
+
+    tracks = picture.root.get_by_text("Tracks", exact=True)
+    tracks.click()
+    row = picture.root.locator(".tracks li").filter(has_text="spectrogram")
+    box = row.get_by_role("checkbox")
+    box.click()
+    expect(box).to_be_checked()
+    row.get_by_role("button", name="highest frequency: 8 kHz").click()
+    expect(row.get_by_role("button", name="highest frequency: 4 kHz")).to_be_focused()
+    picture.notebook.wait_until(
+        "tuner._picture.arrangement.get('chosen') == {'spectrogram': {'kHz': 4}}"
+    )
+    box.click()
+    expect(box).not_to_be_checked()
+    tracks.click()
+
+
 def test_what_is_chosen_is_saved_as_audio_and_what_is_seen_as_a_picture(picture, data, tmp_path):
     from PIL import Image
 
