@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sttlab.config import VadConfig
 from sttlab.evaluate.score import Scores
@@ -79,10 +79,11 @@ def _change(key: str, value: float, before: float) -> str:
     return f'<span title="{words}" aria-label="{words}" style="color:{color}">{arrow}</span> '
 
 
-def advice(scores: Scores, noise: float, config: VadConfig) -> str:
+def advice(scores: Scores, noise: float, config: VadConfig, whole_s: Sequence[float] = ()) -> str:
     """Say what is worst, and which slider to move.
 
-    `noise` is the share of the time without speech in which scores exceed the threshold.
+    `noise` is the share of the time without speech in which scores exceed the threshold, and
+    `whole_s` are the silence timeouts that would not tear one utterance each, the least first.
     """
     used = deciding_fields(config)
     name = field_label(threshold_field(config))
@@ -119,7 +120,7 @@ def advice(scores: Scores, noise: float, config: VadConfig) -> str:
         (
             scores.fragmented or scores.cut_off,
             f"{_count(max(scores.fragmented, scores.cut_off), 'is', 'are')} torn or cut off",
-            f"<b>{field_label('silence_timeout_s')}</b> up",
+            f"<b>{field_label('silence_timeout_s')}</b> up{_how_far(whole_s)}",
         ),
         (
             clipped_ms > CLIPPED_MS,
@@ -135,6 +136,14 @@ def advice(scores: Scores, noise: float, config: VadConfig) -> str:
         f"By the labels, nothing is wrong{wait}: <b>{field_label('silence_timeout_s')}</b> down is "
         "quicker, until utterances are torn."
     )
+
+
+def _how_far(whole_s: Sequence[float]) -> str:
+    """Say to which silence timeouts to go."""
+    if not whole_s:
+        return ""
+    least, most = f"{whole_s[0]:.2f} s", f"{whole_s[-1]:.2f} s"
+    return f", to {least}" + ("" if least == most else f" for one, {most} for {len(whole_s)}")
 
 
 def _count(number: int, one: str, many: str) -> str:

@@ -488,7 +488,7 @@ class VadTuner(Displayed):
         with self._picture.hold_sync():
             self._picture.texts = [segment(found[int(i)], text) for i, text in texts.items()]
             if self._scores:
-                self._picture.faults = self._scores.faults(found)
+                self._picture.faults = self._scores.faults(found, config)
             else:
                 self._picture.faults = doubtful_cuts(found, config)
 

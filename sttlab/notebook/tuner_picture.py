@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
@@ -17,6 +18,7 @@ from sttlab.config import VadConfig
 from sttlab.events import EndReason, Utterance
 from sttlab.notebook.esm import read_module, read_style
 from sttlab.notebook.score_table import threshold_field
+from sttlab.notebook.sliders import STEPS
 from sttlab.notebook.timeline import Timeline
 from sttlab.trace import Trace, frame_times
 from sttlab.vad import DETECTORS
@@ -151,9 +153,20 @@ def doubtful_cuts(found: Sequence[Utterance], config: VadConfig) -> list[list[An
             words = f"cut after {before.duration_s:.1f} s: {longest}"
             cuts.append([before.end_s - CUT_S / 2, before.end_s + CUT_S / 2, words, 0])
         elif before.reason == "silence" and end_s - start_s < NEAR * timeout_s:
-            words = f"pause {end_s - start_s:.2f} s, timeout {timeout_s:.2f} s"
+            enough_s = enough_timeout_s(before, after, config)
+            words = f"silence timeout {enough_s:.2f} s would not cut: pause {end_s - start_s:.2f} s"
             cuts.append([start_s, end_s, words, 0])
     return cuts
+
+
+def enough_timeout_s(before: Utterance, after: Utterance, config: VadConfig) -> float:
+    """Return a silence timeout, a step of its slider, that would not end one before the other."""
+    detector, step_s = DETECTORS[config.detector], STEPS["s"]
+    pause = (after.onset_sample - before.speech_end_sample) / detector.frame_samples
+    # The timeout is over at a frame that is not speech; of speech, a score that smooths tells late.
+    frames = math.ceil(pause) + detector.delay_frames + 1
+    enough_s = frames * detector.frame_samples / SAMPLE_RATE
+    return math.ceil(enough_s / step_s - 1e-9) * step_s
 
 
 def counts_html(found: Sequence[Utterance], duration_s: float) -> str:

@@ -419,6 +419,13 @@ def test_advice_on_a_single_utterance_is_in_the_singular(talk, make_tuner):
     assert said == "1 utterance is torn or cut off: move <b>Silence timeout</b> up."
 
 
+def test_advice_says_how_far_to_move_the_silence_timeout(talk, make_tuner):
+    config = VadConfig(silence_timeout_s=0.4)
+    scores = score(make_tuner(talk, config=config).utterances, SPOKEN, duration_s=9.5)
+    said = advice(replace(scores, fragmented=3), 0.0, config, [0.68, 0.8, 1.24])
+    assert said.endswith("<b>Silence timeout</b> up, to 0.68 s for one, 1.24 s for 3.")
+
+
 def test_tuner_with_labels_compares_scores_with_the_first_settings(talk, make_tuner):
     tuner = make_tuner(talk, config=VadConfig(silence_timeout_s=1), labels=SPOKEN)
     before = score(tuner.utterances, SPOKEN, duration_s=9.5)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from sttlab.audio import SAMPLE_RATE
 from sttlab.config import VadConfig
+from sttlab.decoding import load
 from sttlab.evaluate.labels import Labels, Turn
 from sttlab.live.worker import AsrWorker
+from sttlab.trace import Trace
 from tests.fakes import Counting, wait_until
 from tests.widgets import answer, find, noise, settled, until, words
 
@@ -30,8 +34,8 @@ def make_tuner(talk, tmp_path):
 
     made = []
 
-    def make(**options):
-        made.append(VadTuner(talk, path=tmp_path / "vad.toml", **options))
+    def make(recording=talk, **options):
+        made.append(VadTuner(recording, path=tmp_path / "vad.toml", **options))
         return made[-1]
 
     yield make
@@ -158,22 +162,57 @@ def test_undo_may_be_asked_for_by_any_thread(make_tuner):
 def test_what_is_wrong_by_the_labels_is_shown_where_it_is(make_tuner):
     turns = [Turn(start_s=3.0, end_s=5.0), Turn(start_s=6.0, end_s=6.5), Turn(start_s=7.5, end_s=8)]
     tuner = make_tuner(labels=Labels(turns), config=VadConfig(silence_timeout_s=0.3))
-    assert tuner._picture.faults == [[3.0, 5.0, "torn, cut off", 0]]
+    torn = "torn, cut off; silence timeout 1.04 s would not tear it"
+    assert tuner._picture.faults == [[3.0, 5.0, torn, 0]]
+    tuner.config = VadConfig(silence_timeout_s=1.04)
+    settled(tuner)
+    assert not any("torn" in said for _, _, said, _ in tuner._picture.faults)
     tuner.config = VadConfig(silence_timeout_s=1.2)
     settled(tuner)
-    assert [words for _, _, words, _ in tuner._picture.faults] == ["merged"] * 3
+    assert [said for _, _, said, _ in tuner._picture.faults] == ["merged"] * 3
+
+
+def test_how_far_to_move_the_silence_timeout_is_said_by_the_labels(make_tuner):
+    parts = (3, QUIET), (2, LOUD), (0.3, QUIET), (2, LOUD), (2, QUIET)
+    labels = Labels([Turn(start_s=3.0, end_s=5.0), Turn(start_s=5.3, end_s=7.3)])
+    config = VadConfig(silence_timeout_s=0.2)
+    tuner = make_tuner(SimpleNamespace(samples=noise(*parts)), labels=labels, config=config)
+    assert "1 utterance is torn or cut off: move Silence timeout up, to 0.34 s." in words(
+        tuner.widget
+    )
+    tuner.config = replace(config, silence_timeout_s=0.34)
+    settled(tuner)
+    assert "nothing is wrong" in words(tuner.widget)
 
 
 def test_without_labels_it_is_shown_where_speech_may_be_cut(make_tuner):
     tuner = make_tuner(config=VadConfig(silence_timeout_s=0.7))
-    words = "pause 0.96 s, timeout 0.70 s"
-    assert tuner._picture.faults == [[s, s + 0.96, words, 0] for s in (3.5, 5.0, 6.5)]
+    said = "silence timeout 1.04 s would not cut: pause 0.96 s"
+    assert tuner._picture.faults == [[s, s + 0.96, said, 0] for s in (3.5, 5.0, 6.5)]
     tuner.config = VadConfig(silence_timeout_s=0.3)
     settled(tuner)
     assert tuner._picture.faults == []
     tuner.config = VadConfig(silence_timeout_s=1.2, max_utterance_s=3)
     settled(tuner)
     first = tuner.utterances[0]
-    words = f"cut after {first.duration_s:.1f} s: longest utterance 3 s"
+    said = f"cut after {first.duration_s:.1f} s: longest utterance 3 s"
     place = [first.end_s - 0.25, first.end_s + 0.25]
-    assert tuner._picture.faults[0] == [*place, words, 0]
+    assert tuner._picture.faults[0] == [*place, said, 0]
+
+
+@pytest.mark.parametrize(
+    "detector", ["energy", pytest.param("silero", marks=pytest.mark.needs("silero"))]
+)
+def test_the_silence_timeout_that_is_named_does_not_cut(data, detector):
+    from sttlab.notebook.tuner_picture import doubtful_cuts
+
+    trace = Trace(load(data / "meeting-3.flac"))
+    named = 0
+    for timeout_s in (0.2, 0.3, 0.4, 0.6):
+        config = VadConfig(detector=detector, silence_timeout_s=timeout_s)
+        for start_s, _, said, _ in doubtful_cuts(trace.utterances(config), config):
+            enough_s = float(said.split()[2])
+            found = trace.utterances(replace(config, silence_timeout_s=enough_s))
+            assert start_s not in [u.speech_end_sample / SAMPLE_RATE for u in found]
+            named += 1
+    assert named > 2
