@@ -44,12 +44,12 @@ const CUT = { track: "cut?", count: "perhaps cut", words: "where speech may be c
 
 /** @param {string} words */
 const faultTools = (words) => `
-<span class="group" role="group" aria-label="${words}">
+<span class="group faults" role="group" aria-label="${words}">
   <button type="button" data-do="faultBefore" title="to ${words}, before this (Shift N)"
     aria-label="to ${words}, before this">◀</button>
-  <span data-is="fault" role="status"></span>
   <button type="button" data-do="faultAfter" title="to ${words}, next (N)"
     aria-label="to ${words}, next">▶</button>
+  <span data-is="fault" role="status"></span>
 </span>`;
 
 const TUNER_KEYS = [
@@ -301,6 +301,7 @@ class Picture {
     const count = this.faults.length;
     const words = fault < 0 ? `${count} ${this.doubt.count}` : `${fault + 1} of ${count}: ${this.faults[fault].label}`;
     this.timeline.show("fault", words);
+    /** @type {HTMLElement} */ (this.timeline.el.querySelector('[data-is="fault"]')).title = words;
   }
 
   /**

@@ -228,6 +228,8 @@ def test_n_goes_to_what_is_wrong_by_the_labels(picture):
 
     fault = picture.root.locator('[data-is="fault"]')
     expect(fault).to_have_text("0 wrong")
+    after = picture.root.locator('[data-do="faultAfter"]')
+    place = after.bounding_box()
     picture.root.get_by_role("slider", name="Silence timeout (s)", exact=True).focus()
     picture.page.keyboard.press("Home")
     picture.notebook.wait_until("tuner.config.silence_timeout_s == 0.1")
@@ -235,7 +237,8 @@ def test_n_goes_to_what_is_wrong_by_the_labels(picture):
     picture.sound.focus()
     picture.page.keyboard.press("Home")
     picture.page.keyboard.press("n")
-    expect(fault).to_have_text(re.compile("1 of [1-9]: torn"))
+    expect(fault).to_have_text(re.compile(r"1 of [1-9]: torn.*; silence timeout \d\.\d\d s would"))
+    assert after.bounding_box() == place, "the arrow stays under the mouse"
     start_s = float(picture.notebook.value("tuner._picture.faults[0][0]"))
     expect(picture.time).to_contain_text(f"0:{start_s:05.2f}")
     expect(picture.chosen).to_have_count(1)
