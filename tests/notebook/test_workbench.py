@@ -34,18 +34,14 @@ THRESHOLD = """() => {
     return NaN;
 }"""
 
-# Whether the picture scrolls more often than levels come, which is ten times a second.
-GLIDES = """() => new Promise((resolve) => {
-    const view = document.querySelector(".sttlab-monitor [data-is=view]");
-    const seen = new Set();
-    const began = performance.now();
-    const look = () => {
-        seen.add(view.textContent);
-        if (performance.now() - began < 2000) requestAnimationFrame(look);
-        else resolve(seen.size > 30);
-    };
-    look();
-})"""
+# Whether the picture scrolled more often in two seconds than levels come, which is ten times each.
+# It is asked at each frame, and not a promise: nobody waits for one.
+GLIDES = """() => {
+    const view = document.querySelector(".sttlab-monitor [data-is=view]").textContent;
+    const now = performance.now();
+    window.views = [...(window.views ?? []).filter(([at]) => now - at < 2000), [now, view]];
+    return new Set(window.views.map(([, view]) => view)).size > 30;
+}"""
 
 LISTENING = "[t for t in __import__('threading').enumerate() if t.name == 'sttlab-dsp']"
 
