@@ -137,7 +137,7 @@ class LiveMonitor(Displayed):
             value=self.session.keep is not None,
             description="Keep",
             tooltip="keep audio, texts and settings, from the next start on",
-            layout=widgets.Layout(width="auto"),
+            layout=widgets.Layout(width="auto", flex="none"),
         )
         on_change(self._keep, self._keep_session, "value")
         self._state, self._message = widgets.HTML(), widgets.HTML()

@@ -40,8 +40,9 @@ STYLE = f"""<style>
 .sttlab-delays {{ font-size: 85%; line-height: 1.5 }}
 .sttlab-delays > span {{ margin-right: 1em }}
 .sttlab-bar {{ display: flex; align-items: center; width: clamp(56px, 14vw, 150px);
-  line-height: 1 }}
+  height: 1.5em; line-height: 1 }}
 .sttlab-bar > span {{ display: flex; flex: 1; height: .8em }}
+.sttlab-sweeper .widget-dropdown > select {{ appearance: auto; background-image: none }}
 .sttlab-old {{ opacity: .45 }}
 .sttlab-unseen {{ position: absolute; width: 1px; height: 1px; overflow: hidden;
   clip-path: inset(50%) }}

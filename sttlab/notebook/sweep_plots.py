@@ -160,7 +160,7 @@ def _write_cells(ax: Axes, values: NDArray[np.float64], image: Any, metric: str)
 def _draw_trade(ax: Axes, sweep: GridScores, x: str, y: str, chosen: int | None) -> None:
     a, b = sweep.metric(x), sweep.metric(y)
     front = sweep.front(x, y)
-    ax.plot(a, b, "o", color=INK, alpha=0.45, ms=3.5, mew=0, label="a setting")
+    ax.plot(a, b, "o", color=INK, alpha=0.75, ms=3.5, mew=0, label="a setting")
     ax.plot(a[front], b[front], "o-", color=ONSET, ms=5, lw=1.2, mew=0, label="none beats it")
     if chosen is not None:
         ax.plot(a[chosen], b[chosen], "o", color=LEVEL, ms=11, mfc="none", mew=2, label="chosen")

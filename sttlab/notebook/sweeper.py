@@ -252,7 +252,7 @@ class Sweeper(Displayed):
         ]
         self._results = widgets.VBox(
             [
-                widgets.HBox(sides, layout=widgets.Layout(flex_flow="row wrap")),
+                widgets.HBox(sides, layout=widgets.Layout(flex_flow="row wrap", grid_gap="0 16px")),
                 widgets.GridBox(
                     list(self._sliders.values()),
                     layout=widgets.Layout(grid_template_columns=columns),
@@ -428,7 +428,8 @@ class Sweeper(Displayed):
         ]
         over = found.metric("detection_error_rate")[chosen] > 1
         note = f"<div>{OVER}</div>" if over else ""
-        return f'<div style="display:flex;flex-wrap:wrap;gap:0 3em">{"".join(tables)}</div>{note}'
+        style = "display:flex;flex-wrap:wrap;align-items:flex-start;gap:0 3em"
+        return f'<div style="{style}">{"".join(tables)}</div>{note}'
 
 
 class _Stopped(Exception):

@@ -73,6 +73,18 @@ def broken_rules(page, selector):
     return [(rule["id"], rule["nodes"][0]["html"]) for rule in found]
 
 
+def cut_when_narrow(widget):
+    """The buttons whose words have no room in a narrow window."""
+    page, size, width = widget.page, widget.page.viewport_size, widget.bounding_box()["width"]
+    page.set_viewport_size({**size, "width": 500})
+    wait_until(lambda: widget.bounding_box()["width"] < 500)
+    cut = "all => all.filter(b => b.scrollWidth > b.clientWidth).map(b => b.textContent)"
+    found = widget.locator("button:visible").evaluate_all(cut)
+    page.set_viewport_size(size)
+    wait_until(lambda: widget.bounding_box()["width"] == width)
+    return found
+
+
 def halves_the_error(rows):
     """Whether the first row's last figure is less than half of the second's."""
     now, first = (float(re.sub("[^0-9.]", "", row.split("\t")[-1])) for row in rows)
@@ -138,6 +150,7 @@ def test_05_a_point_is_clicked_seen_and_used_in_03(lab, browser, saved):
         heat_map, trade = (sweeper.locator(".sttlab-chart").nth(i) for i in (0, 1))
         expect(trade.locator("img")).to_be_visible()
         assert broken_rules(page, ".sttlab-sweeper") == []
+        assert cut_when_narrow(sweeper) == []
 
         wanted = "{'margin_db': 16.0, 'silence_timeout_s': 0.6}"
         place = eval(
@@ -209,6 +222,8 @@ def test_03_a_recording_is_read_in_both_tabs_and_a_slider_moves_the_live_thresho
         for _ in range(3):
             monitor.get_by_role("button", name="zoom in").click()
         page.wait_for_function(GLIDES)
+        expect(monitor.locator(".sttlab-state")).to_contain_text("RTF")
+        assert cut_when_narrow(monitor) == []
         monitor.get_by_role("button", name="All", exact=True).click()
         before = page.wait_for_function(THRESHOLD).json_value()  # NaN until it is painted
         slider(monitor, "Above the noise (dB)").focus()
