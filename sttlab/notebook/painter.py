@@ -20,6 +20,7 @@ from sttlab.notebook.still import Presence, shown_html, still
 from sttlab.notebook.timeline import Timeline
 
 QUIET_S = 3.0  # without a change before what is saved is drawn anew
+SHOWN_S = 0.02  # in which a browser shows what it was sent
 STILLS = 4  # displays of a widget whose saved picture is kept up to date
 
 publish_display_data: Any = ipython.publish_display_data  # which has no types
@@ -43,7 +44,7 @@ class Painter:
     """
 
     def __init__(
-        self, paint: Callable[[], None], interval_s: float = 0.02, quiet_s: float = 0.0
+        self, paint: Callable[[], None], interval_s: float = SHOWN_S, quiet_s: float = 0.0
     ) -> None:
         self._paint = weakref.WeakMethod(paint)
         self._interval_s = interval_s
@@ -60,6 +61,14 @@ class Painter:
             if self._thread is None and not self._closed.is_set():
                 self._thread = threading.Thread(target=self._run, name="sttlab-ui", daemon=True)
                 self._thread.start()
+
+    def let_show(self) -> None:
+        """Give the browser time to show what came first, before `paint`, which calls this, goes on.
+
+        What is sent at once is shown at once: with the last of it.
+        """
+        if threading.current_thread() is self._thread:
+            self._closed.wait(SHOWN_S)
 
     @property
     def closed(self) -> bool:

@@ -115,7 +115,7 @@ class VadTuner(Displayed):
         self._history = SettingsHistory(self._first)
         self._transcribing = False  # whether all utterances are to have a text
         self._estimate = Estimate()
-        self._painter = Painter(self._paint)
+        self._painter = Painter(self._paint, interval_s=0.0)  # `let_show` waits
         self._texts.on_text(self._painter.request)
         self._others: dict[str, VadConfig] = {}
         self._others_shown: dict[str, VadConfig] = {}
@@ -397,6 +397,7 @@ class VadTuner(Displayed):
             beside = self._beside(config)
             found = self._utterances(config)
             self._show_decision(config, found, beside)
+            self._painter.let_show()
             self._show_found(config, found)
             self._show_progress(found)
             self._show_others()
