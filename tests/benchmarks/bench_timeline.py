@@ -36,6 +36,7 @@ runs = [stt.replay(recording, silence_timeout_s=timeout_s) for timeout_s in (0.2
 comparison = stt.compare(*runs)"""
 COMPARISON = "comparer = stt.Comparer(comparison)\ncomparer"
 STEPS = 12
+PAUSE_MS = 120  # between two keys on a slider, as while somebody moves it
 TARGETS = {"open_ms": 2000, "pan_fps": 30}
 SLIDER_MS = {10: 50, 60: 150}
 
@@ -173,7 +174,7 @@ def move_slider(page: Page, span_s: float, minutes: int, key: str) -> dict[str, 
     steps = []
     for _ in range(STEPS):
         steps.append(measured(page, MOVED, [600], key))
-        page.wait_for_timeout(700)
+        page.wait_for_timeout(PAUSE_MS)
     found = {}
     for name, times in zip(("threshold", "utterances"), zip(*steps, strict=True), strict=True):
         seen = [t for t in times if t is not None and t == t]
