@@ -50,14 +50,14 @@ def write(png: bytes, name: str, height: int) -> None:
 
 
 def take_page(browser: Browser) -> None:
-    """Take the page while somebody speaks the fourth sentence."""
+    """Take the page while somebody speaks the last sentence, which partials hear right."""
     session = Session(FileSource(ROOT / "data" / "demo.flac"))
     with launch_server(session, port=0) as server:
         page = browser.new_page(viewport=PAGE, device_scale_factor=PAGE_SCALE)
         page.goto(server.url)
         page.get_by_role("button", name="Settings", exact=True).click()
-        expect(page.locator("#transcript .final")).to_have_count(3)
-        expect(page.locator("#transcript .partial")).to_contain_text("married a more amiable")
+        expect(page.locator("#transcript .final")).to_have_count(4)
+        expect(page.locator("#transcript .partial")).to_contain_text("have been made amiable")
         write(page.screenshot(), "page", round(PAGE_SCALE * PAGE["height"]))
         page.close()
 
