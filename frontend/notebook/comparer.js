@@ -3,10 +3,9 @@
 import { widgetOf } from "./kernel.js";
 import { TIMELINE_KEYS, keyList } from "./keys.js";
 import { aboveStrip, strip } from "./overview.js";
-import { peakOf } from "./pieces.js";
 import { segmentsFrom, segmentsTrack } from "./segments.js";
 import { Timeline } from "./timeline.js";
-import { curveTrack, paintShade, waveTrack } from "./tracks.js";
+import { curveTrack, paintShade, paintWave, waveTrack } from "./tracks.js";
 import { clock } from "./viewport.js";
 import { LINE_PX, visibleRows } from "./rows.js";
 
@@ -72,7 +71,7 @@ class Comparison {
       chosen: () => this.wholes[this.chosen] ?? null,
       under: (view) => this.paintChosen(view),
       overview: (view, lane) => {
-        waveTrack(wave, () => peakOf(wave), lane.height).base?.(view, aboveStrip(lane));
+        paintWave(view, aboveStrip(lane), wave);
         paintShade(view, strip(lane), shades, "found");
       },
       keys,
@@ -82,7 +81,7 @@ class Comparison {
     const sides = model.get("sides").map(segmentsFrom);
     const [first, second] = model.get("titles");
     this.timeline.setTracks([
-      waveTrack(wave, () => peakOf(wave), 76),
+      waveTrack(wave, 76),
       curveTrack(level.label, this.timeline.pieces(level), level, 90),
       segmentsTrack(`first: ${first}`, () => sides[0], { color: "other" }),
       segmentsTrack(`second: ${second}`, () => sides[1], { color: "found" }),

@@ -4,11 +4,10 @@
 
 import { asking } from "./kernel.js";
 import { FIELDS, TOOLS } from "./labeler_parts.js";
-import { peakOf } from "./pieces.js";
 import { SpeakerRows, paintTurn, renamed } from "./speaker_rows.js";
 import { spectrogramTrack } from "./spectrogram.js";
 import { Timeline } from "./timeline.js";
-import { curveTrack, waveTrack } from "./tracks.js";
+import { curveTrack, paintWave, waveTrack } from "./tracks.js";
 import {
   History,
   SHORTEST_S,
@@ -68,9 +67,7 @@ class View {
       chosen: () => (this.chosen ? [this.chosen[0], this.chosen[1]] : null),
       under: (view, area) => this.paintTurns(view, area),
       over: (view, area) => this.paintOver(view, area),
-      overview: (view, { height }) => {
-        waveTrack(this.wave, () => peakOf(this.wave), height).base?.(view, { top: 0, height });
-      },
+      overview: (view, lane) => paintWave(view, lane, this.wave),
       marks: (view, lane) => this.paintMarks(view, lane),
       keys: (event) => this.keys(event),
       moved: () => this.showChosen(),
@@ -79,12 +76,12 @@ class View {
     this.wave = this.timeline.pieces(wave);
     el.insertAdjacentHTML("beforeend", FIELDS);
     this.tracks = [
-      waveTrack(this.wave, () => peakOf(this.wave), 120),
+      waveTrack(this.wave, 120),
       curveTrack("level", this.timeline.pieces(level), level, 84),
       spectrogramTrack(
         shared.ask,
         model.get("duration_s"),
-        () => this.timeline.draw(),
+        () => this.timeline.redraw(),
         () => model.get("arrangement"),
       ),
     ];

@@ -6,7 +6,14 @@ import { Levels } from "./levels.js";
 import { aboveStrip, strip } from "./overview.js";
 import { segmentsFrom, segmentsTrack } from "./segments.js";
 import { Timeline } from "./timeline.js";
-import { curveTrack, firstVisible, paintShade, paintSteps, stepsOf } from "./tracks.js";
+import {
+  curveTrack,
+  firstVisible,
+  paintCurve,
+  paintShade,
+  paintSteps,
+  stepsOf,
+} from "./tracks.js";
 
 /**
  * @typedef {import("./tracks.js").View} View
@@ -189,7 +196,7 @@ class Picture {
   paintOverview(view, lane) {
     const [scale] = this.model.get("scores");
     const curve = this.shared.levels.curve(this.model.get("scores").length > 1 ? "level" : "score");
-    curveTrack("", curve, { ...scale, isBare: true }, lane.height).base?.(view, aboveStrip(lane));
+    paintCurve(view, aboveStrip(lane), curve, scale);
   }
 }
 

@@ -3,7 +3,7 @@
 import { chosenOf } from "./arrangement.js";
 import { copied } from "./kernel.js";
 import { Pieces } from "./pieces.js";
-import { lines, yOf } from "./tracks.js";
+import { paintFigures, paintGrid } from "./tracks.js";
 
 /** Frequency bands in a column, up to TOP_KHZ, as in sttlab/notebook/spectrogram.py. */
 export const BANDS = 128;
@@ -46,7 +46,7 @@ export function spectrogramTrack(ask, duration, onArrival, arrangement) {
     height: 110,
     isHidden: true,
     choices: [TOP, RANGE],
-    paint(view, lane) {
+    base(view, lane) {
       const { pen, x, width, density, color } = view;
       const count = Math.max(1, Math.round(width * density));
       const [top, range] = [TOP, RANGE].map((choice) => chosenOf(arrangement(), NAME, choice));
@@ -62,17 +62,9 @@ export function spectrogramTrack(ask, duration, onArrival, arrangement) {
         const part = [first, BANDS - bands, past - first, bands];
         pen.drawImage(image, ...part, left, lane.top, right - left, lane.height);
       }
-      const scale = { low: 0, high: top, unit: "kHz" };
-      lines(scale, lane.height).forEach((khz, i, { length }) => {
-        const y = yOf(khz, scale, lane);
-        pen.fillStyle = color("grid");
-        pen.fillRect(0, Math.round(y), width, 1);
-        [pen.fillStyle, pen.strokeStyle, pen.lineWidth] = [color("faint"), color("paper"), 3];
-        /** @type {[string, number, number]} */
-        const label = [i === length - 1 ? `${khz} kHz` : `${khz}`, 3, y - 2];
-        pen.strokeText(...label); // so that it is read over noise
-        pen.fillText(...label);
-      });
+      const scale = { low: 0, high: top, unit: TOP.unit };
+      paintGrid(view, lane, scale);
+      paintFigures(view, lane, scale);
     },
   };
 }

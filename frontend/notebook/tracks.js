@@ -1,6 +1,6 @@
 // Tracks of a timeline: each paints a curve or spans into its box.
 
-import { columnsOf } from "./pieces.js";
+import { columnsOf, peakOf } from "./pieces.js";
 
 /**
  * @typedef {import("./pieces.js").Pieces} Pieces
@@ -37,7 +37,6 @@ import { columnsOf } from "./pieces.js";
  * @property {number} low
  * @property {number} high
  * @property {string} unit empty for a share, which is written in percent
- * @property {boolean} [isBare] whether it has no lines and figures
  *
  * @typedef {object} Steps a curve that is constant from each time to the next
  * @property {ArrayLike<number>} times
@@ -85,41 +84,43 @@ function fillBand(pen, upper, lower, at) {
 }
 
 /**
- * The waveform: its extremes, and darker its root mean square.
+ * Paint a waveform: its extremes, and darker its root mean square. The loudest sample reaches the edge.
  *
+ * @param {View} view
+ * @param {Lane} lane
  * @param {Pieces} pieces
- * @param {() => number} peak the sample that reaches the edge
+ */
+export function paintWave(view, lane, pieces) {
+  const { bins, at } = gridColumns(pieces, view);
+  const { pen, gain = 1 } = view;
+  const middle = lane.top + lane.height / 2;
+  const scale = ((lane.height / 2 - 1) / peakOf(pieces)) * gain;
+  /** @param {number} sample @param {number} by */
+  const place = (sample, by = 0) =>
+    Math.min(Math.max(middle - sample * scale + by, lane.top), lane.top + lane.height);
+  pen.fillStyle = view.color("wave");
+  const upper = bins.high.map((sample) => place(sample, -0.4));
+  fillBand(pen, upper, bins.low.map((sample) => place(sample, 0.4)), at);
+  pen.fillStyle = view.color("core");
+  const core = (/** @type {number} */ side) =>
+    bins.mean.map((rms, i) => {
+      const least = Math.min(Math.max(rms, bins.low[i]), bins.high[i]);
+      const most = Math.min(Math.max(-rms, bins.low[i]), bins.high[i]);
+      return place(side > 0 ? least : most);
+    });
+  fillBand(pen, core(1), core(-1), at);
+  if (gain === 1) return;
+  pen.fillStyle = view.color("faint");
+  pen.fillText(`×${Math.round(10 * gain) / 10}`, 3, lane.top + 12);
+}
+
+/**
+ * @param {Pieces} pieces
  * @param {number} height
  * @returns {Track}
  */
-export function waveTrack(pieces, peak, height) {
-  return {
-    name: "waveform",
-    height,
-    base(view, lane) {
-      const { bins, at } = gridColumns(pieces, view);
-      const { pen, gain = 1 } = view;
-      const middle = lane.top + lane.height / 2;
-      const scale = ((lane.height / 2 - 1) / peak()) * gain;
-      /** @param {number} sample @param {number} by */
-      const place = (sample, by = 0) =>
-        Math.min(Math.max(middle - sample * scale + by, lane.top), lane.top + lane.height);
-      pen.fillStyle = view.color("wave");
-      const upper = bins.high.map((sample) => place(sample, -0.4));
-      fillBand(pen, upper, bins.low.map((sample) => place(sample, 0.4)), at);
-      pen.fillStyle = view.color("core");
-      const core = (/** @type {number} */ side) =>
-        bins.mean.map((rms, i) => {
-          const least = Math.min(Math.max(rms, bins.low[i]), bins.high[i]);
-          const most = Math.min(Math.max(-rms, bins.low[i]), bins.high[i]);
-          return place(side > 0 ? least : most);
-        });
-      fillBand(pen, core(1), core(-1), at);
-      if (gain === 1) return;
-      pen.fillStyle = view.color("faint");
-      pen.fillText(`×${Math.round(10 * gain) / 10}`, 3, lane.top + 12);
-    },
-  };
+export function waveTrack(pieces, height) {
+  return { name: "waveform", height, base: (view, lane) => paintWave(view, lane, pieces) };
 }
 
 /**
@@ -170,7 +171,58 @@ export function written(value, unit) {
 }
 
 /**
- * What a detector hears, frame by frame: extremes and mean, and what `over` paints on it.
+ * Paint the lines of a scale.
+ *
+ * @param {View} view
+ * @param {Lane} lane
+ * @param {Scale} scale
+ */
+export function paintGrid({ pen, width, color }, lane, scale) {
+  pen.fillStyle = color("grid");
+  for (const value of lines(scale, lane.height)) {
+    pen.fillRect(0, Math.round(yOf(value, scale, lane)), width, 1);
+  }
+}
+
+/**
+ * Paint the figures at the lines of a scale, with an outline, so that they are read over a curve.
+ *
+ * @param {View} view
+ * @param {Lane} lane
+ * @param {Scale} scale
+ */
+export function paintFigures({ pen, color }, lane, scale) {
+  [pen.fillStyle, pen.strokeStyle, pen.lineWidth] = [color("faint"), color("paper"), 3];
+  lines(scale, lane.height).forEach((value, i, { length }) => {
+    const words = i === length - 1 || !scale.unit ? written(value, scale.unit) : `${value}`;
+    /** @type {[string, number, number]} */
+    const figure = [words.replace("-", "−"), 3, yOf(value, scale, lane) - 2];
+    pen.strokeText(...figure);
+    pen.fillText(...figure);
+  });
+}
+
+/**
+ * Paint what a detector hears, frame by frame: extremes and mean.
+ *
+ * @param {View} view
+ * @param {Lane} lane
+ * @param {Curved} pieces
+ * @param {Scale} scale
+ */
+export function paintCurve(view, lane, pieces, scale) {
+  const { pen, color } = view;
+  const { bins, at } = gridColumns(pieces, view);
+  const place = (/** @type {number} */ value) => yOf(value, scale, lane);
+  pen.fillStyle = color("band");
+  fillBand(pen, bins.high.map((v) => place(v)), bins.low.map((v) => place(v)), at);
+  pen.fillStyle = color("level");
+  const middle = bins.mean.map((value) => place(value));
+  fillBand(pen, ...thickened(middle), at);
+}
+
+/**
+ * A curve on its scale, and what `over` paints on it.
  *
  * @param {string} name
  * @param {Curved} pieces
@@ -180,33 +232,16 @@ export function written(value, unit) {
  * @returns {Track}
  */
 export function curveTrack(name, pieces, scale, height, over) {
-  const known = (/** @type {Lane} */ lane) => (scale.isBare ? [] : lines(scale, lane.height));
   return {
     name,
     height,
     base(view, lane) {
-      const { pen, width, color } = view;
-      pen.fillStyle = color("grid");
-      for (const value of known(lane)) pen.fillRect(0, Math.round(yOf(value, scale, lane)), width, 1);
-      const { bins, at } = gridColumns(pieces, view);
-      const place = (/** @type {number} */ value) => yOf(value, scale, lane);
-      pen.fillStyle = color("band");
-      fillBand(pen, bins.high.map((v) => place(v)), bins.low.map((v) => place(v)), at);
-      pen.fillStyle = color("level");
-      const middle = bins.mean.map((value) => place(value));
-      fillBand(pen, ...thickened(middle), at);
+      paintGrid(view, lane, scale);
+      paintCurve(view, lane, pieces, scale);
     },
     paint(view, lane) {
-      const { pen, color } = view;
       over?.(view, lane);
-      [pen.fillStyle, pen.strokeStyle, pen.lineWidth] = [color("faint"), color("paper"), 3];
-      known(lane).forEach((value, i, all) => {
-        const words = i === all.length - 1 || !scale.unit ? written(value, scale.unit) : `${value}`;
-        /** @type {[string, number, number]} */
-        const label = [words.replace("-", "−"), 3, yOf(value, scale, lane) - 2];
-        pen.strokeText(...label); // so that it is read over the curve
-        pen.fillText(...label);
-      });
+      paintFigures(view, lane, scale);
     },
   };
 }

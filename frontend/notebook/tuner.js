@@ -4,7 +4,6 @@ import { Handles, movedValue } from "./handles.js";
 import { widgetOf, copied } from "./kernel.js";
 import { TIMELINE_KEYS, keyList } from "./keys.js";
 import { aboveStrip, strip } from "./overview.js";
-import { peakOf } from "./pieces.js";
 import { ROW_COLORS, segmentsFrom, segmentsTrack } from "./segments.js";
 import { spectrogramTrack } from "./spectrogram.js";
 import { Timeline } from "./timeline.js";
@@ -13,6 +12,7 @@ import {
   firstVisible,
   paintShade,
   paintSteps,
+  paintWave,
   stepAt,
   valueAt,
   waveTrack,
@@ -121,7 +121,7 @@ class Picture {
       under: (view) => this.paintUnder(view),
       overview: (view, lane) => {
         const wave = this.timeline.pieces(model.get("curves")[0]);
-        waveTrack(wave, () => peakOf(wave), lane.height).base?.(view, aboveStrip(lane));
+        paintWave(view, aboveStrip(lane), wave);
       },
       marks: (view, lane) => this.paintMarks(view, lane),
       keys: (event) => this.keys(event),
@@ -217,7 +217,7 @@ class Picture {
     const duration = model.get("duration_s");
     const beside = model.get("beside_label");
     const wave = timeline.pieces(model.get("curves")[0]);
-    const tracks = [waveTrack(wave, () => peakOf(wave), 76)];
+    const tracks = [waveTrack(wave, 76)];
     this.scores.forEach((curve, i) => {
       const over = (/** @type {View} */ view, /** @type {Lane} */ lane) =>
         this.paintThresholds(view, lane, curve);
@@ -226,7 +226,7 @@ class Picture {
     });
     const chosen = () => model.get("chosen");
     tracks.push(
-      spectrogramTrack(this.ask, duration, () => timeline.draw(), () => model.get("arrangement")),
+      spectrogramTrack(this.ask, duration, () => timeline.redraw(), () => model.get("arrangement")),
       segmentsTrack("utterances", () => this.found, { color: "found", chosen }),
       segmentsTrack("texts", () => this.texts, { color: "textbar", flows: true, isHidden: true }),
       segmentsTrack("pauses", () => this.pauses, { color: "other", isHidden: true }),

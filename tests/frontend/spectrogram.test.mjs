@@ -31,10 +31,10 @@ async function paint(arrangement, value) {
     fillText: (text) => words.push(text),
   };
   const view = { pen, from: 0, to: 1, width: 100, density: 1, x: (s) => 100 * s, color: (name) => name };
-  track.paint(view, LANE);
+  track.base(view, LANE);
   await arrived;
   words.length = 0;
-  track.paint(view, LANE);
+  track.base(view, LANE);
   return { images, words, alpha: painted.at(-1)[3] };
 }
 
