@@ -46,7 +46,7 @@ from sttlab.notebook.tuner_picture import (
     row_at,
     same_place,
 )
-from sttlab.notebook.tuner_scores import TunerScores
+from sttlab.notebook.tuner_scores import TunerScores, Wrong
 from sttlab.notebook.undo import SettingsHistory
 from sttlab.trace import Trace, frame_times
 from sttlab.vad import DETECTORS, require_detector
@@ -398,7 +398,8 @@ class VadTuner(Displayed):
             found = self._utterances(config)
             self._show_decision(config, found, beside)
             self._painter.let_show()
-            self._show_found(config, found)
+            wrong = self._scores.wrong(found, config) if self._scores else []
+            self._show_found(config, found, wrong)
             self._show_progress(found)
             self._show_others()
             if self._picture.is_shown("pauses"):
@@ -412,7 +413,7 @@ class VadTuner(Displayed):
         if self._scores:
             label = f"by {DETECTORS[beside.detector].label}" if beside else ""
             others = {label: self._utterances(beside)} if beside else {}
-            said += self._scores.html(config, found, others)
+            said += self._scores.html(config, found, wrong, others)
         self._summary.value = said
         self._changed()
 
@@ -477,7 +478,7 @@ class VadTuner(Displayed):
             picture.handles = handles_of(self.trace, config, self._sliders.sliders)
             picture.thresholds = thresholds
 
-    def _show_found(self, config: VadConfig, found: list[Utterance]) -> None:
+    def _show_found(self, config: VadConfig, found: list[Utterance], wrong: list[Wrong]) -> None:
         """Send the utterances to the list, their texts, and what is wrong or may be."""
         texts = {str(i): text for i, u in enumerate(found) if (text := self._texts.get(u))}
         with self._list.hold_sync():
@@ -489,7 +490,7 @@ class VadTuner(Displayed):
         with self._picture.hold_sync():
             self._picture.texts = [segment(found[int(i)], text) for i, text in texts.items()]
             if self._scores:
-                self._picture.faults = self._scores.faults(found, config)
+                self._picture.faults = [each.segment for each in wrong]
             else:
                 self._picture.faults = doubtful_cuts(found, config)
 

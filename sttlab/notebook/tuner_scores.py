@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,22 @@ from sttlab.notebook.tuner_picture import enough_timeout_s
 from sttlab.trace import Trace, frame_length
 
 MARGIN_S = 0.2  # margin around labels, whose edges are not exact, that counts as neither
+
+
+class Wrong(NamedTuple):
+    """Something that is wrong by the labels, and what would mend it."""
+
+    fault: Fault
+    enough_s: float | None
+    """Silence timeout that would not tear it, if the silence timeout has torn it."""
+
+    @property
+    def segment(self) -> list[Any]:
+        """A segment of the track that shows it."""
+        words = self.fault.words
+        if self.enough_s is not None:
+            words += f"; silence timeout {self.enough_s:.2f} s would not tear it"
+        return segment(self.fault, words)
 
 
 class TunerScores:
@@ -46,28 +62,38 @@ class TunerScores:
         """Score utterances."""
         return judge(detections(found), self._truth)
 
-    def faults(self, found: list[Utterance], config: VadConfig) -> list[list[Any]]:
-        """Find what is wrong, as segments of a track."""
-        wrong = find_faults(detections(found), self._truth)
-        remedies = {
-            fault: f"; silence timeout {enough_s:.2f} s would not tear it"
-            for fault, enough_s in _torn(wrong, found, config).items()
-        }
-        return [segment(fault, fault.words + remedies.get(fault, "")) for fault in wrong]
+    def wrong(self, found: list[Utterance], config: VadConfig) -> list[Wrong]:
+        """Find what is wrong, in order of time."""
+        onsets = [u.onset_sample for u in found]
+
+        def enough_s(fault: Fault) -> float | None:
+            if "torn" not in fault.words:
+                return None
+            start, end = (round(at_s * SAMPLE_RATE) for at_s in (fault.start_s, fault.end_s))
+            first, past = bisect_left(onsets, start), bisect_left(onsets, end)
+            parts = [u for u in found[max(first - 1, 0) : past] if u.speech_end_sample > start]
+            if any(u.reason != "silence" for u in parts[:-1]):
+                return None
+            each = (enough_timeout_s(*pair, config) for pair in pairwise(parts))
+            return max(each, default=None)
+
+        faults = find_faults(detections(found), self._truth)
+        return [Wrong(fault, enough_s(fault)) for fault in faults]
 
     def html(
-        self, config: VadConfig, found: list[Utterance], others: dict[str, list[Utterance]]
+        self,
+        config: VadConfig,
+        found: list[Utterance],
+        wrong: list[Wrong],
+        others: dict[str, list[Utterance]],
     ) -> str:
         """Say what is worst and what to move, and write scores, also of what others find."""
         now = self.score(found)
         self._first = self._first or now
         rows = {"now": now, "at first": self._first}
         rows |= {name: self.score(each) for name, each in others.items()}
-        words = self._doubt
-        if not words:
-            wrong = find_faults(detections(found), self._truth) if now.fragmented else []
-            whole_s = _torn(wrong, found, config).values()
-            words = advice(now, self._noise(config), config, sorted(whole_s))
+        whole_s = sorted(each.enough_s for each in wrong if each.enough_s is not None)
+        words = self._doubt or advice(now, self._noise(config), config, whole_s)
         if now.detection_error_rate > 1:
             words += f" {OVER}"
         return f'<div class="sttlab-advice" role="status">{words}</div>' + score_table(
@@ -90,18 +116,3 @@ class TunerScores:
             first, last = np.searchsorted(times_s, [span.start_s - MARGIN_S, span.end_s + MARGIN_S])
             silent[first:last] = False
         return silent
-
-
-def _torn(wrong: list[Fault], found: list[Utterance], config: VadConfig) -> dict[Fault, float]:
-    """Return the silence timeouts that would not tear what the silence timeout has torn."""
-    onsets = [u.onset_sample for u in found]
-    whole_s = {}
-    for fault in wrong:
-        if "torn" not in fault.words:
-            continue
-        start, end = (round(at_s * SAMPLE_RATE) for at_s in (fault.start_s, fault.end_s))
-        first, past = bisect_left(onsets, start), bisect_left(onsets, end)
-        parts = [u for u in found[max(first - 1, 0) : past] if u.speech_end_sample > start]
-        if len(parts) > 1 and all(u.reason == "silence" for u in parts[:-1]):
-            whole_s[fault] = max(enough_timeout_s(*pair, config) for pair in pairwise(parts))
-    return whole_s
