@@ -51,7 +51,8 @@ def test_a_difference_is_seen_heard_and_taken_over(notebook):
     root.get_by_role("button", name="Use live").click()
     notebook.wait_until("session.config == patient.settings[-1][1]")
     root.get_by_role("button", name="Save").click()
-    notebook.wait_until("stt.Config.load('sttlab.toml').vad == patient.settings[-1][1]")
+    expect(root).to_contain_text("saved to sttlab.toml")
+    assert notebook.value("stt.Config.load('sttlab.toml').vad == patient.settings[-1][1]") == "True"
 
 
 def test_the_arrow_keys_go_from_difference_to_difference(notebook):
