@@ -20,7 +20,8 @@ import { inOrder, isEntry } from "./transcript.js";
  * @property {boolean} [cleared] all of its entries are removed before, also one that another page
  *   has just added: that page stores it again
  *
- * @typedef {object} Pack many entries that are added, as one record
+ * @typedef {object} Pack many entries that were added, as one record; an entry that is stored on its
+ *   own has changed since
  * @property {string} name
  * @property {number} at its key
  * @property {Entry[]} added
@@ -37,11 +38,11 @@ const ENTRIES = "entries";
 const VALUES = "values";
 
 /**
- * So many added entries are first stored as one record, a pack, since that takes a fraction of the
- * time, and then one by one. A page that is closed meanwhile loses nothing.
+ * So many added entries are stored as one record, a pack, in a fraction of the time: a change waits for
+ * what is being stored, and is lost if its page is closed meanwhile. A browser moves a value that is
+ * much larger out of its database, which takes longer again.
  */
 const MANY = 200;
-const AT_ONCE = 100; // entries of a pack that are stored in one transaction
 
 /** Longest wait for the database: a page without it is better than none. */
 const PATIENCE_MS = 5000;
@@ -97,12 +98,12 @@ class Database {
     this._old = new Map(); // what could not be moved
     /** @type {Change[]} */
     this._early = []; // changes of other pages before anybody listens
-    /** @type {Set<Pack>} */
-    this._packs = new Set(); // that are not unpacked yet
+    /** @type {Map<number, Pack>} */
+    this._packs = new Map(); // of what was read or written, by their keys
     /** @type {(change: Change) => void} */
     this._take = (change) => void this._early.push(change);
     this._channel.onmessage = ({ data }) => {
-      this._dropPacked(data);
+      this._follow(data);
       this._take(data);
     };
   }
@@ -130,7 +131,7 @@ class Database {
       const packs = found.filter(isPack);
       const packed = packs.flatMap((pack) => pack.added);
       const entries = withAdded(found.filter(isEntry), [...packed, ...added]);
-      for (const pack of packs) this._unpack(pack);
+      for (const pack of packs) this._packs.set(pack.at, pack);
       return { entries, value: (await kept) ?? value, saved: !this._old.has(name) };
     } catch {
       return old; // the database is damaged
@@ -140,82 +141,36 @@ class Database {
   /** @type {Store["write"]} */
   async write(change) {
     this._dropOld(change);
-    const packs = this._dropPacked(change);
     if (!this._database) throw new Error("this browser keeps nothing for this page");
+    const packs = packsOf(change);
+    const changed = this._follow({ ...change, packs });
     const transaction = this._database.transaction([ENTRIES, VALUES], "readwrite");
     const done = completion(transaction);
-    const pack = packOf(change);
-    if (pack) packs.push(pack);
-    for (const one of packs) transaction.objectStore(ENTRIES).put(one, [one.name, one.at]);
-    this._request(transaction, pack ? { ...change, added: [] } : change);
+    request(transaction, packs.length ? { ...change, added: [] } : change, changed);
     // A page that is left at once would take the change with it. An entry that is there already
     // would undo all that is committed this way.
-    if (pack || !change.added?.length) transaction.commit();
-    if (pack) this._unpack(pack, done);
+    if (packs.length || !change.added?.length) transaction.commit();
     await done;
-    this._channel.postMessage(change);
+    this._channel.postMessage({ ...change, packs });
     if (this._old.delete(change.name)) await this.takeOver(change.name); // there is room now
   }
 
-  /** @param {IDBTransaction} transaction @param {Change} change */
-  _request(transaction, { name, added = [], put = [], removed = [], value, forgotten, cleared }) {
-    const entries = transaction.objectStore(ENTRIES);
-    const values = transaction.objectStore(VALUES);
-    if (forgotten || cleared) entries.delete(allOf(name));
-    if (forgotten) values.delete(name);
-    add(entries, name, added);
-    for (const entry of put) entries.put(entry, [name, entry.key]);
-    if (!cleared) for (const key of removed) entries.delete([name, key]);
-    if (value !== undefined) values.put(value, name);
-  }
-
   /**
-   * Store the entries of a pack one by one, and then delete it. What is removed meanwhile leaves the
-   * pack, and what is changed meanwhile is there already.
+   * Keep the packs as a change leaves them, and give those that are other ones than before.
    *
-   * @param {Pack} pack
-   * @param {Promise<void>} [stored] when it is
+   * @param {Change & {packs?: Pack[]}} change
    */
-  async _unpack(pack, stored) {
-    const { name, at } = pack;
-    if ([...this._packs].some((other) => other.at === at)) return;
-    this._packs.add(pack);
-    try {
-      await stored;
-      while (pack.added.length) {
-        const transaction = this._transaction();
-        const store = transaction.objectStore(ENTRIES);
-        const some = new Set(pack.added.slice(0, AT_ONCE));
-        const known = store.count([name, at]); // 0 if another page was faster
-        known.onsuccess = () => known.result && add(store, name, [...some]);
-        await completion(transaction);
-        pack.added = pack.added.filter((entry) => !some.has(entry));
-        await new Promise((resolve) => setTimeout(resolve)); // the page has its turn
-      }
-      this._transaction().objectStore(ENTRIES).delete([name, at]);
-    } catch {
-      // the next page does it
-    }
-    this._packs.delete(pack);
-  }
-
-  _transaction() {
-    return /** @type {IDBDatabase} */ (this._database).transaction(ENTRIES, "readwrite");
-  }
-
-  /**
-   * Remove entries also from packs, and give those that have changed.
-   *
-   * @param {Change} change
-   */
-  _dropPacked({ name, removed = [], forgotten, cleared }) {
+  _follow({ name, removed = [], forgotten, cleared, packs = [] }) {
     const keys = new Set(removed);
-    /** @type {Pack[]} */
-    const changed = [];
-    for (const pack of this._packs) {
+    const changed = [...packs];
+    for (const pack of this._packs.values()) {
       if (pack.name !== name || !(forgotten || cleared || removed.length)) continue;
-      pack.added = forgotten || cleared ? [] : pack.added.filter(({ key }) => !keys.has(key));
-      if (pack.added.length) changed.push(pack);
+      const left = forgotten || cleared ? [] : pack.added.filter(({ key }) => !keys.has(key));
+      if (left.length < pack.added.length) changed.push({ ...pack, added: left });
+    }
+    for (const pack of changed) {
+      if (pack.added.length) this._packs.set(pack.at, pack);
+      else this._packs.delete(pack.at);
     }
     return changed;
   }
@@ -291,14 +246,46 @@ function completion(transaction) {
   });
 }
 
+/**
+ * Make the requests of a change.
+ *
+ * @param {IDBTransaction} transaction
+ * @param {Change} change
+ * @param {Pack[]} packs that it adds, changes or empties
+ */
+function request(transaction, change, packs) {
+  const { name, added = [], put = [], removed = [], value, forgotten, cleared } = change;
+  const entries = transaction.objectStore(ENTRIES);
+  const values = transaction.objectStore(VALUES);
+  if (forgotten || cleared) entries.delete(allOf(name));
+  if (forgotten) values.delete(name);
+  for (const pack of packs) {
+    if (pack.added.length) entries.put(pack, [name, pack.at]);
+    else entries.delete([name, pack.at]);
+  }
+  add(entries, name, added);
+  for (const entry of put) entries.put(entry, [name, entry.key]);
+  if (!cleared) for (const key of removed) entries.delete([name, key]);
+  if (value !== undefined) values.put(value, name);
+}
+
 /** @param {any} value @returns {value is Pack} */
 function isPack(value) {
   return Array.isArray(value?.added);
 }
 
-/** @param {Change} change @returns {?Pack} null for few */
-function packOf({ name, added = [] }) {
-  return added.length < MANY ? null : { name, at: Date.now() + Math.random(), added };
+/**
+ * The packs of entries that are added, none for few.
+ *
+ * @param {Change} change
+ */
+function packsOf({ name, added = [] }) {
+  /** @type {Pack[]} */
+  const packs = [];
+  for (let i = 0; i < added.length && added.length >= MANY; i += MANY) {
+    packs.push({ name, at: Math.random(), added: added.slice(i, i + MANY) });
+  }
+  return packs;
 }
 
 /**

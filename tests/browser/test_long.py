@@ -37,6 +37,16 @@ IN_SIGHT = """() => {
     return [lines.map(({ number }) => number), covered / (bottom - top)];
 }"""
 
+# Remove the last line, change the one before it, and leave the page at once.
+CHANGE_AND_LEAVE = """() => {
+    const last = (selector) => document.querySelector(`#transcript .final:last-child ${selector}`);
+    last("[data-act=remove]").click();
+    last(".text").dispatchEvent(new MouseEvent("dblclick", { bubbles: true }));
+    last("textarea").value = "Better.";
+    last("textarea").dispatchEvent(new KeyboardEvent("keydown", { key: "Enter" }));
+    location.reload();
+}"""
+
 
 def long(opened: Opened, server: ServerHandle, stage: Stage, **how) -> Page:
     """Open a page whose browser keeps ten thousand lines."""
@@ -244,23 +254,37 @@ def test_undo_that_was_said_survives_a_page_that_is_closed_at_once(
     assert sorted(again.evaluate(STORED)) == sorted(LINES)
 
 
-def test_what_is_removed_or_changed_while_many_lines_are_stored_stays_so(
+def test_what_is_removed_or_changed_just_before_a_page_is_left_stays_so(
     silent: ServerHandle, opened: Opened
 ) -> None:
     page = long(opened, silent, Stage())
     page.get_by_role("button", name="Clear").click()
     page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#toast span")).to_have_text(f"Brought back {COUNT} lines.")
+    page.evaluate(CHANGE_AND_LEAVE)
     last = page.locator("#transcript .final:last-child")
-    last.get_by_role("button", name="Remove this line").dispatch_event("click")
     expect(last).to_have_attribute("data-key", f"old:{COUNT - 2}")
-    last.locator(".text").dblclick()
-    page.keyboard.press("ControlOrMeta+a")
-    page.keyboard.type("Better.")
-    page.keyboard.press("Enter")
-    expect(last.locator(".text")).to_have_text("Better.")
-    page.reload()
     expect(last.locator(".text")).to_have_text("Better.")
     assert sorted(page.evaluate(STORED)) == sorted([*LINES[:-2], "Better."])
+
+
+def test_lines_that_two_pages_remove_are_not_brought_back_by_each_other(
+    silent: ServerHandle, opened: Opened
+) -> None:
+    page = long(opened, silent, Stage())
+    other = opened.beside(page.context, silent.url, before=Stage())
+    expect(finals(other).last.locator(".text")).to_have_text(LINES[-1])
+    page.get_by_role("button", name="Clear").click()
+    expect(finals(other)).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    for number, (one, beside) in enumerate([(other, page), (page, other), (other, page)], 1):
+        expect(finals(one).last).to_have_attribute("data-key", f"old:{COUNT - number}")
+        remove = finals(one).last.get_by_role("button", name="Remove this line")
+        remove.dispatch_event("click")
+        expect(finals(beside).last).to_have_attribute("data-key", f"old:{COUNT - number - 1}")
+    page.reload()
+    expect(finals(page).last.locator(".text")).to_have_text(LINES[-4])
+    assert sorted(page.evaluate(STORED)) == sorted(LINES[:-3])
 
 
 def test_full_storage_is_said_and_takes_lines_again_once_there_is_room(
