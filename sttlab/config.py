@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sttlab.errors import ConfigError
+from sttlab.writing import replacing
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -380,7 +381,8 @@ class Config:
             if name != "about" or self.about != SettingsAbout()
         }
         written = tomli_w.dumps({"version": VERSION, **tables})
-        Path(path).write_text(written, encoding="utf-8")
+        with replacing(path) as file:
+            file.write_text(written, encoding="utf-8")
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:

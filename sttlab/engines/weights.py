@@ -24,6 +24,7 @@ from pathlib import Path
 
 from sttlab.engines.ctranslate2 import read_variables, to_checkpoint
 from sttlab.errors import ModelError, ModelNotFound
+from sttlab.writing import replacing
 
 log = logging.getLogger(__name__)
 
@@ -274,14 +275,14 @@ def cached(path: Path, make: Callable[[], bytes], is_whole: Callable[[Path], boo
         log.warning("%s is damaged, and is made anew", path)
     data = make()
     try:
-        return write_whole(path, data)
+        return _write(path, data)
     except OSError as error:
         if os.path.exists(path) and os.access(path, os.R_OK):
             return path  # another process was first, and Windows won't replace what it reads
         why = f"cannot write {path} ({error.strerror})"
     instead = temporary_folder(why) / path.parent.name / path.name
     try:
-        return write_whole(instead, data)
+        return _write(instead, data)
     except OSError as error:
         needs = f"{len(data) / 1e6:.0f} MB"
         if error.errno == errno.ENOSPC:
@@ -293,16 +294,10 @@ def cached(path: Path, make: Callable[[], bytes], is_whole: Callable[[Path], boo
         ) from error
 
 
-def write_whole(path: Path, data: bytes) -> Path:
-    """Write a file, which appears whole or not at all, and its folder; return the path."""
+def _write(path: Path, data: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with replacing(path) as file:
+        file.write_bytes(data)
     return path
 
 

@@ -92,7 +92,6 @@ def write_elan(labels: Labels, path: Path) -> None:
         eaf.add_tier(name)
         for start_s, end_s, text in turns:
             eaf.add_annotation(name, round(1000 * start_s), round(1000 * end_s), text)
-    path.unlink(missing_ok=True)  # or the library keeps it beside the new one
     eaf.to_file(str(path))
 
 

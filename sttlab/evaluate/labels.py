@@ -17,6 +17,7 @@ from sttlab.errors import LabelError
 from sttlab.evaluate import annotation_tools
 from sttlab.export import to_rttm
 from sttlab.tables import frame
+from sttlab.writing import replacing
 
 Spans = NDArray[np.float64]
 """Shape (n, 2): start and end of n spans in seconds, sorted and disjoint."""
@@ -186,11 +187,12 @@ class Labels:
             known = ", ".join((*texts, ".TextGrid", ".eaf"))
             raise LabelError(f"labels can be saved as {known}, not as {path.name}")
         try:
-            if suffix in libraries:
-                libraries[suffix](self, path)
-            else:
-                written = texts[suffix](self, path.name[: -len(suffix)])
-                path.write_text(written, encoding="utf-8", newline="\n")
+            with replacing(path) as file:
+                if suffix in libraries:
+                    libraries[suffix](self, file)
+                else:
+                    written = texts[suffix](self, path.name[: -len(suffix)])
+                    file.write_text(written, encoding="utf-8", newline="\n")
         except OSError as error:
             raise LabelError(f"cannot write labels {path}: {error.strerror}") from error
 

@@ -23,9 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sttlab
-from sttlab.engines.weights import cache_root, write_whole
+from sttlab.engines.weights import cache_root
 from sttlab.machine import versions
 from sttlab.vad import DETECTORS
+from sttlab.writing import replacing
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,9 @@ class SweepCache:
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **arrays)
         try:
-            write_whole(self.folder / f"{kind}-{key}.npz", buffer.getvalue())
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with replacing(self.folder / f"{kind}-{key}.npz") as file:
+                file.write_bytes(buffer.getvalue())
         except OSError as error:
             log.warning("levels and scores are not kept for the next sweep: %s", error)
             self.folder = None

@@ -16,6 +16,7 @@ from sttlab.decoding import as_recording
 from sttlab.errors import ConfigError
 from sttlab.speakers import EMBEDDERS, same_speaker
 from sttlab.speakers.pieces import VoiceFinder, speech_frames
+from sttlab.writing import replacing
 
 ABOUT = (
     "Voices of people, as numbers by which they are known again: biometric data. Ask each of them "
@@ -122,7 +123,8 @@ class Voices:
             "embedder": self.config.embedder,
             "voices": {name: vector.tolist() for name, vector in self._vectors.items()},
         }
-        Path(path).write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
+        with replacing(path) as file:
+            file.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Voices:

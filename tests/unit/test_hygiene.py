@@ -49,6 +49,7 @@ TIERS = (
         "tables",
         "kept_files",
         "spread",
+        "writing",
     },
     {"vad", "endpoint", "capture", "engines", "speakers"},
     {"core", "trace", "unheard"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import multiprocessing
 import os
 import shutil
@@ -113,17 +112,16 @@ def test_two_processes_may_convert_weights_at_once(cache: Path) -> None:
     assert parameters(path) > 37_000_000
 
 
-class FullDisk(io.FileIO):
-    """A file on a disk that has room for a thousand bytes."""
-
-    def write(self, data: Any) -> int:
-        super().write(data[:1000])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+def on_full_disk(path: Path, data: bytes) -> int:
+    """Write a file on a disk that has room for a thousand bytes."""
+    with path.open("wb") as file:
+        file.write(data[:1000])
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_full_disk_is_reported_with_the_space_needed_and_recovers(cache: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fdopen", FullDisk)
+        patch.setattr(Path, "write_bytes", on_full_disk)
         with pytest.raises(ModelError, match=r"the disk is full: .* needs 7\d MB"):
             weights.find_checkpoint("tiny.en")
         assert list(cache.iterdir()) == []
