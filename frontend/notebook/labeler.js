@@ -13,6 +13,7 @@ import {
   SHORTEST_S,
   dragged,
   hit,
+  lineFor,
   rounded,
   same,
   sorted,
@@ -476,11 +477,14 @@ class View {
    */
   paintTurns(view, area) {
     const { chosen, drag } = this;
+    /** @type {number[]} */
+    const ends = [];
     for (const turn of this.turns) {
+      const line = lineFor(ends, turn);
       if (turn[1] < view.from || turn[0] > view.to) continue;
       if (drag?.old && same(turn, drag.old)) continue;
       const looks = turn === chosen && !drag ? "selected" : this.rows.colorOf(turn);
-      paintTurn(view, area, turn, looks);
+      paintTurn(view, area, turn, looks, line);
     }
   }
 

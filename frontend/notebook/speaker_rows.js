@@ -11,6 +11,8 @@ import { same } from "./turns.js";
 /** The name of the track. */
 const SPEAKERS = "speakers";
 
+const LINE_PX = 14;
+
 /**
  * The speakers of turns, each once; that of turns whose speaker is not known, "", is the last. Those
  * that were there before keep their places, and who is new takes that of one who is gone: then no
@@ -115,8 +117,9 @@ export class SpeakerRows {
  * @param {import("./tracks.js").Lane} area
  * @param {Turn} turn
  * @param {string} looks "selected", or the name of its colour
+ * @param {number} [line] of its words, from the top
  */
-export function paintTurn({ pen, x, color }, { top, height }, turn, looks) {
+export function paintTurn({ pen, x, color }, { top, height }, turn, looks, line = 0) {
   const [left, right] = [x(turn[0]), x(turn[1])];
   const width = Math.max(1, right - left);
   pen.fillStyle = color(looks);
@@ -131,6 +134,6 @@ export function paintTurn({ pen, x, color }, { top, height }, turn, looks) {
   pen.rect(left, top, width - 3, height);
   pen.clip();
   pen.fillStyle = color("ink");
-  pen.fillText(words, Math.max(left, 0) + 4, top + 12);
+  pen.fillText(words, Math.max(left, 0) + 4, top + 12 + LINE_PX * line);
   pen.restore();
 }

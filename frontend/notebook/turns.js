@@ -67,6 +67,20 @@ export class History {
 }
 
 /**
+ * The line for the words of a turn: the first that is free, since words of people who speak at once
+ * would cover each other.
+ *
+ * @param {number[]} ends where the last turn of each line ends; that of this turn is noted
+ * @param {Turn} turn which starts no earlier than those before
+ */
+export function lineFor(ends, [start, end]) {
+  const free = ends.findIndex((each) => each <= start);
+  const line = free < 0 ? ends.length : free;
+  ends[line] = end;
+  return line;
+}
+
+/**
  * The edge or turn at a time; the selected turn comes first.
  *
  * @param {Turn[]} turns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -156,7 +157,10 @@ class LocalEngine(ABC):
         except ModelError:
             raise
         except Exception as error:  # a file with something else in it raises anything
-            raise ModelError(f"{path} does not load as {self.weights_format}: {error}") from error
+            # PyTorch's words on a pickle advise to let the file run its code.
+            pickled = isinstance(error, pickle.UnpicklingError)
+            why = "it is another kind of file, or damaged" if pickled else str(error)
+            raise ModelError(f"{path} does not load as {self.weights_format}: {why}") from error
         if not self._is_multilingual(model):
             _check_english(self.config)
         self._model, self.weights = model, path

@@ -5,6 +5,7 @@ import {
   History,
   dragged,
   hit,
+  lineFor,
   rounded,
   same,
   sorted,
@@ -92,4 +93,10 @@ test("the summary counts turns, speech, and what reaches beyond the recording", 
     summary([[1, 2.5, "", ""], [9, 11, "", ""]], 10),
     "2 stretches of speech, 3.5 s; 1 reach beyond the end of the recording",
   );
+});
+
+test("the words of people who speak at once have a line each", () => {
+  const ends = [];
+  const turns = [[0, 4], [1, 3], [2, 5], [3, 6], [5, 7]];
+  assert.deepEqual(turns.map(([start, end]) => lineFor(ends, [start, end, "", ""])), [0, 1, 2, 1, 0]);
 });
