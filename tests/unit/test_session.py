@@ -166,15 +166,17 @@ def test_a_file_that_waits_for_the_model_can_be_stopped(data):
     pipeline = threading.Thread(target=session.start)
     pipeline.start()
     assert engine.loading.wait(WAIT_S)
-    wait_until(lambda: session.running)
-    capture = session._dsp
-    assert capture is not None
-    session._pipeline.stopping.set()
-    capture.join(WAIT_S)
-    assert not capture.is_alive()
-    engine.may_load.set()
-    pipeline.join(WAIT_S)
-    session.stop()
+    try:
+        wait_until(lambda: session._dsp is not None and session._dsp.is_alive())
+        capture = session._dsp
+        assert capture is not None
+        session._pipeline.stopping.set()
+        capture.join(WAIT_S)
+        assert not capture.is_alive()
+    finally:
+        engine.may_load.set()
+        pipeline.join(WAIT_S)
+        session.stop()
 
 
 def test_what_is_said_while_the_model_loads_says_so():
