@@ -17,6 +17,7 @@ import pytest
 
 import sttlab as stt
 from sttlab.audio import SAMPLE_RATE, to_pcm16
+from tests.browser.pages import comes_true
 from tests.notebook.conftest import NAME
 from tests.notebook.lab_pages import PATIENCE_MS, error_rate, opened
 
@@ -45,6 +46,7 @@ WAIT_FOR_TEXT = (
 WAIT_FOR_SLIDER = """
 slider = __import__("threading").Event()
 session.subscribe(lambda event: event.kind == "config_changed" and slider.set())
+__import__("pathlib").Path("waiting").touch()
 moved = slider.wait(50)
 """
 LIVE = "tracks.filter((track) => track.readyState === 'live').length"
@@ -166,6 +168,8 @@ def test_the_words_arrive_in_the_kernel_and_a_dead_line_loses_none(lab, speaking
         assert notebook.value(WAIT_FOR_TEXT) == "True", "while a cell runs"
         with notebook.kernel() as client:
             client.execute(WAIT_FOR_SLIDER)
+            waiting = lab.folder / "notebooks" / "waiting"
+            assert comes_true(notebook.page, waiting.exists), "the cell does not run"
             notebook.page.get_by_role("slider").first.press("ArrowRight")
             assert client.get_shell_msg(timeout=PATIENCE_MS / 1000)["content"]["status"] == "ok"
         assert notebook.value("moved") == "True", "while a cell runs"
