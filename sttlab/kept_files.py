@@ -23,6 +23,7 @@ from sttlab.audio import SAMPLE_RATE
 from sttlab.config import VadConfig, from_dict
 from sttlab.errors import KeptError
 from sttlab.events import Event, Segment, SpeakerTurn, Utterance, Word
+from sttlab.writing import replacing
 
 FORMAT = "sttlab session"
 VERSION = 1
@@ -153,10 +154,9 @@ class PieceWriter:
         self._file.close()
         self._file = None
         opened, closed = (f(self._folder, self.number) for f in (open_piece, closed_piece))
-        written = closed.with_suffix(".part")
         ints = _read_wav(opened, 0, PIECE_SAMPLES)
         try:
-            with written.open("wb") as file:
+            with replacing(closed) as written, written.open("wb") as file:
                 soundfile.write(
                     file,
                     ints << 8,
@@ -168,9 +168,7 @@ class PieceWriter:
                 file.flush()
                 os.fsync(file.fileno())
         except soundfile.LibsndfileError as error:  # such as a disk that is full
-            written.unlink(missing_ok=True)
             raise OSError(None, f"{closed.name} could not be written: {error}") from error
-        os.replace(written, closed)
         opened.unlink()
         self.number, self._length = self.number + 1, 0
 

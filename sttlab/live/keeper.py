@@ -34,6 +34,7 @@ from sttlab.errors import ConfigError, KeptError
 from sttlab.events import Event, Level, Utterance
 from sttlab.kept_files import EVENTS, INPUTS, MANIFEST, PieceWriter
 from sttlab.machine import processor, sha256_of, versions
+from sttlab.writing import replacing
 
 log = logging.getLogger(__name__)
 
@@ -358,13 +359,10 @@ class Keeper:
             os.fsync(file.fileno())
 
     def _write_manifest(self) -> None:
-        path = self.folder / MANIFEST
-        written = path.with_suffix(".part")
-        with written.open("wb") as file:
+        with replacing(self.folder / MANIFEST) as written, written.open("wb") as file:
             file.write(json.dumps(self._manifest, indent=1, ensure_ascii=False).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        os.replace(written, path)
 
     def _remove_old(self) -> None:
         for folder, why in outdated(self._keep, set(_open), time.time()):
