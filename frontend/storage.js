@@ -12,7 +12,7 @@ import { inOrder, isEntry } from "./transcript.js";
  *
  * @typedef {object} Change what is stored at once; other pages of this browser are told of it
  * @property {string} name
- * @property {Entry[]} [added] stored unless there is an entry of that key
+ * @property {Entry[]} [added] stored unless there is, or was, an entry of that key
  * @property {Entry[]} [put] stored in any case
  * @property {string[]} [removed] keys of entries
  * @property {any} [value]
@@ -20,10 +20,8 @@ import { inOrder, isEntry } from "./transcript.js";
  * @property {boolean} [cleared] all of its entries are removed before, also one that another page
  *   has just added: that page stores it again
  *
- * @typedef {object} Pack many entries that were added, as one record; an entry that is stored on its
- *   own has changed since
- * @property {string} name
- * @property {number} at its key
+ * @typedef {object} Pack many entries that were added, as one record; what is stored on its own, an
+ *   entry or that there is none any more, is newer
  * @property {Entry[]} added
  *
  * @typedef {object} Store
@@ -98,14 +96,9 @@ class Database {
     this._old = new Map(); // what could not be moved
     /** @type {Change[]} */
     this._early = []; // changes of other pages before anybody listens
-    /** @type {Map<number, Pack>} */
-    this._packs = new Map(); // of what was read or written, by their keys
     /** @type {(change: Change) => void} */
     this._take = (change) => void this._early.push(change);
-    this._channel.onmessage = ({ data }) => {
-      this._follow(data);
-      this._take(data);
-    };
+    this._channel.onmessage = ({ data }) => this._take(data);
   }
 
   /**
@@ -128,10 +121,9 @@ class Database {
       const asked = answer(transaction.objectStore(ENTRIES).getAll(allOf(name)));
       const kept = answer(transaction.objectStore(VALUES).get(name));
       const found = await asked;
-      const packs = found.filter(isPack);
-      const packed = packs.flatMap((pack) => pack.added);
-      const entries = withAdded(found.filter(isEntry), [...packed, ...added]);
-      for (const pack of packs) this._packs.set(pack.at, pack);
+      const own = found.filter((one) => isEntry(one) || one?.removed);
+      const packed = found.filter(isPack).flatMap((pack) => pack.added);
+      const entries = withAdded(own, [...packed, ...added]).filter(isEntry);
       return { entries, value: (await kept) ?? value, saved: !this._old.has(name) };
     } catch {
       return old; // the database is damaged
@@ -142,37 +134,15 @@ class Database {
   async write(change) {
     this._dropOld(change);
     if (!this._database) throw new Error("this browser keeps nothing for this page");
-    const packs = packsOf(change);
-    const changed = this._follow({ ...change, packs });
     const transaction = this._database.transaction([ENTRIES, VALUES], "readwrite");
     const done = completion(transaction);
-    request(transaction, packs.length ? { ...change, added: [] } : change, changed);
+    const adds = request(transaction, change);
     // A page that is left at once would take the change with it. An entry that is there already
     // would undo all that is committed this way.
-    if (packs.length || !change.added?.length) transaction.commit();
+    if (!adds) transaction.commit();
     await done;
-    this._channel.postMessage({ ...change, packs });
+    this._channel.postMessage(change);
     if (this._old.delete(change.name)) await this.takeOver(change.name); // there is room now
-  }
-
-  /**
-   * Keep the packs as a change leaves them, and give those that are other ones than before.
-   *
-   * @param {Change & {packs?: Pack[]}} change
-   */
-  _follow({ name, removed = [], forgotten, cleared, packs = [] }) {
-    const keys = new Set(removed);
-    const changed = [...packs];
-    for (const pack of this._packs.values()) {
-      if (pack.name !== name || !(forgotten || cleared || removed.length)) continue;
-      const left = forgotten || cleared ? [] : pack.added.filter(({ key }) => !keys.has(key));
-      if (left.length < pack.added.length) changed.push({ ...pack, added: left });
-    }
-    for (const pack of changed) {
-      if (pack.added.length) this._packs.set(pack.at, pack);
-      else this._packs.delete(pack.at);
-    }
-    return changed;
   }
 
   /**
@@ -247,26 +217,24 @@ function completion(transaction) {
 }
 
 /**
- * Make the requests of a change.
+ * Make the requests of a change, and say whether one of them stores only what isn't there yet.
  *
  * @param {IDBTransaction} transaction
  * @param {Change} change
- * @param {Pack[]} packs that it adds, changes or empties
  */
-function request(transaction, change, packs) {
+function request(transaction, change) {
   const { name, added = [], put = [], removed = [], value, forgotten, cleared } = change;
   const entries = transaction.objectStore(ENTRIES);
   const values = transaction.objectStore(VALUES);
   if (forgotten || cleared) entries.delete(allOf(name));
   if (forgotten) values.delete(name);
-  for (const pack of packs) {
-    if (pack.added.length) entries.put(pack, [name, pack.at]);
-    else entries.delete([name, pack.at]);
-  }
-  add(entries, name, added);
+  if (added.length < MANY) add(entries, name, added);
+  else pack(entries, name, added);
   for (const entry of put) entries.put(entry, [name, entry.key]);
-  if (!cleared) for (const key of removed) entries.delete([name, key]);
+  // Another page may add it later, and it may be in a pack, of which other pages change nothing.
+  if (!cleared) for (const key of removed) entries.put({ key, removed: true }, [name, key]);
   if (value !== undefined) values.put(value, name);
+  return added.length > 0 && added.length < MANY;
 }
 
 /** @param {any} value @returns {value is Pack} */
@@ -275,23 +243,25 @@ function isPack(value) {
 }
 
 /**
- * The packs of entries that are added, none for few.
+ * Add many entries. Pages that move the same entries from an older version make the same packs.
  *
- * @param {Change} change
+ * @param {IDBObjectStore} store
+ * @param {string} name
+ * @param {Entry[]} added
  */
-function packsOf({ name, added = [] }) {
-  /** @type {Pack[]} */
-  const packs = [];
-  for (let i = 0; i < added.length && added.length >= MANY; i += MANY) {
-    packs.push({ name, at: Math.random(), added: added.slice(i, i + MANY) });
+function pack(store, name, added) {
+  for (let i = 0; i < added.length; i += MANY) {
+    const some = added.slice(i, i + MANY);
+    /** @type {Pack} */
+    const value = { added: some };
+    store.put(value, [name, [some[0].key, some[some.length - 1].key, some.length]]);
   }
-  return packs;
 }
 
 /**
- * Entries, and those of `added` whose key they don't have.
+ * What is stored on its own, and those of `added` whose key none of it has.
  *
- * @param {Entry[]} entries
+ * @param {Entry[]} entries some only say that there is none any more
  * @param {Entry[]} added
  */
 function withAdded(entries, added) {
@@ -324,7 +294,7 @@ function add(store, name, added) {
 
 /** @param {string} name */
 function allOf(name) {
-  return IDBKeyRange.bound([name], [name, []]); // an array comes after every text
+  return IDBKeyRange.bound([name], [name, [[]]]); // after every text and every array of texts
 }
 
 /**

@@ -52,6 +52,9 @@ export class Transcript {
     this._byKey = new Map();
     /** @type {Entry[]} */
     this._removed = []; // by the last `remove`
+    this._cleared = false; // whether that removed all entries at once, also in the store
+    /** @type {Set<string>} */
+    this._left = new Set(); // keys of removed entries that the store still has
     this._order = 0; // of the newest entry
     this._zero = 0; // wall time of the stream's start, in ms
     this._stood = 0; // time of the stream at the last `setStream`, in s
@@ -85,7 +88,8 @@ export class Transcript {
 
   /** Store all entries anew. */
   save() {
-    return this._write({ put: this.entries }, true);
+    const removed = [...this._left].filter((key) => !this.find(key));
+    return this._write({ put: this.entries, removed }, true);
   }
 
   /** Remove all of it from the store. */
@@ -122,8 +126,11 @@ export class Transcript {
     try {
       await this._store.write({ name: this._name, value, ...change });
     } catch {
+      for (const key of change.removed ?? []) this._left.add(key);
+      this._cleared = false; // `save` removes one by one what the store still has
       return this._setSaved(false);
     }
+    for (const key of change.removed ?? []) this._left.delete(key);
     if (isAll) this._setSaved(true);
     else if (!this.saved) await this.save(); // there is room again
   }
@@ -252,7 +259,8 @@ export class Transcript {
    */
   remove(keys) {
     this._removed = this._drop(new Set(keys ?? this._byKey.keys()));
-    this._write({ removed: this._removed.map(({ key }) => key), cleared: !keys });
+    this._cleared = !keys;
+    this._write({ removed: this._removed.map(({ key }) => key), cleared: this._cleared });
     return this._removed.length;
   }
 
@@ -261,7 +269,7 @@ export class Transcript {
     const back = this._removed.filter(({ key }) => !this.find(key));
     this._removed = [];
     this._insert(back);
-    await this._write({ added: back });
+    await this._write(this._cleared ? { added: back } : { put: back });
     return back.length;
   }
 }

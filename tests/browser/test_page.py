@@ -173,8 +173,11 @@ STORED = """async () => {
     const packed = found.flatMap(({ added }) => added ?? []);
     const single = found.filter(({ added }) => !added);
     const byKey = new Map([...packed, ...single].map((entry) => [entry.key, entry]));
-    return [...byKey.values()].map(({ text }) => text);
+    return [...byKey.values()].filter(({ removed }) => !removed).map(({ text }) => text);
 }"""
+
+# A script of a page that hears nothing of other pages.
+DEAF = "Object.defineProperty(BroadcastChannel.prototype, 'onmessage', { set() {} })"
 
 
 # -- messages of a stage ------------------------------------------------------------------------
@@ -397,9 +400,7 @@ def test_page_that_hears_of_no_other_page_overwrites_no_lines(
 ) -> None:
     one, two = Stage(), Stage(stream="s2")
     first = opened(before=one)
-    first.add_init_script(
-        "Object.defineProperty(BroadcastChannel.prototype, 'onmessage', { set() {} })"
-    )
+    first.add_init_script(DEAF)
     first.goto(silent.url)
     one.final(0, "Of one.")
     expect(finals(first)).to_have_count(1)

@@ -6,7 +6,7 @@ export class Store {
   full = false;
 
   async read(name) {
-    const entries = [...(this.entries.get(name)?.values() ?? [])];
+    const entries = [...(this.entries.get(name)?.values() ?? [])].filter((entry) => entry);
     return { entries: structuredClone(entries), value: this.values.get(name), saved: true };
   }
 
@@ -21,7 +21,8 @@ export class Store {
     const kept = this.entries.get(name);
     for (const entry of added) if (!kept.has(entry.key)) kept.set(entry.key, structuredClone(entry));
     for (const entry of put) kept.set(entry.key, structuredClone(entry));
-    for (const key of removed) kept.delete(key);
+    // It stays removed if another page adds it.
+    if (!cleared) for (const key of removed) kept.set(key, null);
     if (value !== undefined) this.values.set(name, structuredClone(value));
   }
 

@@ -129,6 +129,34 @@ test("two pages on one store keep each other's changes", async () => {
   assert.deepEqual(texts(await reloaded(store)), ["text 1", "text 2"]);
 });
 
+test("a line that one page removed is not brought back by another that hears it later", async () => {
+  const { transcript, store } = filled();
+  const other = new Transcript(store, "t");
+  other.setStream("s1", 0, 10_000);
+  transcript.remove(["s1:1"]);
+  other.add(message(1, "text 1"), 30_000);
+  assert.deepEqual(texts(await reloaded(store)), ["text 0"]);
+  await transcript.undo();
+  assert.deepEqual(texts(await reloaded(store)), ["text 0", "text 1"]);
+});
+
+for (const keys of [["s1:1"], undefined]) {
+  const what = keys ? "a line" : "all lines";
+  test(`${what}, removed while the store takes nothing, are removed once it does`, async () => {
+    const { transcript, store } = filled();
+    store.full = true;
+    transcript.remove(keys);
+    await store.settled();
+    store.full = false;
+    transcript.add(message(2, "text 2"), 30_000);
+    await store.settled();
+    assert.deepEqual(texts(await reloaded(store)), keys ? ["text 0", "text 2"] : ["text 2"]);
+    await transcript.undo();
+    assert.deepEqual(texts(await reloaded(store)), ["text 0", "text 1", "text 2"]);
+    assert.equal(transcript.saved, true);
+  });
+}
+
 test("a line that another page edited is not undone by the same line", async () => {
   const { transcript, store } = filled();
   const other = new Transcript(store, "t");
