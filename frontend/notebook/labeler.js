@@ -55,6 +55,7 @@ class View {
     this.selected = null; // the turn that was selected last
     /** @type {?{old: ?Turn, turn: Turn}} */
     this.drag = null; // the turn that is dragged (null for a new one), and what it becomes
+    this.dragLine = 0; // of its words
     this.rows = new SpeakerRows();
     const name = model.get("name") || "recording";
     this.timeline = new Timeline(el, model.get("duration_s"), {
@@ -480,9 +481,12 @@ class View {
     /** @type {number[]} */
     const ends = [];
     for (const turn of this.turns) {
-      const line = lineFor(ends, turn);
+      const line = turn[2] || turn[3] ? lineFor(ends, turn) : 0;
+      if (drag?.old && same(turn, drag.old)) {
+        this.dragLine = line;
+        continue;
+      }
       if (turn[1] < view.from || turn[0] > view.to) continue;
-      if (drag?.old && same(turn, drag.old)) continue;
       const looks = turn === chosen && !drag ? "selected" : this.rows.colorOf(turn);
       paintTurn(view, area, turn, looks, line);
     }
@@ -495,7 +499,8 @@ class View {
    * @param {Lane} area
    */
   paintOver(view, area) {
-    if (this.drag) paintTurn(view, area, this.drag.turn, "selected");
+    const { drag } = this;
+    if (drag) paintTurn(view, area, drag.turn, "selected", drag.old ? this.dragLine : 0);
     const { pen, x, width, color } = view;
     pen.fillStyle = color("unscored");
     for (const [start, end] of gaps(this.model.get("scored"), this.timeline.viewport.duration)) {
