@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from sttlab.events import Segment
 
 ENGLISH_ONLY = ".en"  # ends the names of such models
 SHORTEST_S = 0.05  # audio shorter than that has no word in it
+OTHER_FILE = "it is another kind of file, or damaged"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,9 +157,10 @@ class LocalEngine(ABC):
         except ModelError:
             raise
         except Exception as error:  # a file with something else in it raises anything
-            # PyTorch's words on a pickle advise to let the file run its code.
-            pickled = isinstance(error, pickle.UnpicklingError)
-            why = "it is another kind of file, or damaged" if pickled else str(error)
+            # PyTorch's words on other files advise to let the file run its code, and those of other
+            # kinds of errors say nothing to a person.
+            says = str(error) if isinstance(error, RuntimeError | OSError | MemoryError) else ""
+            why = says if says and "weights_only" not in says else OTHER_FILE
             raise ModelError(f"{path} does not load as {self.weights_format}: {why}") from error
         if not self._is_multilingual(model):
             _check_english(self.config)

@@ -266,12 +266,27 @@ def test_models_are_listed_with_their_origin(tmp_path: Path) -> None:
     assert after["medium"].origin == "Whisper"
 
 
-def test_invalid_checkpoint_is_refused_by_its_path(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ["text", "nothing", "zeros", "list", "code"])
+def test_invalid_checkpoint_is_refused_by_its_path(tmp_path: Path, content: str) -> None:
+    import torch
+
     from sttlab.config import TranscribeConfig
     from sttlab.engines.whisper import WhisperEngine
 
     path = tmp_path / "no.pt"
-    path.write_bytes(b"no checkpoint")
-    with pytest.raises(ModelError, match=r"no\.pt does not load as a Whisper checkpoint: it is "):
+    match content:
+        case "text":
+            path.write_bytes(b"no checkpoint")
+        case "nothing":
+            path.write_bytes(b"")
+        case "zeros":  # as of a download that was cut short
+            path.write_bytes(bytes(1000))
+        case "list":
+            torch.save([1], path)
+        case "code":
+            torch.save(Path, path)
+    with pytest.raises(ModelError) as caught:
         WhisperEngine(TranscribeConfig(model=str(path))).load()
+    reason = "does not load as a Whisper checkpoint: it is another kind of file, or damaged"
+    assert str(caught.value) == f"{path} {reason}"
     assert path.exists()
