@@ -165,8 +165,6 @@ class PieceWriter:
                     format="FLAC",
                     compression_level=COMPRESSION,
                 )
-                file.flush()
-                os.fsync(file.fileno())
         except soundfile.LibsndfileError as error:  # such as a disk that is full
             raise OSError(None, f"{closed.name} could not be written: {error}") from error
         opened.unlink()

@@ -359,10 +359,10 @@ class Keeper:
             os.fsync(file.fileno())
 
     def _write_manifest(self) -> None:
-        with replacing(self.folder / MANIFEST) as written, written.open("wb") as file:
-            file.write(json.dumps(self._manifest, indent=1, ensure_ascii=False).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        with replacing(self.folder / MANIFEST) as file:
+            file.write_bytes(
+                json.dumps(self._manifest, indent=1, ensure_ascii=False).encode() + b"\n"
+            )
 
     def _remove_old(self) -> None:
         for folder, why in outdated(self._keep, set(_open), time.time()):
