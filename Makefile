@@ -25,7 +25,7 @@ HEADLESS = apt-cache search --names-only '^chromium-headless-shell$$' | cut -d '
 # Ubuntu's Firefox is a snap, which tests can't drive; Mozilla's own they can.
 FIREFOX = apt-cache search --names-only '^firefox-esr$$' | cut -d ' ' -f 1
 
-.PHONY: help demo serve lab test lint format docs package system clean
+.PHONY: help demo serve lab test lint format protocol docs package system clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -54,6 +54,9 @@ lint: $(VENV)/.test  ## style and types
 format: $(VENV)/.test  ## fix style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+protocol: $(VENV)/.test  ## the tables of docs/protocol.md, from the code
+	$(BIN)/python -m tests.protocol_tables
 
 docs: $(VENV)/.docs  ## the documentation site, into docs/_build/html
 	$(BIN)/python -m sphinx --builder html --fail-on-warning docs docs/_build/html

@@ -56,7 +56,7 @@ def wait_for(future: Future[T], tick: Callable[[], None] = lambda: None) -> T:
 @contextlib.contextmanager
 def side_thread() -> Iterator[ThreadPoolExecutor]:
     """Run a thread for work that blocks. It is not joined: after Ctrl-C it may still be busy."""
-    thread = ThreadPoolExecutor(1)
+    thread = ThreadPoolExecutor(1, "sttlab-command")
     try:
         yield thread
     finally:
