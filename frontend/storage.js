@@ -7,6 +7,7 @@ import { inOrder, isEntry } from "./transcript.js";
  *
  * @typedef {object} Kept what is stored under a name
  * @property {Entry[]} entries in any order
+ * @property {string[]} removed keys of entries that were removed one by one
  * @property {any} value undefined where there is none
  * @property {boolean} saved whether changes of it can be stored
  *
@@ -114,7 +115,8 @@ class Database {
   /** @type {Store["read"]} */
   async read(name) {
     const { added = [], value } = this._old.get(name) ?? /** @type {Change} */ ({ name });
-    const old = { entries: added, value, saved: false };
+    /** @type {Kept} */
+    const old = { entries: added, removed: [], value, saved: false };
     if (!this._database) return old;
     try {
       const transaction = this._database.transaction([ENTRIES, VALUES]);
@@ -123,8 +125,9 @@ class Database {
       const found = await asked;
       const own = found.filter((one) => isEntry(one) || one?.removed);
       const packed = found.filter(isPack).flatMap((pack) => pack.added);
+      const removed = own.filter((one) => one.removed).map(({ key }) => key);
       const entries = withAdded(own, [...packed, ...added]).filter(isEntry);
-      return { entries, value: (await kept) ?? value, saved: !this._old.has(name) };
+      return { entries, removed, value: (await kept) ?? value, saved: !this._old.has(name) };
     } catch {
       return old; // the database is damaged
     }

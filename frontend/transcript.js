@@ -54,7 +54,7 @@ export class Transcript {
     this._removed = []; // by the last `remove`
     this._cleared = false; // whether that removed all entries at once, also in the store
     /** @type {Set<string>} */
-    this._left = new Set(); // keys of removed entries that the store still has
+    this._gone = new Set(); // keys of entries that were removed one by one, here or on another page
     this._order = 0; // of the newest entry
     this._zero = 0; // wall time of the stream's start, in ms
     this._stood = 0; // time of the stream at the last `setStream`, in s
@@ -64,8 +64,9 @@ export class Transcript {
 
   /** Read what the store has. */
   async load() {
-    const { entries, value, saved } = await this._store.read(this._name);
+    const { entries, removed, value, saved } = await this._store.read(this._name);
     this._insert(entries.filter(({ key }) => !this.find(key)));
+    for (const key of removed) if (!this.find(key)) this._gone.add(key);
     this._setSaved(saved);
     this.stream ??= typeof value?.stream === "string" ? value.stream : null;
     this.last = Number.isInteger(value?.last) ? value.last : -1;
@@ -78,9 +79,10 @@ export class Transcript {
    * @returns {boolean} false if all of it is known: every page tells of a line that all receive
    */
   take({ added = [], put = [], removed = [], cleared }) {
-    const fresh = [...put, ...added.filter(({ key }) => !this.find(key))];
+    const fresh = [...put, ...added.filter(({ key }) => !this.find(key) && !this._gone.has(key))];
     if (!fresh.length && !removed.length) return false;
-    this._drop(new Set([...removed, ...put.map(({ key }) => key)]));
+    this._drop(new Set(put.map(({ key }) => key)));
+    this._remove(removed, cleared);
     if (cleared && this.entries.length) this._write({ added: this.entries });
     this._insert(fresh);
     return true;
@@ -88,8 +90,7 @@ export class Transcript {
 
   /** Store all entries anew. */
   save() {
-    const removed = [...this._left].filter((key) => !this.find(key));
-    return this._write({ put: this.entries, removed }, true);
+    return this._write({ put: this.entries, removed: [...this._gone] }, true);
   }
 
   /** Remove all of it from the store. */
@@ -104,6 +105,7 @@ export class Transcript {
       isSorted &&= entry.order >= this._order;
       this.entries.push(entry);
       this._byKey.set(entry.key, entry);
+      this._gone.delete(entry.key);
       this._order = Math.max(this._order, entry.order);
     }
     if (!isSorted) this.entries.sort(byOrder);
@@ -117,6 +119,13 @@ export class Transcript {
     return gone;
   }
 
+  /** @param {string[]} keys @param {boolean} [cleared] */
+  _remove(keys, cleared) {
+    if (cleared) this._gone.clear();
+    else for (const key of keys) this._gone.add(key);
+    return this._drop(new Set(keys));
+  }
+
   /**
    * @param {Omit<Change, "name">} change
    * @param {boolean} [isAll] whether it stores all entries
@@ -126,11 +135,10 @@ export class Transcript {
     try {
       await this._store.write({ name: this._name, value, ...change });
     } catch {
-      for (const key of change.removed ?? []) this._left.add(key);
       this._cleared = false; // `save` removes one by one what the store still has
+      if (change.cleared) this._remove((change.removed ?? []).filter((key) => !this.find(key)));
       return this._setSaved(false);
     }
-    for (const key of change.removed ?? []) this._left.delete(key);
     if (isAll) this._setSaved(true);
     else if (!this.saved) await this.save(); // there is room again
   }
@@ -165,13 +173,13 @@ export class Transcript {
    *
    * @param {Record<string, any>} message
    * @param {number} now
-   * @returns {?Entry} null if the transcript has it already
+   * @returns {?Entry} null if the transcript has it already, or it was removed
    */
   add(message, now) {
     const { utterance_id, start_s, end_s, text, confidence, segments, delay_s, language } = message;
     const key = `${this.stream}:${utterance_id}`;
     this.last = Math.max(this.last, utterance_id);
-    if (this.find(key)) return null;
+    if (this.find(key) || this._gone.has(key)) return null;
     const missed = end_s <= this._stood; // it was said before the page connected
     const at = missed ? this._zero + 1000 * start_s : now - 1000 * (delay_s + end_s - start_s);
     const stream = this.stream ?? "";
@@ -258,8 +266,8 @@ export class Transcript {
    * @param {string[]} [keys] without them all entries
    */
   remove(keys) {
-    this._removed = this._drop(new Set(keys ?? this._byKey.keys()));
     this._cleared = !keys;
+    this._removed = this._remove(keys ?? [...this._byKey.keys()], this._cleared);
     this._write({ removed: this._removed.map(({ key }) => key), cleared: this._cleared });
     return this._removed.length;
   }

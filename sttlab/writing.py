@@ -18,7 +18,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     If the block fails, or the disk is full, `path` stays as it was. What a link points to is
     replaced, and not the link; a file keeps its permissions. What can't be replaced is written in
     place: a device or a pipe, a file in a folder that takes no new one, and one that is mounted by
-    itself or, on Windows, open in another program.
+    itself.
 
     Raises
     ------
@@ -30,19 +30,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
     exists = path.exists()
     if exists and not os.access(path, os.W_OK):  # or it would be replaced all the same
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-    if exists and not (path.is_file() and os.access(target.parent, os.W_OK)):
-        yield path
-        return
+    in_place = exists and not (path.is_file() and os.access(target.parent, os.W_OK))
     written = target.with_name(f".{target.name[:50]}-{uuid.uuid4().hex}.part")
     try:
-        yield written
-        with written.open("rb+") as file:
-            os.fsync(file.fileno())  # or a power cut may leave an empty file in its place
-        if exists:
-            shutil.copymode(target, written)
-        _replace(written, target)
+        yield path if in_place else written
+        if not in_place:
+            _put(written, target, exists)
     except OSError as error:
-        if error.filename == str(written):
+        if error.errno and error.filename in (None, str(written), str(target)):
             error.filename, error.filename2 = str(path), None
         raise
     finally:
@@ -50,10 +45,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
             written.unlink(missing_ok=True)
 
 
-def _replace(written: Path, target: Path) -> None:
+def _put(written: Path, target: Path, exists: bool) -> None:
+    with written.open("rb+") as file:
+        os.fsync(file.fileno())  # or a power cut may leave an empty file in its place
+    if exists:
+        shutil.copymode(target, written)
     try:
         os.replace(written, target)
-    except OSError:
-        if not target.is_file():
+    except OSError as error:
+        if error.errno != errno.EBUSY:  # as where a container mounts the file by itself
             raise
         shutil.copyfile(written, target)

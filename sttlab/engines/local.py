@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +23,8 @@ from sttlab.events import Segment
 
 ENGLISH_ONLY = ".en"  # ends the names of such models
 SHORTEST_S = 0.05  # audio shorter than that has no word in it
-OTHER_FILE = "it is another kind of file, or damaged"
+# What reading another kind of file raises, in words that say nothing to a person.
+OF_ANOTHER_FILE = (pickle.UnpicklingError, EOFError, LookupError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,11 +159,8 @@ class LocalEngine(ABC):
         except ModelError:
             raise
         except Exception as error:  # a file with something else in it raises anything
-            # PyTorch's words on other files advise to let the file run its code, and those of other
-            # kinds of errors say nothing to a person.
-            says = str(error) if isinstance(error, RuntimeError | OSError | MemoryError) else ""
-            why = says if says and "weights_only" not in says else OTHER_FILE
-            raise ModelError(f"{path} does not load as {self.weights_format}: {why}") from error
+            what = f"{path} does not load as {self.weights_format}"
+            raise ModelError(f"{what}: {_why(error)}") from error
         if not self._is_multilingual(model):
             _check_english(self.config)
         self._model, self.weights = model, path
@@ -269,6 +268,16 @@ def check_language(config: TranscribeConfig) -> None:
         raise ConfigError(f"language must be a code such as en or de, not {language!r}")
     if config.model.endswith(ENGLISH_ONLY):
         _check_english(config)
+
+
+def _why(error: Exception) -> str:
+    """Say why weights don't load."""
+    if isinstance(error, MemoryError):
+        return "there is too little memory"
+    # PyTorch's words on other files advise to let the file run its code.
+    if isinstance(error, OF_ANOTHER_FILE) or "weights_only" in str(error) or not str(error):
+        return "it is another kind of file, or damaged"
+    return str(error)
 
 
 def _check_english(config: TranscribeConfig) -> None:

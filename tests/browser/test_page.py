@@ -350,6 +350,30 @@ def test_two_pages_of_one_browser_keep_one_transcript(silent: ServerHandle, open
     expect(finals(first)).to_have_count(0)
 
 
+def test_line_removed_in_one_page_stays_away_where_another_hears_it_later(
+    silent: ServerHandle, opened: Opened
+) -> None:
+    one, two = Stage(), Stage()
+    first = staged(opened, silent, one)
+    second = opened.beside(first.context, silent.url, two)
+    expect(second.locator("#state")).to_have_text("Listening")
+    for number, text in enumerate(["Zero.", "One."]):
+        one.final(number, text)
+    expect(finals(second)).to_have_count(2)
+    finals(first).last.hover()
+    finals(first).last.get_by_role("button", name="Remove this line").click()
+    expect(finals(second)).to_have_count(1)
+    for number, text in enumerate(["Zero.", "One.", "Two."]):
+        two.final(number, text)
+    for page in (first, second):
+        expect(finals(page).locator(".text")).to_have_text(["Zero.", "Two."])
+    first.get_by_role("button", name="Undo").click()
+    for page in (first, second):
+        expect(finals(page).locator(".text")).to_have_text(["Zero.", "One.", "Two."])
+    second.reload()
+    expect(finals(second).locator(".text")).to_have_text(["Zero.", "One.", "Two."])
+
+
 def test_open_edit_survives_changes_of_another_page(silent: ServerHandle, opened: Opened) -> None:
     one, two = Stage(), Stage()
     first = staged(opened, silent, one)

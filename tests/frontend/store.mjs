@@ -6,8 +6,10 @@ export class Store {
   full = false;
 
   async read(name) {
-    const entries = [...(this.entries.get(name)?.values() ?? [])].filter((entry) => entry);
-    return { entries: structuredClone(entries), value: this.values.get(name), saved: true };
+    const all = [...(this.entries.get(name) ?? [])];
+    const entries = structuredClone(all.map(([, entry]) => entry).filter((entry) => entry));
+    const removed = all.filter(([, entry]) => !entry).map(([key]) => key);
+    return { entries, removed, value: this.values.get(name), saved: true };
   }
 
   async write({ name, added = [], put = [], removed = [], value, forgotten, cleared }) {

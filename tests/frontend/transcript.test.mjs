@@ -134,10 +134,35 @@ test("a line that one page removed is not brought back by another that hears it 
   const other = new Transcript(store, "t");
   other.setStream("s1", 0, 10_000);
   transcript.remove(["s1:1"]);
-  other.add(message(1, "text 1"), 30_000);
-  assert.deepEqual(texts(await reloaded(store)), ["text 0"]);
+  const added = [other.add(message(1, "text 1"), 30_000)];
+  assert.equal(transcript.take({ name: "t", added }), false);
+  other.take({ name: "t", removed: ["s1:1"] });
+  assert.deepEqual(texts(transcript), ["text 0"]);
+  assert.deepEqual(texts(other), []);
+  const again = await reloaded(store);
+  assert.deepEqual(texts(again), ["text 0"]);
+  again.setStream("s1", 0, 10_000);
+  for (const page of [transcript, other, again]) {
+    assert.equal(page.add(message(1, "text 1"), 40_000), null, "the server says it once more");
+  }
   await transcript.undo();
+  assert.deepEqual(texts(transcript), ["text 0", "text 1"]);
   assert.deepEqual(texts(await reloaded(store)), ["text 0", "text 1"]);
+});
+
+test("what could not be removed does not stay away once another page has cleared all", async () => {
+  const { transcript, store } = filled();
+  const other = await reloaded(store);
+  store.full = true;
+  transcript.remove(["s1:0"]);
+  await store.settled();
+  store.full = false;
+  other.remove();
+  transcript.take({ name: "t", removed: ["s1:0", "s1:1"], cleared: true });
+  transcript.add(message(2, "text 2"), 30_000);
+  await store.settled();
+  await other.undo();
+  assert.deepEqual(texts(await reloaded(store)), ["text 0", "text 1", "text 2"]);
 });
 
 for (const keys of [["s1:1"], undefined]) {

@@ -16,8 +16,10 @@ from typing import Any
 
 import pytest
 
+from sttlab.config import TranscribeConfig
 from sttlab.engines import weights
 from sttlab.errors import ModelError, ModelNotFound
+from tests.third_engine import StopwatchEngine
 
 pytestmark = pytest.mark.needs("whisper")
 
@@ -266,11 +268,29 @@ def test_models_are_listed_with_their_origin(tmp_path: Path) -> None:
     assert after["medium"].origin == "Whisper"
 
 
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (ValueError("unsupported device foo"), "unsupported device foo"),
+        (ImportError("libcudnn.so.9: cannot open"), r"libcudnn\.so\.9: cannot open"),
+        (MemoryError(), "there is too little memory"),
+    ],
+)
+def test_what_keeps_weights_from_loading_is_said(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(StopwatchEngine, "_open", fail)
+    with pytest.raises(ModelError, match=f"does not load as nothing: {says}"):
+        StopwatchEngine(TranscribeConfig()).load()
+
+
 @pytest.mark.parametrize("content", ["text", "nothing", "zeros", "list", "code"])
 def test_invalid_checkpoint_is_refused_by_its_path(tmp_path: Path, content: str) -> None:
     import torch
 
-    from sttlab.config import TranscribeConfig
     from sttlab.engines.whisper import WhisperEngine
 
     path = tmp_path / "no.pt"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -133,8 +132,28 @@ def test_a_file_that_takes_no_other_in_its_place_is_written_in_place(
     Config().save(path)
     assert Config.load(path) == Config()
     assert list(tmp_path.iterdir()) == [path]
-    with pytest.raises(OSError, match=re.escape(str(tmp_path / "new.toml"))):
-        Config().save(tmp_path / "new.toml")
+
+
+def test_a_file_that_another_process_reads_is_not_written_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def in_use(source: Path, target: Path) -> None:  # as on Windows
+        raise PermissionError(errno.EACCES, "Access is denied", str(source), None, str(target))
+
+    path = tmp_path / "sttlab.toml"
+    path.write_text("gold", encoding="utf-8")
+    monkeypatch.setattr(os, "replace", in_use)
+    with pytest.raises(PermissionError, match="Access is denied") as caught:
+        Config().save(path)
+    assert (caught.value.filename, caught.value.filename2) == (str(path), None)
+    assert path.read_text(encoding="utf-8") == "gold"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_an_error_of_a_full_disk_names_the_file() -> None:
+    with pytest.raises(OSError, match=r"No space left on device: '/dev/full'"):
+        Config().save("/dev/full")
 
 
 @pytest.mark.parametrize("suffix", [".json", ".rttm", ".txt", ".TextGrid", ".eaf"])
