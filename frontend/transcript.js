@@ -267,14 +267,17 @@ export class Transcript {
    */
   remove(keys) {
     this._cleared = !keys;
-    this._removed = this._remove(keys ?? [...this._byKey.keys()], this._cleared);
-    this._write({ removed: this._removed.map(({ key }) => key), cleared: this._cleared });
+    const before = keys ? [] : this._gone; // some of which the store may still have
+    const removed = [...before, ...(keys ?? this._byKey.keys())];
+    this._removed = this._remove(removed, this._cleared);
+    this._write({ removed, cleared: this._cleared });
     return this._removed.length;
   }
 
   /** Bring back the entries of the last removal; give how many, once they are stored. */
   async undo() {
-    const back = this._removed.filter(({ key }) => !this.find(key));
+    const goneSince = this._cleared ? this._gone : new Set();
+    const back = this._removed.filter(({ key }) => !this.find(key) && !goneSince.has(key));
     this._removed = [];
     this._insert(back);
     await this._write(this._cleared ? { added: back } : { put: back });

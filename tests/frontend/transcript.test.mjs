@@ -150,6 +150,19 @@ test("a line that one page removed is not brought back by another that hears it 
   assert.deepEqual(texts(await reloaded(store)), ["text 0", "text 1"]);
 });
 
+test("a line that could not be removed before all others is removed with them", async () => {
+  const { transcript, store } = filled();
+  store.full = true;
+  for (const keys of [["s1:0"], undefined, undefined]) {
+    transcript.remove(keys);
+    await store.settled();
+  }
+  store.full = false;
+  transcript.add(message(2, "text 2"), 30_000);
+  await store.settled();
+  assert.deepEqual(texts(await reloaded(store)), ["text 2"]);
+});
+
 test("what could not be removed does not stay away once another page has cleared all", async () => {
   const { transcript, store } = filled();
   const other = await reloaded(store);
