@@ -74,7 +74,8 @@ RUN = """async ([folder, name, changes]) => {
     let count = 0;
     for (; count < 4; count++) say(pages[0].transcript, count);
     await settled();
-    for (const [number, what, place] of [...changes, [0, "room", 0], [0, "new", 0], [1, "new", 0]]) {
+    const last = [[0, "room", 0], [0, "new", 0], [1, "new", 0]];
+    for (const [number, what, place] of [...changes, ...last]) {
         const { transcript } = pages[number];
         const { entries } = transcript;
         const key = entries.length ? entries[place % entries.length].key : "none";
