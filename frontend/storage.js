@@ -13,7 +13,7 @@ import { inOrder, isEntry } from "./transcript.js";
  *
  * @typedef {object} Change what is stored at once; other pages of this browser are told of it
  * @property {string} name
- * @property {Entry[]} [added] stored unless there is, or was, an entry of that key
+ * @property {Entry[]} [added] stored unless an entry of that key is there, or was removed
  * @property {Entry[]} [put] stored in any case
  * @property {string[]} [removed] keys of entries
  * @property {any} [value]
@@ -21,8 +21,8 @@ import { inOrder, isEntry } from "./transcript.js";
  * @property {boolean} [cleared] all of its entries are removed before, also one that another page
  *   has just added: that page stores it again
  *
- * @typedef {object} Pack many entries that were added, as one record; what is stored on its own, an
- *   entry or that there is none any more, is newer
+ * @typedef {object} Pack many entries that were added, as one record; a record of one entry, or of its
+ *   removal, is newer
  * @property {Entry[]} added
  *
  * @typedef {object} Store
@@ -234,7 +234,7 @@ function request(transaction, change) {
   if (added.length < MANY) add(entries, name, added);
   else pack(entries, name, added);
   for (const entry of put) entries.put(entry, [name, entry.key]);
-  // Another page may add it later, and it may be in a pack, of which other pages change nothing.
+  // A removal is stored, because the entry may be in a pack, or another page may yet add it.
   if (!cleared) for (const key of removed) entries.put({ key, removed: true }, [name, key]);
   if (value !== undefined) values.put(value, name);
   return added.length > 0 && added.length < MANY;
@@ -262,9 +262,9 @@ function pack(store, name, added) {
 }
 
 /**
- * What is stored on its own, and those of `added` whose key none of it has.
+ * Entries and removals, and those of `added` whose key none of them has.
  *
- * @param {Entry[]} entries some only say that there is none any more
+ * @param {Entry[]} entries removals among them have a key alone
  * @param {Entry[]} added
  */
 function withAdded(entries, added) {

@@ -119,7 +119,12 @@ export class Transcript {
     return gone;
   }
 
-  /** @param {string[]} keys @param {boolean} [cleared] */
+  /**
+   * Remove entries here, and remember that, unless the store forgets them too.
+   *
+   * @param {string[]} keys
+   * @param {boolean} [cleared]
+   */
   _remove(keys, cleared) {
     if (cleared) this._gone.clear();
     else for (const key of keys) this._gone.add(key);
