@@ -154,7 +154,7 @@ function begin({ event, stream = null, time_s = 0, kept_in, config }) {
 /** @param {string} detector */
 function showScale(detector) {
   meter.setDetector(detector);
-  threshold.judge(settings.judging(meter.scale()));
+  threshold.judge(settings.judging());
 }
 
 /** @param {Record<string, string>} names @param {Record<string, string>} merged */

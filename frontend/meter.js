@@ -210,7 +210,6 @@ export function createMeter(element) {
       cuts.push(end_s);
       draw();
     },
-    scale: () => scale,
     recolor: readColors,
     threshold: () => levels.at(-1)?.threshold ?? -50,
     /** @param {Record<string, {scale: Scale}>} known those of `hello`, by name */

@@ -9,8 +9,9 @@
  *
  * @typedef {object} Judging what judges a score
  * @property {Record<string, any>} config
- * @property {Record<string, {min: ?number, max: ?number, detectors: string[]}>} settings
- * @property {Scale} scale
+ * @property {Record<string, {min: ?number, max: ?number, unit: string, unless?: ?string}>} settings
+ * @property {Scale} scale of the detector
+ * @property {string[]} fields settings that the detector uses, those that move its threshold first
  */
 
 /** Space above and below the scale on the meter, in px. */
@@ -86,32 +87,25 @@ export function stepOf({ unit }) {
 /**
  * The setting to change so that the threshold moves, its value, and where the threshold is then.
  *
- * A threshold that follows the noise goes on to follow it, at another distance.
+ * A threshold that follows the noise goes on to follow it, at another distance. No setting moves a
+ * threshold that is on another scale than the setting.
  *
  * @param {Judging} judging
  * @param {number} from where the threshold is, with this config
  * @param {number} to
  * @returns {?{name: string, value: number, threshold: number}} null if no setting moves it
  */
-export function moved({ config, settings, scale }, from, to) {
-  const set = (/** @type {string} */ name, /** @type {number} */ value) => {
-    const { min, max } = settings[name];
-    const step = stepOf(scale);
-    const rounded = Math.round(clamp(value, min ?? -Infinity, max ?? Infinity) / step) * step;
-    return { name, value: Number(rounded.toFixed(2)) };
-  };
-  const has = (/** @type {string} */ name) => settings[name]?.detectors.includes(config.detector);
-  if (scale.unit === "" && has("probability")) {
-    const { name, value } = set("probability", to);
-    return { name, value, threshold: value };
-  }
-  if (scale.unit !== "dBFS" || !has("threshold_dbfs")) return null;
-  if (config.threshold_dbfs !== null) {
-    const { name, value } = set("threshold_dbfs", to);
-    return { name, value, threshold: value };
-  }
-  const { name, value } = set("margin_db", config.margin_db + to - from);
-  return { name, value, threshold: from + value - config.margin_db };
+export function moved({ config, settings, scale, fields }, from, to) {
+  const name = fields.find((field) => config[field] !== null);
+  if (!name) return null;
+  const { min, max, unit, unless } = settings[name];
+  const isDistance = Boolean(unless); // from the noise, which it follows unless that is set
+  if (!isDistance && unit !== scale.unit) return null;
+  const step = stepOf(scale);
+  const goal = isDistance ? config[name] + to - from : to;
+  const rounded = Math.round(clamp(goal, min ?? -Infinity, max ?? Infinity) / step) * step;
+  const value = Number(rounded.toFixed(2));
+  return { name, value, threshold: isDistance ? from + value - config[name] : value };
 }
 
 /** @param {number} value @param {number} low @param {number} high */

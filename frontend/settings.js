@@ -61,6 +61,8 @@ export function createSettings(root, send, threshold, mine) {
   let mayChoose = false; // whether clients may choose the server's microphone
   /** @type {Record<string, Setting>} */
   let known = {};
+  /** @type {Record<string, {label: string, scale: import("./scale.js").Scale, fields: string[]}>} */
+  let detectors = {};
   /** @type {Values} */
   let changes = {}; // not sent yet
   let sending = 0; // a timer
@@ -81,7 +83,7 @@ export function createSettings(root, send, threshold, mine) {
     const names = Object.keys(known).filter((name) => known[name].min !== null);
     $("#first").replaceChildren(...FIRST.filter((name) => names.includes(name)).map(makeField));
     $("#others").replaceChildren(...names.filter((name) => !FIRST.includes(name)).map(makeField));
-    const { detectors } = hello;
+    detectors = hello.detectors;
     fillSelect($("#detector"), Object.keys(detectors), (name) => capital(detectors[name].label));
     for (const part of root.querySelectorAll(".shared")) {
       /** @type {HTMLElement} */ (part).hidden = hello.locked;
@@ -332,11 +334,11 @@ export function createSettings(root, send, threshold, mine) {
   /**
    * What judges a score now; null while nobody may change it.
    *
-   * @param {import("./scale.js").Scale} scale
    * @returns {?import("./scale.js").Judging}
    */
-  function judging(scale) {
-    return locked ? null : { config, settings: /** @type {any} */ (known), scale };
+  function judging() {
+    const settings = /** @type {any} */ (known);
+    return locked ? null : { config, settings, ...detectors[config.detector] };
   }
 
   return { begin, move, judging, state, setConfig, refused, load, showMicrophones };

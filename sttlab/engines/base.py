@@ -99,6 +99,8 @@ class Engine(Protocol):
     ) -> Transcription:
         """Turn one utterance into text. Blocks; loads the model first if it isn't loaded.
 
+        The same audio gives the same text, again and in a batch.
+
         Parameters
         ----------
         samples : ndarray, shape (n,) or (n, channels) or (channels, n), any real dtype

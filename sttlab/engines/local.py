@@ -1,4 +1,4 @@
-"""What engines have in common whose Whisper model runs in this process."""
+"""What engines have in common whose model runs in this process."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class DecodedSpan:
     segments : tuple of Segment
         The same text with more exact times, from the start of the audio as well.
     mean_log_prob, no_speech_prob, compression_ratio : float
-        See `hallucination`.
+        See `hallucination`. An engine that has no such figures gives 0, 0 and 1, which suppress
+        nothing.
     """
 
     start_s: float
@@ -62,7 +63,7 @@ class Decoded:
 
 
 class LocalEngine(ABC):
-    """An engine that loads a Whisper model once; see `Engine`.
+    """An engine that loads a model once; see `Engine`.
 
     This class checks input and language, warms the model up, holds hallucinations back and turns
     failures into errors of sttlab. A subclass says how the model is loaded and run.

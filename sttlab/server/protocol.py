@@ -109,6 +109,9 @@ class Detector:
     doc: str
     frame_s: float = field(metadata={"doc": "from one score to the next"})
     scale: Scale
+    fields: tuple[str, ...] = field(
+        metadata={"doc": "settings that it uses, those that move its threshold first"}
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -371,7 +374,11 @@ def detectors() -> dict[str, Detector]:
     """Describe each detector, by its name."""
     return {
         name: Detector(
-            label=d.label, doc=d.doc, frame_s=d.frame_samples / SAMPLE_RATE, scale=d.scale
+            label=d.label,
+            doc=d.doc,
+            frame_s=d.frame_samples / SAMPLE_RATE,
+            scale=d.scale,
+            fields=d.fields,
         )
         for name, d in DETECTORS.items()
     }

@@ -7,11 +7,16 @@ const DB = { label: "level", unit: "dBFS", low: -75, high: -10 };
 const SHARE = { label: "probability", unit: "", low: 0, high: 1 };
 const POINTS = { label: "loudness", unit: "points", low: 0, high: 100 };
 const settings = {
-  threshold_dbfs: { min: -100, max: 0, detectors: ["energy"] },
-  margin_db: { min: 1, max: 60, detectors: ["energy"] },
-  probability: { min: 0.02, max: 0.98, detectors: ["silero", "loudness"] },
+  threshold_dbfs: { min: -100, max: 0, unit: "dBFS" },
+  margin_db: { min: 1, max: 60, unit: "dB", unless: "threshold_dbfs" },
+  probability: { min: 0.02, max: 0.98, unit: "" },
+  crest_db: { min: 0, max: 40, unit: "dB" },
 };
-const energy = (config) => ({ scale: DB, settings, config: { detector: "energy", margin_db: 8, ...config } });
+const LEVELS = ["threshold_dbfs", "margin_db", "hysteresis_db"];
+const energy = (config) => ({ scale: DB, settings, fields: LEVELS, config: { margin_db: 8, ...config } });
+const byProbability = (scale) => {
+  return { scale, settings, fields: ["probability"], config: { probability: 0.5 } };
+};
 
 test("a scale has round labels, four at most", () => {
   assert.deepEqual(ticks(DB), [-60, -40, -20]);
@@ -40,8 +45,14 @@ test("a threshold that follows the noise goes on to follow it", () => {
 });
 
 test("a probability moves in hundredths, and an unknown score not at all", () => {
-  const judging = { scale: SHARE, settings, config: { detector: "silero" } };
+  const judging = byProbability(SHARE);
   assert.deepEqual(moved(judging, 0.5, 0.614), { name: "probability", value: 0.61, threshold: 0.61 });
   assert.equal(moved(judging, 0.5, 2).value, 0.98);
-  assert.equal(moved({ scale: POINTS, settings, config: { detector: "loudness" } }, 50, 60), null);
+  assert.equal(moved(byProbability(POINTS), 50, 60), null);
+});
+
+test("a detector's own threshold moves on its own scale", () => {
+  const scale = { label: "crest factor", unit: "dB", low: 0, high: 40 };
+  const judging = { scale, settings, fields: ["crest_db", "hysteresis_db"], config: { crest_db: 12 } };
+  assert.deepEqual(moved(judging, 12, 15.2), { name: "crest_db", value: 15, threshold: 15 });
 });
