@@ -337,9 +337,11 @@ function closeFile(recording) {
   if (sheet.shown() === recording) show(live);
   showTabs();
   tabs.focus();
-  toast.say(`Closed ${recording.name}.`, () => {
-    files.restore(recording);
+  toast.say(`Closed ${recording.name}.`, async () => {
+    const restored = files.restore(recording);
     show(recording);
+    await restored;
+    toast.say(`Brought back ${recording.name}.`);
   });
 }
 

@@ -83,11 +83,14 @@ export class Files {
     this._save();
   }
 
-  /** @param {Recording} recording */
-  restore(recording) {
+  /**
+   * Bring back a recording that was closed; the promise ends once it is stored, or can't be.
+   *
+   * @param {Recording} recording
+   */
+  async restore(recording) {
     this.open.push(recording);
-    recording.transcript.save();
-    this._save();
+    await Promise.all([recording.transcript.save(), this._save()]);
   }
 
   /** @param {Recording} recording */
@@ -230,7 +233,7 @@ export class Files {
       return { id, name, duration_s, ...(ENDED.includes(phase) ? { phase, problem } : {}) };
     });
     // Where there is no room, the transcript reports it.
-    this._store.write({ name: this._name, value }).catch(() => {});
+    return this._store.write({ name: this._name, value }).catch(() => {});
   }
 }
 

@@ -206,6 +206,7 @@ def test_a_recording_is_closed_and_brought_back_by_keyboard(
     expect(page.locator("#state")).to_be_visible()
     page.keyboard.press("ControlOrMeta+z")
     expect(finals(page).first).to_have_attribute("aria-setsize", "60")
+    expect(page.locator("#toast span")).to_have_text("Brought back talk.wav.")
     page.reload()
     expect(page.get_by_role("button", name="talk.wav", exact=True)).to_be_visible()
 

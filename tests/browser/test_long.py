@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sttlab.server.launch import ServerHandle
-from tests.browser.pages import Opened, Stage, barriers, expect, finals, keep_as_before
+from tests.browser.pages import (
+    Opened,
+    Stage,
+    barriers,
+    comes_true,
+    expect,
+    finals,
+    keep_as_before,
+)
 from tests.browser.test_page import AT_REST, DEAF, STORED, download
 
 if TYPE_CHECKING:
@@ -79,6 +87,7 @@ def test_lines_of_an_older_version_move_and_nothing_is_lost(
     stage.final(0, "And a new one.")
     expect(finals(page).last).to_have_text(re.compile("And a new one."))
     expect(finals(page).last).to_be_in_viewport()
+    assert comes_true(page, lambda: len(page.evaluate(STORED)) == COUNT + 1)
     page.reload()
     expect(finals(page).last).to_be_in_viewport()
     assert download(page, "txt", tmp_path).splitlines() == [*LINES, "And a new one."]

@@ -272,6 +272,7 @@ def test_clear_can_be_undone(silent: ServerHandle, opened: Opened) -> None:
     stage.final(3, "Four.")
     page.get_by_role("button", name="Undo").click()
     expect(finals(page).locator(".text")).to_have_text(["One.", "Two.", "Three.", "Four."])
+    expect(page.locator("#toast span")).to_have_text("Brought back 3 lines.")
     page.reload()
     expect(finals(page)).to_have_count(4)
 
