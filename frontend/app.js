@@ -76,7 +76,6 @@ function onMessage(message) {
   switch (message.event) {
     case "hello":
       settings.begin(message);
-      meter.setDetectors(message.detectors);
       files.maxBytes = message.max_file_bytes;
       begin(message);
       if (message.speaker_names) callSpeakers(message.speaker_names, message.speakers_merged);
@@ -153,7 +152,7 @@ function begin({ event, stream = null, time_s = 0, kept_in, config }) {
 
 /** @param {string} detector */
 function showScale(detector) {
-  meter.setDetector(detector);
+  meter.setDetector(detector, settings.scale());
   threshold.judge(settings.judging());
 }
 

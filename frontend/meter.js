@@ -34,8 +34,6 @@ export function createMeter(element) {
   let levels = [];
   /** @type {number[]} */
   let cuts = []; // ends of utterances that were too long, in s
-  /** @type {Record<string, {scale: Scale}>} */
-  let detectors = {};
   let detector = "";
   /** @type {Scale} */
   let scale = { label: "level", unit: "dBFS", low: -75, high: -10 }; // until hello
@@ -212,15 +210,11 @@ export function createMeter(element) {
     },
     recolor: readColors,
     threshold: () => levels.at(-1)?.threshold ?? -50,
-    /** @param {Record<string, {scale: Scale}>} known those of `hello`, by name */
-    setDetectors(known) {
-      detectors = known;
-    },
-    /** @param {string} name */
-    setDetector(name) {
+    /** @param {string} name @param {Scale} itsScale */
+    setDetector(name, itsScale) {
       if (name !== detector) forget(); // the scale may differ
       detector = name;
-      scale = detectors[name]?.scale ?? scale;
+      scale = itsScale;
     },
     clear() {
       forget();

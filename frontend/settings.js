@@ -341,7 +341,12 @@ export function createSettings(root, send, threshold, mine) {
     return locked ? null : { config, settings, ...detectors[config.detector] };
   }
 
-  return { begin, move, judging, state, setConfig, refused, load, showMicrophones };
+  /** The scale of the detector. */
+  function scale() {
+    return detectors[config.detector].scale;
+  }
+
+  return { begin, move, judging, scale, state, setConfig, refused, load, showMicrophones };
 }
 
 /**

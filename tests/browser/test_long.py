@@ -277,6 +277,25 @@ def test_what_is_removed_or_changed_just_before_a_page_is_left_stays_so(
     assert sorted(page.evaluate(STORED)) == sorted([*LINES[:-2], "Better."])
 
 
+def test_lines_that_two_pages_remove_are_not_brought_back_by_each_other(
+    silent: ServerHandle, opened: Opened
+) -> None:
+    page = long(opened, silent, Stage())
+    other = opened.beside(page.context, silent.url, before=Stage())
+    expect(finals(other).last.locator(".text")).to_have_text(LINES[-1])
+    page.get_by_role("button", name="Clear").click()
+    expect(finals(other)).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    for number, (one, beside) in enumerate([(other, page), (page, other), (other, page)], 1):
+        expect(finals(one).last).to_have_attribute("data-key", f"old:{COUNT - number}")
+        remove = finals(one).last.get_by_role("button", name="Remove this line")
+        remove.dispatch_event("click")
+        expect(finals(beside).last).to_have_attribute("data-key", f"old:{COUNT - number - 1}")
+    page.reload()
+    expect(finals(page).last.locator(".text")).to_have_text(LINES[-4])
+    assert sorted(page.evaluate(STORED)) == sorted(LINES[:-3])
+
+
 def test_lines_stay_removed_though_another_page_does_not_hear_of_it(
     silent: ServerHandle, opened: Opened
 ) -> None:

@@ -15,6 +15,7 @@ from sttlab.core import StreamCore, segment
 from sttlab.errors import ConfigError, MissingExtra
 from sttlab.events import ConfigChanged, Level, Utterance
 from sttlab.trace import Trace
+from sttlab.vad import DETECTORS
 from sttlab.vad.silero import SileroVad
 
 SILERO = VadConfig(detector="silero")
@@ -115,7 +116,8 @@ def test_missing_silero_names_its_extra(monkeypatch):
 
 
 def test_probability_settings_are_checked():
-    with pytest.raises(ConfigError, match=r"detector must be energy or silero.*, not 'loud'"):
+    known = " or ".join(DETECTORS)
+    with pytest.raises(ConfigError, match=f"detector must be {known}, not 'loud'"):
         VadConfig(detector="loud")
     with pytest.raises(ConfigError, match=r"probability must be between 0\.02"):
         VadConfig(probability=1)
